@@ -1,0 +1,227 @@
+"""RFC 6455 against the echo server. The client is Python's `websockets`, which checks what it receives strictly.
+
+    echo.py --echo URL      the server as it is by default
+            --strict URL    with --origin http://good.example --subprotocol echo.v1
+            --small URL     with --max-message 65536 --max-fragments 16
+"""
+
+import argparse
+import asyncio
+import sys
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+# The longest that one check may take, in seconds.
+PATIENCE = 20
+SIZES = (0, 125, 126, 65_535, 65_536, 1_000_000)
+GOOD_ORIGIN = "http://good.example"
+
+checks = []
+
+
+def check(name):
+    """Registers a check under its name; a check fails by an exception."""
+
+    def register(body):
+        checks.append((name, body))
+        return body
+
+    return register
+
+
+def client(url, **options):
+    # proxy=None: nothing in the environment may send us anywhere but to the server under test.
+    # ping_interval=None: no ping but ours. max_size=None: the limits under test are the server's.
+    options = {"proxy": None, "ping_interval": None, "max_size": None, "compression": None} | options
+    return connect(url, **options)
+
+
+async def echoes(connection, message):
+    await connection.send(message)
+    await expect(connection, message)
+
+
+async def expect(connection, message):
+    echo = await connection.recv()
+    # The type shows the opcode: str is a text message, bytes a binary one.
+    assert type(echo) is type(message), f"got {type(echo).__name__}, not {type(message).__name__}"
+    assert echo == message, f"got {len(echo)} long {echo[:16]!r}, not {len(message)} long {message[:16]!r}"
+
+
+def text_of(size):
+    """ASCII in which every place looks different, so that lost or swapped bytes show."""
+    return " ".join(str(n * 7) for n in range(size // 2 + 1))[:size]
+
+
+def binary_of(size):
+    return bytes((n * 7 + n // 251) % 256 for n in range(size))
+
+
+for size in SIZES:
+
+    @check(f"a text message of {size} bytes")
+    async def _(urls, size=size):
+        async with client(urls.echo) as connection:
+            await echoes(connection, text_of(size))
+
+    @check(f"a binary message of {size} bytes")
+    async def _(urls, size=size):
+        async with client(urls.echo) as connection:
+            await echoes(connection, binary_of(size))
+
+
+@check("emoji and CJK")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        await echoes(connection, "👋🏽 你好 こんにちは")
+
+
+@check("200 pipelined messages are answered in order")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        for n in range(200):
+            await connection.send(f"message {n}")
+        for n in range(200):
+            await expect(connection, f"message {n}")
+
+
+@check("a text message in fragments, R-F11")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        await connection.send(["frag", "", "ment", "ed €"])
+        await expect(connection, "fragmented €")
+
+
+@check("a code point split across fragments, R-U1")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        await connection.send([b"\xe2", b"\x82", b"\xac"], text=True)
+        await expect(connection, "€")
+
+
+@check("a binary message in fragments, with pings between them, R-F9")
+async def _(urls):
+    async with client(urls.echo) as connection:
+
+        async def fragments():
+            for n in range(3):
+                yield binary_of(40_000)
+                await (await connection.ping(f"between {n}"))
+
+        await connection.send(fragments())
+        await expect(connection, binary_of(40_000) * 3)
+
+
+@check("each ping gets its pong, R-F13")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        for payload in (b"", b"ping", binary_of(125)):
+            # Resolves only for a pong with the same payload.
+            await (await connection.ping(payload))
+
+
+@check("an unsolicited pong is ignored, R-F14")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        await connection.pong(b"nobody asked")
+        await echoes(connection, "hello")
+
+
+@check("our close code comes back, R-X2")
+async def _(urls):
+    async with client(urls.echo) as connection:
+        await connection.close(4001, "that is all")
+        received = connection.protocol.close_rcvd
+        assert received is not None, "the server sent no close frame"
+        assert received.code == 4001, f"got {received}"
+        # Whether the reason comes back is free; one of its own the server cannot have.
+        assert received.reason in ("", "that is all"), f"got {received}"
+
+
+@check("invalid UTF-8 is answered with close code 1007, R-U1")
+async def _(urls):
+    await closed_by_server(urls.echo, [b"\xce\xba\xe1"], 1007, text=True)
+
+
+@check("a message over the limit is answered with close code 1009, R-F17")
+async def _(urls):
+    async with client(urls.small) as connection:
+        await echoes(connection, text_of(65_536))
+    await closed_by_server(urls.small, text_of(65_537), 1009)
+
+
+@check("fragments over the limit of the message are answered with close code 1009, R-F17")
+async def _(urls):
+    await closed_by_server(urls.small, [binary_of(40_000)] * 2, 1009)
+
+
+@check("too many fragments are answered with close code 1008 or 1009, X17")
+async def _(urls):
+    await closed_by_server(urls.small, ["x"] * 17, 1008, 1009)
+
+
+async def closed_by_server(url, message, *codes, text=None):
+    async with client(url) as connection:
+        try:
+            await connection.send(message, text=text)
+            await connection.recv()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the server sent no close frame"
+            assert closed.rcvd.code in codes, f"got {closed.rcvd}"
+        else:
+            raise AssertionError("the server takes it")
+
+
+@check("the offered compression is declined, R-R6, P-S6")
+async def _(urls):
+    async with client(urls.echo, compression="deflate") as connection:
+        assert "permessage-deflate" in connection.request.headers["Sec-WebSocket-Extensions"]
+        assert "Sec-WebSocket-Extensions" not in connection.response.headers
+        await echoes(connection, text_of(10_000))
+
+
+@check("the subprotocol that both have is chosen, R-R5")
+async def _(urls):
+    async with client(urls.strict, origin=GOOD_ORIGIN, subprotocols=["other", "echo.v1"]) as connection:
+        assert connection.subprotocol == "echo.v1", f"got {connection.subprotocol}"
+        await echoes(connection, "hello")
+
+
+@check("a server without subprotocols chooses none, R-R5")
+async def _(urls):
+    async with client(urls.echo, subprotocols=["other", "echo.v1"]) as connection:
+        assert "Sec-WebSocket-Protocol" not in connection.response.headers
+        await echoes(connection, "hello")
+
+
+@check("another origin is refused with 403, R-H10")
+async def _(urls):
+    try:
+        async with client(urls.strict, origin="http://bad.example", subprotocols=["echo.v1"]):
+            raise AssertionError("the server accepts it")
+    except InvalidStatus as refused:
+        assert refused.response.status_code == 403, f"got {refused.response.status_code}"
+
+
+async def main():
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for server in ("echo", "strict", "small"):
+        parser.add_argument(f"--{server}", required=True, metavar="URL")
+    urls = parser.parse_args()
+
+    failed = False
+    for name, body in checks:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await body(urls)
+            print(f"ok - python rfc6455: {name}", flush=True)
+        except Exception as error:  # any failure is this check's, and the others still count
+            why = " ".join(f"{type(error).__name__} {error}".split())
+            print(f"not ok - python rfc6455: {name}: {why}", flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,161 @@
+//! The client: opens a connection to a URL.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::{
+    ClientConfig, ClientHandshake, ClientUrl, ConfigError, HandshakeError, HandshakeEvent,
+};
+
+use crate::connection::Connection;
+use crate::driver::{self, Watch};
+use crate::exchange::Exchange;
+use crate::id::ConnectionId;
+use crate::mailbox::{Facts, Head, Mailbox};
+use crate::random::SystemRandomness;
+use crate::runtime::Runtime;
+
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+///
+/// # Errors
+///
+/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is closed.
+pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, ConnectError> {
+    connect_with::<R>(url, &ClientConfig::default()).await
+}
+
+/// As [`connect`], with options: the version, subprotocols, headers, limits.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_with<R: Runtime + Default>(
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError> {
+    let url: ClientUrl = url.parse()?;
+    if url.is_secure() {
+        return Err(ConnectError::TlsUnsupported);
+    }
+    let runtime = R::default();
+    let (stream, peer_addr) = runtime.connect(url.host(), url.port()).await?;
+    let (stream, handshake) = open(&runtime, stream, &url, config).await?;
+    let response = handshake
+        .response_head()
+        .expect("an open handshake has a response")
+        .clone();
+    let machine = handshake.into_connection(runtime.now());
+    let facts = Facts {
+        // A client has no registry; the id only tells its connections apart in a log.
+        id: ConnectionId {
+            slot: 0,
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        },
+        peer_addr: Some(peer_addr),
+        version: machine.version(),
+        subprotocol: response.subprotocol().map(str::to_owned),
+        head: Head::Response(response),
+    };
+    let clock = runtime.clone();
+    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
+    let connection = Connection::new(Arc::clone(&mailbox), http::Extensions::new());
+    let task = driver::drive::<_, _, std::future::Pending<()>>(
+        runtime.clone(),
+        stream,
+        mailbox,
+        None,
+        Unwatched,
+    );
+    runtime.spawn(task);
+    Ok(connection)
+}
+
+/// Does the opening handshake.
+async fn open<R, S>(
+    runtime: &R,
+    stream: S,
+    url: &ClientUrl,
+    config: &ClientConfig,
+) -> Result<(S, ClientHandshake), ConnectError>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let randomness = Box::new(SystemRandomness);
+    let mut handshake = ClientHandshake::new(url, config, randomness, runtime.now())?;
+    let mut exchange = Exchange::new(runtime.clone(), stream);
+    match exchange.next_event(&mut handshake).await? {
+        HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
+        HandshakeEvent::Failed(error) => Err(ConnectError::Handshake(error)),
+        event => unreachable!("a client has no other event: {event:?}"),
+    }
+}
+
+/// Counts the connections of this process's clients.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// Nobody looks on at a client's connection.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn stirred(&mut self, _: &Mailbox) {}
+    fn ended(&mut self, _: &Mailbox) {}
+    fn panicked(&mut self, _: &Mailbox) {}
+}
+
+/// Why a client could not open a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL or an option makes no sense.
+    Config(ConfigError),
+    /// The URL begins with `wss`, but TLS is not built in.
+    TlsUnsupported,
+    /// The host could not be reached, or the stream broke.
+    Io(io::Error),
+    /// The server did not agree, or took too long.
+    Handshake(HandshakeError),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::TlsUnsupported => {
+                f.write_str("wss needs TLS, which is not built in; ws is supported")
+            }
+            Self::Io(error) => write!(f, "cannot connect: {error}"),
+            Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::TlsUnsupported => None,
+            Self::Io(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,159 @@
+//! Plain HTTP on the port of a server: hyper reads the requests, the application's service answers
+//! them. A request for an upgrade that comes later on the same stream works as if it came first.
+
+mod io;
+pub(crate) mod service;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_io::{AsyncRead, AsyncWrite};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use ws_proto::{HandshakeEvent, ReasonPhrase, Request as Asked, ServerHandshake};
+
+use self::io::{HyperIo, HyperTimer};
+use self::service::{RequestBody, ResponseBody};
+use crate::observer::{Rejected, Witness};
+use crate::runtime::Runtime;
+use crate::server::Shared;
+use crate::server::stop::Phase;
+use crate::server::task::{self, Ticket};
+
+/// The least buffer that hyper takes.
+const HYPER_BUFFER_LEN: usize = 8192;
+
+/// What came of a stream that began with plain HTTP.
+pub(crate) enum Outcome<S> {
+    /// It is over.
+    Done,
+    /// A request for an upgrade was accepted; the 101 is written.
+    Upgraded {
+        stream: S,
+        handshake: ServerHandshake,
+        ticket: Ticket,
+    },
+}
+
+/// An upgrade that was accepted while hyper has the stream.
+type Accepted = Arc<Mutex<Option<(ServerHandshake, Ticket)>>>;
+
+/// Serves plain HTTP on a stream; `received` is what was read from it already.
+pub(crate) async fn serve<R, S>(
+    shared: &Arc<Shared<R>>,
+    stream: S,
+    received: Bytes,
+    witness: &mut Witness,
+) -> Outcome<S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let accepted = Accepted::default();
+    let (witness, stop) = (Mutex::new(witness), &shared.stop);
+    let service = hyper::service::service_fn(|request| {
+        // Boxed, as hyper wants it `Unpin`.
+        Box::pin(answer(shared, &witness, Arc::clone(&accepted), request))
+    });
+    let options = &shared.options;
+    let mut connection = http1::Builder::new()
+        .timer(HyperTimer(shared.runtime.clone()))
+        .header_read_timeout(options.handshake_timeout)
+        .max_buf_size(options.head_limit.max(HYPER_BUFFER_LEN))
+        .title_case_headers(true)
+        .serve_connection(HyperIo::new(stream, received), service);
+    let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
+    let mut is_stopping = false;
+    let served = poll_fn(|cx| {
+        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_stream();
+    let upgraded = accepted
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    match upgraded {
+        Some((mut handshake, ticket)) if served.is_ok() => {
+            handshake.handle_read(shared.runtime.now(), &parts.read_buf);
+            Outcome::Upgraded {
+                stream,
+                handshake,
+                ticket,
+            }
+        }
+        Some(_) | None => {
+            // The peer may be gone; then there is nobody to tell.
+            let _ = poll_fn(|cx| Pin::new(&mut stream).poll_close(cx)).await;
+            Outcome::Done
+        }
+    }
+}
+
+/// Answers one request: the handshake if it asks for an upgrade, else the application.
+async fn answer<R: Runtime>(
+    shared: &Shared<R>,
+    witness: &Mutex<&mut Witness>,
+    accepted: Accepted,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, std::convert::Infallible> {
+    let (head, body) = request.into_parts();
+    let lock = || witness.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = shared.runtime.now();
+    let mut handshake = ServerHandshake::from_request(&shared.options.config, &head, now);
+    match handshake.poll_event() {
+        Some(HandshakeEvent::Request(Asked::Upgrade(request))) => {
+            // Clients of draft-76 that declare key3 as a body have it taken for one.
+            let body = Limited::new(body, KEY3_LEN).collect().await;
+            let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
+            handshake.handle_read(now, &key3);
+            let info = lock().info.clone();
+            let decision = task::decide(shared, request, &info).await;
+            match task::answer(&mut handshake, decision) {
+                Ok(ticket) => {
+                    let response = to_hyper(handshake.response());
+                    *accepted.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((handshake, ticket));
+                    return Ok(response);
+                }
+                Err(rejected) => lock().note_rejected(&rejected),
+            }
+        }
+        Some(HandshakeEvent::Failed(error)) => {
+            lock().note_rejected(&Rejected::Handshake(error));
+        }
+        Some(_) | None => {
+            lock().note_request(&head);
+            let request = Request::from_parts(head, RequestBody::new(body));
+            return Ok(match &shared.options.on_request {
+                Some(service) => service.call(request).await,
+                None => service::upgrade_required(),
+            });
+        }
+    }
+    Ok(to_hyper(handshake.response()))
+}
+
+/// What draft-76 sends behind its head.
+const KEY3_LEN: usize = 8;
+
+/// Makes hyper send an answer of the handshake as it is.
+fn to_hyper(response: Option<Response<Bytes>>) -> Response<ResponseBody> {
+    let (mut head, body) = response
+        .expect("an answered request has a response")
+        .into_parts();
+    if let Some(reason) = head.extensions.remove::<ReasonPhrase>() {
+        let reason = hyper::ext::ReasonPhrase::from_static(reason.as_str().as_bytes());
+        head.extensions.insert(reason);
+    }
+    Response::from_parts(head, service::boxed(Full::new(body)))
+}

@@ -1,0 +1,69 @@
+//! The name of a connection within its server.
+
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+/// The id of a connection: unique among all that a server ever had, as it is never used again.
+///
+/// It is small, [`Copy`], and reads back from what it displays: `slot.generation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    /// The place in the registry; used again by later connections.
+    pub(crate) slot: usize,
+    /// Counts all connections of the server.
+    pub(crate) generation: u64,
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// What was to be a [`ConnectionId`] is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseConnectionIdError(());
+
+impl fmt::Display for ParseConnectionIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a connection id; it is two numbers with a dot in between")
+    }
+}
+
+impl std::error::Error for ParseConnectionIdError {}
+
+impl From<ParseIntError> for ParseConnectionIdError {
+    fn from(_: ParseIntError) -> Self {
+        Self(())
+    }
+}
+
+impl FromStr for ConnectionId {
+    type Err = ParseConnectionIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseConnectionIdError> {
+        let (slot, generation) = text.split_once('.').ok_or(ParseConnectionIdError(()))?;
+        Ok(Self {
+            slot: slot.parse()?,
+            generation: generation.parse()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_what_it_displays() {
+        let id = ConnectionId {
+            slot: 7,
+            generation: u64::MAX,
+        };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "7", "7.", ".7", "7.1.1", "a.b"] {
+            assert!(text.parse::<ConnectionId>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Tells an application what happens to its connections, and what `debug` prints.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use ws_proto::{Closed, HandshakeError, RequestHead, State, Version};
+
+use crate::id::ConnectionId;
+
+/// Looks on at what a server does. Every method does nothing unless it is written.
+///
+/// The methods are called from the tasks of the connections; they should be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// The server listens.
+    fn listening(&self, addr: SocketAddr) {
+        let _ = addr;
+    }
+
+    /// A stream arrived.
+    fn stream(&self, info: &ConnectionInfo) {
+        let _ = info;
+    }
+
+    /// A connection is open; its handler is about to be called.
+    fn connection(&self, info: &ConnectionInfo) {
+        let _ = info;
+    }
+
+    /// A plain HTTP request arrived.
+    fn request(&self, info: &ConnectionInfo, head: &http::request::Parts) {
+        let _ = (info, head);
+    }
+
+    /// The state of a connection changed.
+    fn state_change(&self, info: &ConnectionInfo, state: State, previous: State) {
+        let _ = (info, state, previous);
+    }
+
+    /// An upgrade was refused. [`close`](Self::close) is not called for it.
+    fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
+        let _ = (info, reason);
+    }
+
+    /// A handler panicked; its connection is being closed with 1011.
+    fn panicked(&self, info: &ConnectionInfo) {
+        let _ = info;
+    }
+
+    /// A connection that was open has ended.
+    fn close(&self, info: &ConnectionInfo, closed: &Closed) {
+        let _ = (info, closed);
+    }
+
+    /// The server has stopped to accept: it was told to, or its listener failed.
+    fn shutdown(&self, error: Option<&io::Error>) {
+        let _ = error;
+    }
+}
+
+/// What an [`Observer`] is told of a connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The address of the peer, if the stream has one.
+    pub peer_addr: Option<SocketAddr>,
+    /// The version, once it is known.
+    pub version: Option<Version>,
+}
+
+impl fmt::Display for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.id)?;
+        if let Some(addr) = self.peer_addr {
+            write!(f, " from {addr}")?;
+        }
+        if let Some(version) = self.version {
+            write!(f, " in {version}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an upgrade was refused.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// It broke a rule or an option of the server.
+    Handshake(HandshakeError),
+    /// `on_upgrade` said so.
+    Application {
+        /// The status of the answer.
+        status: http::StatusCode,
+    },
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(error) => error.fmt(f),
+            Self::Application { status } => write!(f, "on_upgrade answered {status}"),
+        }
+    }
+}
+
+/// What `debug(true)` adds: a readable line for everything that happens, through `tracing` at level
+/// `DEBUG` with the target `ws`. Payloads are never shown.
+#[derive(Debug)]
+pub(crate) struct DebugLines;
+
+macro_rules! line {
+    ($($arg:tt)+) => { tracing::debug!(target: "ws", $($arg)+) };
+}
+
+impl Observer for DebugLines {
+    fn listening(&self, addr: SocketAddr) {
+        line!("listening on {addr}");
+    }
+
+    fn stream(&self, info: &ConnectionInfo) {
+        line!("{info}: a stream arrived");
+    }
+
+    fn connection(&self, info: &ConnectionInfo) {
+        line!("{info}: open");
+    }
+
+    fn request(&self, info: &ConnectionInfo, head: &http::request::Parts) {
+        line!("{info}: request {} {}", head.method, head.uri);
+    }
+
+    fn state_change(&self, info: &ConnectionInfo, state: State, previous: State) {
+        line!("{info}: {previous} -> {state}");
+    }
+
+    fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
+        line!("{info}: rejected: {reason}");
+    }
+
+    fn panicked(&self, info: &ConnectionInfo) {
+        line!("{info}: the handler panicked");
+    }
+
+    fn close(&self, info: &ConnectionInfo, closed: &Closed) {
+        line!("{info}: closed: {closed}");
+    }
+
+    fn shutdown(&self, error: Option<&io::Error>) {
+        match error {
+            Some(error) => line!("stopped to accept: {error}"),
+            None => line!("stopped to accept"),
+        }
+    }
+}
+
+/// All observers of a server.
+#[derive(Clone, Default)]
+pub(crate) struct Observers(Vec<std::sync::Arc<dyn Observer>>);
+
+impl Observers {
+    pub(crate) fn add(&mut self, observer: impl Observer) {
+        self.0.push(std::sync::Arc::new(observer));
+    }
+
+    pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
+        for observer in &self.0 {
+            tell(&**observer);
+        }
+    }
+}
+
+/// Tells the observers of a server about one connection.
+pub(crate) struct Witness {
+    pub(crate) observers: Observers,
+    pub(crate) info: ConnectionInfo,
+    state: State,
+}
+
+impl Witness {
+    pub(crate) fn new(observers: Observers, info: ConnectionInfo) -> Self {
+        observers.tell(|observer| observer.stream(&info));
+        Self {
+            observers,
+            info,
+            state: State::Unknown,
+        }
+    }
+
+    pub(crate) fn note_state(&mut self, state: State) {
+        if state != self.state {
+            let previous = std::mem::replace(&mut self.state, state);
+            self.observers
+                .tell(|observer| observer.state_change(&self.info, state, previous));
+        }
+    }
+
+    pub(crate) fn note_request(&self, head: &http::request::Parts) {
+        self.observers
+            .tell(|observer| observer.request(&self.info, head));
+    }
+
+    pub(crate) fn note_rejected(&mut self, reason: &Rejected) {
+        self.observers
+            .tell(|observer| observer.rejected(&self.info, reason));
+        self.note_state(State::Closed);
+    }
+
+    pub(crate) fn note_open(&mut self, head: &RequestHead, version: Version) {
+        let _ = head;
+        self.info.version = Some(version);
+        self.note_state(State::Connected);
+        self.observers
+            .tell(|observer| observer.connection(&self.info));
+    }
+}
+
+impl crate::driver::Watch for Witness {
+    fn stirred(&mut self, mailbox: &crate::mailbox::Mailbox) {
+        if !self.observers.0.is_empty() {
+            self.note_state(mailbox.state());
+        }
+    }
+
+    fn ended(&mut self, mailbox: &crate::mailbox::Mailbox) {
+        self.note_state(State::Closed);
+        if let Some(closed) = mailbox.closed() {
+            self.observers
+                .tell(|observer| observer.close(&self.info, &closed));
+        }
+    }
+
+    fn panicked(&mut self, _: &crate::mailbox::Mailbox) {
+        self.observers
+            .tell(|observer| observer.panicked(&self.info));
+    }
+}

@@ -1,0 +1,68 @@
+//! What the driver needs of an async runtime, and nothing else. An adapter implements it; a
+//! simulated runtime for tests does, too.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// An async runtime: sockets, timers, tasks and a clock.
+///
+/// Its value is cheap to clone. Streams that it makes have `TCP_NODELAY` set where they are TCP, as
+/// the driver writes what belongs together at once.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// A byte stream to a peer.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// A listening socket.
+    type Listener: Send + Sync + 'static;
+    /// A timer that can be set again and again.
+    type Timer: Timer;
+
+    /// Listens on an address; port 0 means any free port.
+    fn bind(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// Returns the address that a listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not say.
+    fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
+
+    /// Waits for a stream to arrive.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no stream is lost.
+    fn accept(
+        &self,
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Opens a stream to a host, which is a name or an address without brackets.
+    fn connect(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Makes a timer; it is not set.
+    fn timer(&self) -> Self::Timer;
+
+    /// Runs a future as a task of its own, to its end; nobody waits for it.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Returns the time. Deadlines are set in terms of it.
+    fn now(&self) -> Instant;
+}
+
+/// A timer of a [`Runtime`].
+pub trait Timer: Send + Unpin + 'static {
+    /// Sets the timer to a deadline; forgets the one before.
+    fn set(&mut self, deadline: Instant);
+
+    /// Is ready once the deadline has passed; wakes the task then. Never ready if it was not set.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}

@@ -1,0 +1,124 @@
+//! A handle that sends on a connection from anywhere.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
+
+use crate::id::ConnectionId;
+use crate::mailbox::Mailbox;
+
+/// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
+/// connection open.
+#[derive(Clone)]
+pub struct Sender {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Sender {
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Self { mailbox }
+    }
+
+    /// Waits for room in the send queue, then queues a message.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing or the version cannot carry the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the message was not queued.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.mailbox.send(message.into()).await
+    }
+
+    /// Queues a message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and if the send queue is at its limit.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.mailbox.try_send(message.into())
+    }
+
+    /// Queues a message that was encoded before, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.mailbox.try_send_prepared(message)
+    }
+
+    /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.mailbox.ping(payload)
+    }
+
+    /// Begins to close, with a code and a reason of at most 123 bytes, which are left out in versions
+    /// that have none. Does nothing if the connection is closing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the reason is too long; then nothing is closed.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.mailbox.close(code, reason)
+    }
+
+    /// Waits for the end of the connection and returns how it ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time.
+    pub async fn wait_closed(&self) -> Closed {
+        self.mailbox.wait_closed().await
+    }
+
+    /// Returns how the connection ended, or `None` while it has not.
+    pub fn closed(&self) -> Option<Closed> {
+        self.mailbox.closed()
+    }
+
+    /// Returns the id of the connection.
+    pub fn id(&self) -> ConnectionId {
+        self.mailbox.facts.id
+    }
+
+    /// Returns the version that is spoken.
+    pub fn version(&self) -> Version {
+        self.mailbox.facts.version
+    }
+
+    /// Returns the peer's address, if the stream has one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.mailbox.facts.peer_addr
+    }
+
+    /// Returns the state of the connection.
+    pub fn state(&self) -> State {
+        self.mailbox.state()
+    }
+
+    /// Returns the bytes that wait to be written.
+    pub fn buffered_amount(&self) -> usize {
+        self.mailbox.buffered_amount()
+    }
+
+    pub(crate) fn abort(&self) {
+        self.mailbox.abort();
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}

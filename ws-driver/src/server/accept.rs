@@ -1,0 +1,88 @@
+//! The accept loop.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Shared;
+use super::stop::Phase;
+use super::task;
+use crate::connection::Connection;
+use crate::runtime::{Runtime, Timer};
+
+/// How long to wait when the system has no more to give: memory, file descriptors.
+const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
+
+pub(super) async fn accept_all<R, H, F>(shared: &Arc<Shared<R>>, handler: Arc<H>) -> io::Result<()>
+where
+    R: Runtime,
+    H: Fn(Connection) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+{
+    let mut stop = pin!(shared.stop.wait(Phase::Closed));
+    let result = loop {
+        let mut next = pin!(accept(shared));
+        let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => next.as_mut().poll(cx).map(Some),
+        });
+        match accepted.await {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(error),
+            Some(Ok((stream, addr))) => {
+                let life = task::run(Arc::clone(shared), stream, Some(addr), Arc::clone(&handler));
+                shared.runtime.spawn(life);
+            }
+        }
+    };
+    let error = result.as_ref().err();
+    shared
+        .options
+        .observers
+        .tell(|observer| observer.shutdown(error));
+    result
+}
+
+/// Accepts a stream; waits while there is no room for one.
+async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, std::net::SocketAddr)> {
+    loop {
+        if let Some(limit) = shared.options.connection_limit {
+            shared.clients.wait_below(limit).await;
+        }
+        match shared.runtime.accept(&shared.listener).await {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) if is_about_one_stream(&error) => {}
+            Err(error) if is_exhaustion(&error) => {
+                tracing::warn!(target: "ws", "cannot accept for now: {error}");
+                wait(&shared.runtime, EXHAUSTED_WAIT).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The peer was gone before it was accepted; the listener is as good as before.
+fn is_about_one_stream(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// ENOMEM, ENFILE, EMFILE and ENOBUFS pass.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
+        || error.kind() == io::ErrorKind::OutOfMemory
+}
+
+async fn wait<R: Runtime>(runtime: &R, time: Duration) {
+    let mut timer = runtime.timer();
+    timer.set(runtime.now() + time);
+    poll_fn(|cx| timer.poll(cx)).await;
+}

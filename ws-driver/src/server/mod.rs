@@ -1,0 +1,219 @@
+//! The server: accepts streams, runs a task for each, and reaches its connections by id.
+
+mod accept;
+pub(crate) mod options;
+pub(crate) mod stop;
+pub(crate) mod task;
+pub(crate) mod upgrade;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ws_proto::{CloseCode, Message, PreparedMessage};
+
+use self::options::{Options, ServerBuilder};
+use self::stop::{Phase, Stop};
+use crate::clients::{ClientError, Clients};
+use crate::connection::Connection;
+use crate::id::ConnectionId;
+use crate::mailbox::Clock;
+use crate::runtime::{Runtime, Timer};
+
+/// A WebSocket server: every version of the protocol, and plain HTTP, on one port.
+///
+/// It is a handle: cheap to clone, and all clones are the same server.
+pub struct Server<R: Runtime> {
+    shared: Arc<Shared<R>>,
+}
+
+/// What the tasks of a server share.
+pub(crate) struct Shared<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) clock: Clock,
+    listener: R::Listener,
+    local_addr: SocketAddr,
+    pub(crate) options: Options,
+    pub(crate) clients: Clients,
+    pub(crate) stop: Stop,
+}
+
+/// What came of a [`shutdown`](Server::shutdown).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Connections that closed within the grace.
+    pub closed: usize,
+    /// Connections that were dropped at its end.
+    pub aborted: usize,
+}
+
+impl<R: Runtime + Default> Server<R> {
+    /// Sets options before the server listens.
+    pub fn builder() -> ServerBuilder<R> {
+        ServerBuilder::new()
+    }
+
+    /// Listens on an address, with the default options; port 0 means any free port.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address cannot be resolved or listened on.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::builder().bind(addr).await
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// Listens with a runtime that has a value of its own, such as a simulated one.
+    pub(crate) async fn listen(
+        runtime: R,
+        options: Options,
+        addrs: Vec<SocketAddr>,
+    ) -> io::Result<Self> {
+        let mut result = Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no address to listen on",
+        ));
+        for addr in addrs {
+            result = runtime.bind(addr).await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        let listener = result?;
+        let local_addr = runtime.local_addr(&listener)?;
+        options
+            .observers
+            .tell(|observer| observer.listening(local_addr));
+        let clock = runtime.clone();
+        let shared = Shared {
+            runtime,
+            clock: Arc::new(move || clock.now()),
+            listener,
+            local_addr,
+            options,
+            clients: Clients::default(),
+            stop: Stop::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Accepts streams until [`close`](Self::close) or [`shutdown`](Self::shutdown), and calls
+    /// `handler` with each connection once it is open. The handler runs in the task of the
+    /// connection; when it returns and drops the connection, that is closed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the listener fails for good. Lack of memory or of file descriptors is waited out.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no more streams are accepted; what is open goes on. It can be
+    /// called again.
+    pub async fn serve<H, F>(&self, handler: H) -> io::Result<()>
+    where
+        H: Fn(Connection) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+    {
+        accept::accept_all(&self.shared, Arc::new(handler)).await
+    }
+
+    /// Sends a message to one connection, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no open connection with that id, it is closing, its version cannot carry
+    /// the message, or it is too slow; then it is closed with 1013.
+    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
+        self.shared.clients.send(id, message)
+    }
+
+    /// Sends a message to every open connection, without waiting, and returns how many took it.
+    /// Those that are too slow are closed with 1013.
+    pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
+        self.shared.clients.broadcast(message)
+    }
+
+    /// Returns the registry of open connections.
+    pub fn clients(&self) -> Clients {
+        self.shared.clients.clone()
+    }
+
+    /// Returns the address that the server listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// Stops accepting streams, so that [`serve`](Self::serve) returns. What is open goes on.
+    pub fn close(&self) {
+        self.shared.stop.advance(Phase::Closed);
+    }
+
+    /// Stops accepting streams, closes every connection with 1001, waits for them to end, and drops
+    /// those that have not when the grace is over, with their handlers.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing is dropped that had time left.
+    pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        let Shared {
+            runtime,
+            stop,
+            clients,
+            ..
+        } = &*self.shared;
+        stop.advance(Phase::ShuttingDown);
+        let open: Vec<_> = clients.iter().collect();
+        for sender in &open {
+            let closing = sender.close(CloseCode::GOING_AWAY, "");
+            debug_assert!(
+                closing.is_ok(),
+                "a close without a reason cannot be refused"
+            );
+        }
+        let mut timer = runtime.timer();
+        if let Some(end) = runtime.now().checked_add(grace) {
+            timer.set(end);
+        }
+        let mut empty = pin!(clients.wait_below(1));
+        let is_over = poll_fn(|cx| match empty.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => timer.poll(cx).map(|()| true),
+        });
+        let mut aborted = 0;
+        if is_over.await {
+            let left: Vec<_> = clients.iter().collect();
+            aborted = left.len();
+            left.iter().for_each(|sender| sender.abort());
+        }
+        ShutdownReport {
+            closed: open.len().saturating_sub(aborted),
+            aborted,
+        }
+    }
+}
+
+impl<R: Runtime> Clone for Server<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Server<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr())
+            .field("clients", &self.shared.clients.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+//! The options of a server, gathered by its builder.
+
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::net::ToSocketAddrs;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ws_proto::{ConfigError, ConnectionConfig, OriginPolicy, ServerConfig, Subprotocol, Versions};
+
+use super::Server;
+use super::upgrade::{Answer, Upgrade};
+use crate::http::service::{HttpService, RequestService};
+use crate::observer::{DebugLines, Observer, Observers};
+use crate::runtime::Runtime;
+
+pub(crate) type UpgradeHook =
+    Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+/// What a server was told, once and for all.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) config: ServerConfig,
+    pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) head_limit: usize,
+    pub(crate) connection: ConnectionConfig,
+    pub(crate) connection_limit: Option<usize>,
+    pub(crate) observers: Observers,
+    pub(crate) on_upgrade: Option<UpgradeHook>,
+    pub(crate) on_request: Option<RequestService>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config: ServerConfig::default(),
+            handshake_timeout: Some(Duration::from_secs(10)),
+            head_limit: 16 << 10,
+            connection: ConnectionConfig::default(),
+            connection_limit: None,
+            observers: Observers::default(),
+            on_upgrade: None,
+            on_request: None,
+        }
+    }
+}
+
+/// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it.
+///
+/// `None` means unlimited, or never, for a wait; zero means zero.
+#[must_use]
+pub struct ServerBuilder<R> {
+    options: Options,
+    /// The first option that makes no sense; `bind` tells.
+    error: Option<ConfigError>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+macro_rules! setters {
+    ($field:ident: $($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+            self.options.$field = self.options.$field.$name($name);
+            self
+        })+
+    };
+}
+
+impl<R: Runtime + Default> ServerBuilder<R> {
+    pub(super) fn new() -> Self {
+        Self {
+            options: Options::default(),
+            error: None,
+            runtime: PhantomData,
+        }
+    }
+
+    setters! { config:
+        /// Sets the versions that are spoken: all of them by default. A version that is off is
+        /// refused.
+        versions: Versions,
+        /// Limits the header lines of a request: 100.
+        header_limit: usize,
+        /// Rejects draft-76 requests without an `Origin`: on.
+        require_origin: bool,
+        /// Says that clients reach this server over TLS, so that locations in the drafts' answers
+        /// begin with `wss`: off.
+        secure: bool,
+    }
+
+    setters! { connection:
+        /// Limits a received message, in bytes: 1 MiB. A larger one closes the connection with 1009.
+        message_limit: Option<usize>,
+        /// Limits one received frame, in bytes: unlimited, as the message limit holds anyway.
+        frame_limit: Option<usize>,
+        /// Limits the fragments of a received message: 4096.
+        fragment_limit: Option<usize>,
+        /// Limits the bytes that wait to be written on a connection: 256 KiB. A
+        /// [`send`](crate::Connection::send) waits at it; a peer that makes a send by id or a
+        /// broadcast wait is closed with 1013.
+        send_queue_limit: Option<usize>,
+        /// Limits the bytes of received messages that wait for the handler: 256 KiB. Reading stops
+        /// at it, so that the peer has to wait.
+        receive_queue_limit: Option<usize>,
+        /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only.
+        keepalive_interval: Option<Duration>,
+        /// Closes a connection on which nothing arrives for so long after a ping: 20 s.
+        pong_timeout: Option<Duration>,
+        /// Bounds each wait of the closing handshake: 10 s.
+        close_timeout: Option<Duration>,
+        /// Replaces invalid UTF-8 in text of the drafts by U+FFFD instead of closing: off.
+        replace_invalid_utf8: bool,
+        /// Skips frames of the drafts that no client may send instead of closing: off.
+        skip_unknown_frames: bool,
+    }
+
+    /// Bounds the whole opening handshake, the answer of `on_upgrade` included, and the wait for
+    /// each plain request: 10 s.
+    pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.handshake_timeout = timeout.into();
+        self
+    }
+
+    /// Limits the request head, in bytes: 16 KiB.
+    pub fn head_limit(mut self, limit: usize) -> Self {
+        self.options.head_limit = limit;
+        self
+    }
+
+    /// Sets which origins may open a connection: any by default. A browser names the page's origin;
+    /// list yours if connections are trusted because of cookies or of where they come from.
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.options.config = self.options.config.origins(policy);
+        self
+    }
+
+    /// Lets only these origins open a connection, for instance `["https://example.com"]`. An origin
+    /// that is malformed makes [`bind`](Self::bind) fail.
+    pub fn allow_origins<T: AsRef<str>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
+        match OriginPolicy::list(origins) {
+            Ok(policy) => self.origins(policy),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                self
+            }
+        }
+    }
+
+    /// Sets the subprotocols that are spoken, best first: none by default. The server's order
+    /// decides. One that is malformed makes [`bind`](Self::bind) fail.
+    pub fn subprotocols<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        let parse = |name: T| name.as_ref().parse::<Subprotocol>();
+        match names.into_iter().map(parse).collect::<Result<Vec<_>, _>>() {
+            Ok(names) => self.options.config = self.options.config.subprotocols(names),
+            Err(error) => {
+                self.error.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Says what happens, in readable lines through `tracing` (level `DEBUG`, target `ws`), and
+    /// tells rejected clients why: off.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.options.config = self.options.config.reveal_reasons(debug);
+        if debug {
+            self.options.observers.add(DebugLines);
+        }
+        self
+    }
+
+    /// Adds an observer.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.options.observers.add(observer);
+        self
+    }
+
+    /// Limits the streams that are open or being opened: unlimited by default. At the limit no
+    /// stream is accepted until one has gone.
+    pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.options.connection_limit = limit.into();
+        self
+    }
+
+    /// Decides on each upgrade request, and may wait for it: looks at cookies, asks a database.
+    /// Without it every request that passes the checks is accepted.
+    pub fn on_upgrade<F, A>(mut self, decide: F) -> Self
+    where
+        F: Fn(Upgrade) -> A + Send + Sync + 'static,
+        A: Future<Output = Answer> + Send + 'static,
+    {
+        self.options.on_upgrade = Some(Arc::new(move |upgrade| Box::pin(decide(upgrade))));
+        self
+    }
+
+    /// Answers plain HTTP requests on the same port: a closure from request to response, or a tower
+    /// service such as an axum `Router`. Without it they are answered with 426.
+    ///
+    /// ```ignore
+    /// .on_request(|request: http::Request<RequestBody>| async move {
+    ///     http::Response::new(format!("you asked for {}", request.uri()))
+    /// })
+    /// ```
+    pub fn on_request<M>(mut self, service: impl HttpService<M>) -> Self {
+        self.options.on_request = Some(RequestService::new(service));
+        self
+    }
+
+    /// Listens on an address; port 0 means any free port.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address cannot be resolved or listened on, or an option makes no sense.
+    pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
+        if let Some(error) = self.error {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let mut options = self.options;
+        options.config = options
+            .config
+            .handshake_timeout(options.handshake_timeout)
+            .head_limit(options.head_limit)
+            .connection(options.connection.clone());
+        // Names are looked up before the server serves anybody, so this may block.
+        let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
+        Server::listen(R::default(), options, addrs).await
+    }
+}
+
+impl<R> std::fmt::Debug for ServerBuilder<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("config", &self.options.config)
+            .field("connection", &self.options.connection)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! Tells the tasks of a server to stop, and who has heard it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use event_listener::Event as Notice;
+
+/// How far a server has stopped, after it ran. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It accepts no more; what is open goes on.
+    Closed,
+    /// What is open is being closed.
+    ShuttingDown,
+}
+
+#[derive(Default)]
+pub(crate) struct Stop {
+    phase: AtomicU8,
+    changed: Notice,
+}
+
+impl Stop {
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase.number(), Ordering::SeqCst);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn has_reached(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::SeqCst) >= phase.number()
+    }
+
+    /// Waits until the server has come to `phase`.
+    pub(crate) async fn wait(&self, phase: Phase) {
+        loop {
+            let changed = self.changed.listen();
+            if self.has_reached(phase) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Phase {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Closed => 1,
+            Self::ShuttingDown => 2,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The life of one stream, from accept to the end, in one task: the opening handshake, plain HTTP if
+//! that is what comes, the open connection.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::{
+    HandshakeEvent, Rejection, Request, RequestHead, ServerHandshake, UpgradeRequest, Version,
+};
+
+use super::Shared;
+use super::stop::Phase;
+use super::upgrade::{Answer, Upgrade, Verdict};
+use crate::clients::Entry;
+use crate::connection::Connection;
+use crate::driver;
+use crate::exchange::Exchange;
+use crate::http::{self, Outcome};
+use crate::mailbox::{Facts, Head, Mailbox};
+use crate::observer::{ConnectionInfo, Rejected, Witness};
+use crate::runtime::Runtime;
+
+pub(super) async fn run<R, S, H, F>(
+    shared: Arc<Shared<R>>,
+    stream: S,
+    peer_addr: Option<SocketAddr>,
+    handler: Arc<H>,
+) where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Fn(Connection) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+{
+    let entry = shared.clients.enter();
+    let info = ConnectionInfo {
+        id: entry.id,
+        peer_addr,
+        version: None,
+    };
+    let witness = Witness::new(shared.options.observers.clone(), info);
+    // Boxed, as what an open connection keeps should be as small as it can be.
+    let opening = Box::pin(open(&shared, stream, witness)).await;
+    let Some(Opened {
+        stream,
+        handshake,
+        ticket,
+        mut witness,
+    }) = opening
+    else {
+        return;
+    };
+    let Ticket {
+        head,
+        version,
+        subprotocol,
+        extensions,
+    } = ticket;
+    witness.note_open(&head, version);
+    let facts = Facts {
+        id: entry.id,
+        peer_addr,
+        version,
+        subprotocol,
+        head: Head::Request(head),
+    };
+    let machine = handshake.into_connection(shared.runtime.now());
+    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::clone(&shared.clock)));
+    let connection = Connection::new(Arc::clone(&mailbox), extensions);
+    entry.open(connection.sender());
+    let watch = Registered {
+        witness,
+        entry: Some(entry),
+    };
+    let work = async move {
+        handler(connection).await;
+    };
+    driver::drive(shared.runtime.clone(), stream, mailbox, Some(work), watch).await;
+}
+
+/// A stream whose opening handshake is done.
+struct Opened<S> {
+    stream: S,
+    handshake: ServerHandshake,
+    ticket: Ticket,
+    witness: Witness,
+}
+
+/// What is known of an upgrade once it is accepted.
+pub(crate) struct Ticket {
+    head: RequestHead,
+    version: Version,
+    subprotocol: Option<String>,
+    extensions: ::http::Extensions,
+}
+
+/// Does the opening handshake; `None` if there is no connection in the end.
+async fn open<R, S>(shared: &Arc<Shared<R>>, stream: S, mut witness: Witness) -> Option<Opened<S>>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let config = &shared.options.config;
+    let mut handshake = ServerHandshake::new(config, shared.runtime.now());
+    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
+    let mut ticket = None;
+    loop {
+        let event = or_stop(shared, exchange.next_event(&mut handshake))
+            .await?
+            .ok()?;
+        witness.note_state(handshake.state());
+        match event {
+            HandshakeEvent::Request(Request::Upgrade(request)) => {
+                witness.info.version = Some(request.version());
+                let decision = decide(shared, request, &witness.info);
+                let decision = exchange.decide(&mut handshake, decision);
+                let Some(decision) = or_stop(shared, decision).await?.ok()? else {
+                    continue;
+                };
+                match answer(&mut handshake, decision) {
+                    Ok(accepted) => ticket = Some(accepted),
+                    Err(rejected) => {
+                        witness.note_rejected(&rejected);
+                        break;
+                    }
+                }
+                witness.note_state(handshake.state());
+            }
+            HandshakeEvent::Request(Request::Http) => {
+                let received = handshake.into_received();
+                let outcome =
+                    http::serve(shared, exchange.into_stream(), received, &mut witness).await;
+                let Outcome::Upgraded {
+                    stream,
+                    handshake: upgraded,
+                    ticket: accepted,
+                } = outcome
+                else {
+                    return None;
+                };
+                exchange = Exchange::new(shared.runtime.clone(), stream);
+                handshake = upgraded;
+                ticket = Some(accepted);
+            }
+            HandshakeEvent::Open => {
+                let ticket = ticket.expect("a handshake opens after it was accepted");
+                return Some(Opened {
+                    stream: exchange.into_stream(),
+                    handshake,
+                    ticket,
+                    witness,
+                });
+            }
+            HandshakeEvent::Failed(error) => {
+                witness.note_rejected(&Rejected::Handshake(error));
+                break;
+            }
+            event => unreachable!("no other event exists: {event:?}"),
+        }
+    }
+    let deadline = handshake.close_deadline(shared.runtime.now());
+    exchange.finish(handshake.outgoing(), deadline).await;
+    None
+}
+
+/// Asks the application what to answer.
+pub(crate) async fn decide<R: Runtime>(
+    shared: &Shared<R>,
+    request: UpgradeRequest,
+    info: &ConnectionInfo,
+) -> (UpgradeRequest, Answer) {
+    let upgrade = Upgrade::new(request.clone(), info.id, info.peer_addr);
+    let answer = match &shared.options.on_upgrade {
+        Some(decide) => decide(upgrade).await,
+        None => upgrade.accept(),
+    };
+    (request, answer)
+}
+
+/// Gives the application's answer to the handshake.
+pub(crate) fn answer(
+    handshake: &mut ServerHandshake,
+    (request, answer): (UpgradeRequest, Answer),
+) -> Result<Ticket, Rejected> {
+    let Answer {
+        verdict,
+        extensions,
+    } = answer;
+    let rejection = match verdict {
+        Ok(Verdict::Accept(accept)) => {
+            let chosen = accept.chosen_subprotocol(&request).map(str::to_owned);
+            match handshake.accept(accept) {
+                Ok(()) => {
+                    return Ok(Ticket {
+                        version: request.version(),
+                        subprotocol: chosen,
+                        head: request.into_head(),
+                        extensions,
+                    });
+                }
+                Err(error) => Err(error),
+            }
+        }
+        Ok(Verdict::Reject(rejection)) => Ok(rejection),
+        Err(error) => Err(error),
+    };
+    let rejection = rejection.unwrap_or_else(|error| {
+        tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");
+        Rejection::new(::http::StatusCode::INTERNAL_SERVER_ERROR)
+    });
+    let status = rejection.status();
+    if let Err(error) = handshake.reject(rejection) {
+        tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");
+        let rejection = Rejection::new(::http::StatusCode::INTERNAL_SERVER_ERROR);
+        handshake
+            .reject(rejection)
+            .expect("500 can reject a request that is pending");
+    }
+    Err(Rejected::Application { status })
+}
+
+/// Gives `work` up when the server shuts down.
+pub(crate) async fn or_stop<R: Runtime, T>(
+    shared: &Shared<R>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut stop = pin!(shared.stop.wait(Phase::ShuttingDown));
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => stop.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Keeps a connection in the registry as long as its stream is open, and tells the observers.
+struct Registered {
+    witness: Witness,
+    entry: Option<Entry>,
+}
+
+impl driver::Watch for Registered {
+    fn stirred(&mut self, mailbox: &Mailbox) {
+        self.witness.stirred(mailbox);
+    }
+
+    fn ended(&mut self, mailbox: &Mailbox) {
+        self.entry = None;
+        self.witness.ended(mailbox);
+    }
+
+    fn panicked(&mut self, mailbox: &Mailbox) {
+        self.witness.panicked(mailbox);
+    }
+}

@@ -1,0 +1,268 @@
+//! Puts messages together from pieces of frames: fragments, limits, UTF-8. Memory follows the bytes
+//! that have arrived, never a length that the peer declares. Knows nothing of closing or sending.
+
+use bytes::Bytes;
+
+use crate::config::ConnectionConfig;
+use crate::error::ProtocolError;
+use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
+use crate::message::{Message, Payload, Utf8Bytes};
+use crate::utf8;
+
+/// What a piece completes.
+#[derive(Debug)]
+pub(super) enum Assembled {
+    Message(Message),
+    Control(Opcode, Payload),
+}
+
+/// The message that is being received, and the control frame in between.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    /// The open message, if there is one.
+    message: Option<OpenMessage>,
+    /// A control frame that is split over reads; at most 125 bytes.
+    control: Vec<u8>,
+    /// Whether invalid UTF-8 is replaced instead of refused.
+    replaces_invalid_utf8: bool,
+}
+
+#[derive(Debug)]
+struct OpenMessage {
+    is_text: bool,
+    payload: Vec<u8>,
+    /// How much of a text is known to be whole characters. Invariant: `checked <= payload.len()`.
+    checked: usize,
+    fragments: usize,
+}
+
+impl Assembler {
+    pub(super) fn new(replaces_invalid_utf8: bool) -> Self {
+        Self {
+            message: None,
+            control: Vec::new(),
+            replaces_invalid_utf8,
+        }
+    }
+
+    /// Takes a piece; returns what it completes.
+    pub(super) fn handle_piece(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+    ) -> Result<Option<Assembled>, ProtocolError> {
+        match piece.opcode {
+            Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(self.handle_control(piece)),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                Ok(self.handle_data(piece, config)?.map(Assembled::Message))
+            }
+        }
+    }
+
+    /// Tells whether no message is open.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.message.is_none()
+    }
+
+    fn handle_control(&mut self, piece: &Piece<'_>) -> Option<Assembled> {
+        let start = self.control.len();
+        self.control.extend_from_slice(piece.payload);
+        debug_assert!(
+            self.control.len() <= CONTROL_LIMIT,
+            "the codec refuses longer ones"
+        );
+        if let Some(mask) = piece.mask {
+            mask.apply(&mut self.control[start..]);
+        }
+        piece.last.then(|| {
+            let payload = Payload::from(&self.control[..]);
+            self.control = Vec::new();
+            Assembled::Control(piece.opcode, payload)
+        })
+    }
+
+    fn handle_data(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+    ) -> Result<Option<Message>, ProtocolError> {
+        if piece.first {
+            self.begin_frame(piece, config)?;
+            if piece.last && piece.fin && piece.opcode != Opcode::Continuation {
+                self.message = None;
+                return self.whole(piece, config).map(Some);
+            }
+        }
+        let message = self.message.as_mut().expect("begin_frame opens a message");
+        let checks = message.is_text && !self.replaces_invalid_utf8;
+        message.append(piece, config, checks)?;
+        if !(piece.last && piece.fin) {
+            return Ok(None);
+        }
+        let message = self.message.take().expect("it was open a moment ago");
+        if checks && message.checked != message.payload.len() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        let payload = to_payload(message.payload);
+        Ok(Some(self.finish(message.is_text, payload)))
+    }
+
+    /// Checks what a header alone tells: order of frames, number of fragments, declared lengths.
+    fn begin_frame(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+    ) -> Result<(), ProtocolError> {
+        let message = match (piece.opcode == Opcode::Continuation, &mut self.message) {
+            (true, Some(message)) => message,
+            (true, None) => return Err(ProtocolError::StrayContinuation),
+            (false, Some(_)) => return Err(ProtocolError::Interleaved),
+            (false, none) => none.insert(OpenMessage {
+                is_text: piece.opcode == Opcode::Text,
+                payload: Vec::new(),
+                checked: 0,
+                fragments: 0,
+            }),
+        };
+        message.fragments += 1;
+        if let Some(limit) = config
+            .fragment_limit
+            .filter(|limit| message.fragments > *limit)
+        {
+            return Err(ProtocolError::TooManyFragments { limit });
+        }
+        let Some(frame_len) = piece.remaining else {
+            return Ok(());
+        };
+        if let Some(limit) = over(config.frame_limit, frame_len) {
+            return Err(ProtocolError::FrameTooBig {
+                len: frame_len,
+                limit,
+            });
+        }
+        let received = u64::try_from(message.payload.len()).unwrap_or(u64::MAX);
+        let len = received.saturating_add(frame_len);
+        match over(config.message_limit, len) {
+            Some(limit) => Err(ProtocolError::MessageTooBig { len, limit }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a message of a frame that is whole and alone, the usual case.
+    fn whole(
+        &self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+    ) -> Result<Message, ProtocolError> {
+        let (bytes, too_big) = within(piece, 0, config);
+        let payload = match piece.mask {
+            None => Payload::from(bytes),
+            Some(mask) => Payload::unmasked(bytes, mask),
+        };
+        let is_text = piece.opcode == Opcode::Text;
+        if is_text && !self.replaces_invalid_utf8 {
+            match too_big {
+                Some(_) => utf8::check(&payload).map(drop)?,
+                None => utf8::check_whole(&payload)?,
+            }
+        }
+        too_big.map_or(Ok(()), Err)?;
+        Ok(self.finish(is_text, payload))
+    }
+
+    fn finish(&self, is_text: bool, payload: Payload) -> Message {
+        if !is_text {
+            return Message::Binary(payload);
+        }
+        if self.replaces_invalid_utf8 && utf8::check_whole(&payload).is_err() {
+            return Message::from(String::from_utf8_lossy(&payload).into_owned());
+        }
+        Message::Text(Utf8Bytes::from_checked(payload))
+    }
+}
+
+impl OpenMessage {
+    /// Appends a piece and checks the text as far as it goes (R-U3).
+    fn append(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+        checks: bool,
+    ) -> Result<(), ProtocolError> {
+        let start = self.payload.len();
+        let (bytes, too_big) = within(piece, start, config);
+        self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin));
+        self.payload.extend_from_slice(bytes);
+        if let Some(mask) = piece.mask {
+            mask.apply(&mut self.payload[start..]);
+        }
+        if checks {
+            self.checked += utf8::check(&self.payload[self.checked..])?;
+        }
+        too_big.map_or(Ok(()), Err)
+    }
+
+    /// Makes room: twice what is there, but no more than the last frame will fill, so that a message
+    /// ends in memory of its own size and memory stays within twice of what has arrived. Frames
+    /// before the last one do not tell where the message ends: going by their lengths would mean a
+    /// copy for each of many small fragments.
+    fn reserve(&mut self, additional: usize, remaining: Option<u64>) {
+        let needed = self.payload.len() + additional;
+        if needed <= self.payload.capacity() {
+            return;
+        }
+        let frame_end = remaining
+            .and_then(|remaining| usize::try_from(remaining).ok())
+            .map_or(usize::MAX, |remaining| {
+                self.payload.len().saturating_add(remaining)
+            });
+        let capacity = needed.saturating_mul(2).min(frame_end).max(needed);
+        self.payload.reserve_exact(capacity - self.payload.len());
+    }
+}
+
+/// Returns the limit if `len` is over it.
+fn over(limit: Option<usize>, len: u64) -> Option<usize> {
+    limit.filter(|limit| u64::try_from(*limit).is_ok_and(|limit| len > limit))
+}
+
+/// Returns the part of a piece that a message of `received` bytes may still take, and the error if
+/// that is not all. Only a frame of the drafts can go over a limit here: it is a whole message and
+/// does not declare its length, which `begin_frame` checks otherwise.
+fn within<'a>(
+    piece: &Piece<'a>,
+    received: usize,
+    config: &ConnectionConfig,
+) -> (&'a [u8], Option<ProtocolError>) {
+    let too_big = |limit| u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let (limit, error) = match (config.frame_limit, config.message_limit) {
+        (Some(limit), message_limit) if message_limit.is_none_or(|other| limit < other) => (
+            limit,
+            ProtocolError::FrameTooBig {
+                len: too_big(limit),
+                limit,
+            },
+        ),
+        (_, Some(limit)) => (
+            limit,
+            ProtocolError::MessageTooBig {
+                len: too_big(limit),
+                limit,
+            },
+        ),
+        (_, None) => return (piece.payload, None),
+    };
+    let room = limit.saturating_sub(received);
+    match piece.remaining.is_some() || piece.payload.len() <= room {
+        true => (piece.payload, None),
+        false => (&piece.payload[..room], Some(error)),
+    }
+}
+
+/// Hands the bytes over; gives memory back if much more was reserved than is used.
+fn to_payload(mut bytes: Vec<u8>) -> Payload {
+    if bytes.capacity() - bytes.len() > bytes.len() / 8 {
+        bytes.shrink_to_fit();
+    }
+    Payload::from(Bytes::from(bytes))
+}

@@ -1,0 +1,250 @@
+//! The end of a connection: the closing handshake, failing, and the end of the stream.
+//!
+//! | phase      | what happened                              | what is awaited                        |
+//! |------------|--------------------------------------------|----------------------------------------|
+//! | `Open`     | nothing                                    | -                                      |
+//! | `Sent`     | we sent a close                            | the peer's, until the close timeout    |
+//! | `Deferred` | the end came, messages before it wait      | that they are taken, until the timeout |
+//! | `Draining` | the end is told                            | the end of the stream, until the timeout |
+//! | `Finished` | the wait is over                           | nothing                                |
+
+use std::time::Instant;
+
+use super::Connection;
+use crate::close::{ABNORMAL, CloseCause, CloseCode, Closed, Initiator, NO_STATUS};
+use crate::error::ProtocolError;
+use crate::event::Event;
+use crate::message::{Payload, Utf8Bytes};
+use crate::state::Role;
+use crate::version::Version;
+use crate::wire::{Outgoing, Timer};
+
+/// Where a connection stands on its way to the end.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Open,
+    /// In draft-75, which has no close frame, shutting down the write side is the close.
+    Sent,
+    Deferred(End),
+    Draining {
+        clean: bool,
+    },
+    Finished,
+}
+
+/// What ends a connection.
+#[derive(Debug)]
+pub(super) enum End {
+    PeerClose {
+        code: Option<u16>,
+        reason: Utf8Bytes,
+    },
+    Failed(ProtocolError),
+    Eof {
+        at_boundary: bool,
+    },
+    Reset,
+}
+
+impl Phase {
+    /// Whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
+    pub(super) fn reads(&self) -> bool {
+        match self {
+            Self::Open | Self::Sent => true,
+            Self::Deferred(_) | Self::Draining { .. } | Self::Finished => false,
+        }
+    }
+
+    /// Whether messages are taken from the application (R-F15, D76-X1).
+    pub(super) fn sends(&self) -> bool {
+        match self {
+            Self::Open | Self::Deferred(_) => true,
+            Self::Sent | Self::Draining { .. } | Self::Finished => false,
+        }
+    }
+
+    /// Whether control frames are still exchanged (R-F13).
+    pub(super) fn answers_pings(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    /// Whether the write side ends once everything is written. Only a client of RFC 6455 leaves
+    /// it to the server to be the first (R-X4, R-X5).
+    pub(super) fn shuts_down(&self, role: Role, version: Version, stream_ended: bool) -> bool {
+        let features = version.features();
+        match self {
+            Self::Open | Self::Deferred(_) => false,
+            Self::Sent => !features.close_frame,
+            Self::Draining { clean } => {
+                !clean || stream_ended || role == Role::Server || !features.close_code
+            }
+            Self::Finished => true,
+        }
+    }
+
+    pub(super) fn is_finished(&self, stream_is_done: bool) -> bool {
+        match self {
+            Self::Open | Self::Sent | Self::Deferred(_) => false,
+            Self::Draining { .. } => stream_is_done,
+            Self::Finished => true,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn begin_close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) {
+        match self.phase {
+            Phase::Open => {
+                self.codec.encode_close(code, reason, &mut self.outgoing);
+                self.phase = Phase::Sent;
+                self.timers.stop_all();
+                self.timers
+                    .set(Timer::Close, now, self.config.close_timeout);
+            }
+            Phase::Deferred(_) => self.resolve(now),
+            Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
+        }
+    }
+
+    /// Takes a close frame (R-X1, R-X2, §5.6).
+    pub(super) fn handle_close(&mut self, now: Instant, payload: &[u8]) {
+        match parse_close(payload, self.legacy_close_codes) {
+            Ok((code, reason)) => self.end(now, End::PeerClose { code, reason }),
+            Err(error) => self.fail(now, error),
+        }
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7, R-X9).
+    pub(super) fn fail(&mut self, now: Instant, error: ProtocolError) {
+        self.end(now, End::Failed(error));
+    }
+
+    /// Ends the connection: at once if the application has taken everything that came before,
+    /// otherwise when it has.
+    pub(super) fn end(&mut self, now: Instant, end: End) {
+        match self.phase {
+            Phase::Open if !self.events.is_empty() && !matches!(end, End::Reset) => {
+                self.phase = Phase::Deferred(end);
+                self.timers.stop_all();
+                self.timers
+                    .set(Timer::Close, now, self.config.close_timeout);
+            }
+            Phase::Open => self.settle(now, end, false),
+            Phase::Sent => self.settle(now, end, true),
+            Phase::Deferred(_) => {
+                if matches!(end, End::Reset) {
+                    self.resolve(now);
+                }
+            }
+            Phase::Draining { .. } | Phase::Finished => {}
+        }
+    }
+
+    /// Ends a connection whose end was deferred.
+    pub(super) fn resolve(&mut self, now: Instant) {
+        if let Phase::Deferred(end) = &mut self.phase {
+            let end = std::mem::replace(end, End::Reset);
+            self.settle(now, end, false);
+        }
+    }
+
+    pub(super) fn handle_close_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Sent => {
+                self.push_closed(
+                    ABNORMAL,
+                    Utf8Bytes::new(),
+                    Initiator::Local,
+                    CloseCause::CloseTimeout,
+                );
+                self.finish();
+            }
+            Phase::Deferred(_) => self.resolve(now),
+            Phase::Draining { .. } => self.finish(),
+            Phase::Open | Phase::Finished => {}
+        }
+    }
+
+    /// Answers what ended the connection and tells the application.
+    fn settle(&mut self, now: Instant, end: End, close_sent: bool) {
+        let by = if close_sent {
+            Initiator::Local
+        } else {
+            Initiator::Peer
+        };
+        let clean = matches!(end, End::PeerClose { .. });
+        match end {
+            End::PeerClose { code, reason } => {
+                // The reason is not sent back, so an answer is never longer (X19).
+                let answer = code.and_then(|code| CloseCode::new(code).ok());
+                self.answer_close(close_sent, answer);
+                self.push_closed(code.unwrap_or(NO_STATUS), reason, by, CloseCause::Handshake);
+            }
+            End::Failed(error) => {
+                self.answer_close(close_sent, Some(error.close_code()));
+                let cause = CloseCause::Failed(error);
+                self.push_closed(ABNORMAL, Utf8Bytes::new(), Initiator::Local, cause);
+            }
+            End::Eof { at_boundary: true } if !self.version.features().close_frame => {
+                self.push_closed(NO_STATUS, Utf8Bytes::new(), by, CloseCause::Handshake);
+            }
+            End::Eof { .. } | End::Reset => {
+                self.push_closed(ABNORMAL, Utf8Bytes::new(), by, CloseCause::Disconnected);
+            }
+        }
+        self.phase = Phase::Draining { clean };
+        self.timers.stop_all();
+        self.timers
+            .set(Timer::Close, now, self.config.close_timeout);
+    }
+
+    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>) {
+        if !close_sent {
+            self.codec.encode_close(code, "", &mut self.outgoing);
+        }
+    }
+
+    fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
+        let clean = cause == CloseCause::Handshake && self.version.features().close_frame;
+        let closed = Closed {
+            code,
+            reason,
+            clean,
+            by,
+            cause,
+        };
+        self.closed = Some(closed.clone());
+        self.push_event(Event::Closed(closed));
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.timers.stop_all();
+        self.outgoing = Outgoing::new();
+        self.in_flight = 0;
+    }
+}
+
+/// Parses the payload of a close frame.
+fn parse_close(
+    payload: &[u8],
+    legacy_close_codes: bool,
+) -> Result<(Option<u16>, Utf8Bytes), ProtocolError> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return match payload.is_empty() {
+            true => Ok((None, Utf8Bytes::new())),
+            false => Err(ProtocolError::TruncatedCloseCode),
+        };
+    };
+    let code = u16::from_be_bytes(*code);
+    if CloseCode::new(code).is_err() && !(legacy_close_codes && code == TOO_BIG_OF_VERSION_8) {
+        return Err(ProtocolError::InvalidCloseCode { code });
+    }
+    match Utf8Bytes::try_from(Payload::from(reason)) {
+        Ok(reason) => Ok((Some(code), reason)),
+        Err(_) => Err(ProtocolError::InvalidUtf8),
+    }
+}
+
+/// What 1009 was in hybi-07 to hybi-10; reserved since.
+const TOO_BIG_OF_VERSION_8: u16 = 1004;

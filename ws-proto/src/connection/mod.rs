@@ -1,0 +1,465 @@
+//! An open connection, from the end of the opening handshake to the end of the stream: one type for
+//! both roles and all versions.
+//!
+//! The rule of use, in this order, after any call that takes `&mut self`: take events until there
+//! are none, write what is outgoing, shut the write side down if wanted, close the stream if the
+//! connection is finished, arm the deadline.
+
+mod assembler;
+mod closing;
+mod keepalive;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use self::assembler::{Assembled, Assembler};
+use self::closing::{End, Phase};
+use crate::close::{CloseCode, Closed, REASON_LIMIT};
+use crate::config::ConnectionConfig;
+use crate::error::SendError;
+use crate::event::Event;
+use crate::frame::{CONTROL_LIMIT, Codec, Opcode};
+use crate::handshake::Randomness;
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+use crate::state::{Role, State};
+use crate::version::Version;
+use crate::wire::{Outgoing, Timer, Timers};
+
+/// An open WebSocket connection.
+///
+/// It is made by a handshake's `into_connection`. Bytes and the time go in, events, bytes and
+/// deadlines come out; answers that the standard demands are queued without being asked for.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    version: Version,
+    config: ConnectionConfig,
+    codec: Codec,
+    assembler: Assembler,
+    phase: Phase,
+    /// Close codes of versions 7 and 8 are accepted.
+    legacy_close_codes: bool,
+    events: VecDeque<Event>,
+    /// Payload bytes in `events`, and a little for each event.
+    queued_len: usize,
+    outgoing: Outgoing,
+    /// Bytes that were taken out of `outgoing` and are not known to be written.
+    in_flight: usize,
+    timers: Timers,
+    last_read: Instant,
+    /// Whether reading had stopped at some time since the last ping.
+    paused: bool,
+    /// Whether the peer's side of the stream has ended.
+    stream_ended: bool,
+    closed: Option<Closed>,
+}
+
+impl Connection {
+    /// Makes a server's connection on a stream whose opening handshake was done elsewhere.
+    pub fn server(version: Version, config: ConnectionConfig, now: Instant) -> Self {
+        let outgoing = Outgoing::new();
+        Self::after_handshake(
+            Role::Server,
+            version,
+            config,
+            now,
+            outgoing,
+            None,
+            b"",
+            false,
+        )
+    }
+
+    /// Makes a client's connection on a stream whose opening handshake was done elsewhere.
+    pub fn client(
+        version: Version,
+        config: ConnectionConfig,
+        now: Instant,
+        masks: Box<dyn Randomness>,
+    ) -> Self {
+        let (outgoing, masks) = (Outgoing::new(), Some(masks));
+        Self::after_handshake(
+            Role::Client,
+            version,
+            config,
+            now,
+            outgoing,
+            masks,
+            b"",
+            false,
+        )
+    }
+
+    /// Goes on where the opening handshake ends: `outgoing` is written before anything else, and
+    /// `early` are the bytes that came behind the handshake.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called by the two handshakes only"
+    )]
+    pub(crate) fn after_handshake(
+        role: Role,
+        version: Version,
+        config: ConnectionConfig,
+        now: Instant,
+        outgoing: Outgoing,
+        masks: Option<Box<dyn Randomness>>,
+        early: &[u8],
+        legacy_close_codes: bool,
+    ) -> Self {
+        let masks = masks.filter(|_| version.features().masking && role == Role::Client);
+        let replaces_invalid_utf8 =
+            !version.features().masking && (role == Role::Client || config.replace_invalid_utf8);
+        let mut connection = Self {
+            role,
+            version,
+            codec: Codec::new(version, role, &config, masks),
+            assembler: Assembler::new(replaces_invalid_utf8),
+            phase: Phase::Open,
+            legacy_close_codes,
+            events: VecDeque::new(),
+            queued_len: 0,
+            outgoing,
+            in_flight: 0,
+            timers: Timers::default(),
+            last_read: now,
+            paused: false,
+            stream_ended: false,
+            closed: None,
+            config,
+        };
+        connection.start_keepalive(now);
+        connection.handle_read(now, early);
+        connection
+    }
+
+    /// Takes bytes that were read from the stream; all of them, in any portions.
+    ///
+    /// The work is bounded by the length of `data`. Can change what every other method says.
+    pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        self.last_read = now;
+        self.note_alive(now);
+        let mut input = data;
+        while self.phase.reads() {
+            match self.codec.decode(&mut input) {
+                Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
+                    Ok(Some(assembled)) => self.handle_assembled(now, assembled),
+                    Ok(None) => {}
+                    Err(error) => self.fail(now, error),
+                },
+                Ok(None) => break,
+                Err(error) => self.fail(now, error),
+            }
+        }
+    }
+
+    /// Takes the end of the stream: the peer will send no more.
+    pub fn handle_eof(&mut self, now: Instant) {
+        let at_boundary = self.codec.is_between_frames() && self.assembler.is_between_messages();
+        self.end(now, End::Eof { at_boundary });
+        self.stream_ended = true;
+    }
+
+    /// Takes the news that the stream is broken: nothing can be read or written any more.
+    pub fn handle_reset(&mut self, now: Instant) {
+        self.end(now, End::Reset);
+        self.outgoing = Outgoing::new();
+        self.in_flight = 0;
+        self.stream_ended = true;
+    }
+
+    /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for timer in Timer::ALL {
+            if !self.timers.take_expired(timer, now) {
+                continue;
+            }
+            match timer {
+                Timer::Handshake => {}
+                Timer::Keepalive => self.handle_keepalive_timeout(now),
+                Timer::Pong => self.handle_pong_timeout(now),
+                Timer::Close => self.handle_close_timeout(now),
+            }
+        }
+    }
+
+    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written. Not needed for bytes that are written from
+    /// it in place.
+    pub fn handle_written(&mut self, count: usize) {
+        self.in_flight = self.in_flight.saturating_sub(count);
+    }
+
+    /// Returns the next thing that happened, or `None` if there is nothing to tell.
+    ///
+    /// The answer to a peer's close waits until everything that came before it has been taken and
+    /// this was called once more, so that messages in between can still be answered; but no longer
+    /// than the `close_timeout`.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        self.take_event().or_else(|| {
+            self.resolve(now);
+            self.take_event()
+        })
+    }
+
+    /// Returns the next thing that happened if it is at hand: [`poll_event`](Self::poll_event) less
+    /// the answer to a close that waits for it.
+    pub fn take_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.queued_len -= queued_len(&event);
+        if self.events.is_empty() {
+            self.events.shrink_to(EVENTS_KEPT);
+        }
+        Some(event)
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version cannot carry the message, or the send queue
+    /// is at its limit; then nothing was queued.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.check_send(message.is_text())?;
+        self.codec.encode_message(message, &mut self.outgoing);
+        Ok(())
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.check_send(message.is_text())?;
+        let (frame, header_len) = (message.frame(), message.header_len());
+        self.codec
+            .encode_prepared(message.opcode(), frame, header_len, &mut self.outgoing);
+        Ok(())
+    }
+
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload)
+    }
+
+    /// Queues a pong that nobody asked for (RFC 6455 §5.5.3); those that answer pings are queued
+    /// without being asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload)
+    }
+
+    /// Begins the closing handshake; does nothing if it has begun. Code and reason are left out
+    /// where the version has none. A reason needs a code: without one it is left out, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the reason is longer than 123 bytes; then nothing is closed.
+    pub fn close(
+        &mut self,
+        now: Instant,
+        code: Option<CloseCode>,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        if reason.len() > REASON_LIMIT {
+            return Err(SendError::ControlTooLong {
+                len: reason.len(),
+                limit: REASON_LIMIT,
+            });
+        }
+        self.begin_close(now, code, reason);
+        Ok(())
+    }
+
+    /// Returns the bytes to write.
+    pub fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// Takes bytes to write out of [`outgoing`](Self::outgoing), whole segments until there are at
+    /// least `limit`; they count as buffered until [`handle_written`](Self::handle_written).
+    pub fn take_outgoing(&mut self, limit: usize) -> Outgoing {
+        let taken = self.outgoing.take_front(limit);
+        self.in_flight += taken.len();
+        taken
+    }
+
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Tells whether more should be read: false while as many received messages wait for the
+    /// application as the `receive_queue_limit` allows. Changed by `handle_read` and `poll_event`.
+    pub fn wants_read(&self) -> bool {
+        self.config
+            .receive_queue_limit
+            .is_none_or(|limit| self.queued_len < limit)
+            || !self.phase.reads()
+    }
+
+    /// Tells whether the write side of the stream should be shut down: everything is written and
+    /// nothing will follow.
+    pub fn wants_shutdown(&self) -> bool {
+        self.buffered_amount() == 0
+            && self
+                .phase
+                .shuts_down(self.role, self.version, self.stream_ended)
+    }
+
+    /// Tells whether the connection is over and the stream can be closed: the end was taken by
+    /// [`poll_event`](Self::poll_event) or is there to be taken, and nothing is left to write.
+    pub fn is_finished(&self) -> bool {
+        self.phase
+            .is_finished(self.stream_ended && self.buffered_amount() == 0)
+    }
+
+    /// Returns the state: connected, closing or closed.
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Open => State::Connected,
+            _ if self.is_finished() => State::Closed,
+            Phase::Sent | Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished => {
+                State::Closing
+            }
+        }
+    }
+
+    /// Returns the account of the end, as soon as it is known: messages that came before it may
+    /// still wait in [`poll_event`](Self::poll_event).
+    pub fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    /// Tells whether [`poll_event`](Self::poll_event) has something at hand.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Returns the role of this side.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns the version that is spoken.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns the bytes that wait to be written, headers included.
+    pub fn buffered_amount(&self) -> usize {
+        self.outgoing.len() + self.in_flight
+    }
+
+    /// Returns the bytes of received messages that wait for the application.
+    pub fn queued_len(&self) -> usize {
+        self.queued_len
+    }
+
+    /// Tells whether a message would be taken now, as far as the send queue is concerned.
+    pub fn has_capacity(&self) -> bool {
+        self.config
+            .send_queue_limit
+            .is_none_or(|limit| self.buffered_amount() < limit)
+    }
+
+    fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
+        match assembled {
+            Assembled::Message(message) => self.push_event(Event::Message(message)),
+            Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
+            Assembled::Control(Opcode::Ping, payload) => {
+                if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
+                    self.codec
+                        .encode_control(Opcode::Pong, &payload, &mut self.outgoing);
+                }
+                self.push_control_event(Event::Ping(payload));
+            }
+            Assembled::Control(_, payload) => self.push_control_event(Event::Pong(payload)),
+        }
+    }
+
+    fn push_control_event(&mut self, event: Event) {
+        if self.config.control_events {
+            self.push_event(event);
+        }
+    }
+
+    fn push_event(&mut self, event: Event) {
+        self.queued_len += queued_len(&event);
+        self.events.push_back(event);
+        self.paused |= !self.wants_read();
+    }
+
+    fn check_send(&self, is_text: bool) -> Result<(), SendError> {
+        if !self.phase.sends() {
+            return Err(SendError::Closed);
+        }
+        if !is_text && !self.version.features().binary {
+            let what = "binary messages";
+            return Err(SendError::Unsupported {
+                version: self.version,
+                what,
+            });
+        }
+        match self.config.send_queue_limit {
+            Some(limit) if self.buffered_amount() >= limit => Err(SendError::QueueFull {
+                buffered: self.buffered_amount(),
+                limit,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        if !self.phase.sends() {
+            return Err(SendError::Closed);
+        }
+        if !self.version.features().ping {
+            return Err(SendError::Unsupported {
+                version: self.version,
+                what: "ping or pong",
+            });
+        }
+        if payload.len() > CONTROL_LIMIT {
+            return Err(SendError::ControlTooLong {
+                len: payload.len(),
+                limit: CONTROL_LIMIT,
+            });
+        }
+        if !self.outgoing.has_control_capacity() {
+            let limit = Outgoing::CONTROL_LIMIT;
+            return Err(SendError::QueueFull {
+                buffered: self.buffered_amount(),
+                limit,
+            });
+        }
+        self.codec
+            .encode_control(opcode, payload, &mut self.outgoing);
+        Ok(())
+    }
+}
+
+/// Room for events that an idle connection keeps.
+const EVENTS_KEPT: usize = 4;
+
+/// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
+/// empty messages are bounded, too.
+fn queued_len(event: &Event) -> usize {
+    let payload = match event {
+        Event::Message(message) => message.len(),
+        Event::Ping(payload) | Event::Pong(payload) => payload.len(),
+        Event::Closed(_) => return 0,
+    };
+    payload + size_of::<Event>()
+}

@@ -1,0 +1,20 @@
+//! What a connection tells its owner.
+
+use crate::close::Closed;
+use crate::message::{Message, Payload};
+
+/// Something that happened on an open connection; see
+/// [`Connection::poll_event`](crate::Connection::poll_event).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A whole message arrived.
+    Message(Message),
+    /// A ping arrived; its pong has been queued already. Only with
+    /// [`control_events`](crate::ConnectionConfig::control_events).
+    Ping(Payload),
+    /// A pong arrived. Only with [`control_events`](crate::ConnectionConfig::control_events).
+    Pong(Payload),
+    /// The connection is over for the application: nothing follows this event.
+    Closed(Closed),
+}

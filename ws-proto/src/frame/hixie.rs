@@ -1,0 +1,264 @@
+//! The frames of draft-75 §4.2 and draft-76 §4.2. They share one format and differ in one thing:
+//! draft-76 has a closing frame, 0xFF 0x00.
+
+use memchr::memchr;
+
+use super::{Opcode, Piece};
+use crate::config::ConnectionConfig;
+use crate::error::ProtocolError;
+use crate::state::Role;
+use crate::version::Version;
+use crate::wire::{FramePayload, Outgoing};
+
+const TEXT: u8 = 0x00;
+const END: u8 = 0xff;
+const CLOSE: u8 = 0xff;
+
+/// The most bytes that a length may take (X16). 9 bytes of 7 bits are 63 bits, so a length in them
+/// cannot overflow; a longer one is either absurd or padded to keep us busy (CVE-2026-54466).
+const LENGTH_BYTES_LIMIT: u8 = 9;
+
+/// Reads and writes frames; one for each connection.
+#[derive(Debug)]
+pub(crate) struct Codec {
+    closes: bool,
+    /// Whether frames that no peer may send are skipped or refused (Q20, Q21).
+    skips_unknown: bool,
+    /// The most bytes that are skipped for one frame (Q27).
+    skip_limit: Option<usize>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before a type byte.
+    Type,
+    /// Inside text.
+    Text { first: bool },
+    /// Inside a frame of type 0x01 to 0x7F, which ends with 0xFF.
+    Terminated { skipped: usize },
+    /// Inside the length of a frame of type 0x80 to 0xFF.
+    Length { frame_type: u8, len: u64, bytes: u8 },
+    /// Inside the payload of such a frame. Invariant: `remaining > 0`.
+    Skip { remaining: u64 },
+}
+
+impl Codec {
+    pub(super) fn new(version: Version, role: Role, config: &ConnectionConfig) -> Self {
+        Self {
+            closes: version.features().close_frame,
+            skips_unknown: role == Role::Client || config.skip_unknown_frames,
+            skip_limit: config.message_limit,
+            state: State::Type,
+        }
+    }
+
+    pub(super) fn decode<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        while !input.is_empty() {
+            let piece = match self.state {
+                State::Type => self.read_type(input)?,
+                State::Text { first } => Some(self.read_text(input, first)),
+                State::Terminated { skipped } => self.skip_terminated(input, skipped)?,
+                State::Length {
+                    frame_type,
+                    len,
+                    bytes,
+                } => self.read_length(input, frame_type, len, bytes)?,
+                State::Skip { remaining } => self.skip_payload(input, remaining),
+            };
+            if piece.is_some() {
+                return Ok(piece);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.state == State::Type
+    }
+
+    pub(super) fn encode_close(&self, outgoing: &mut Outgoing) {
+        if self.closes {
+            outgoing.push(&[CLOSE, 0x00]);
+        }
+    }
+
+    fn read_type<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, ProtocolError> {
+        let frame_type = take_byte(input);
+        self.state = match frame_type {
+            TEXT => State::Text { first: true },
+            // An empty frame of this type is legal in both drafts: close or nothing (Q22).
+            CLOSE => State::Length {
+                frame_type,
+                len: 0,
+                bytes: 0,
+            },
+            _ if !self.skips_unknown => {
+                return Err(ProtocolError::UnknownFrameType { frame_type });
+            }
+            0x01..=0x7f => State::Terminated { skipped: 0 },
+            0x80..=0xfe => State::Length {
+                frame_type,
+                len: 0,
+                bytes: 0,
+            },
+        };
+        Ok(None)
+    }
+
+    fn read_text<'a>(&mut self, input: &mut &'a [u8], first: bool) -> Piece<'a> {
+        let end = memchr(END, input);
+        let payload = &input[..end.unwrap_or(input.len())];
+        *input = end.map_or(&[], |end| &input[end + 1..]);
+        let last = end.is_some();
+        self.state = if last {
+            State::Type
+        } else {
+            State::Text { first: false }
+        };
+        Piece {
+            opcode: Opcode::Text,
+            fin: true,
+            remaining: None,
+            first,
+            last,
+            payload,
+            mask: None,
+        }
+    }
+
+    fn skip_terminated<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        skipped: usize,
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        let end = memchr(END, input);
+        let skipped = skipped.saturating_add(end.unwrap_or(input.len()));
+        self.check_skip(u64::try_from(skipped).unwrap_or(u64::MAX))?;
+        *input = end.map_or(&[], |end| &input[end + 1..]);
+        self.state = if end.is_some() {
+            State::Type
+        } else {
+            State::Terminated { skipped }
+        };
+        Ok(None)
+    }
+
+    fn read_length<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        frame_type: u8,
+        len: u64,
+        bytes: u8,
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        let byte = take_byte(input);
+        if bytes == LENGTH_BYTES_LIMIT {
+            return Err(ProtocolError::LengthOverflow);
+        }
+        let len = len
+            .checked_mul(128)
+            .and_then(|len| len.checked_add(u64::from(byte & 0x7f)))
+            .ok_or(ProtocolError::LengthOverflow)?;
+        if byte & 0x80 != 0 {
+            self.state = State::Length {
+                frame_type,
+                len,
+                bytes: bytes + 1,
+            };
+            return Ok(None);
+        }
+        self.state = State::Type;
+        if len == 0 {
+            let is_close = frame_type == CLOSE && self.closes;
+            return Ok(is_close.then_some(Piece {
+                opcode: Opcode::Close,
+                fin: true,
+                remaining: Some(0),
+                first: true,
+                last: true,
+                payload: &[],
+                mask: None,
+            }));
+        }
+        if !self.skips_unknown {
+            return Err(ProtocolError::UnknownFrameType { frame_type });
+        }
+        self.check_skip(len)?;
+        self.state = State::Skip { remaining: len };
+        Ok(None)
+    }
+
+    fn skip_payload<'a>(&mut self, input: &mut &'a [u8], remaining: u64) -> Option<Piece<'a>> {
+        let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
+        if let Some(remaining) = remaining.checked_sub(available).filter(|left| *left > 0) {
+            *input = &[];
+            self.state = State::Skip { remaining };
+        } else {
+            let len = usize::try_from(remaining).unwrap_or(input.len());
+            *input = &input[len..];
+            self.state = State::Type;
+        }
+        None
+    }
+
+    /// Says the same of a frame whatever part of it has arrived: no more than what is over.
+    fn check_skip(&self, len: u64) -> Result<(), ProtocolError> {
+        match self.skip_limit {
+            Some(limit) if u64::try_from(limit).is_ok_and(|limit| len > limit) => {
+                let len = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+                Err(ProtocolError::MessageTooBig { len, limit })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Writes a text frame. UTF-8 never contains 0xFF, so the payload cannot end it (D75-F1).
+pub(super) fn encode_text(payload: FramePayload<'_>, outgoing: &mut Outgoing) {
+    outgoing.push_frame(&[TEXT], payload, &[END]);
+}
+
+fn take_byte(input: &mut &[u8]) -> u8 {
+    let (byte, rest) = input.split_first().expect("decode calls with input only");
+    *input = rest;
+    *byte
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PROTOCOL.md §2.10, lengths: values, non-minimal forms, and what is too long.
+    #[test]
+    fn lengths_are_read_as_the_drafts_write_them() {
+        let config = ConnectionConfig::new().message_limit(None);
+        let lengths: [(&[u8], Result<u64, ProtocolError>); 8] = [
+            (b"\x7f", Ok(127)),
+            (b"\x81\x00", Ok(128)),
+            (b"\x80\xa4\x34", Ok(0x1234)),
+            (b"\x8f\xff\xff\xff\x7f", Ok(4_294_967_295)),
+            (b"\xff\xff\xff\xff\x7f", Ok(34_359_738_367)),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", Ok((1 << 63) - 1)),
+            (
+                b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+                Err(ProtocolError::LengthOverflow),
+            ),
+            (
+                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+                Err(ProtocolError::LengthOverflow),
+            ),
+        ];
+        for (bytes, expected) in lengths {
+            let mut codec = Codec::new(Version::Draft76, Role::Client, &config);
+            let input = [b"\x80", bytes].concat();
+            let decoded = codec.decode(&mut &input[..]).map(|_| match codec.state {
+                State::Skip { remaining } => remaining,
+                state => panic!("{bytes:x?} leads to {state:?}"),
+            });
+            assert_eq!(decoded, expected, "{bytes:x?}");
+        }
+    }
+}

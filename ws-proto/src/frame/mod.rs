@@ -1,0 +1,193 @@
+//! Frames. [`Codec`] is the only place where the versions' wire formats meet: what is above it sees
+//! logical frames only. It knows nothing of messages, limits of messages, or closing.
+
+mod hixie;
+mod mask;
+mod rfc6455;
+
+use bytes::Bytes;
+
+pub(crate) use self::mask::Mask;
+use crate::close::CloseCode;
+use crate::config::ConnectionConfig;
+use crate::error::ProtocolError;
+use crate::handshake::Randomness;
+use crate::message::Message;
+use crate::state::Role;
+use crate::version::Version;
+use crate::wire::{FramePayload, Outgoing};
+
+/// The longest payload of a control frame (RFC 6455 §5.5).
+pub(crate) const CONTROL_LIMIT: usize = 125;
+
+/// What a frame is for (RFC 6455 §5.2). The drafts have text and close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opcode {
+    Continuation,
+    Text,
+    Binary,
+    Close,
+    Ping,
+    Pong,
+}
+
+impl Opcode {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Text => 0x1,
+            Self::Binary => 0x2,
+            Self::Close => 0x8,
+            Self::Ping => 0x9,
+            Self::Pong => 0xa,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0x0 => Some(Self::Continuation),
+            0x1 => Some(Self::Text),
+            0x2 => Some(Self::Binary),
+            0x8 => Some(Self::Close),
+            0x9 => Some(Self::Ping),
+            0xa => Some(Self::Pong),
+            _ => None,
+        }
+    }
+
+    const fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+/// A part of a received frame: as much of its payload as the input holds.
+///
+/// The first piece of a frame can be empty: it tells the header as soon as that is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) opcode: Opcode,
+    /// Whether the frame ends its message.
+    pub(crate) fin: bool,
+    /// What of the frame's payload is yet to come, this piece included; the drafts do not say.
+    pub(crate) remaining: Option<u64>,
+    /// Whether the frame begins with this piece.
+    pub(crate) first: bool,
+    /// Whether the frame ends with this piece.
+    pub(crate) last: bool,
+    /// As it came: masked if `mask` is there.
+    pub(crate) payload: &'a [u8],
+    pub(crate) mask: Option<Mask>,
+}
+
+/// Reads and writes frames in the format of one version.
+#[derive(Debug)]
+pub(crate) enum Codec {
+    Hixie(hixie::Codec),
+    Rfc6455(rfc6455::Codec),
+}
+
+impl Codec {
+    pub(crate) fn new(
+        version: Version,
+        role: Role,
+        config: &ConnectionConfig,
+        masks: Option<Box<dyn Randomness>>,
+    ) -> Self {
+        match version {
+            Version::Draft75 | Version::Draft76 => {
+                Self::Hixie(hixie::Codec::new(version, role, config))
+            }
+            Version::Rfc6455 => Self::Rfc6455(rfc6455::Codec::new(role, masks)),
+        }
+    }
+
+    /// Takes the next piece of a frame from the front of `input`, or `None` once it needs more.
+    pub(crate) fn decode<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        match self {
+            Self::Hixie(codec) => codec.decode(input),
+            Self::Rfc6455(codec) => codec.decode(input),
+        }
+    }
+
+    /// Tells whether the input so far ends between two frames.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        match self {
+            Self::Hixie(codec) => codec.is_between_frames(),
+            Self::Rfc6455(codec) => codec.is_between_frames(),
+        }
+    }
+
+    /// Writes a whole message in one frame.
+    pub(crate) fn encode_message(&mut self, message: Message, outgoing: &mut Outgoing) {
+        let opcode = match message {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        let payload = message.into_payload();
+        match self {
+            Self::Hixie(_) => hixie::encode_text(FramePayload::from(&payload), outgoing),
+            Self::Rfc6455(codec) => codec.encode(opcode, &payload, outgoing),
+        }
+    }
+
+    /// Writes a message that was encoded before: `frame` is RFC 6455's unmasked frame, its payload
+    /// begins at `header_len`.
+    pub(crate) fn encode_prepared(
+        &mut self,
+        opcode: Opcode,
+        frame: &Bytes,
+        header_len: usize,
+        outgoing: &mut Outgoing,
+    ) {
+        match self {
+            Self::Hixie(_) => {
+                let payload = FramePayload::Shared(frame.slice(header_len..));
+                hixie::encode_text(payload, outgoing);
+            }
+            Self::Rfc6455(codec) if codec.masks() => {
+                codec.encode(opcode, &frame.slice(header_len..).into(), outgoing);
+            }
+            Self::Rfc6455(_) => {
+                outgoing.push_frame(b"", FramePayload::Shared(frame.clone()), b"");
+            }
+        }
+    }
+
+    /// Writes a ping or a pong; the drafts have none.
+    pub(crate) fn encode_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        outgoing: &mut Outgoing,
+    ) {
+        debug_assert!(
+            payload.len() <= CONTROL_LIMIT,
+            "a control frame is at most 125 bytes"
+        );
+        match self {
+            Self::Hixie(_) => debug_assert!(false, "the drafts have no {opcode:?}"),
+            Self::Rfc6455(codec) => codec.encode_control(opcode, payload, outgoing),
+        }
+    }
+
+    /// Writes a close, as far as the version has one.
+    pub(crate) fn encode_close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        outgoing: &mut Outgoing,
+    ) {
+        match self {
+            Self::Hixie(codec) => codec.encode_close(outgoing),
+            Self::Rfc6455(codec) => codec.encode_close(code, reason, outgoing),
+        }
+    }
+}
+
+/// Encodes a message as RFC 6455's unmasked frame; returns it and the length of its header.
+pub(crate) fn prepare(message: &Message) -> (Bytes, usize) {
+    rfc6455::prepare(message)
+}

@@ -1,0 +1,332 @@
+//! The frames of RFC 6455 §5. Knows nothing of messages.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{CONTROL_LIMIT, Mask, Opcode, Piece};
+use crate::close::CloseCode;
+use crate::error::ProtocolError;
+use crate::handshake::Randomness;
+use crate::message::{Message, Payload};
+use crate::state::Role;
+use crate::wire::{FramePayload, Outgoing};
+
+/// The longest header: 2 bytes, a 64-bit length, a masking key.
+const HEADER_LIMIT: usize = 14;
+
+const FIN: u8 = 0x80;
+const RESERVED: u8 = 0x70;
+const MASKED: u8 = 0x80;
+
+/// Reads and writes frames; one for each connection.
+pub(crate) struct Codec {
+    role: Role,
+    /// The header as far as it has arrived, when it is split.
+    partial: [u8; HEADER_LIMIT],
+    partial_len: usize,
+    /// The frame whose payload is being read. Invariant: `remaining > 0`.
+    frame: Option<Header>,
+    masks: Option<Box<dyn Randomness>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    opcode: Opcode,
+    fin: bool,
+    /// What is left of the payload.
+    remaining: u64,
+    /// Turned to the next byte of the payload.
+    mask: Option<Mask>,
+}
+
+impl Codec {
+    /// Makes a codec; a client needs `masks`.
+    pub(super) fn new(role: Role, masks: Option<Box<dyn Randomness>>) -> Self {
+        debug_assert_eq!(
+            role == Role::Client,
+            masks.is_some(),
+            "clients mask, servers do not"
+        );
+        Self {
+            role,
+            partial: [0; HEADER_LIMIT],
+            partial_len: 0,
+            frame: None,
+            masks,
+        }
+    }
+
+    pub(super) fn decode<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        let (header, first) = match self.frame.take() {
+            Some(header) if input.is_empty() => {
+                self.frame = Some(header);
+                return Ok(None);
+            }
+            Some(header) => (header, false),
+            None => match self.read_header(input)? {
+                Some(header) => (header, true),
+                None => return Ok(None),
+            },
+        };
+        let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
+        let last = header.remaining <= available;
+        let len = match last {
+            true => usize::try_from(header.remaining).unwrap_or(input.len()),
+            false => input.len(),
+        };
+        let payload;
+        (payload, *input) = input.split_at(len);
+        if !last {
+            self.frame = Some(Header {
+                remaining: header.remaining - available,
+                mask: header.mask.map(|mask| mask.skip(len)),
+                ..header
+            });
+        }
+        Ok(Some(Piece {
+            opcode: header.opcode,
+            fin: header.fin,
+            remaining: Some(header.remaining),
+            first,
+            last,
+            payload,
+            mask: header.mask,
+        }))
+    }
+
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.frame.is_none() && self.partial_len == 0
+    }
+
+    /// Tells whether this side masks.
+    pub(super) fn masks(&self) -> bool {
+        self.masks.is_some()
+    }
+
+    pub(super) fn encode(&mut self, opcode: Opcode, payload: &Payload, outgoing: &mut Outgoing) {
+        let mut header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+        match self.next_mask() {
+            None => outgoing.push_frame(header.as_slice(), FramePayload::from(payload), b""),
+            Some(key) => {
+                header.push_mask(key);
+                let mut masked = BytesMut::from(&**payload);
+                Mask::new(key).apply(&mut masked);
+                outgoing.push_frame(
+                    header.as_slice(),
+                    FramePayload::Shared(masked.freeze()),
+                    b"",
+                );
+            }
+        }
+    }
+
+    pub(super) fn encode_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        outgoing: &mut Outgoing,
+    ) {
+        let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
+        let len = self.control_frame(opcode, payload, &mut frame);
+        outgoing.push_control(&frame[..len]);
+    }
+
+    /// A close keeps its place behind all that was sent before.
+    pub(super) fn encode_close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        outgoing: &mut Outgoing,
+    ) {
+        let mut payload = Vec::new();
+        if let Some(code) = code {
+            payload.put_u16(code.get());
+            payload.put_slice(reason.as_bytes());
+        }
+        let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
+        let len = self.control_frame(Opcode::Close, &payload, &mut frame);
+        outgoing.push(&frame[..len]);
+    }
+
+    fn control_frame(&mut self, opcode: Opcode, payload: &[u8], frame: &mut [u8]) -> usize {
+        let mut header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+        let mask = self.next_mask();
+        if let Some(key) = mask {
+            header.push_mask(key);
+        }
+        let (head, rest) = frame.split_at_mut(header.len);
+        head.copy_from_slice(header.as_slice());
+        let body = &mut rest[..payload.len()];
+        body.copy_from_slice(payload);
+        if let Some(key) = mask {
+            Mask::new(key).apply(body);
+        }
+        header.len + payload.len()
+    }
+
+    /// Draws a fresh masking key (R-F7).
+    fn next_mask(&mut self) -> Option<[u8; 4]> {
+        let mut key = [0; 4];
+        self.masks.as_mut()?.fill(&mut key);
+        Some(key)
+    }
+
+    /// Reads a header from the front of `input`. A header that is split is gathered byte by byte,
+    /// so that what is wrong is found at the same byte however the input is split.
+    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
+        if self.partial_len == 0 {
+            if let Some((header, used)) = parse(input, self.role)? {
+                *input = &input[used..];
+                return Ok(Some(header));
+            }
+        }
+        while let Some((byte, rest)) = input.split_first() {
+            self.partial[self.partial_len] = *byte;
+            self.partial_len += 1;
+            *input = rest;
+            if let Some((header, _)) = parse(&self.partial[..self.partial_len], self.role)? {
+                self.partial_len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl std::fmt::Debug for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Codec")
+            .field("role", &self.role)
+            .field("partial", &&self.partial[..self.partial_len])
+            .field("frame", &self.frame)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parses a header and says how many bytes it took; `None` if it is not complete. Every check is
+/// made as soon as its byte is there (R-F1 to R-F8).
+fn parse(input: &[u8], role: Role) -> Result<Option<(Header, usize)>, ProtocolError> {
+    let Some(&first_byte) = input.first() else {
+        return Ok(None);
+    };
+    if first_byte & RESERVED != 0 {
+        return Err(ProtocolError::ReservedBits { first_byte });
+    }
+    let number = first_byte & 0x0f;
+    let opcode =
+        Opcode::from_number(number).ok_or(ProtocolError::UnknownOpcode { opcode: number })?;
+    let fin = first_byte & FIN != 0;
+    if opcode.is_control() && !fin {
+        return Err(ProtocolError::FragmentedControl { opcode: number });
+    }
+    let Some(&second_byte) = input.get(1) else {
+        return Ok(None);
+    };
+    let masked = second_byte & MASKED != 0;
+    if masked != (role == Role::Server) {
+        return Err(ProtocolError::Masking { role });
+    }
+    let short_len = second_byte & !MASKED;
+    if opcode.is_control() && short_len > 125 {
+        return Err(ProtocolError::ControlTooLong { len: short_len });
+    }
+    let Some((len, used)) = parse_len(short_len, &input[2..])? else {
+        return Ok(None);
+    };
+    let mut used = 2 + used;
+    let mut mask = None;
+    if masked {
+        let Some(key) = input[used..].first_chunk() else {
+            return Ok(None);
+        };
+        mask = Some(Mask::new(*key));
+        used += key.len();
+    }
+    Ok(Some((
+        Header {
+            opcode,
+            fin,
+            remaining: len,
+            mask,
+        },
+        used,
+    )))
+}
+
+/// Parses the length and says how many bytes it took beyond the first two (R-F5, R-F6).
+fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
+    let (len, used, least) = match short_len {
+        126 => match rest.first_chunk() {
+            Some(bytes) => (u64::from(u16::from_be_bytes(*bytes)), 2, 126),
+            None => return Ok(None),
+        },
+        127 => match rest.first_chunk() {
+            Some(bytes) => (u64::from_be_bytes(*bytes), 8, 0x1_0000),
+            None => return Ok(None),
+        },
+        len => (u64::from(len), 0, 0),
+    };
+    if len >> 63 != 0 {
+        return Err(ProtocolError::LengthOverflow);
+    }
+    if len < least {
+        return Err(ProtocolError::NonMinimalLength { len });
+    }
+    Ok(Some((len, used)))
+}
+
+/// Encodes a whole message in an unmasked frame; returns it and the length of its header.
+pub(super) fn prepare(message: &Message) -> (Bytes, usize) {
+    let opcode = match message {
+        Message::Text(_) => Opcode::Text,
+        Message::Binary(_) => Opcode::Binary,
+    };
+    let payload = message.as_bytes();
+    let header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+    let frame = [header.as_slice(), payload].concat();
+    (frame.into(), header.len)
+}
+
+/// A header being written.
+struct HeaderBuf {
+    bytes: [u8; HEADER_LIMIT],
+    len: usize,
+}
+
+impl HeaderBuf {
+    /// Writes the first byte and the length, in its shortest form (R-F6).
+    fn new(first_byte: u8, payload_len: usize) -> Self {
+        let mut bytes = [0; HEADER_LIMIT];
+        bytes[0] = first_byte;
+        let len = match (u8::try_from(payload_len), u16::try_from(payload_len)) {
+            (Ok(len @ 0..=125), _) => {
+                bytes[1] = len;
+                2
+            }
+            (_, Ok(len)) => {
+                bytes[1] = 126;
+                bytes[2..4].copy_from_slice(&len.to_be_bytes());
+                4
+            }
+            (_, Err(_)) => {
+                bytes[1] = 127;
+                let len = u64::try_from(payload_len).expect("a slice is shorter than 2^63");
+                bytes[2..10].copy_from_slice(&len.to_be_bytes());
+                10
+            }
+        };
+        Self { bytes, len }
+    }
+
+    fn push_mask(&mut self, key: [u8; 4]) {
+        self.bytes[1] |= MASKED;
+        self.bytes[self.len..self.len + 4].copy_from_slice(&key);
+        self.len += 4;
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}

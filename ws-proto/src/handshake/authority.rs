@@ -1,0 +1,128 @@
+//! `host[:port]` as it stands in a Host header, an origin and a URL. Strict, because draft-75 and
+//! draft-76 copy it into an answer.
+
+use std::net::Ipv6Addr;
+
+/// A host and, if one is written, a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Authority<'a> {
+    /// Not empty; an IPv6 address keeps its brackets.
+    pub(super) host: &'a str,
+    /// 1 to 65535.
+    pub(super) port: Option<u16>,
+}
+
+impl<'a> Authority<'a> {
+    /// Reads all of `text`, or says what is wrong with it.
+    pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
+        let host_len = match text.strip_prefix('[') {
+            Some(literal) => {
+                let len = literal
+                    .find(']')
+                    .ok_or("an IPv6 address lacks its closing bracket")?;
+                if literal[..len].parse::<Ipv6Addr>().is_err() {
+                    return Err("what stands in brackets is not an IPv6 address");
+                }
+                len + 2
+            }
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (host, rest) = text.split_at(host_len);
+        if host.is_empty() {
+            return Err("the host is empty");
+        }
+        if !host.starts_with('[') && !host.bytes().all(is_name_byte) {
+            return Err("a character is not allowed in a host");
+        }
+        if rest.is_empty() {
+            return Ok(Self { host, port: None });
+        }
+        let digits = rest
+            .strip_prefix(':')
+            .ok_or("something stands between host and port")?;
+        Ok(Self {
+            host,
+            port: Some(parse_port(digits)?),
+        })
+    }
+
+    /// Returns the port, or the one that the scheme implies.
+    pub(super) fn port_or_default(&self, scheme: &str) -> Option<u16> {
+        self.port.or_else(|| default_port(scheme))
+    }
+}
+
+/// Returns the port that a scheme implies.
+pub(super) fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+fn parse_port(digits: &str) -> Result<u16, &'static str> {
+    const PROBLEM: &str = "the port is not a decimal number from 1 to 65535";
+    if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(PROBLEM);
+    }
+    digits.parse().map_err(|_| PROBLEM)
+}
+
+/// The characters of a registered name (RFC 3986 §3.2.2).
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X9: a Host that becomes part of a location is read strictly.
+    #[test]
+    fn only_a_host_with_a_decimal_port_is_an_authority() {
+        for (text, host, port) in [
+            ("example.com", "example.com", None),
+            ("example.com:8081", "example.com", Some(8081)),
+            ("localhost:1", "localhost", Some(1)),
+            ("127.0.0.1:65535", "127.0.0.1", Some(65535)),
+            ("[::1]", "[::1]", None),
+            ("[2001:db8::1]:8080", "[2001:db8::1]", Some(8080)),
+        ] {
+            assert_eq!(
+                Authority::parse(text),
+                Ok(Authority { host, port }),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            ":80",
+            "a:",
+            "a:0",
+            "a:080",
+            "a:65536",
+            "a:0x50",
+            "a:+80",
+            "a: 80",
+            "a:80:80",
+            "a b",
+            "a/b",
+            "u@a",
+            "a\\b",
+            "a#b",
+            "a?b",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[::1]:",
+            "[fe80::1%25eth0]",
+            "[v1.x]",
+            "é",
+            "a\tb",
+            "<a>",
+        ] {
+            assert!(Authority::parse(text).is_err(), "{text}");
+        }
+    }
+}

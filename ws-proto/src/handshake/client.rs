@@ -1,0 +1,415 @@
+//! The client's side of an opening handshake: from the request to a connection.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::answer::push_header;
+use super::client_config::ClientConfig;
+use super::error::HandshakeError;
+use super::expectation::{Expectation, Proof};
+use super::head::{HeadReader, ResponseHead};
+use super::url::ClientUrl;
+use super::{HandshakeEvent, Randomness, hixie, rfc6455};
+use crate::config::ConnectionConfig;
+use crate::connection::Connection;
+use crate::error::ConfigError;
+use crate::state::{Role, State};
+use crate::version::Version;
+use crate::wire::Outgoing;
+
+/// The client's side of an opening handshake.
+///
+/// After any call that takes `&mut self`: take events until there are none, write what is
+/// [`outgoing`](Self::outgoing), close the stream if the handshake failed, and arm a timer for
+/// [`poll_timeout`](Self::poll_timeout).
+pub struct ClientHandshake {
+    version: Version,
+    connection: ConnectionConfig,
+    handshake_timeout: Option<Duration>,
+    stage: Stage,
+    expectation: Expectation,
+    /// The digest that must follow the head of a draft-76 answer.
+    challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
+    reader: HeadReader,
+    /// All that was received, the head included.
+    received: BytesMut,
+    /// What of it belongs to the handshake: the head, and the digest of draft-76.
+    consumed: usize,
+    response: Option<ResponseHead>,
+    deadline: Option<Instant>,
+    events: VecDeque<HandshakeEvent>,
+    outgoing: Outgoing,
+    randomness: Box<dyn Randomness>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Challenge,
+    Open,
+    Closed,
+}
+
+impl ClientHandshake {
+    /// Begins a handshake; the request is outgoing at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a subprotocol is offered twice, or more than one in a draft.
+    pub fn new(
+        url: &ClientUrl,
+        config: &ClientConfig,
+        mut randomness: Box<dyn Randomness>,
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        check_subprotocols(config)?;
+        let request = match config.version {
+            Version::Rfc6455 => rfc6455_request(url, config, &mut *randomness),
+            Version::Draft76 => draft76_request(url, config, &mut *randomness),
+            Version::Draft75 => draft75_request(url, config),
+        };
+        let mut outgoing = Outgoing::new();
+        outgoing.push(&request.bytes);
+        Ok(Self {
+            version: config.version,
+            connection: config.connection.clone(),
+            handshake_timeout: config.handshake_timeout,
+            stage: Stage::Head,
+            expectation: Expectation {
+                proof: request.proof,
+                offered: config.subprotocols.clone(),
+                require_subprotocol: config.require_subprotocol,
+            },
+            challenge_response: request.challenge_response,
+            reader: HeadReader::response(config.head_limit, config.header_limit),
+            received: BytesMut::new(),
+            consumed: 0,
+            response: None,
+            deadline: config
+                .handshake_timeout
+                .and_then(|wait| now.checked_add(wait)),
+            events: VecDeque::new(),
+            outgoing,
+            randomness,
+        })
+    }
+
+    /// Takes bytes that were read, all of them. What comes behind the answer is kept for the
+    /// connection.
+    ///
+    /// It may change the answer of every other method.
+    pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        self.received.extend_from_slice(data);
+        if self.stage == Stage::Head {
+            if let Err(error) = self.read_head() {
+                return self.fail(error);
+            }
+        }
+        if self.stage == Stage::Challenge {
+            self.read_challenge_response();
+        }
+    }
+
+    /// Takes the end of the stream: the server will send nothing more. After
+    /// [`HandshakeEvent::Open`] it is for the connection.
+    pub fn handle_eof(&mut self) {
+        match self.stage {
+            Stage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
+            Stage::Head | Stage::Challenge => {
+                self.fail(HandshakeError::Disconnected {
+                    state: self.state(),
+                });
+            }
+            Stage::Open | Stage::Closed => {}
+        }
+    }
+
+    /// Takes the time, when a deadline has come: a handshake that is not done fails.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            let waited = self.handshake_timeout.unwrap_or_default();
+            self.fail(HandshakeError::Timeout {
+                state: self.state(),
+                waited,
+            });
+        }
+    }
+
+    /// Returns the next event, if there is one: `Open` or `Failed`, once.
+    pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
+        self.events.pop_front()
+    }
+
+    /// Returns the bytes that wait to be written.
+    pub fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
+    /// received behind the answer move over.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the handshake is not [`State::Connected`].
+    pub fn into_connection(self, now: Instant) -> Connection {
+        let state = self.state();
+        assert!(
+            state == State::Connected,
+            "a connection is made of a handshake in state {state}"
+        );
+        Connection::after_handshake(
+            Role::Client,
+            self.version,
+            self.connection,
+            now,
+            self.outgoing,
+            Some(self.randomness).filter(|_| self.version.features().masking),
+            &self.received[self.consumed..],
+            false,
+        )
+    }
+
+    /// Returns the head of the answer, once it is complete, whether it was good or not.
+    pub fn response_head(&self) -> Option<&ResponseHead> {
+        self.response.as_ref()
+    }
+
+    /// Returns the deadline of the handshake, if there is one. Every `&mut self` call may change
+    /// it.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Head | Stage::Challenge => self.deadline,
+            Stage::Open | Stage::Closed => None,
+        }
+    }
+
+    /// Tells whether more bytes are wanted.
+    pub fn wants_read(&self) -> bool {
+        match self.stage {
+            Stage::Head | Stage::Challenge => true,
+            Stage::Open | Stage::Closed => false,
+        }
+    }
+
+    /// Tells whether the handshake failed: the stream is to be closed.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    /// Returns how far the handshake is: handshaking, connected or closed.
+    pub fn state(&self) -> State {
+        match self.stage {
+            Stage::Head | Stage::Challenge => State::Handshaking,
+            Stage::Open => State::Connected,
+            Stage::Closed => State::Closed,
+        }
+    }
+
+    fn read_head(&mut self) -> Result<(), HandshakeError> {
+        let Some(head_len) = self.reader.find_end(&self.received)? else {
+            return Ok(());
+        };
+        let bytes = &self.received[..head_len];
+        let head = self
+            .response
+            .insert(ResponseHead::parse(bytes, self.reader.header_lines())?);
+        head.subprotocol = self.expectation.check(bytes, head)?;
+        self.consumed = head_len;
+        match self.challenge_response {
+            Some(_) => self.stage = Stage::Challenge,
+            None => self.open(),
+        }
+        Ok(())
+    }
+
+    /// Compares as soon as all bytes are there; no byte is judged before, so that the answer does
+    /// not depend on how they arrive.
+    fn read_challenge_response(&mut self) {
+        let seen = self.received[self.consumed..].get(..hixie::RESPONSE_LEN);
+        match (seen, &self.challenge_response) {
+            (None, _) | (_, None) => {}
+            (Some(seen), Some(expected)) if seen == expected => {
+                self.consumed += hixie::RESPONSE_LEN;
+                self.open();
+            }
+            (Some(_), Some(_)) => self.fail(HandshakeError::WrongChallengeResponse),
+        }
+    }
+
+    fn open(&mut self) {
+        self.stage = Stage::Open;
+        self.events.push_back(HandshakeEvent::Open);
+    }
+
+    fn fail(&mut self, error: HandshakeError) {
+        self.stage = Stage::Closed;
+        self.received = BytesMut::new();
+        self.outgoing = Outgoing::new();
+        self.events.push_back(HandshakeEvent::Failed(error));
+    }
+}
+
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("version", &self.version)
+            .field("stage", &self.stage)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request and what must answer it.
+struct Request {
+    bytes: Vec<u8>,
+    proof: Proof,
+    challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
+}
+
+/// R-C3.
+fn rfc6455_request(
+    url: &ClientUrl,
+    config: &ClientConfig,
+    randomness: &mut dyn Randomness,
+) -> Request {
+    let key = rfc6455::generate_key(randomness);
+    let subprotocols: Vec<_> = config
+        .subprotocols
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    let mut bytes = begin_request(url);
+    push_header(&mut bytes, "Host", url.authority().as_bytes());
+    push_header(&mut bytes, "Upgrade", b"websocket");
+    push_header(&mut bytes, "Connection", b"Upgrade");
+    push_header(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
+    push_header(&mut bytes, "Sec-WebSocket-Version", b"13");
+    if let Some(origin) = &config.origin {
+        push_header(&mut bytes, "Origin", origin.as_str().as_bytes());
+    }
+    if !subprotocols.is_empty() {
+        push_header(
+            &mut bytes,
+            "Sec-WebSocket-Protocol",
+            subprotocols.join(", ").as_bytes(),
+        );
+    }
+    end_request(&mut bytes, config);
+    let accept = rfc6455::accept_hash(key.as_bytes());
+    Request {
+        bytes,
+        proof: Proof::Rfc6455 { accept },
+        challenge_response: None,
+    }
+}
+
+/// Draft-76 §4.1. The order of the fields is free.
+fn draft76_request(
+    url: &ClientUrl,
+    config: &ClientConfig,
+    randomness: &mut dyn Randomness,
+) -> Request {
+    let origin = draft_origin(url, config);
+    let keys = [
+        hixie::Key::generate(randomness),
+        hixie::Key::generate(randomness),
+    ];
+    let mut key3 = [0; hixie::KEY3_LEN];
+    randomness.fill(&mut key3);
+    let mut bytes = begin_draft_request(url, &origin);
+    if let Some(subprotocol) = config.subprotocols.first() {
+        push_header(
+            &mut bytes,
+            "Sec-WebSocket-Protocol",
+            subprotocol.as_str().as_bytes(),
+        );
+    }
+    push_header(&mut bytes, "Sec-WebSocket-Key1", keys[0].text.as_bytes());
+    push_header(&mut bytes, "Sec-WebSocket-Key2", keys[1].text.as_bytes());
+    end_request(&mut bytes, config);
+    bytes.extend_from_slice(&key3);
+    let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
+    let proof = Proof::Draft76 {
+        origin,
+        location: url.location(),
+    };
+    Request {
+        bytes,
+        proof,
+        challenge_response: Some(response),
+    }
+}
+
+/// Draft-75 §4.1. The order of the fields is fixed.
+fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> Request {
+    let origin = draft_origin(url, config);
+    let mut bytes = begin_draft_request(url, &origin);
+    if let Some(subprotocol) = config.subprotocols.first() {
+        push_header(
+            &mut bytes,
+            "WebSocket-Protocol",
+            subprotocol.as_str().as_bytes(),
+        );
+    }
+    end_request(&mut bytes, config);
+    let proof = Proof::Draft75 {
+        origin,
+        location: url.location(),
+    };
+    Request {
+        bytes,
+        proof,
+        challenge_response: None,
+    }
+}
+
+fn draft_origin(url: &ClientUrl, config: &ClientConfig) -> String {
+    config
+        .origin
+        .as_ref()
+        .map_or_else(|| url.own_origin(), ToString::to_string)
+}
+
+fn begin_request(url: &ClientUrl) -> Vec<u8> {
+    format!("GET {} HTTP/1.1\r\n", url.resource()).into_bytes()
+}
+
+fn begin_draft_request(url: &ClientUrl, origin: &str) -> Vec<u8> {
+    let mut bytes = begin_request(url);
+    push_header(&mut bytes, "Upgrade", b"WebSocket");
+    push_header(&mut bytes, "Connection", b"Upgrade");
+    push_header(&mut bytes, "Host", url.authority().as_bytes());
+    push_header(&mut bytes, "Origin", origin.as_bytes());
+    bytes
+}
+
+fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
+    for (name, value) in &config.headers {
+        push_header(bytes, name, value.as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// R-C5: no subprotocol twice; a draft has no list.
+fn check_subprotocols(config: &ClientConfig) -> Result<(), ConfigError> {
+    let invalid = |problem| {
+        let name = "Sec-WebSocket-Protocol".to_owned();
+        Err(ConfigError::InvalidHeader { name, problem })
+    };
+    let names = config.subprotocols.iter().map(|name| name.as_str());
+    if rfc6455::check_subprotocols(names).is_err() {
+        return invalid("a subprotocol is offered twice");
+    }
+    match config.version {
+        Version::Draft75 | Version::Draft76 if config.subprotocols.len() > 1 => {
+            invalid("a draft can offer one subprotocol")
+        }
+        Version::Draft75 | Version::Draft76 | Version::Rfc6455 => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! Every option of a client, with its default. `None` means unlimited (or never, for a wait).
+
+use std::time::Duration;
+
+use super::answer::{Header, checked_header};
+use super::policy::{Origin, Subprotocol};
+use crate::config::ConnectionConfig;
+use crate::error::ConfigError;
+use crate::version::Version;
+
+/// Options of a client: the opening handshake and what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    pub(super) version: Version,
+    pub(super) origin: Option<Origin>,
+    pub(super) subprotocols: Vec<Subprotocol>,
+    pub(super) require_subprotocol: bool,
+    pub(super) headers: Vec<Header>,
+    pub(super) head_limit: usize,
+    pub(super) header_limit: usize,
+    pub(super) handshake_timeout: Option<Duration>,
+    pub(super) connection: ConnectionConfig,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            version: Version::Rfc6455,
+            origin: None,
+            subprotocols: Vec::new(),
+            require_subprotocol: false,
+            headers: Vec::new(),
+            head_limit: 16 << 10,
+            header_limit: 100,
+            handshake_timeout: Some(Duration::from_secs(10)),
+            connection: ConnectionConfig::default(),
+        }
+    }
+}
+
+impl ClientConfig {
+    /// Starts from the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the version that is spoken: RFC 6455. A client cannot find out what a server speaks.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets the origin: none in RFC 6455, as this is no browser; in the drafts, which cannot do
+    /// without, that of the URL.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<Option<Origin>>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// Sets the subprotocols that are offered, best first: none. A draft can offer one.
+    #[must_use]
+    pub fn subprotocols(mut self, subprotocols: impl Into<Vec<Subprotocol>>) -> Self {
+        self.subprotocols = subprotocols.into();
+        self
+    }
+
+    /// Fails the handshake if subprotocols are offered and the server chooses none, as browsers
+    /// do: off. The drafts always demand it.
+    #[must_use]
+    pub fn require_subprotocol(mut self, require_subprotocol: bool) -> Self {
+        self.require_subprotocol = require_subprotocol;
+        self
+    }
+
+    /// Adds a header to the request, such as `Cookie` or `Authorization`; its name is sent as it
+    /// is written here.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name is not a token, if the value is not printable ASCII, and if the header
+    /// belongs to the handshake or to the transport.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        self.headers.push(checked_header(name, value)?);
+        Ok(self)
+    }
+
+    /// Limits the head of the answer, in bytes: 16 KiB.
+    #[must_use]
+    pub fn head_limit(mut self, head_limit: usize) -> Self {
+        self.head_limit = head_limit;
+        self
+    }
+
+    /// Limits the header lines of the answer: 100.
+    #[must_use]
+    pub fn header_limit(mut self, header_limit: usize) -> Self {
+        self.header_limit = header_limit;
+        self
+    }
+
+    /// Bounds the whole opening handshake, from the request to open: 10 s.
+    #[must_use]
+    pub fn handshake_timeout(mut self, handshake_timeout: impl Into<Option<Duration>>) -> Self {
+        self.handshake_timeout = handshake_timeout.into();
+        self
+    }
+
+    /// Sets the options of the connection that is opened.
+    #[must_use]
+    pub fn connection(mut self, connection: ConnectionConfig) -> Self {
+        self.connection = connection;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DESIGN.md §4: the defaults are a promise. Whoever changes one changes this test.
+    #[test]
+    fn the_defaults_are_frozen() {
+        let connection = format!("{:?}", ConnectionConfig::default());
+        assert_eq!(
+            format!("{:?}", ClientConfig::default()),
+            format!(
+                "ClientConfig {{ version: Rfc6455, origin: None, subprotocols: [], \
+                 require_subprotocol: false, headers: [], head_limit: 16384, header_limit: 100, \
+                 handshake_timeout: Some(10s), connection: {connection} }}"
+            )
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! What a client demands of an answer, for each version. Knows no bytes behind the head.
+
+use std::str;
+
+use http::StatusCode;
+use http::header::HeaderMap;
+
+use super::error::HandshakeError;
+use super::head::{ResponseHead, list_contains, lossy, single, single_text};
+use super::policy::Subprotocol;
+
+/// The status line and the next two lines, byte for byte (draft-75 §4.1).
+const DRAFT75_START: &[u8] = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
+    Upgrade: WebSocket\r\nConnection: Upgrade\r\n";
+
+/// What an answer must contain.
+#[derive(Debug)]
+pub(super) struct Expectation {
+    pub(super) proof: Proof,
+    pub(super) offered: Vec<Subprotocol>,
+    pub(super) require_subprotocol: bool,
+}
+
+/// What shows that the server read the request as one of the version.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// The hash of the key.
+    Rfc6455 { accept: String },
+    /// The echo of two values. The digest of the keys follows behind the head.
+    Draft76 { origin: String, location: String },
+    /// The echo of two values.
+    Draft75 { origin: String, location: String },
+}
+
+impl Expectation {
+    /// Checks an answer; returns the subprotocol that the server chose.
+    pub(super) fn check(
+        &self,
+        bytes: &[u8],
+        head: &ResponseHead,
+    ) -> Result<Option<Box<str>>, HandshakeError> {
+        if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(HandshakeError::Status {
+                status: head.status(),
+            });
+        }
+        let headers = head.headers();
+        match &self.proof {
+            Proof::Rfc6455 { accept } => {
+                if head.version() != http::Version::HTTP_11 {
+                    return Err(HandshakeError::HttpVersion {
+                        seen: head.version(),
+                    });
+                }
+                check_switch(headers)?;
+                equals(headers, "Sec-WebSocket-Accept", accept)?;
+                check_extensions(headers)?;
+                self.choice(headers)
+            }
+            Proof::Draft76 { origin, location } => {
+                let first_line = bytes
+                    .split(|byte| *byte == b'\r')
+                    .next()
+                    .unwrap_or_default();
+                if first_line.iter().filter(|byte| **byte == b' ').count() < 2 {
+                    let problem = "the first line has fewer than two spaces";
+                    return Err(HandshakeError::MalformedHead { problem });
+                }
+                equals(headers, "Upgrade", "WebSocket")?;
+                let connection = required(headers, "Connection")?;
+                if !connection.eq_ignore_ascii_case("upgrade") {
+                    return Err(mismatch("Connection", connection, "Upgrade"));
+                }
+                equals(headers, "Sec-WebSocket-Origin", origin)?;
+                equals(headers, "Sec-WebSocket-Location", location)?;
+                self.confirmation(headers, "Sec-WebSocket-Protocol")
+            }
+            Proof::Draft75 { origin, location } => {
+                if !bytes.starts_with(DRAFT75_START) {
+                    let problem = "it does not begin with the fixed lines of draft-75";
+                    return Err(HandshakeError::MalformedHead { problem });
+                }
+                equals(headers, "WebSocket-Origin", origin)?;
+                equals(headers, "WebSocket-Location", location)?;
+                self.confirmation(headers, "WebSocket-Protocol")
+            }
+        }
+    }
+
+    /// RFC 6455: one of the subprotocols, or none.
+    fn choice(&self, headers: &HeaderMap) -> Result<Option<Box<str>>, HandshakeError> {
+        match single_text(headers, "Sec-WebSocket-Protocol")? {
+            None if self.require_subprotocol && !self.offered.is_empty() => {
+                Err(HandshakeError::NoSubprotocol)
+            }
+            None => Ok(None),
+            Some(seen) if self.offered.iter().any(|offered| offered.as_str() == seen) => {
+                Ok(Some(seen.into()))
+            }
+            Some(seen) => Err(HandshakeError::SubprotocolNotOffered {
+                seen: seen.to_owned(),
+            }),
+        }
+    }
+
+    /// The drafts: the very subprotocol that was asked for; ignored if none was.
+    fn confirmation(
+        &self,
+        headers: &HeaderMap,
+        name: &'static str,
+    ) -> Result<Option<Box<str>>, HandshakeError> {
+        let Some(offered) = self.offered.first() else {
+            return Ok(None);
+        };
+        equals(headers, name, offered.as_str())?;
+        Ok(Some(offered.as_str().into()))
+    }
+}
+
+/// R-C8 and R-C9.
+fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    let upgrade = required(headers, "Upgrade")?;
+    if !upgrade.eq_ignore_ascii_case("websocket") {
+        return Err(mismatch("Upgrade", upgrade, "websocket"));
+    }
+    let name = "Connection";
+    if list_contains(headers, name, "upgrade") {
+        return Ok(());
+    }
+    let value = headers
+        .get(name)
+        .ok_or(HandshakeError::MissingHeader { name })?;
+    Err(mismatch(name, &lossy(value), "Upgrade"))
+}
+
+/// R-C11: none was offered so far.
+fn check_extensions(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    match headers.get("Sec-WebSocket-Extensions") {
+        None => Ok(()),
+        Some(seen) => Err(HandshakeError::ExtensionNotOffered { seen: lossy(seen) }),
+    }
+}
+
+fn equals(headers: &HeaderMap, name: &'static str, expected: &str) -> Result<(), HandshakeError> {
+    match required(headers, name)? {
+        seen if seen == expected => Ok(()),
+        seen => Err(mismatch(name, seen, expected)),
+    }
+}
+
+fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, HandshakeError> {
+    let value = single(headers, name)?.ok_or(HandshakeError::MissingHeader { name })?;
+    str::from_utf8(value.as_bytes()).map_err(|_| HandshakeError::InvalidHeader {
+        name,
+        value: lossy(value),
+        problem: "it is not text",
+    })
+}
+
+fn mismatch(name: &'static str, seen: &str, expected: &str) -> HandshakeError {
+    HandshakeError::Mismatch {
+        name,
+        seen: seen.to_owned(),
+        expected: expected.to_owned(),
+    }
+}

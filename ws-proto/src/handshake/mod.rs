@@ -1,0 +1,64 @@
+//! The opening handshakes of draft-75, draft-76 and RFC 6455 (versions 13, 8 and 7), as a server
+//! and as a client.
+//!
+//! The machines take bytes and the time, and give out events, bytes and a deadline. They know no
+//! frames: what arrives behind a handshake is kept and moved into the connection.
+
+mod answer;
+mod authority;
+mod client;
+mod client_config;
+mod error;
+mod expectation;
+mod head;
+mod hixie;
+mod policy;
+mod rfc6455;
+mod server;
+mod upgrade;
+mod url;
+
+pub use self::answer::{Accept, ReasonPhrase, Rejection};
+pub use self::client::ClientHandshake;
+pub use self::client_config::ClientConfig;
+pub use self::error::HandshakeError;
+pub use self::head::{RequestHead, ResponseHead};
+pub use self::policy::{Origin, OriginPolicy, Subprotocol};
+pub use self::server::ServerHandshake;
+pub use self::upgrade::UpgradeRequest;
+pub use self::url::ClientUrl;
+
+/// Something that happened in an opening handshake.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum HandshakeEvent {
+    /// The request head is complete. Only a server reports it.
+    Request(Request),
+    /// The handshake is done: what remains is to make the connection of it.
+    Open,
+    /// The handshake failed; it is the last event. What is outgoing is still to be written, then
+    /// the stream is to be closed.
+    Failed(HandshakeError),
+}
+
+/// What a client asks a server for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Request {
+    /// A WebSocket connection. It passed all checks and waits for
+    /// [`accept`](ServerHandshake::accept) or [`reject`](ServerHandshake::reject).
+    Upgrade(UpgradeRequest),
+    /// Anything else: no `Upgrade` header names `websocket`.
+    /// [`into_received`](ServerHandshake::into_received) gives the bytes to an HTTP server.
+    Http,
+}
+
+/// Random bytes for the keys of a client: opening handshakes and masking (RFC 6455 §10.3).
+///
+/// This crate has no randomness of its own. An implementation must be unpredictable to the
+/// application and to the peer, in other words cryptographically secure, and must not repeat
+/// itself in a forked process.
+pub trait Randomness: Send {
+    /// Fills `bytes` with random bytes.
+    fn fill(&mut self, bytes: &mut [u8]);
+}

@@ -1,0 +1,250 @@
+//! What RFC 6455 puts into its opening handshake: the key and its hash, the version number, the
+//! lists of subprotocols and extensions. All readers are linear.
+
+use std::collections::BTreeSet;
+use std::str;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+use super::Randomness;
+use super::head::{is_token, is_token_byte};
+
+/// Appended to the key before it is hashed (RFC 6455 §1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Tells whether a value is base64 of 16 bytes.
+///
+/// The spare bits of the last character can have any value: those of the standard's own example
+/// in RFC 6455 §4.1 are not zero.
+pub(super) fn is_key(value: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    value.len() == 24 && value.ends_with(b"==") && value[..22].iter().all(is_digit)
+}
+
+/// Returns the `Sec-WebSocket-Accept` for a key as it was sent (RFC 6455 §4.2.2).
+pub(super) fn accept_hash(key: &[u8]) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+}
+
+/// Makes the key of a request.
+pub(super) fn generate_key(randomness: &mut dyn Randomness) -> String {
+    let mut nonce = [0; 16];
+    randomness.fill(&mut nonce);
+    STANDARD.encode(nonce)
+}
+
+/// Reads a `Sec-WebSocket-Version`: 0 to 255 without a leading zero (RFC 6455 §4.3).
+pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
+    let digits = str::from_utf8(value).ok()?;
+    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
+    if is_decimal && !has_leading_zero {
+        digits.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// Reads what a client offers: a list of one or more tokens, none of them twice, over all lines of
+/// the header (RFC 6455 §11.3.4). Says what is wrong with it.
+pub(super) fn check_subprotocols<'a>(
+    offered: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Box<str>>, &'static str> {
+    let mut seen = BTreeSet::new();
+    let mut names = Vec::new();
+    for name in offered {
+        if !is_token(name) {
+            return Err("it must be a list of tokens");
+        }
+        if !seen.insert(name) {
+            return Err("a subprotocol is offered twice");
+        }
+        names.push(name.into());
+    }
+    Ok(names)
+}
+
+/// Checks one line of a `Sec-WebSocket-Extensions` header against the grammar (RFC 6455 §9.1), or
+/// says what is wrong with it. No extension is understood so far.
+pub(super) fn check_extensions(line: &[u8]) -> Result<(), &'static str> {
+    let mut cursor = Cursor { rest: line };
+    loop {
+        cursor.token().ok_or("an extension has no name")?;
+        while cursor.eat(b';') {
+            cursor.token().ok_or("a parameter has no name")?;
+            if cursor.eat(b'=') && cursor.token().is_none() && !cursor.quoted_token() {
+                return Err("the value of a parameter is not a token");
+            }
+        }
+        if cursor.rest.is_empty() {
+            return Ok(());
+        }
+        if !cursor.eat(b',') {
+            return Err("a character is not allowed");
+        }
+    }
+}
+
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// Takes a byte and the white space around it.
+    fn eat(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let Some((&first, rest)) = self.rest.split_first() else {
+            return false;
+        };
+        if first == byte {
+            self.rest = rest;
+            self.skip_space();
+        }
+        first == byte
+    }
+
+    /// Takes a token and the white space around it.
+    fn token(&mut self) -> Option<&'a [u8]> {
+        self.skip_space();
+        let end = self.rest.iter().position(|byte| !is_token_byte(*byte));
+        let (token, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        self.skip_space();
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// Takes a quoted string whose content is a token, and the white space behind it.
+    fn quoted_token(&mut self) -> bool {
+        if !self.eat_exactly(b'"') {
+            return false;
+        }
+        let mut len = 0;
+        while !self.eat_exactly(b'"') {
+            self.eat_exactly(b'\\');
+            let Some((&byte, rest)) = self.rest.split_first() else {
+                return false;
+            };
+            if !is_token_byte(byte) {
+                return false;
+            }
+            self.rest = rest;
+            len += 1;
+        }
+        self.skip_space();
+        len > 0
+    }
+
+    fn eat_exactly(&mut self, byte: u8) -> bool {
+        let rest = self.rest.strip_prefix(&[byte]);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_ascii_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PROTOCOL.md §5.3: the accept vectors; R-H7: the standard's own key is not canonical.
+    #[test]
+    fn the_hash_is_that_of_the_key_as_it_was_sent() {
+        for (key, accept) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("Xn3fdKyc3qEXPuj2A3O+ZA==", "BIFTHkJk4r5t8kuud82tZJaQsCE="),
+            ("AQIDBAUGBwgJCgsMDQ4PEC==", "OfS0wDaT5NoxF2gqm7Zj2YtetzM="),
+            ("AQIDBAUGBwgJCgsMDQ4PEA==", "C/0nmHhBztSRGR1CwL6Tf4ZjwpY="),
+        ] {
+            assert!(is_key(key.as_bytes()), "{key}");
+            assert_eq!(accept_hash(key.as_bytes()), accept);
+        }
+    }
+
+    /// R-H7: base64 of exactly 16 bytes.
+    #[test]
+    fn other_keys_are_not_valid() {
+        for key in [
+            "",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ===",
+            "dGhlIHNhbXBsZSBub25jZ===",
+            "dGhlIHNhbXBsZSBub25jZQA=",
+            "dGhlIHNhbXBsZSBub25j-Q==",
+            "dGhlIHNhbXBsZSBub25j Q==",
+            "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ==",
+        ] {
+            assert!(!is_key(key.as_bytes()), "{key}");
+        }
+    }
+
+    /// PROTOCOL.md §4 row 4.
+    #[test]
+    fn a_version_is_a_decimal_byte_without_leading_zeros() {
+        for (value, version) in [("13", 13), ("8", 8), ("0", 0), ("255", 255)] {
+            assert_eq!(parse_version(value.as_bytes()), Some(version));
+        }
+        for value in [
+            "",
+            "013",
+            "00",
+            "256",
+            "+13",
+            "-1",
+            "13, 8",
+            "13 ",
+            "0x0d",
+            "13\u{661}",
+        ] {
+            assert_eq!(parse_version(value.as_bytes()), None, "{value:?}");
+        }
+    }
+
+    /// R-H12: the grammar of extensions.
+    #[test]
+    fn extensions_follow_their_grammar() {
+        for line in [
+            "permessage-deflate",
+            "a, b",
+            "a;b",
+            "a;b=c",
+            "a ; b = \"c\" , d",
+            "a;b=\"\\c\\d\"",
+            "a; b; c=1; d",
+            "x-webkit-deflate-frame",
+            "permessage-deflate; client_max_window_bits, deflate-stream",
+        ] {
+            assert_eq!(check_extensions(line.as_bytes()), Ok(()), "{line}");
+        }
+        for line in [
+            "",
+            " ",
+            ",",
+            "a,",
+            ",a",
+            "a,,b",
+            "a;",
+            "a;;b",
+            ";a",
+            "a;b=",
+            "a;b=\"\"",
+            "a;b=\"c d\"",
+            "a;b=\"c",
+            "a;b=\"c\"d",
+            "a b",
+            "a=b",
+            "a;=b",
+            "a;b==c",
+            "a;b=\"\\",
+            "a/b",
+            "\"a\"",
+        ] {
+            assert!(check_extensions(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+}

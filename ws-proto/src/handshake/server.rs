@@ -1,0 +1,380 @@
+//! The server's side of an opening handshake: from the first byte of a request to a connection, or
+//! to the answer that refuses it.
+//!
+//! ```text
+//! Head ──┬─> Http                              everything received goes to an HTTP server
+//!        ├─> Pending ──┬─> Open                75 and RFC 6455: the 101 is outgoing
+//!        │             └─> Key3 ──> Open       76: the 101 goes first, the 16 bytes follow
+//!        └─────────────┴───┴─────> Closed      failed or rejected
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::answer::{Accept, Answer, Rejection};
+use super::error::HandshakeError;
+use super::head::{HeadReader, RequestHead};
+use super::upgrade::{self, Pending};
+use super::{HandshakeEvent, Request, hixie};
+use crate::config::ServerConfig;
+use crate::connection::Connection;
+use crate::error::ConfigError;
+use crate::state::{Role, State};
+use crate::version::Version;
+use crate::wire::Outgoing;
+
+/// Bytes behind a request head beyond which no more are read until the request is answered: early
+/// frames of a client that does not wait, and key3 of draft-76.
+const EARLY_LIMIT: usize = 4096;
+
+/// The server's side of an opening handshake.
+///
+/// After any call that takes `&mut self`: take events until there are none, write what is
+/// [`outgoing`](Self::outgoing), close the stream if it [is finished](Self::is_finished), and arm
+/// a timer for [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct ServerHandshake {
+    config: ServerConfig,
+    stage: Stage,
+    reader: HeadReader,
+    /// All that was received, the head included.
+    received: BytesMut,
+    /// What of it belongs to the handshake: the head, and key3 of draft-76.
+    consumed: usize,
+    deadline: Option<Instant>,
+    events: VecDeque<HandshakeEvent>,
+    outgoing: Outgoing,
+    delivery: Delivery,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Head,
+    Http,
+    Pending(Pending),
+    Key3 {
+        numbers: [u32; 2],
+    },
+    Open {
+        version: Version,
+        legacy_close_codes: bool,
+    },
+    Closed,
+}
+
+/// Where the head of an answer goes.
+#[derive(Debug)]
+enum Delivery {
+    Outgoing,
+    Response(Option<http::Response<Bytes>>),
+}
+
+impl ServerHandshake {
+    /// Begins with a stream on which nothing was read yet.
+    pub fn new(config: &ServerConfig, now: Instant) -> Self {
+        Self {
+            stage: Stage::Head,
+            reader: HeadReader::request(config.head_limit, config.header_limit),
+            received: BytesMut::new(),
+            consumed: 0,
+            deadline: config
+                .handshake_timeout
+                .and_then(|wait| now.checked_add(wait)),
+            events: VecDeque::new(),
+            outgoing: Outgoing::new(),
+            delivery: Delivery::Outgoing,
+            config: config.clone(),
+        }
+    }
+
+    /// Begins with a request that an HTTP server read. The checks and the answers are the same as
+    /// on a stream; the answer comes out of [`response`](Self::response).
+    ///
+    /// What follows the head on the stream, key3 of draft-76 included, still goes through
+    /// [`handle_read`](Self::handle_read), and the answer to key3 through
+    /// [`outgoing`](Self::outgoing), after the response.
+    pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
+        let mut handshake = Self::new(config, now);
+        handshake.delivery = Delivery::Response(None);
+        handshake.handle_request(RequestHead::from_parts(head), head.version);
+        handshake
+    }
+
+    /// Takes bytes that were read, all of them. What comes behind the head is kept for the
+    /// connection or the HTTP server.
+    ///
+    /// It may change the answer of every other method.
+    pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
+        if let Stage::Closed = self.stage {
+            return;
+        }
+        self.received.extend_from_slice(data);
+        match self.stage {
+            Stage::Head => self.handle_head(),
+            Stage::Key3 { numbers } => self.handle_key3(numbers),
+            Stage::Http | Stage::Pending(_) | Stage::Open { .. } | Stage::Closed => {}
+        }
+    }
+
+    /// Takes the end of the stream: the client will send nothing more. After
+    /// [`HandshakeEvent::Open`] it is for the connection, and after [`Request::Http`] for the HTTP
+    /// server.
+    pub fn handle_eof(&mut self) {
+        match self.stage {
+            Stage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
+            Stage::Head | Stage::Pending(_) | Stage::Key3 { .. } => {
+                self.fail(HandshakeError::Disconnected {
+                    state: self.state(),
+                });
+            }
+            Stage::Http | Stage::Open { .. } | Stage::Closed => {}
+        }
+    }
+
+    /// Takes the time, when a deadline has come.
+    ///
+    /// A handshake that is not done fails; an answer that nobody reads is given up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if let Stage::Closed = self.stage {
+            self.outgoing = Outgoing::new();
+            return;
+        }
+        let waited = self.config.handshake_timeout.unwrap_or_default();
+        self.fail(HandshakeError::Timeout {
+            state: self.state(),
+            waited,
+        });
+        self.deadline = now.checked_add(waited);
+    }
+
+    /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first; `Open`
+    /// or `Failed` is the last.
+    pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
+        self.events.pop_front()
+    }
+
+    /// Accepts the request: queues the 101 and, unless key3 of draft-76 is still to come, reports
+    /// [`HandshakeEvent::Open`].
+    ///
+    /// A client of a draft fails if the subprotocol it asked for is not confirmed. If neither the
+    /// policy nor `accept` chooses it the request is answered with 400 instead, and
+    /// [`HandshakeEvent::Failed`] says so.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no request is pending, and, leaving it pending, if the chosen subprotocol was not
+    /// offered.
+    pub fn accept(&mut self, accept: Accept) -> Result<(), ConfigError> {
+        let Stage::Pending(pending) = &self.stage else {
+            return Err(ConfigError::NotPending);
+        };
+        let (version, numbers) = (pending.version, pending.numbers);
+        let legacy_close_codes = pending.legacy_close_codes;
+        let answer = match pending.accept(accept)? {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.fail(error);
+                return Ok(());
+            }
+        };
+        self.deliver(answer);
+        match numbers {
+            Some(numbers) => {
+                self.stage = Stage::Key3 { numbers };
+                self.handle_key3(numbers);
+            }
+            None => self.open(version, legacy_close_codes),
+        }
+        Ok(())
+    }
+
+    /// Rejects the request: queues the answer, after which the stream is to be closed. No event
+    /// follows.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no request is pending, and, leaving it pending, if the status cannot reject.
+    pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
+        let Stage::Pending(_) = self.stage else {
+            return Err(ConfigError::NotPending);
+        };
+        let answer = Answer::for_rejection(rejection, &self.config)?;
+        self.deliver(answer);
+        self.close();
+        Ok(())
+    }
+
+    /// Returns the bytes that wait to be written.
+    pub fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// Takes the answer to a request that came through [`from_request`](Self::from_request), once
+    /// there is one: a 101 or a refusal with its body.
+    ///
+    /// Its extension [`ReasonPhrase`](crate::ReasonPhrase) is the text behind the status.
+    pub fn response(&mut self) -> Option<http::Response<Bytes>> {
+        match &mut self.delivery {
+            Delivery::Outgoing => None,
+            Delivery::Response(response) => response.take(),
+        }
+    }
+
+    /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
+    /// received behind the handshake move over.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the handshake is not [`State::Connected`].
+    pub fn into_connection(self, now: Instant) -> Connection {
+        let Stage::Open {
+            version,
+            legacy_close_codes,
+        } = self.stage
+        else {
+            panic!(
+                "a connection is made of a handshake in state {}",
+                self.state()
+            );
+        };
+        Connection::after_handshake(
+            Role::Server,
+            version,
+            self.config.connection,
+            now,
+            self.outgoing,
+            None,
+            &self.received[self.consumed..],
+            legacy_close_codes,
+        )
+    }
+
+    /// Gives up everything that was received, untouched: after [`Request::Http`], the beginning of
+    /// what an HTTP server reads. Nothing is left after a failure or a rejection.
+    pub fn into_received(self) -> Bytes {
+        self.received.freeze()
+    }
+
+    /// Returns the deadline, if there is one: the end of the handshake, and for a refusal that is
+    /// not written yet the end of trying. Every `&mut self` call may change it.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Head | Stage::Pending(_) | Stage::Key3 { .. } => self.deadline,
+            Stage::Closed => self.deadline.filter(|_| !self.outgoing.is_empty()),
+            Stage::Http | Stage::Open { .. } => None,
+        }
+    }
+
+    /// Returns until when to wait for the end of the stream once a refusal is on its way: the
+    /// `close_timeout` from `now`. A stream that is closed at once can take the answer with it.
+    pub fn close_deadline(&self, now: Instant) -> Option<Instant> {
+        self.config
+            .connection
+            .close_timeout
+            .and_then(|wait| now.checked_add(wait))
+    }
+
+    /// Tells whether more bytes are wanted. While a request waits for its answer some are, so that
+    /// the end of the stream is noticed.
+    pub fn wants_read(&self) -> bool {
+        match self.stage {
+            Stage::Head | Stage::Key3 { .. } => true,
+            Stage::Pending(_) => self.received.len() - self.consumed < EARLY_LIMIT,
+            Stage::Http | Stage::Open { .. } | Stage::Closed => false,
+        }
+    }
+
+    /// Tells whether the handshake failed or was rejected and nothing is left to be written: the
+    /// stream is to be closed.
+    pub fn is_finished(&self) -> bool {
+        let is_taken = match &self.delivery {
+            Delivery::Outgoing => true,
+            Delivery::Response(response) => response.is_none(),
+        };
+        matches!(self.stage, Stage::Closed) && is_taken && self.outgoing.is_empty()
+    }
+
+    /// Returns how far the handshake is.
+    pub fn state(&self) -> State {
+        match self.stage {
+            Stage::Head if self.received.is_empty() => State::Unknown,
+            Stage::Head => State::Opening,
+            Stage::Http | Stage::Pending(_) => State::Handshaking,
+            Stage::Key3 { .. } => State::Waiting,
+            Stage::Open { .. } => State::Connected,
+            Stage::Closed => State::Closed,
+        }
+    }
+
+    fn handle_head(&mut self) {
+        let head_len = match self.reader.find_end(&self.received) {
+            Ok(Some(head_len)) => head_len,
+            Ok(None) => return,
+            Err(error) => return self.fail(error),
+        };
+        self.consumed = head_len;
+        match RequestHead::parse(&self.received[..head_len], self.reader.header_lines()) {
+            Ok((head, http_version)) => self.handle_request(head, http_version),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn handle_request(&mut self, head: RequestHead, http_version: http::Version) {
+        let request = match upgrade::examine(head, http_version, &self.config) {
+            Ok(Some((request, pending))) => {
+                self.stage = Stage::Pending(pending);
+                Request::Upgrade(request)
+            }
+            Ok(None) => {
+                self.stage = Stage::Http;
+                Request::Http
+            }
+            Err(error) => return self.fail(error),
+        };
+        self.events.push_back(HandshakeEvent::Request(request));
+    }
+
+    fn handle_key3(&mut self, numbers: [u32; 2]) {
+        let Some(key3) = self.received[self.consumed..].get(..hixie::KEY3_LEN) else {
+            return;
+        };
+        self.outgoing
+            .push(&hixie::challenge_response(numbers, key3));
+        self.consumed += hixie::KEY3_LEN;
+        self.open(Version::Draft76, false);
+    }
+
+    fn open(&mut self, version: Version, legacy_close_codes: bool) {
+        self.stage = Stage::Open {
+            version,
+            legacy_close_codes,
+        };
+        self.events.push_back(HandshakeEvent::Open);
+    }
+
+    fn fail(&mut self, error: HandshakeError) {
+        if let Some(answer) = Answer::for_error(&error, &self.config) {
+            self.deliver(answer);
+        }
+        self.close();
+        self.events.push_back(HandshakeEvent::Failed(error));
+    }
+
+    fn close(&mut self) {
+        self.stage = Stage::Closed;
+        self.received = BytesMut::new();
+        self.consumed = 0;
+    }
+
+    fn deliver(&mut self, answer: Answer) {
+        match &mut self.delivery {
+            Delivery::Outgoing => self.outgoing.push(&answer.encode()),
+            Delivery::Response(response) => *response = Some(answer.into_response()),
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The checks of a request head, in one order for all versions: is it an upgrade, of which version
+//! (PROTOCOL.md §4), and is everything in it that the version demands. Knows no bytes and no time.
+
+use http::header::{HeaderMap, HeaderValue};
+
+use super::answer::{Accept, Answer, Choice};
+use super::authority::Authority;
+use super::error::HandshakeError;
+use super::head::{RequestHead, list, list_contains, lossy, single, single_text};
+use super::{hixie, rfc6455};
+use crate::config::ServerConfig;
+use crate::error::ConfigError;
+use crate::version::{Version, Versions};
+
+/// A request for a WebSocket connection that passed all checks.
+#[derive(Clone, Debug)]
+pub struct UpgradeRequest {
+    head: RequestHead,
+    version: Version,
+    version_number: Option<u8>,
+    origin: Option<Box<str>>,
+    offered: Vec<Box<str>>,
+    selected: Option<Box<str>>,
+}
+
+impl UpgradeRequest {
+    /// Gives up everything but the head.
+    pub fn into_head(self) -> RequestHead {
+        self.head
+    }
+
+    /// Returns the head of the request.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// Returns the version that the client speaks.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns the `Sec-WebSocket-Version`: 13, 8 or 7; the drafts have none.
+    pub fn version_number(&self) -> Option<u8> {
+        self.version_number
+    }
+
+    /// Returns the origin as it was sent. It passed the server's policy.
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// Returns the `Host` as it was sent: `host[:port]`, well-formed.
+    pub fn host(&self) -> &str {
+        self.head.header("Host").unwrap_or_default()
+    }
+
+    /// Iterates over the subprotocols that the client offers, in its order. A client of a draft
+    /// offers one at most, and it need not be a token.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.offered.iter().map(|name| &**name)
+    }
+
+    /// Returns the subprotocol that the server's policy chose: its own first that is offered.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.selected.as_deref()
+    }
+}
+
+/// What is kept of a request until it is answered.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) version: Version,
+    /// The numbers of a draft-76 challenge.
+    pub(super) numbers: Option<[u32; 2]>,
+    /// Whether the peer may use the close codes of version 7 and 8.
+    pub(super) legacy_close_codes: bool,
+    /// The 101 up to the subprotocol.
+    answer: Answer,
+    offered: Vec<Box<str>>,
+    selected: Option<Box<str>>,
+}
+
+impl Pending {
+    /// Completes the 101. The inner result fails a request that cannot be accepted like that; the
+    /// outer one leaves it pending.
+    pub(super) fn accept(
+        &self,
+        accept: Accept,
+    ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
+        let chosen = match accept.subprotocol {
+            Choice::Policy => self.selected.clone(),
+            Choice::Application(None) => None,
+            Choice::Application(Some(name)) => {
+                let offered = self
+                    .offered
+                    .iter()
+                    .find(|offered| ***offered == *name.as_str());
+                Some(offered.cloned().ok_or_else(|| ConfigError::InvalidHeader {
+                    name: PROTOCOL.to_owned(),
+                    problem: "the client did not offer this subprotocol",
+                })?)
+            }
+        };
+        let header_name = match self.version {
+            Version::Rfc6455 | Version::Draft76 => PROTOCOL,
+            Version::Draft75 => PROTOCOL_75,
+        };
+        let mut answer = self.answer.clone();
+        match (chosen, self.version, self.offered.first()) {
+            (Some(name), ..) => answer.push(header_name, printable(&name)),
+            (None, Version::Draft75 | Version::Draft76, Some(offered)) => {
+                return Ok(Err(refused(offered)));
+            }
+            (None, ..) => {}
+        }
+        answer.extend(accept.headers);
+        Ok(Ok(answer))
+    }
+}
+
+const CONNECTION: &str = "Connection";
+const DRAFT: &str = "Sec-WebSocket-Draft";
+const KEY: &str = "Sec-WebSocket-Key";
+const KEY1: &str = "Sec-WebSocket-Key1";
+const KEY2: &str = "Sec-WebSocket-Key2";
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+const PROTOCOL_75: &str = "WebSocket-Protocol";
+const UPGRADE: &str = "Upgrade";
+const VERSION: &str = "Sec-WebSocket-Version";
+
+/// Checks a request; `None` means that it is not an upgrade to a WebSocket.
+pub(super) fn examine(
+    head: RequestHead,
+    http_version: http::Version,
+    config: &ServerConfig,
+) -> Result<Option<(UpgradeRequest, Pending)>, HandshakeError> {
+    let headers = head.headers();
+    if !list_contains(headers, UPGRADE, "websocket") {
+        return Ok(None);
+    }
+    if http_version != http::Version::HTTP_11 {
+        return Err(HandshakeError::HttpVersion { seen: http_version });
+    }
+    let (host, authority) = check_host(headers)?;
+    check_connection(headers)?;
+    if head.method() != http::Method::GET {
+        return Err(HandshakeError::Method {
+            method: head.method().clone(),
+        });
+    }
+    let dialect = choose_dialect(headers, config.versions)?;
+    check_body(headers, dialect)?;
+    let proof = check_keys(headers, dialect)?;
+    let origin = check_origin(headers, dialect, authority, config)?;
+    check_target(head.target(), dialect)?;
+    let (offered, selected) = check_subprotocols(headers, dialect, config)?;
+    check_extensions(headers, dialect)?;
+
+    let location = || hixie::location(config.secure, host, head.target());
+    let pending = Pending {
+        version: dialect.version(),
+        numbers: proof.numbers(),
+        legacy_close_codes: matches!(dialect, Dialect::Rfc6455 { number: 7 | 8 }),
+        answer: begin_answer(dialect, &proof, origin, location),
+        offered: offered.clone(),
+        selected: selected.clone(),
+    };
+    let request = UpgradeRequest {
+        version: dialect.version(),
+        version_number: dialect.number(),
+        origin: origin.map(Into::into),
+        offered,
+        selected,
+        head,
+    };
+    Ok(Some((request, pending)))
+}
+
+/// A version with what distinguishes its requests.
+#[derive(Clone, Copy, Debug)]
+enum Dialect {
+    Draft75,
+    Draft76,
+    Rfc6455 { number: u8 },
+}
+
+impl Dialect {
+    fn version(self) -> Version {
+        match self {
+            Self::Draft75 => Version::Draft75,
+            Self::Draft76 => Version::Draft76,
+            Self::Rfc6455 { .. } => Version::Rfc6455,
+        }
+    }
+
+    fn number(self) -> Option<u8> {
+        match self {
+            Self::Draft75 | Self::Draft76 => None,
+            Self::Rfc6455 { number } => Some(number),
+        }
+    }
+}
+
+/// What shows that the server read the request as a WebSocket request.
+enum Proof {
+    None,
+    Numbers([u32; 2]),
+    Accept(String),
+}
+
+impl Proof {
+    fn numbers(&self) -> Option<[u32; 2]> {
+        match self {
+            Self::Numbers(numbers) => Some(*numbers),
+            Self::None | Self::Accept(_) => None,
+        }
+    }
+}
+
+fn check_host(headers: &HeaderMap) -> Result<(&str, Authority<'_>), HandshakeError> {
+    const NAME: &str = "Host";
+    let host = single_text(headers, NAME)?.ok_or(HandshakeError::MissingHeader { name: NAME })?;
+    let authority = Authority::parse(host).map_err(|problem| HandshakeError::InvalidHeader {
+        name: NAME,
+        value: host.to_owned(),
+        problem,
+    })?;
+    Ok((host, authority))
+}
+
+fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    if list_contains(headers, CONNECTION, "upgrade") {
+        return Ok(());
+    }
+    let value = headers
+        .get(CONNECTION)
+        .ok_or(HandshakeError::MissingHeader { name: CONNECTION })?;
+    let (name, value) = (CONNECTION, lossy(value));
+    Err(HandshakeError::InvalidHeader {
+        name,
+        value,
+        problem: "it lacks the token upgrade",
+    })
+}
+
+/// Chooses the version: the rows of PROTOCOL.md §4, in their order.
+fn choose_dialect(headers: &HeaderMap, enabled: Versions) -> Result<Dialect, HandshakeError> {
+    let count = |name| headers.get_all(name).iter().count();
+    let unclear = |problem| Err(HandshakeError::UnclearVersion { problem });
+    let drafted = |version, dialect| match enabled.contains(version) {
+        true => Ok(dialect),
+        false => Err(HandshakeError::DisabledVersion { version, enabled }),
+    };
+    if let Some(value) = headers.get(VERSION) {
+        let number = match (count(VERSION), rfc6455::parse_version(value.as_bytes())) {
+            (1, Some(number)) => number,
+            (1, None) => return unclear("Sec-WebSocket-Version is not a number from 0 to 255"),
+            (_, _) => return unclear("Sec-WebSocket-Version is there more than once"),
+        };
+        return match number {
+            13 | 8 | 7 if enabled.contains(Version::Rfc6455) => Ok(Dialect::Rfc6455 { number }),
+            seen => Err(HandshakeError::UnsupportedVersion { seen, enabled }),
+        };
+    }
+    if headers.contains_key(KEY) {
+        return unclear("there is a Sec-WebSocket-Key, but no Sec-WebSocket-Version");
+    }
+    let is_draft_0 = headers.get(DRAFT).is_none_or(|draft| draft == "0") && count(DRAFT) < 2;
+    match (count(KEY1), count(KEY2)) {
+        (1, 1) if is_draft_0 => drafted(Version::Draft76, Dialect::Draft76),
+        (1, 1) => unclear("it is a draft after draft-76, but before version 7"),
+        (0, 0) if headers.contains_key(DRAFT) => {
+            unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
+        }
+        (0, 0) if headers.contains_key("Origin") => drafted(Version::Draft75, Dialect::Draft75),
+        (0, 0) => Err(HandshakeError::NoVersion { enabled }),
+        (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 are not there once each"),
+    }
+}
+
+/// X13: no body but the eight bytes of draft-76, which some clients announce.
+fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
+    let length = single(headers, "Content-Length")?.map(HeaderValue::as_bytes);
+    let is_allowed = match (length, dialect) {
+        (None | Some(b"0"), _) | (Some(b"8"), Dialect::Draft76) => true,
+        (Some(_), _) => false,
+    };
+    match is_allowed && !headers.contains_key("Transfer-Encoding") {
+        true => Ok(()),
+        false => Err(HandshakeError::Body),
+    }
+}
+
+fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<Proof, HandshakeError> {
+    let key = |name| {
+        let value = single(headers, name)?.ok_or(HandshakeError::MissingHeader { name })?;
+        Ok(value.as_bytes())
+    };
+    let number = |name| {
+        hixie::key_number(key(name)?)
+            .map_err(|problem| HandshakeError::InvalidKey { name, problem })
+    };
+    match dialect {
+        Dialect::Draft75 => Ok(Proof::None),
+        Dialect::Draft76 => Ok(Proof::Numbers([number(KEY1)?, number(KEY2)?])),
+        Dialect::Rfc6455 { .. } => match key(KEY)? {
+            key if rfc6455::is_key(key) => Ok(Proof::Accept(rfc6455::accept_hash(key))),
+            _ => Err(HandshakeError::InvalidKey {
+                name: KEY,
+                problem: "it is not base64 of 16 bytes",
+            }),
+        },
+    }
+}
+
+fn check_origin<'a>(
+    headers: &'a HeaderMap,
+    dialect: Dialect,
+    host: Authority<'_>,
+    config: &ServerConfig,
+) -> Result<Option<&'a str>, HandshakeError> {
+    let mut origin = single_text(headers, "Origin")?;
+    if let Dialect::Rfc6455 { number: 7 | 8 } = dialect {
+        origin = single_text(headers, "Sec-WebSocket-Origin")?.or(origin);
+    }
+    match (origin, dialect) {
+        (Some(origin), _) if config.origins.allows(origin, host, config.secure) => Ok(Some(origin)),
+        (Some(origin), _) => Err(HandshakeError::OriginRefused {
+            origin: origin.to_owned(),
+        }),
+        (None, Dialect::Draft76) if config.require_origin => Err(HandshakeError::MissingOrigin),
+        (None, _) => Ok(None),
+    }
+}
+
+fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
+    let invalid = |problem| {
+        Err(HandshakeError::InvalidTarget {
+            target: target.to_owned(),
+            problem,
+        })
+    };
+    if !target.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+        return invalid("it must be printable ASCII");
+    }
+    if target.contains('#') {
+        return invalid("it must not have a fragment");
+    }
+    if target.starts_with('/') {
+        return Ok(());
+    }
+    let scheme_and_rest = target.split_once("://").filter(|(scheme, _)| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    });
+    match (dialect, scheme_and_rest) {
+        (Dialect::Rfc6455 { .. }, Some((_, rest))) => {
+            let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+            Authority::parse(authority).map(drop).or_else(invalid)
+        }
+        (_, _) => invalid("it must begin with a slash"),
+    }
+}
+
+type Subprotocols = (Vec<Box<str>>, Option<Box<str>>);
+
+fn check_subprotocols(
+    headers: &HeaderMap,
+    dialect: Dialect,
+    config: &ServerConfig,
+) -> Result<Subprotocols, HandshakeError> {
+    let offered: Vec<Box<str>> = match dialect {
+        Dialect::Draft75 => single_text(headers, PROTOCOL_75)?
+            .map(Into::into)
+            .into_iter()
+            .collect(),
+        Dialect::Draft76 => single_text(headers, PROTOCOL)?
+            .map(Into::into)
+            .into_iter()
+            .collect(),
+        Dialect::Rfc6455 { .. } => {
+            rfc6455::check_subprotocols(list(headers, PROTOCOL)).map_err(|problem| {
+                let value = headers.get(PROTOCOL).map(lossy).unwrap_or_default();
+                HandshakeError::InvalidHeader {
+                    name: PROTOCOL,
+                    value,
+                    problem,
+                }
+            })?
+        }
+    };
+    let mut supported = config.subprotocols.iter().map(|name| name.as_str());
+    let selected = supported.find(|name| offered.iter().any(|offered| **offered == **name));
+    match (selected, dialect, offered.first()) {
+        (None, Dialect::Draft75 | Dialect::Draft76, Some(offered))
+            if !config.subprotocols.is_empty() =>
+        {
+            Err(refused(offered))
+        }
+        (_, _, _) => Ok((offered, selected.map(Into::into))),
+    }
+}
+
+fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
+    const NAME: &str = "Sec-WebSocket-Extensions";
+    let Dialect::Rfc6455 { .. } = dialect else {
+        return Ok(());
+    };
+    for line in headers.get_all(NAME) {
+        rfc6455::check_extensions(line.as_bytes()).map_err(|problem| {
+            HandshakeError::InvalidHeader {
+                name: NAME,
+                value: lossy(line),
+                problem,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn begin_answer(
+    dialect: Dialect,
+    proof: &Proof,
+    origin: Option<&str>,
+    location: impl Fn() -> String,
+) -> Answer {
+    let (mut answer, origin_name, location_name) = match dialect {
+        Dialect::Rfc6455 { .. } => {
+            let mut answer = Answer::switching("Switching Protocols", "websocket");
+            if let Proof::Accept(accept) = proof {
+                answer.push("Sec-WebSocket-Accept", printable(accept));
+            }
+            return answer;
+        }
+        Dialect::Draft76 => (
+            Answer::switching("WebSocket Protocol Handshake", "WebSocket"),
+            "Sec-WebSocket-Origin",
+            "Sec-WebSocket-Location",
+        ),
+        Dialect::Draft75 => (
+            Answer::switching("Web Socket Protocol Handshake", "WebSocket"),
+            "WebSocket-Origin",
+            "WebSocket-Location",
+        ),
+    };
+    if let Some(origin) = origin {
+        answer.push(origin_name, printable(origin));
+    }
+    answer.push(location_name, printable(&location()));
+    answer
+}
+
+fn printable(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).expect("what is copied into an answer was checked to be printable")
+}
+
+fn refused(offered: &str) -> HandshakeError {
+    HandshakeError::SubprotocolRefused {
+        offered: offered.to_owned(),
+    }
+}

@@ -1,0 +1,241 @@
+//! The URL of a WebSocket server: `ws` and `wss` (RFC 6455 §3). Strict, because all of it goes into
+//! a request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::authority::{Authority, default_port};
+use super::hixie;
+use crate::error::ConfigError;
+
+/// Where a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientUrl {
+    secure: bool,
+    /// In lower case, without the port that the scheme implies.
+    authority: Box<str>,
+    host_len: usize,
+    port: u16,
+    resource: Box<str>,
+}
+
+impl ClientUrl {
+    /// Returns the host, for name resolution and TLS: in lower case, an IPv6 address without its
+    /// brackets.
+    pub fn host(&self) -> &str {
+        let host = &self.authority[..self.host_len];
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host)
+    }
+
+    /// Returns the port; 80 or 443 if the URL has none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Tells whether the scheme is `wss`: the handshake begins after that of TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Returns what is asked for: the path, `/` if it is empty, and the query.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Returns the value of the `Host` header: the port is left out if the scheme implies it.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The origin of a page that this server could have sent.
+    pub(super) fn own_origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
+
+    pub(super) fn location(&self) -> String {
+        hixie::location(self.secure, &self.authority, &self.resource)
+    }
+}
+
+impl FromStr for ClientUrl {
+    type Err = ConfigError;
+
+    fn from_str(url: &str) -> Result<Self, ConfigError> {
+        let invalid = |problem| ConfigError::InvalidUrl {
+            url: url.to_owned(),
+            problem,
+        };
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| invalid("it has no scheme"))?;
+        let scheme = scheme.to_ascii_lowercase();
+        let secure = match &*scheme {
+            "ws" => false,
+            "wss" => true,
+            _ => return Err(invalid("its scheme is neither ws nor wss")),
+        };
+        if !rest.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            return Err(invalid(
+                "it contains a character that must be percent-encoded",
+            ));
+        }
+        if rest.contains('#') {
+            return Err(invalid("it has a fragment"));
+        }
+        let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(invalid("it has user information"));
+        }
+        let lower = authority.to_ascii_lowercase();
+        let parsed = Authority::parse(&lower).map_err(invalid)?;
+        let implied =
+            default_port(&scheme).filter(|implied| parsed.port.unwrap_or(*implied) == *implied);
+        let port = parsed
+            .port
+            .or(implied)
+            .ok_or_else(|| invalid("it has no port"))?;
+        let authority = if implied.is_some() {
+            parsed.host
+        } else {
+            &lower
+        };
+        let slash = if resource.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            secure,
+            authority: authority.into(),
+            host_len: parsed.host.len(),
+            port,
+            resource: format!("{slash}{resource}").into(),
+        })
+    }
+}
+
+impl TryFrom<&str> for ClientUrl {
+    type Error = ConfigError;
+
+    fn try_from(url: &str) -> Result<Self, ConfigError> {
+        url.parse()
+    }
+}
+
+impl fmt::Display for ClientUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.location())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R-C1, D75-C2: the parts of a URL and their defaults.
+    #[test]
+    fn a_url_has_a_host_a_port_and_a_resource() {
+        for (url, host, port, authority, resource) in [
+            ("ws://example.com", "example.com", 80, "example.com", "/"),
+            (
+                "WS://Example.COM:80/A",
+                "example.com",
+                80,
+                "example.com",
+                "/A",
+            ),
+            (
+                "wss://example.com?a=b",
+                "example.com",
+                443,
+                "example.com",
+                "/?a=b",
+            ),
+            (
+                "wss://example.com:80/",
+                "example.com",
+                80,
+                "example.com:80",
+                "/",
+            ),
+            (
+                "ws://example.com:443/",
+                "example.com",
+                443,
+                "example.com:443",
+                "/",
+            ),
+            (
+                "ws://127.0.0.1:9001/a/b?c?d",
+                "127.0.0.1",
+                9001,
+                "127.0.0.1:9001",
+                "/a/b?c?d",
+            ),
+            ("ws://[::1]/", "::1", 80, "[::1]", "/"),
+            (
+                "wss://[2001:DB8::1]:8443",
+                "2001:db8::1",
+                8443,
+                "[2001:db8::1]:8443",
+                "/",
+            ),
+            ("ws://a/@b", "a", 80, "a", "/@b"),
+        ] {
+            let parsed: ClientUrl = url.parse().unwrap();
+            assert_eq!((parsed.host(), parsed.port()), (host, port), "{url}");
+            assert_eq!(
+                (parsed.authority(), parsed.resource()),
+                (authority, resource),
+                "{url}"
+            );
+            assert_eq!(
+                parsed.is_secure(),
+                url.to_ascii_lowercase().starts_with("wss"),
+                "{url}"
+            );
+            assert_eq!(parsed.to_string().parse(), Ok(parsed), "{url} reads back");
+        }
+    }
+
+    /// R-C1, X8: what cannot be a URL, and what would inject something into the request.
+    #[test]
+    fn other_urls_are_refused() {
+        for url in [
+            "",
+            "example.com",
+            "http://a",
+            "ws:a",
+            "ws://",
+            "ws:///a",
+            "ws://a:b",
+            "ws://a:0",
+            "ws://a:65536",
+            "ws://a:",
+            "ws://a/#",
+            "ws://a#b",
+            "ws://u@a",
+            "ws://u:p@a/",
+            "ws://a b",
+            "ws://a/b c",
+            "ws://a/\r\nX: y",
+            "ws://a\r\nX: y",
+            "ws://a/\0",
+            "ws://a/é",
+            "ws://é",
+            "ws://[::1",
+            "ws://::1/",
+            "ws://a\\b",
+            "ws://a/\x7f",
+            " ws://a",
+            "ws://a ",
+        ] {
+            assert!(
+                matches!(
+                    url.parse::<ClientUrl>(),
+                    Err(ConfigError::InvalidUrl { .. })
+                ),
+                "{url:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! UTF-8 checks that can stop in the middle of a character and go on later.
+
+use crate::error::ProtocolError;
+
+/// Checks `bytes` as the next part of a text and returns how many of them are done with: all but
+/// the first bytes of a character that is not complete. Those, at most 3, must be given again,
+/// followed by what comes next.
+///
+/// Fails at the first byte that no continuation can make valid (R-U3).
+pub(crate) fn check(bytes: &[u8]) -> Result<usize, ProtocolError> {
+    if bytes.is_ascii() {
+        return Ok(bytes.len());
+    }
+    match simdutf8::compat::from_utf8(bytes) {
+        Ok(_) => Ok(bytes.len()),
+        Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
+        Err(_) => Err(ProtocolError::InvalidUtf8),
+    }
+}
+
+/// Checks a whole text.
+pub(crate) fn check_whole(bytes: &[u8]) -> Result<(), ProtocolError> {
+    match check(bytes)? == bytes.len() {
+        true => Ok(()),
+        false => Err(ProtocolError::InvalidUtf8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R-U4, R-U1: what is text and what is not, checked as a whole.
+    #[test]
+    fn whole_texts_are_valid_or_not() {
+        let valid: [&[u8]; 8] = [
+            b"",
+            b"ascii\0",
+            b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5",
+            b"\xef\xbf\xbf",
+            b"\xf4\x8f\xbf\xbf",
+            b"\xef\xbb\xbf",
+            b"\xed\x9f\xbf\xee\x80\x80",
+            b"\xc2\x80",
+        ];
+        for text in valid {
+            assert_eq!(check_whole(text), Ok(()), "{text:x?}");
+        }
+        let invalid: [&[u8]; 10] = [
+            b"\xc0\xaf",
+            b"\xc1\x80",
+            b"\xf5",
+            b"\xff",
+            b"\xe0\x9f\xbf",
+            b"\xf0\x8f\xbf\xbf",
+            b"\xed\xa0\x80",
+            b"\xf4\x90\x80\x80",
+            b"\x80",
+            b"\xe1\xbd",
+        ];
+        for text in invalid {
+            assert_eq!(
+                check_whole(text),
+                Err(ProtocolError::InvalidUtf8),
+                "{text:x?}"
+            );
+        }
+    }
+
+    /// R-U3: the first impossible byte is refused at once, an incomplete character waits.
+    #[test]
+    fn an_impossible_byte_is_found_before_the_character_is_complete() {
+        assert_eq!(check(b"a\xf4"), Ok(1));
+        assert_eq!(check(b"a\xf4\x8f\xbf"), Ok(1));
+        assert_eq!(check(b"a\xf4\x90"), Err(ProtocolError::InvalidUtf8));
+        assert_eq!(check(b"a\xed\xa0"), Err(ProtocolError::InvalidUtf8));
+        assert_eq!(check(b"a\xe0\x80"), Err(ProtocolError::InvalidUtf8));
+    }
+}
