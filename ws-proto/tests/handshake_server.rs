@@ -185,6 +185,16 @@ fn a_draft_cannot_be_accepted_without_the_subprotocol_it_asked_for() {
         let answer = String::from_utf8(drain(handshake.outgoing())).unwrap();
         assert_eq!(status_of(&answer).0, 400);
 
+        // A server that has subprotocols does not ask the application.
+        let config = ServerConfig::new().subprotocols(subprotocols(&["other"]));
+        let mut handshake = ServerHandshake::new(&config, Instant::now());
+        handshake.handle_read(Instant::now(), request.as_bytes());
+        let event = handshake.poll_event();
+        assert!(
+            matches!(event, Some(HandshakeEvent::Failed(_))),
+            "{event:?}"
+        );
+
         let accept = Accept::new().subprotocol(sample.clone());
         let request = request.to_owned() + "12345678";
         let reads = [request.as_bytes()];

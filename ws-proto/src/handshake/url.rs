@@ -237,5 +237,11 @@ mod tests {
                 "{url:?}"
             );
         }
+        let url = "ws://user:secret@a/".to_owned();
+        let problem = "it has user information";
+        assert_eq!(
+            url.parse::<ClientUrl>(),
+            Err(ConfigError::InvalidUrl { url, problem })
+        );
     }
 }
