@@ -47,10 +47,7 @@ pub async fn connect_with<R: Runtime + Default>(
     let runtime = R::default();
     let (stream, peer_addr) = runtime.connect(url.host(), url.port()).await?;
     let (stream, handshake) = open(&runtime, stream, &url, config).await?;
-    let response = handshake
-        .response_head()
-        .expect("an open handshake has a response")
-        .clone();
+    let response = handshake.response_head().cloned();
     let machine = handshake.into_connection(runtime.now());
     let facts = Facts {
         // A client has no registry; the id only tells its connections apart in a log.
@@ -60,8 +57,11 @@ pub async fn connect_with<R: Runtime + Default>(
         },
         peer_addr: Some(peer_addr),
         version: machine.version(),
-        subprotocol: response.subprotocol().map(str::to_owned),
-        head: Head::Response(response),
+        subprotocol: response
+            .as_ref()
+            .and_then(|head| head.subprotocol())
+            .map(str::to_owned),
+        head: response.map_or(Head::Unknown, Head::Response),
     };
     let clock = runtime.clone();
     let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
@@ -94,7 +94,9 @@ where
     match exchange.next_event(&mut handshake).await? {
         HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
         HandshakeEvent::Failed(error) => Err(ConnectError::Handshake(error)),
-        event => unreachable!("a client has no other event: {event:?}"),
+        event @ (HandshakeEvent::Request(_) | _) => {
+            unreachable!("a client has no other event: {event:?}")
+        }
     }
 }
 

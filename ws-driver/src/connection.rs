@@ -146,14 +146,14 @@ impl Connection {
     pub fn request(&self) -> Option<&RequestHead> {
         match &self.mailbox.facts.head {
             Head::Request(head) => Some(head),
-            Head::Response(_) => None,
+            Head::Response(_) | Head::Unknown => None,
         }
     }
 
     /// Returns the head of the response that opened this connection; a server has none.
     pub fn response(&self) -> Option<&ResponseHead> {
         match &self.mailbox.facts.head {
-            Head::Request(_) => None,
+            Head::Request(_) | Head::Unknown => None,
             Head::Response(head) => Some(head),
         }
     }

@@ -6,7 +6,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,9 +13,10 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, Outgoing};
+use ws_proto::{CloseCode, Connection as Machine, Outgoing};
 
 use crate::mailbox::Mailbox;
+use crate::panics::{self, Panicked};
 use crate::runtime::{Runtime, Timer};
 use crate::scratch;
 
@@ -58,6 +58,7 @@ pub(crate) async fn drive<R, S, H>(
         runtime,
         stream: Some(stream),
         read_ended: false,
+        read_waits: false,
         writing: Outgoing::new(),
         needs_flush: false,
         write_ended: false,
@@ -74,6 +75,8 @@ struct Driver<R: Runtime, S, W> {
     /// `None` once it is closed.
     stream: Option<S>,
     read_ended: bool,
+    /// Whether the stream will wake the task when there is something to read.
+    read_waits: bool,
     /// Taken from the machine, not written yet.
     writing: Outgoing,
     needs_flush: bool,
@@ -106,15 +109,14 @@ where
             self.poll_handler(cx, handler.as_mut());
             self.mailbox.discard_if_abandoned(now);
             moved |= self.poll_write(cx);
-            self.poll_shutdown(cx);
+            moved |= self.poll_shutdown(cx);
             moved |= self.poll_timer(cx, now);
             self.watch.stirred(&self.mailbox);
             self.close_if_finished(cx);
             if self.stream.is_none() && handler.is_none() {
                 return Poll::Ready(());
             }
-            let is_writing = self.stream.is_none() || self.writing.has_remaining();
-            if !moved && self.mailbox.park(cx, is_writing) {
+            if !moved && self.mailbox.park(cx, |machine| self.has_work(machine)) {
                 return Poll::Pending;
             }
         }
@@ -122,11 +124,19 @@ where
         Poll::Pending
     }
 
+    /// Tells whether somebody gave the driver work that it does not wait for.
+    fn has_work(&self, machine: &mut Machine) -> bool {
+        let writes = !self.writing.has_remaining() && !machine.outgoing().is_empty();
+        let reads = !self.read_ended && !self.read_waits && machine.wants_read();
+        self.stream.is_some() && (writes || reads)
+    }
+
     /// Reads once; tells whether anything came of it.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.read_ended) else {
             return false;
         };
+        self.read_waits = false;
         if !self.mailbox.drive(cx, |machine| machine.wants_read()) {
             return false;
         }
@@ -147,7 +157,10 @@ where
                 true
             }
             Poll::Ready(Err(error)) => self.handle_error(cx, &error),
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.read_waits = true;
+                false
+            }
         }
     }
 
@@ -159,14 +172,14 @@ where
         let Some(running) = handler.as_mut().as_pin_mut() else {
             return;
         };
-        match panic::catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
-            Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(())) => handler.set(None),
-            Err(_) => {
+        match panics::poll(running, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => handler.set(None),
+            Poll::Ready(Err(Panicked)) => {
                 self.mailbox.abandon(CloseCode::SERVER_ERROR);
                 self.watch.panicked(&self.mailbox);
                 // What it held may panic again when it is dropped; that changes nothing any more.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| handler.set(None)));
+                let _ = panics::catch(|| handler.set(None));
             }
         }
     }
@@ -210,19 +223,21 @@ where
         moved
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
+    /// Shuts the write side down once that is wanted; tells whether anything changed.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
-            return;
+            return false;
         };
         if !self.mailbox.drive(cx, |machine| machine.wants_shutdown()) {
-            return;
+            return false;
         }
         match Pin::new(stream).poll_close(cx) {
-            Poll::Ready(Ok(())) => self.write_ended = true,
-            Poll::Ready(Err(error)) => {
-                self.handle_error(cx, &error);
+            Poll::Ready(Ok(())) => {
+                self.write_ended = true;
+                true
             }
-            Poll::Pending => {}
+            Poll::Ready(Err(error)) => self.handle_error(cx, &error),
+            Poll::Pending => false,
         }
     }
 

@@ -15,6 +15,7 @@ mod http;
 mod id;
 mod mailbox;
 mod observer;
+mod panics;
 mod random;
 mod runtime;
 mod scratch;

@@ -34,6 +34,8 @@ pub(crate) struct Facts {
 pub(crate) enum Head {
     Request(RequestHead),
     Response(ResponseHead),
+    /// The handshake was done elsewhere.
+    Unknown,
 }
 
 pub(crate) struct Mailbox {
@@ -226,14 +228,18 @@ impl Mailbox {
         self.lock().aborted
     }
 
-    /// Notes that the driver waits, unless there is something to write; tells whether it may.
-    pub(crate) fn park(&self, cx: &Context<'_>, is_writing: bool) -> bool {
+    /// Notes that the driver waits, unless it has work; tells whether it may.
+    pub(crate) fn park(
+        &self,
+        cx: &Context<'_>,
+        has_work: impl FnOnce(&mut Machine) -> bool,
+    ) -> bool {
         let mut inner = self.lock();
-        let has_work = !is_writing && !inner.machine.outgoing().is_empty();
-        if !has_work {
-            inner.driver = Some(cx.waker().clone());
+        if has_work(&mut inner.machine) {
+            return false;
         }
-        !has_work
+        set_waker(&mut inner.driver, cx);
+        true
     }
 
     fn command<T>(&self, command: impl FnOnce(&mut Machine, &Clock) -> T) -> T {

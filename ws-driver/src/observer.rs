@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use ws_proto::{Closed, HandshakeError, RequestHead, State, Version};
+use ws_proto::{Closed, HandshakeError, State, Version};
 
 use crate::id::ConnectionId;
 
@@ -207,8 +207,7 @@ impl Witness {
         self.note_state(State::Closed);
     }
 
-    pub(crate) fn note_open(&mut self, head: &RequestHead, version: Version) {
-        let _ = head;
+    pub(crate) fn note_open(&mut self, version: Version) {
         self.info.version = Some(version);
         self.note_state(State::Connected);
         self.observers

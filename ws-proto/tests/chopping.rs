@@ -1,5 +1,10 @@
 //! Any chopping of the input gives the same events and the same answers, for any bytes at all; what
 //! they are is compared with a slow, plain decoder that sees the whole stream at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 mod support;
 

@@ -1,5 +1,10 @@
 //! Frames of draft-75 and draft-76: PROTOCOL.md §2.7 and §2.10, row by row, and what a hostile peer
 //! makes of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 mod support;
 

@@ -1,5 +1,10 @@
 //! Keepalive: a silent peer is pinged, a dead one is found. Time is an argument, so hours pass at
 //! once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 mod support;
 

@@ -1,6 +1,11 @@
 //! Memory follows the bytes that arrived: what a peer declares, splits or floods costs it as much as
 //! it costs us. Each test is named after the cause of a family of advisories; a counting allocator
 //! is the judge, so the tests take turns.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 mod support;
 

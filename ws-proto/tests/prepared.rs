@@ -1,5 +1,10 @@
 //! Prepared messages: encoded once, the same bytes as a plain send on every kind of connection, and
 //! shared by all of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 mod support;
 

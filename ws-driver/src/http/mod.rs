@@ -7,6 +7,7 @@ pub(crate) mod service;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -27,28 +28,24 @@ use crate::server::task::{self, Ticket};
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;
 
-/// What came of a stream that began with plain HTTP.
-pub(crate) enum Outcome<S> {
-    /// It is over.
-    Done,
-    /// A request for an upgrade was accepted; the 101 is written.
-    Upgraded {
-        stream: S,
-        handshake: ServerHandshake,
-        ticket: Ticket,
-    },
+/// A stream on which a request for an upgrade was accepted; the 101 is written.
+pub(crate) struct Upgraded<S> {
+    pub(crate) stream: S,
+    pub(crate) handshake: ServerHandshake,
+    pub(crate) ticket: Ticket,
 }
 
 /// An upgrade that was accepted while hyper has the stream.
 type Accepted = Arc<Mutex<Option<(ServerHandshake, Ticket)>>>;
 
-/// Serves plain HTTP on a stream; `received` is what was read from it already.
+/// Serves plain HTTP on a stream, to its end or to an upgrade; `received` is what was read from it
+/// already.
 pub(crate) async fn serve<R, S>(
     shared: &Arc<Shared<R>>,
     stream: S,
     received: Bytes,
     witness: &mut Witness,
-) -> Outcome<S>
+) -> Option<Upgraded<S>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -67,15 +64,20 @@ where
         .title_case_headers(true)
         .serve_connection(HyperIo::new(stream, received), service);
     let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
+    let mut aborting = pin!(stop.wait(Phase::Aborting));
     let mut is_stopping = false;
     let served = poll_fn(|cx| {
         if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
             is_stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        connection.poll_without_shutdown(cx)
+        if is_stopping && aborting.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        connection.poll_without_shutdown(cx).map(Some)
     })
     .await;
+    let served = served?;
     let parts = connection.into_parts();
     let mut stream = parts.io.into_stream();
     let upgraded = accepted
@@ -85,16 +87,16 @@ where
     match upgraded {
         Some((mut handshake, ticket)) if served.is_ok() => {
             handshake.handle_read(shared.runtime.now(), &parts.read_buf);
-            Outcome::Upgraded {
+            Some(Upgraded {
                 stream,
                 handshake,
                 ticket,
-            }
+            })
         }
         Some(_) | None => {
             // The peer may be gone; then there is nobody to tell.
             let _ = poll_fn(|cx| Pin::new(&mut stream).poll_close(cx)).await;
-            Outcome::Done
+            None
         }
     }
 }
@@ -136,7 +138,7 @@ async fn answer<R: Runtime>(
             let request = Request::from_parts(head, RequestBody::new(body));
             return Ok(match &shared.options.on_request {
                 Some(service) => service.call(request).await,
-                None => service::upgrade_required(),
+                None => service::upgrade_required(shared.options.versions),
             });
         }
     }

@@ -16,6 +16,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower_service::Service;
+use ws_proto::{Version, Versions};
+
+use crate::panics::{self, Panicked};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -57,6 +60,10 @@ impl Body for RequestBody {
     }
 }
 
+/// An answer in the making.
+pub(crate) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
+
 /// What answers plain HTTP requests: a closure `Fn(Request<RequestBody>) -> Future<Output =
 /// Response<B>>`, or a tower service such as an axum `Router`.
 ///
@@ -86,10 +93,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    fn answer(
-        &self,
-        request: Request<RequestBody>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>> {
+    fn answer(&self, request: Request<RequestBody>) -> Answering {
         let answer = self(request);
         Box::pin(async move { Ok(answer.await.map(boxed)) })
     }
@@ -103,10 +107,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    fn answer(
-        &self,
-        request: Request<RequestBody>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>> {
+    fn answer(&self, request: Request<RequestBody>) -> Answering {
         let mut service = self.clone();
         Box::pin(async move {
             poll_fn(|cx| service.poll_ready(cx))
@@ -120,16 +121,7 @@ where
 
 /// A service, whatever kind it is.
 #[derive(Clone)]
-pub(crate) struct RequestService(
-    Arc<
-        dyn Fn(
-                Request<RequestBody>,
-            )
-                -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>
-            + Send
-            + Sync,
-    >,
-);
+pub(crate) struct RequestService(Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>);
 
 impl RequestService {
     pub(crate) fn new<M>(service: impl HttpService<M>) -> Self {
@@ -138,10 +130,12 @@ impl RequestService {
 
     /// Answers a request; a service that fails makes it a 500.
     pub(crate) async fn call(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
-        (self.0)(request).await.unwrap_or_else(|error| {
-            tracing::error!(target: "ws", "on_request failed: {error}");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong\n")
-        })
+        match panics::run(|| (self.0)(request)).await {
+            Ok(Ok(response)) => return response,
+            Ok(Err(error)) => tracing::error!(target: "ws", "on_request failed: {error}"),
+            Err(Panicked) => tracing::error!(target: "ws", "on_request panicked"),
+        }
+        text(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong\n")
     }
 }
 
@@ -154,7 +148,7 @@ where
 }
 
 /// The answer to a plain request where there is nothing but WebSocket (R-H5).
-pub(crate) fn upgrade_required() -> Response<ResponseBody> {
+pub(crate) fn upgrade_required(versions: Versions) -> Response<ResponseBody> {
     let mut response = text(
         StatusCode::UPGRADE_REQUIRED,
         "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
@@ -163,7 +157,9 @@ pub(crate) fn upgrade_required() -> Response<ResponseBody> {
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(VERSION, HeaderValue::from_static("13, 8, 7"));
+    if versions.contains(Version::Rfc6455) {
+        headers.insert(VERSION, HeaderValue::from_static("13, 8, 7"));
+    }
     response
 }
 

@@ -190,6 +190,7 @@ impl<R: Runtime> Server<R> {
         });
         let mut aborted = 0;
         if is_over.await {
+            stop.advance(Phase::Aborting);
             let left: Vec<_> = clients.iter().collect();
             aborted = left.len();
             left.iter().for_each(|sender| sender.abort());

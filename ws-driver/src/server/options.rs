@@ -23,6 +23,7 @@ pub(crate) type UpgradeHook =
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) config: ServerConfig,
+    pub(crate) versions: Versions,
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) head_limit: usize,
     pub(crate) connection: ConnectionConfig,
@@ -36,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             config: ServerConfig::default(),
+            versions: Versions::ALL,
             handshake_timeout: Some(Duration::from_secs(10)),
             head_limit: 16 << 10,
             connection: ConnectionConfig::default(),
@@ -78,9 +80,6 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     }
 
     setters! { config:
-        /// Sets the versions that are spoken: all of them by default. A version that is off is
-        /// refused.
-        versions: Versions,
         /// Limits the header lines of a request: 100.
         header_limit: usize,
         /// Rejects draft-76 requests without an `Origin`: on.
@@ -114,6 +113,12 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         replace_invalid_utf8: bool,
         /// Skips frames of the drafts that no client may send instead of closing: off.
         skip_unknown_frames: bool,
+    }
+
+    /// Sets the versions that are spoken: all of them by default. A version that is off is refused.
+    pub fn versions(mut self, versions: impl Into<Versions>) -> Self {
+        self.options.versions = versions.into();
+        self
     }
 
     /// Bounds the whole opening handshake, the answer of `on_upgrade` included, and the wait for
@@ -220,6 +225,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         let mut options = self.options;
         options.config = options
             .config
+            .versions(options.versions)
             .handshake_timeout(options.handshake_timeout)
             .head_limit(options.head_limit)
             .connection(options.connection.clone());

@@ -11,6 +11,8 @@ pub(crate) enum Phase {
     Closed,
     /// What is open is being closed.
     ShuttingDown,
+    /// What is still open is dropped.
+    Aborting,
 }
 
 #[derive(Default)]
@@ -46,6 +48,7 @@ impl Phase {
         match self {
             Self::Closed => 1,
             Self::ShuttingDown => 2,
+            Self::Aborting => 3,
         }
     }
 }

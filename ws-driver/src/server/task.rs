@@ -9,7 +9,8 @@ use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{
-    HandshakeEvent, Rejection, Request, RequestHead, ServerHandshake, UpgradeRequest, Version,
+    CloseCode, HandshakeEvent, Rejection, Request, RequestHead, ServerHandshake, UpgradeRequest,
+    Version,
 };
 
 use super::Shared;
@@ -19,9 +20,10 @@ use crate::clients::Entry;
 use crate::connection::Connection;
 use crate::driver;
 use crate::exchange::Exchange;
-use crate::http::{self, Outcome};
+use crate::http;
 use crate::mailbox::{Facts, Head, Mailbox};
 use crate::observer::{ConnectionInfo, Rejected, Witness};
+use crate::panics;
 use crate::runtime::Runtime;
 
 pub(super) async fn run<R, S, H, F>(
@@ -59,7 +61,7 @@ pub(super) async fn run<R, S, H, F>(
         subprotocol,
         extensions,
     } = ticket;
-    witness.note_open(&head, version);
+    witness.note_open(version);
     let facts = Facts {
         id: entry.id,
         peer_addr,
@@ -71,6 +73,14 @@ pub(super) async fn run<R, S, H, F>(
     let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::clone(&shared.clock)));
     let connection = Connection::new(Arc::clone(&mailbox), extensions);
     entry.open(connection.sender());
+    if shared.stop.has_reached(Phase::ShuttingDown) {
+        // It came too late for the shutdown to see it.
+        let closing = mailbox.close(CloseCode::GOING_AWAY, "");
+        debug_assert!(
+            closing.is_ok(),
+            "a close without a reason cannot be refused"
+        );
+    }
     let watch = Registered {
         witness,
         entry: Some(entry),
@@ -131,19 +141,11 @@ where
             }
             HandshakeEvent::Request(Request::Http) => {
                 let received = handshake.into_received();
-                let outcome =
-                    http::serve(shared, exchange.into_stream(), received, &mut witness).await;
-                let Outcome::Upgraded {
-                    stream,
-                    handshake: upgraded,
-                    ticket: accepted,
-                } = outcome
-                else {
-                    return None;
-                };
-                exchange = Exchange::new(shared.runtime.clone(), stream);
-                handshake = upgraded;
-                ticket = Some(accepted);
+                let stream = exchange.into_stream();
+                let upgraded = http::serve(shared, stream, received, &mut witness).await?;
+                exchange = Exchange::new(shared.runtime.clone(), upgraded.stream);
+                handshake = upgraded.handshake;
+                ticket = Some(upgraded.ticket);
             }
             HandshakeEvent::Open => {
                 let ticket = ticket.expect("a handshake opens after it was accepted");
@@ -158,11 +160,13 @@ where
                 witness.note_rejected(&Rejected::Handshake(error));
                 break;
             }
-            event => unreachable!("no other event exists: {event:?}"),
+            event @ (HandshakeEvent::Request(_) | _) => {
+                unreachable!("no other event exists: {event:?}")
+            }
         }
     }
     let deadline = handshake.close_deadline(shared.runtime.now());
-    exchange.finish(handshake.outgoing(), deadline).await;
+    or_stop(shared, exchange.finish(handshake.outgoing(), deadline)).await;
     None
 }
 
@@ -174,7 +178,10 @@ pub(crate) async fn decide<R: Runtime>(
 ) -> (UpgradeRequest, Answer) {
     let upgrade = Upgrade::new(request.clone(), info.id, info.peer_addr);
     let answer = match &shared.options.on_upgrade {
-        Some(decide) => decide(upgrade).await,
+        Some(decide) => {
+            let failed = upgrade.reject(500);
+            panics::run(|| decide(upgrade)).await.unwrap_or(failed)
+        }
         None => upgrade.accept(),
     };
     (request, answer)

@@ -174,7 +174,7 @@ impl Connection {
     /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after.
     pub fn handle_timeout(&mut self, now: Instant) {
         for timer in Timer::ALL {
-            if !self.timers.take_expired(timer, now) {
+            if !self.timers.expire(timer, now) {
                 continue;
             }
             match timer {

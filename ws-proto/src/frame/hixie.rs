@@ -254,9 +254,11 @@ mod tests {
         for (bytes, expected) in lengths {
             let mut codec = Codec::new(Version::Draft76, Role::Client, &config);
             let input = [b"\x80", bytes].concat();
-            let decoded = codec.decode(&mut &input[..]).map(|_| match codec.state {
-                State::Skip { remaining } => remaining,
-                state => panic!("{bytes:x?} leads to {state:?}"),
+            let decoded = codec.decode(&mut &input[..]).map(|_| {
+                let State::Skip { remaining } = codec.state else {
+                    panic!("{bytes:x?} leads to {:?}", codec.state)
+                };
+                remaining
             });
             assert_eq!(decoded, expected, "{bytes:x?}");
         }

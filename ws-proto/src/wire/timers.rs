@@ -57,15 +57,8 @@ impl Timers {
         self.0.iter().flatten().min().copied()
     }
 
-    /// Takes one timer that has run out by `now`.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        Timer::ALL
-            .into_iter()
-            .find(|timer| self.take_expired(*timer, now))
-    }
-
     /// Tells whether the timer has run out by `now`, and disarms it if so.
-    pub(crate) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
+    pub(crate) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
         self.0[timer.index()]
             .take_if(|deadline| *deadline <= now)
             .is_some()
@@ -84,12 +77,12 @@ mod tests {
         timers.set(Timer::Close, start, Some(2 * second));
         timers.set(Timer::Pong, start, Some(second));
         assert_eq!(timers.next(), Some(start + second));
-        assert!(!timers.take_expired(Timer::Pong, start));
-        assert!(timers.take_expired(Timer::Pong, start + second));
-        assert!(!timers.take_expired(Timer::Pong, start + second));
-        assert!(!timers.take_expired(Timer::Close, start + second));
+        assert!(!timers.expire(Timer::Pong, start));
+        assert!(timers.expire(Timer::Pong, start + second));
+        assert!(!timers.expire(Timer::Pong, start + second));
+        assert!(!timers.expire(Timer::Close, start + second));
         assert_eq!(timers.next(), Some(start + 2 * second));
-        assert!(timers.take_expired(Timer::Close, start + 3 * second));
+        assert!(timers.expire(Timer::Close, start + 3 * second));
         assert_eq!(timers.next(), None);
         timers.set(Timer::Keepalive, start, Some(Duration::MAX));
         assert_eq!(timers.next(), None, "a wait without an end is no deadline");

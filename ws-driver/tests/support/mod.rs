@@ -1,0 +1,129 @@
+//! A simulated runtime: everything that a server meets, on one thread, in virtual time, the same in
+//! every run; and peers that speak to it in bytes.
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod executor;
+mod network;
+mod peer;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use ws_driver::{Runtime, Timer};
+
+pub(crate) use self::executor::{Sim, SimTimer};
+pub(crate) use self::network::{SimListener, SimStream};
+pub(crate) use self::peer::{
+    ACCEPT_76, DRAFT75, DRAFT76, Frame, KEY3, OK_6455, Peer, RFC6455, close, frames, masked, ping,
+    text,
+};
+
+/// A server on the simulated runtime.
+pub(crate) type Server = ws_driver::Server<Sim>;
+
+/// An address to bind to.
+pub(crate) const ANY: &str = "127.0.0.1:0";
+
+impl Runtime for Sim {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Timer = SimTimer;
+
+    async fn bind(&self, addr: SocketAddr) -> io::Result<SimListener> {
+        self.network().bind(addr)
+    }
+
+    fn local_addr(&self, listener: &SimListener) -> io::Result<SocketAddr> {
+        Ok(listener.addr)
+    }
+
+    async fn accept(&self, listener: &SimListener) -> io::Result<(SimStream, SocketAddr)> {
+        poll_fn(|cx| listener.poll_accept(cx)).await
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<(SimStream, SocketAddr)> {
+        let host = host.parse().map_err(|_| io::ErrorKind::HostUnreachable)?;
+        let addr = SocketAddr::new(host, port);
+        Ok((self.network().connect(addr)?, addr))
+    }
+
+    fn timer(&self) -> SimTimer {
+        self.timer()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_task(task);
+    }
+
+    fn now(&self) -> Instant {
+        self.now()
+    }
+}
+
+impl Timer for SimTimer {
+    fn set(&mut self, deadline: Instant) {
+        self.set_deadline(deadline);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_expired(cx)
+    }
+}
+
+impl Sim {
+    /// Makes a listener's next accept fail.
+    pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
+        self.network().fail_accept(addr, error);
+    }
+}
+
+/// So many seconds.
+pub(crate) const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Runs `serve` with a handler as a task of its own.
+pub(crate) fn serve<H, F>(sim: &Sim, server: &Server, handler: H)
+where
+    H: Fn(ws_driver::Connection) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let server = server.clone();
+    sim.spawn_task(async move { server.serve(handler).await.unwrap() });
+}
+
+/// Sends back what it receives.
+pub(crate) async fn echo(mut connection: ws_driver::Connection) {
+    while let Some(message) = connection.recv().await {
+        let _ = connection.send(message).await;
+    }
+}
+
+/// Polls a future once with a waker that wakes nobody, then drops it.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// Lets the other tasks run once.
+pub(crate) async fn yield_now() {
+    let mut is_first = true;
+    poll_fn(|cx| {
+        if !std::mem::take(&mut is_first) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
