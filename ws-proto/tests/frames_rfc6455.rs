@@ -1,5 +1,10 @@
 //! RFC 6455 frames: PROTOCOL.md §5.4 to §5.7, rule by rule and vector by vector.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
 mod support;
 
 use std::time::Instant;
@@ -218,6 +223,20 @@ fn pings_are_answered() {
     }
 }
 
+/// Proves that a ping is answered after our close, as the peer's has not arrived yet (R-F13), and not
+/// after that (R-X11).
+#[test]
+fn pings_are_answered_until_a_close_arrives() {
+    let (mut connection, now) = (server(), Instant::now());
+    connection.close(now, None, "").unwrap();
+    written(&mut connection);
+    connection.handle_read(now, &Frame::new(0x89, "1").to(Role::Server));
+    assert_eq!(written(&mut connection), Frame::new(0x8a, "1").bytes());
+    connection.handle_read(now, &Frame::new(0x88, "").to(Role::Server));
+    connection.handle_read(now, &Frame::new(0x89, "2").to(Role::Server));
+    assert_eq!(written(&mut connection), b"");
+}
+
 /// Proves that pongs for a peer that does not read are bounded (X18).
 #[test]
 fn a_flood_of_pings_is_bounded() {
@@ -382,5 +401,5 @@ fn what_does_not_fit_a_control_frame_is_refused() {
     );
     connection.send("still open").unwrap();
     connection.close(now, code, &reason[1..]).unwrap();
-    assert!(written(&mut connection).ends_with(reason[1..].as_bytes()));
+    assert!(written(&mut connection).ends_with(&reason.as_bytes()[1..]));
 }

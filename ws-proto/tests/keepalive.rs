@@ -266,3 +266,25 @@ fn a_peer_is_not_failed_while_nothing_is_read() {
     assert_eq!(pass(&mut connection), now + seconds(40));
     assert!(told(&mut connection, now)[0].contains("PongTimeout"));
 }
+
+/// Proves that a peer that slowly drains a full transport is not taken for dead, as the ping waits
+/// behind what it drains; and that it is once it stops.
+#[test]
+fn a_peer_that_drains_slowly_is_alive() {
+    let mut now = Instant::now();
+    let config = ConnectionConfig::new().send_queue_limit(None);
+    let mut connection = connect(Role::Server, Version::Rfc6455, config, now);
+    connection.send(vec![0; 1 << 20]).unwrap();
+    let _taken = connection.take_outgoing(usize::MAX);
+    for _ in 0..10 {
+        now += seconds(20);
+        connection.handle_timeout(now);
+        assert_eq!(told(&mut connection, now), [""; 0]);
+        connection.handle_written(1000);
+    }
+    for _ in 0..2 {
+        now += seconds(20);
+        connection.handle_timeout(now);
+    }
+    assert!(told(&mut connection, now)[0].contains("PongTimeout"));
+}

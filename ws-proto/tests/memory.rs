@@ -1,6 +1,6 @@
 //! Memory follows the bytes that arrived: what a peer declares, splits or floods costs it as much as
-//! it costs us. Each test is named after the cause of a family of advisories; a counting allocator
-//! is the judge, so the tests take turns.
+//! it costs us. Each case is described by the cause of a family of advisories; a counting allocator
+//! is the judge, so they are one test: nothing else may run beside them.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -10,7 +10,6 @@
 mod support;
 
 use std::alloc::System;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Buf;
@@ -21,18 +20,55 @@ use ws_proto::{Connection, ConnectionConfig, Event, Role, SendError, Version};
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What one connection may hold beside what it has received, and what the test harness may allocate
-/// at the same time.
+/// What one connection may hold beside what it has received.
 const LITTLE: usize = 4 << 10;
-
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn live(stats: Stats) -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// Proves all that follows, one after the other.
+#[test]
+fn memory_follows_the_bytes_that_arrive() {
+    let cases: [(&str, fn()); 9] = [
+        (
+            "a_declared_length_allocates_nothing",
+            a_declared_length_allocates_nothing,
+        ),
+        (
+            "a_skipped_frame_costs_nothing",
+            a_skipped_frame_costs_nothing,
+        ),
+        (
+            "a_message_without_an_end_is_refused_at_the_limit",
+            a_message_without_an_end_is_refused_at_the_limit,
+        ),
+        (
+            "small_fragments_cost_what_they_carry",
+            small_fragments_cost_what_they_carry,
+        ),
+        (
+            "a_flood_of_empty_fragments_ends_at_the_fragment_limit",
+            a_flood_of_empty_fragments_ends_at_the_fragment_limit,
+        ),
+        (
+            "text_byte_by_byte_is_held_at_most_twice",
+            text_byte_by_byte_is_held_at_most_twice,
+        ),
+        (
+            "an_idle_connection_holds_no_buffer",
+            an_idle_connection_holds_no_buffer,
+        ),
+        (
+            "a_peer_that_never_reads_is_bounded",
+            a_peer_that_never_reads_is_bounded,
+        ),
+        ("a_ping_flood_is_bounded", a_ping_flood_is_bounded),
+    ];
+    for (name, case) in cases {
+        println!("{name}");
+        case();
+    }
 }
 
 /// What was allocated since a point in time.
@@ -94,9 +130,7 @@ fn header(role: Role, first_byte: u8, len: u64) -> Vec<u8> {
 /// CVE-2026-1528, CVE-2026-19204, PYSEC-2026-4395): proves for every opcode, alone and behind a
 /// partial message, with and without limits, that a header allocates nothing to speak of, and that
 /// the first bytes of the payload do not either (X14).
-#[test]
 fn a_declared_length_allocates_nothing() {
-    let _turn = turn();
     let now = Instant::now();
     let lens = [
         0,
@@ -140,9 +174,7 @@ fn a_declared_length_allocates_nothing() {
 
 /// The same for the drafts, whose lengths are skipped (CVE-2026-54466, CVE-2026-54463): proves that
 /// a skipped frame costs nothing, however long it says it is and however much of it comes.
-#[test]
 fn a_skipped_frame_costs_nothing() {
-    let _turn = turn();
     let now = Instant::now();
     let lengths: [&[u8]; 4] = [
         b"\x8f\xff\xff\xff\x7f",
@@ -175,10 +207,8 @@ fn a_skipped_frame_costs_nothing() {
 /// No cap over fragments (CVE-2014-0193, GHSA-pf94-94m9-536p, CVE-2026-9675, CVE-2026-63495): proves
 /// that a message without an end is refused at the limit, that no more than twice the limit is held
 /// on the way, and nothing afterwards (R-F17, X17).
-#[test]
 fn a_message_without_an_end_is_refused_at_the_limit() {
     const LIMIT: usize = 256 << 10;
-    let _turn = turn();
     let now = Instant::now();
     for (role, version) in all() {
         for len in [100, 1000, 100_000] {
@@ -217,10 +247,8 @@ fn a_message_without_an_end_is_refused_at_the_limit() {
 /// CVE-2026-123817, CVE-2026-54274): proves that 100 000 fragments, empty or of one byte, in whole
 /// reads or byte by byte, cost no more memory than twice what they carry, and no more than a few
 /// moves of it (X17).
-#[test]
 fn small_fragments_cost_what_they_carry() {
     const COUNT: usize = 100_000;
-    let _turn = turn();
     let now = Instant::now();
     for (role, first_byte) in [(Role::Server, 0x01), (Role::Client, 0x02)] {
         for (payload, step) in [("", 1000), ("x", 1), ("x", 1000), ("x", usize::MAX)] {
@@ -253,9 +281,7 @@ fn small_fragments_cost_what_they_carry() {
 }
 
 /// The same with the default limits: proves that the fragment limit is what ends it (X17).
-#[test]
 fn a_flood_of_empty_fragments_ends_at_the_fragment_limit() {
-    let _turn = turn();
     let now = Instant::now();
     let mut connection = connect(Role::Server, Version::Rfc6455, ConnectionConfig::new(), now);
     let since = Since::now();
@@ -268,10 +294,8 @@ fn a_flood_of_empty_fragments_ends_at_the_fragment_limit() {
 /// Per-byte overhead: proves that text that comes byte by byte is held at most twice, in every
 /// version, up to its limit, and that the message itself holds at most an eighth more than its
 /// length.
-#[test]
 fn text_byte_by_byte_is_held_at_most_twice() {
     const LIMIT: usize = 100_000;
-    let _turn = turn();
     let now = Instant::now();
     for (role, version) in all() {
         let text = "é".repeat(LIMIT / 2);
@@ -321,10 +345,8 @@ fn exchange(from: &mut Connection, to: &mut Connection, now: Instant) {
 
 /// Idle memory (tungstenite#480): proves that a connection that was busy with all kinds of traffic
 /// holds as little afterwards as a fresh one, and that this is little.
-#[test]
 fn an_idle_connection_holds_no_buffer() {
     const COUNT: usize = 8;
-    let _turn = turn();
     let now = Instant::now();
     for version in Version::ALL {
         let since = Since::now();
@@ -379,10 +401,8 @@ fn an_idle_connection_holds_no_buffer() {
 
 /// Outgoing buffer (RUSTSEC-2020-0043): proves that a peer that never reads costs no more than the
 /// limit of the send queue, one message, and the room that a growing buffer keeps.
-#[test]
 fn a_peer_that_never_reads_is_bounded() {
     const LIMIT: usize = 256 << 10;
-    let _turn = turn();
     let now = Instant::now();
     for (role, version) in all() {
         for len in [0, 10, 1000, 5000, 300_000] {
@@ -410,9 +430,7 @@ fn a_peer_that_never_reads_is_bounded() {
 
 /// Ping flood (X18): proves that 100 000 pings from a peer that does not read cost a bounded amount,
 /// whether their pongs wait in line or go ahead of data, and that the memory goes when they do.
-#[test]
 fn a_ping_flood_is_bounded() {
-    let _turn = turn();
     let now = Instant::now();
     for waiting in [0, 200_000] {
         for len in [0, 1, 125] {

@@ -63,9 +63,9 @@ impl Phase {
         }
     }
 
-    /// Whether control frames are still exchanged (R-F13).
+    /// Whether pings are answered: until a close was received (R-F13).
     pub(super) fn answers_pings(&self) -> bool {
-        matches!(self, Self::Open)
+        self.reads()
     }
 
     /// Whether the write side ends once everything is written. Only a client of RFC 6455 leaves

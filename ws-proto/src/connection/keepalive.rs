@@ -1,6 +1,7 @@
 //! Keepalive: pings a silent peer, and fails the connection if nothing arrives after that. Anything
 //! that arrives is a sign of life, as a pong can be stuck behind a large message. While nothing is
-//! read, because the application does not take what came, silence proves nothing.
+//! read, because the application does not take what came, silence proves nothing; and a peer that
+//! slowly drains a transport that is full cannot have seen the ping that waits behind.
 
 use std::time::Instant;
 
@@ -41,6 +42,7 @@ impl Connection {
         self.codec
             .encode_control(Opcode::Ping, b"", &mut self.outgoing);
         self.paused = !self.wants_read();
+        self.drains = false;
         self.timers.set(Timer::Pong, now, self.config.pong_timeout);
         if !self.timers.is_set(Timer::Pong) {
             self.start_keepalive(now);
@@ -48,8 +50,9 @@ impl Connection {
     }
 
     pub(super) fn handle_pong_timeout(&mut self, now: Instant) {
-        if self.paused {
+        if self.paused || self.drains {
             self.paused = !self.wants_read();
+            self.drains = false;
             self.timers.set(Timer::Pong, now, self.config.pong_timeout);
             return;
         }

@@ -48,8 +48,11 @@ pub struct Connection {
     in_flight: usize,
     timers: Timers,
     last_read: Instant,
-    /// Whether reading had stopped at some time since the last ping.
+    /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
+    /// stop: it stops for what arrives, and that ends the wait.)
     paused: bool,
+    /// Whether the transport took some of what waited, but not all, since the ping was sent.
+    drains: bool,
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
     closed: Option<Closed>,
@@ -124,6 +127,7 @@ impl Connection {
             timers: Timers::default(),
             last_read: now,
             paused: false,
+            drains: false,
             stream_ended: false,
             closed: None,
             config,
@@ -178,7 +182,6 @@ impl Connection {
                 continue;
             }
             match timer {
-                Timer::Handshake => {}
                 Timer::Keepalive => self.handle_keepalive_timeout(now),
                 Timer::Pong => self.handle_pong_timeout(now),
                 Timer::Close => self.handle_close_timeout(now),
@@ -186,10 +189,11 @@ impl Connection {
         }
     }
 
-    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written. Not needed for bytes that are written from
-    /// it in place.
+    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written.
+    /// Not needed for bytes that are written from [`outgoing`](Self::outgoing) in place.
     pub fn handle_written(&mut self, count: usize) {
         self.in_flight = self.in_flight.saturating_sub(count);
+        self.drains |= count > 0 && self.buffered_amount() > 0;
     }
 
     /// Returns the next thing that happened, or `None` if there is nothing to tell.
@@ -398,7 +402,6 @@ impl Connection {
     fn push_event(&mut self, event: Event) {
         self.queued_len += queued_len(&event);
         self.events.push_back(event);
-        self.paused |= !self.wants_read();
     }
 
     fn check_send(&self, is_text: bool) -> Result<(), SendError> {

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The waits that a handshake or a connection can be in.
+/// The waits that an open connection can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// The opening handshake must be done.
-    Handshake,
     /// The peer has been silent long enough to be pinged.
     Keepalive,
     /// Something must have arrived after a ping.
@@ -18,14 +16,13 @@ pub(crate) enum Timer {
 impl Timer {
     /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
     /// again and again.
-    pub(crate) const ALL: [Self; 4] = [Self::Handshake, Self::Keepalive, Self::Pong, Self::Close];
+    pub(crate) const ALL: [Self; 3] = [Self::Keepalive, Self::Pong, Self::Close];
 
     const fn index(self) -> usize {
         match self {
-            Self::Handshake => 0,
-            Self::Keepalive => 1,
-            Self::Pong => 2,
-            Self::Close => 3,
+            Self::Keepalive => 0,
+            Self::Pong => 1,
+            Self::Close => 2,
         }
     }
 }

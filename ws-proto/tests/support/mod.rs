@@ -2,7 +2,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test binary uses a part of this"
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "each test binary uses a part of this; clippy spares tests, but not their helpers"
 )]
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,62 @@
+//! WebSockets on async-std: one server for draft-75, draft-76 and RFC 6455, told apart by themselves
+//! on one port that also serves plain HTTP.
+//!
+//! **async-std is discontinued** (RUSTSEC-2025-0052), and its authors recommend smol: `ws-smol` has
+//! the same names. This adapter works all the same; `cargo deny` and `cargo audit` will name
+//! async-std, not this crate.
+//!
+//! ```no_run
+//! use ws_async_std::Server;
+//!
+//! #[async_std::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let server = Server::bind("127.0.0.1:9000").await?;
+//!     server.serve(|mut connection| async move {
+//!         while let Some(message) = connection.recv().await {
+//!             let _ = connection.send(message).await;
+//!         }
+//!     }).await
+//! }
+//! ```
+
+mod runtime;
+
+pub use ws_driver::ws_proto::{
+    self, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, HandshakeError, Initiator,
+    Message, Origin, OriginPolicy, Payload, PreparedMessage, ProtocolError, RequestHead,
+    ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
+};
+pub use ws_driver::{
+    Answer, ClientError, Clients, ConnectError, Connection, ConnectionId, ConnectionInfo,
+    HttpService, Observer, Rejected, RequestBody, Sender, ShutdownReport, Upgrade,
+};
+
+pub use self::runtime::{AsyncStd, AsyncStdTimer, Stream};
+
+/// A WebSocket server on async-std. See [`ws_driver::Server`] for what it can do.
+pub type Server = ws_driver::Server<AsyncStd>;
+
+/// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
+pub type ServerBuilder = ws_driver::ServerBuilder<AsyncStd>;
+
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+///
+/// # Errors
+///
+/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is closed.
+pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
+    ws_driver::connect::<AsyncStd>(url).await
+}
+
+/// As [`connect`], with options: the version, subprotocols, headers, limits.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<AsyncStd>(url, config).await
+}

@@ -1,0 +1,118 @@
+//! async-std as a runtime for the driver: its sockets and tasks, and the timers of its reactor.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use async_std::net::{TcpListener, TcpStream};
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_driver::{Runtime, Timer};
+
+/// The async-std runtime: tasks run on its global executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Runtime for AsyncStd {
+    type Stream = Stream;
+    type Listener = TcpListener;
+    type Timer = AsyncStdTimer;
+
+    async fn bind(&self, addr: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(addr).await
+    }
+
+    fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, addr) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((Stream(stream), addr))
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        let addr = stream.peer_addr()?;
+        Ok((Stream(stream), addr))
+    }
+
+    fn timer(&self) -> AsyncStdTimer {
+        AsyncStdTimer { timer: None }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        async_std::task::spawn(task);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A TCP stream of async-std. Closing it ends its write side, which async-std's own does not do.
+#[derive(Debug)]
+pub struct Stream(TcpStream);
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown(Shutdown::Write))
+    }
+}
+
+/// A timer of async-std's reactor.
+#[derive(Debug)]
+pub struct AsyncStdTimer {
+    /// Made when the timer is first set, as not every timer is.
+    timer: Option<async_io::Timer>,
+}
+
+impl Timer for AsyncStdTimer {
+    fn set(&mut self, deadline: Instant) {
+        match &mut self.timer {
+            Some(timer) => timer.set_at(deadline),
+            None => self.timer = Some(async_io::Timer::at(deadline)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => Pin::new(timer).poll(cx).map(drop),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! WebSockets on smol: one server for draft-75, draft-76 and RFC 6455, told apart by themselves on
+//! one port that also serves plain HTTP.
+//!
+//! ```no_run
+//! use ws_smol::Server;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     smol::block_on(async {
+//!         let server = Server::bind("127.0.0.1:9000").await?;
+//!         server.serve(|mut connection| async move {
+//!             while let Some(message) = connection.recv().await {
+//!                 let _ = connection.send(message).await;
+//!             }
+//!         }).await
+//!     })
+//! }
+//! ```
+//!
+//! Connections run on smol's global executor, so with `SMOL_THREADS` threads: one unless it is set.
+
+mod runtime;
+
+pub use ws_driver::ws_proto::{
+    self, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, HandshakeError, Initiator,
+    Message, Origin, OriginPolicy, Payload, PreparedMessage, ProtocolError, RequestHead,
+    ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
+};
+pub use ws_driver::{
+    Answer, ClientError, Clients, ConnectError, Connection, ConnectionId, ConnectionInfo,
+    HttpService, Observer, Rejected, RequestBody, Sender, ShutdownReport, Upgrade,
+};
+
+pub use self::runtime::{Smol, SmolTimer, Stream};
+
+/// A WebSocket server on smol. See [`ws_driver::Server`] for what it can do.
+pub type Server = ws_driver::Server<Smol>;
+
+/// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
+pub type ServerBuilder = ws_driver::ServerBuilder<Smol>;
+
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+///
+/// # Errors
+///
+/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is closed.
+pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
+    ws_driver::connect::<Smol>(url).await
+}
+
+/// As [`connect`], with options: the version, subprotocols, headers, limits.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<Smol>(url, config).await
+}

@@ -1,0 +1,170 @@
+//! smol as a runtime for the driver: its sockets, timers and tasks.
+
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use smol::Async;
+use ws_driver::{Runtime, Timer};
+
+/// The smol runtime: tasks run on its global executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Smol;
+
+impl Runtime for Smol {
+    type Stream = Stream;
+    type Listener = Async<TcpListener>;
+    type Timer = SmolTimer;
+
+    async fn bind(&self, addr: SocketAddr) -> io::Result<Async<TcpListener>> {
+        Async::<TcpListener>::bind(addr)
+    }
+
+    fn local_addr(&self, listener: &Async<TcpListener>) -> io::Result<SocketAddr> {
+        listener.get_ref().local_addr()
+    }
+
+    async fn accept(&self, listener: &Async<TcpListener>) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, addr) = listener.accept().await?;
+        Ok((Stream::new(stream)?, addr))
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
+        let mut result = Err(ErrorKind::NotFound.into());
+        for addr in smol::net::resolve((host, port)).await? {
+            result = Async::<TcpStream>::connect(addr)
+                .await
+                .map(|stream| (stream, addr));
+            if result.is_ok() {
+                break;
+            }
+        }
+        let (stream, addr) = result?;
+        Ok((Stream::new(stream)?, addr))
+    }
+
+    fn timer(&self) -> SmolTimer {
+        SmolTimer { timer: None }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(task).detach();
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A TCP stream of smol.
+///
+/// After a read that did not fill its buffer nothing is left to read, so the next one asks the
+/// reactor first instead of trying in vain: one system call less for each wait.
+#[derive(Debug)]
+pub struct Stream {
+    stream: Async<TcpStream>,
+    is_drained: bool,
+}
+
+impl Stream {
+    fn new(stream: Async<TcpStream>) -> io::Result<Self> {
+        stream.get_ref().set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            is_drained: false,
+        })
+    }
+
+    /// Writes as soon as the socket takes anything.
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match write(self.stream.get_ref()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_writable(cx))?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.is_drained {
+                ready!(self.stream.poll_readable(cx))?;
+                self.is_drained = false;
+            }
+            match self.stream.get_ref().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_drained = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => {
+                    self.is_drained = matches!(read, Ok(len) if len > 0 && len < buffer.len());
+                    return Poll::Ready(read);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |mut stream| stream.write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |mut stream| stream.write_vectored(slices))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+/// A timer of smol.
+#[derive(Debug)]
+pub struct SmolTimer {
+    /// Made when the timer is first set, as not every timer is.
+    timer: Option<smol::Timer>,
+}
+
+impl Timer for SmolTimer {
+    fn set(&mut self, deadline: Instant) {
+        match &mut self.timer {
+            Some(timer) => timer.set_at(deadline),
+            None => self.timer = Some(smol::Timer::at(deadline)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => Pin::new(timer).poll(cx).map(drop),
+            None => Poll::Pending,
+        }
+    }
+}
