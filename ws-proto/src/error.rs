@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::state::Role;
 use crate::version::Version;
 
@@ -209,11 +209,6 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// A close code that must not be sent.
-    InvalidCloseCode {
-        /// The code.
-        code: u16,
-    },
     /// A reason, or the payload of a ping, that does not fit a control frame.
     ControlTooLong {
         /// Its length in bytes.
@@ -233,10 +228,6 @@ impl fmt::Display for SendError {
                 "{buffered} bytes wait to be written; no more are taken at {limit} \
                  (option send_queue_limit)"
             ),
-            Self::InvalidCloseCode { code } => write!(
-                f,
-                "close code {code} must not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may"
-            ),
             Self::ControlTooLong { len, limit } => {
                 write!(
                     f,
@@ -253,11 +244,6 @@ impl Error for SendError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not the name of a version.
-    UnknownVersion {
-        /// What was given.
-        name: String,
-    },
     /// Not a subprotocol: it must be one or more bytes 0x20 to 0x7e in the drafts, a token in
     /// RFC 6455.
     InvalidSubprotocol {
@@ -295,12 +281,6 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownVersion { name } => {
-                write!(
-                    f,
-                    "unknown version {name:?}; draft75, draft76 and rfc6455 are known"
-                )
-            }
             Self::InvalidSubprotocol { value } => {
                 write!(f, "{value:?} is not a subprotocol; it must be a token")
             }

@@ -6,6 +6,7 @@
 //! injected. That makes it run under any event loop, in a simulator, and in a fuzzer.
 
 mod close;
+mod close_code;
 mod config;
 mod connection;
 mod error;
@@ -14,25 +15,26 @@ mod frame;
 mod handshake;
 mod message;
 mod prepared;
+mod randomness;
 mod state;
 mod utf8;
 mod version;
 mod wire;
 
-pub use self::close::{
-    ABNORMAL, CloseCause, CloseCode, Closed, Initiator, NO_STATUS, REASON_LIMIT,
-};
+pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
+pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::{ConnectionConfig, ServerConfig};
 pub use self::connection::Connection;
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin,
-    OriginPolicy, Randomness, ReasonPhrase, Rejection, Request, RequestHead, ResponseHead,
-    ServerHandshake, Subprotocol, UpgradeRequest,
+    OriginPolicy, ReasonPhrase, Rejection, Request, RequestHead, ResponseHead, ServerHandshake,
+    Subprotocol, UpgradeRequest,
 };
 pub use self::message::{Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;
+pub use self::randomness::Randomness;
 pub use self::state::{Role, State};
-pub use self::version::{Features, Version, Versions};
+pub use self::version::{Features, ParseVersionError, Version, Versions};
 pub use self::wire::Outgoing;

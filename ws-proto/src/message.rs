@@ -8,8 +8,6 @@ use std::str;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::frame::Mask;
-
 /// The longest payload that is stored inside the [`Payload`] itself, without an allocation.
 ///
 /// It fills the room that a shared payload needs anyway.
@@ -121,18 +119,18 @@ impl Payload {
         }
     }
 
-    /// Copies masked bytes and unmasks the copy.
-    pub(crate) fn unmasked(masked: &[u8], mask: Mask) -> Self {
-        if masked.len() <= INLINE_LIMIT {
-            let mut payload = Self::from(masked);
+    /// Copies bytes and edits the copy before it is made public.
+    pub(crate) fn copied(bytes: &[u8], edit: impl FnOnce(&mut [u8])) -> Self {
+        if bytes.len() <= INLINE_LIMIT {
+            let mut payload = Self::from(bytes);
             if let Repr::Inline { len, bytes } = &mut payload.0 {
-                mask.apply(&mut bytes[..usize::from(*len)]);
+                edit(&mut bytes[..usize::from(*len)]);
             }
             return payload;
         }
-        let mut bytes = BytesMut::from(masked);
-        mask.apply(&mut bytes);
-        Self::from(bytes.freeze())
+        let mut copy = BytesMut::from(bytes);
+        edit(&mut copy);
+        Self::from(copy.freeze())
     }
 
     /// Returns the bytes behind a payload that is not stored inline.

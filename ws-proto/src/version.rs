@@ -2,10 +2,9 @@
 //!
 //! Everything above the frame codec asks [`Version::features`] instead of matching on a version.
 
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
-
-use crate::error::ConfigError;
 
 /// A version of the WebSocket protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,17 +94,35 @@ impl fmt::Display for Version {
 }
 
 impl FromStr for Version {
-    type Err = ConfigError;
+    type Err = ParseVersionError;
 
-    fn from_str(name: &str) -> Result<Self, ConfigError> {
+    fn from_str(name: &str) -> Result<Self, ParseVersionError> {
         Self::ALL
             .into_iter()
             .find(|version| version.as_str() == name)
-            .ok_or_else(|| ConfigError::UnknownVersion {
+            .ok_or_else(|| ParseVersionError {
                 name: name.to_owned(),
             })
     }
 }
+
+/// What was to be the name of a version is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseVersionError {
+    name: String,
+}
+
+impl fmt::Display for ParseVersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        write!(
+            f,
+            "unknown version {name:?}; draft75, draft76 and rfc6455 are known"
+        )
+    }
+}
+
+impl Error for ParseVersionError {}
 
 /// A set of versions: what an endpoint is willing to speak.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,10 +201,10 @@ impl fmt::Debug for Versions {
 }
 
 impl FromStr for Versions {
-    type Err = ConfigError;
+    type Err = ParseVersionError;
 
     /// Parses a list such as `draft76,rfc6455`; `all` and `auto` mean every version.
-    fn from_str(list: &str) -> Result<Self, ConfigError> {
+    fn from_str(list: &str) -> Result<Self, ParseVersionError> {
         if matches!(list, "all" | "auto") {
             return Ok(Self::ALL);
         }

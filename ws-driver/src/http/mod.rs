@@ -21,9 +21,9 @@ use self::io::{HyperIo, HyperTimer};
 use self::service::{RequestBody, ResponseBody};
 use crate::observer::{Rejected, Witness};
 use crate::runtime::Runtime;
-use crate::server::Shared;
+use crate::server::negotiate::{self, Ticket};
+use crate::server::shared::Shared;
 use crate::server::stop::Phase;
-use crate::server::task::{self, Ticket};
 
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;
@@ -119,8 +119,8 @@ async fn answer<R: Runtime>(
             let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
             handshake.handle_read(now, &key3);
             let info = lock().info.clone();
-            let decision = task::decide(shared, request, &info).await;
-            match task::answer(&mut handshake, decision) {
+            let decision = negotiate::decide(shared, request, &info).await;
+            match negotiate::answer(&mut handshake, decision) {
                 Ok(ticket) => {
                     let response = to_hyper(handshake.response());
                     *accepted.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use super::stop::Phase;
 use super::task;
 use crate::connection::Connection;

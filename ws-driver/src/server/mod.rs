@@ -1,9 +1,11 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
 
 mod accept;
+pub(crate) mod negotiate;
 pub(crate) mod options;
+pub(crate) mod shared;
 pub(crate) mod stop;
-pub(crate) mod task;
+mod task;
 pub(crate) mod upgrade;
 
 use std::fmt;
@@ -18,11 +20,11 @@ use std::time::Duration;
 use ws_proto::{CloseCode, Message, PreparedMessage};
 
 use self::options::{Options, ServerBuilder};
+use self::shared::Shared;
 use self::stop::{Phase, Stop};
 use crate::clients::{ClientError, Clients};
 use crate::connection::Connection;
 use crate::id::ConnectionId;
-use crate::mailbox::Clock;
 use crate::runtime::{Runtime, Timer};
 
 /// A WebSocket server: every version of the protocol, and plain HTTP, on one port.
@@ -30,17 +32,6 @@ use crate::runtime::{Runtime, Timer};
 /// It is a handle: cheap to clone, and all clones are the same server.
 pub struct Server<R: Runtime> {
     shared: Arc<Shared<R>>,
-}
-
-/// What the tasks of a server share.
-pub(crate) struct Shared<R: Runtime> {
-    pub(crate) runtime: R,
-    pub(crate) clock: Clock,
-    listener: R::Listener,
-    local_addr: SocketAddr,
-    pub(crate) options: Options,
-    pub(crate) clients: Clients,
-    pub(crate) stop: Stop,
 }
 
 /// What came of a [`shutdown`](Server::shutdown).

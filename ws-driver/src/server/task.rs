@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::{
-    CloseCode, HandshakeEvent, Rejection, Request, RequestHead, ServerHandshake, UpgradeRequest,
-    Version,
-};
+use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake};
 
-use super::Shared;
+use super::negotiate::{self, Ticket};
+use super::shared::Shared;
 use super::stop::Phase;
-use super::upgrade::{Answer, Upgrade, Verdict};
 use crate::clients::Entry;
 use crate::connection::Connection;
 use crate::driver;
@@ -23,7 +20,6 @@ use crate::exchange::Exchange;
 use crate::http;
 use crate::mailbox::{Facts, Head, Mailbox};
 use crate::observer::{ConnectionInfo, Rejected, Witness};
-use crate::panics;
 use crate::runtime::Runtime;
 
 pub(super) async fn run<R, S, H, F>(
@@ -99,14 +95,6 @@ struct Opened<S> {
     witness: Witness,
 }
 
-/// What is known of an upgrade once it is accepted.
-pub(crate) struct Ticket {
-    head: RequestHead,
-    version: Version,
-    subprotocol: Option<String>,
-    extensions: ::http::Extensions,
-}
-
 /// Does the opening handshake; `None` if there is no connection in the end.
 async fn open<R, S>(shared: &Arc<Shared<R>>, stream: S, mut witness: Witness) -> Option<Opened<S>>
 where
@@ -125,12 +113,12 @@ where
         match event {
             HandshakeEvent::Request(Request::Upgrade(request)) => {
                 witness.info.version = Some(request.version());
-                let decision = decide(shared, request, &witness.info);
+                let decision = negotiate::decide(shared, request, &witness.info);
                 let decision = exchange.decide(&mut handshake, decision);
                 let Some(decision) = or_stop(shared, decision).await?.ok()? else {
                     continue;
                 };
-                match answer(&mut handshake, decision) {
+                match negotiate::answer(&mut handshake, decision) {
                     Ok(accepted) => ticket = Some(accepted),
                     Err(rejected) => {
                         witness.note_rejected(&rejected);
@@ -170,70 +158,8 @@ where
     None
 }
 
-/// Asks the application what to answer.
-pub(crate) async fn decide<R: Runtime>(
-    shared: &Shared<R>,
-    request: UpgradeRequest,
-    info: &ConnectionInfo,
-) -> (UpgradeRequest, Answer) {
-    let upgrade = Upgrade::new(request.clone(), info.id, info.peer_addr);
-    let answer = match &shared.options.on_upgrade {
-        Some(decide) => {
-            let failed = upgrade.reject(500);
-            panics::run(|| decide(upgrade)).await.unwrap_or(failed)
-        }
-        None => upgrade.accept(),
-    };
-    (request, answer)
-}
-
-/// Gives the application's answer to the handshake.
-pub(crate) fn answer(
-    handshake: &mut ServerHandshake,
-    (request, answer): (UpgradeRequest, Answer),
-) -> Result<Ticket, Rejected> {
-    let Answer {
-        verdict,
-        extensions,
-    } = answer;
-    let rejection = match verdict {
-        Ok(Verdict::Accept(accept)) => {
-            let chosen = accept.chosen_subprotocol(&request).map(str::to_owned);
-            match handshake.accept(accept) {
-                Ok(()) => {
-                    return Ok(Ticket {
-                        version: request.version(),
-                        subprotocol: chosen,
-                        head: request.into_head(),
-                        extensions,
-                    });
-                }
-                Err(error) => Err(error),
-            }
-        }
-        Ok(Verdict::Reject(rejection)) => Ok(rejection),
-        Err(error) => Err(error),
-    };
-    let rejection = rejection.unwrap_or_else(|error| {
-        tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");
-        Rejection::new(::http::StatusCode::INTERNAL_SERVER_ERROR)
-    });
-    let status = rejection.status();
-    if let Err(error) = handshake.reject(rejection) {
-        tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");
-        let rejection = Rejection::new(::http::StatusCode::INTERNAL_SERVER_ERROR);
-        handshake
-            .reject(rejection)
-            .expect("500 can reject a request that is pending");
-    }
-    Err(Rejected::Application { status })
-}
-
 /// Gives `work` up when the server shuts down.
-pub(crate) async fn or_stop<R: Runtime, T>(
-    shared: &Shared<R>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T>) -> Option<T> {
     let mut stop = pin!(shared.stop.wait(Phase::ShuttingDown));
     let mut work = pin!(work);
     poll_fn(|cx| match work.as_mut().poll(cx) {

@@ -157,7 +157,7 @@ impl Assembler {
         let (bytes, too_big) = within(piece, 0, config);
         let payload = match piece.mask {
             None => Payload::from(bytes),
-            Some(mask) => Payload::unmasked(bytes, mask),
+            Some(mask) => Payload::copied(bytes, |copy| mask.apply(copy)),
         };
         let is_text = piece.opcode == Opcode::Text;
         if is_text && !self.replaces_invalid_utf8 {

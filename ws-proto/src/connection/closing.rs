@@ -11,7 +11,8 @@
 use std::time::Instant;
 
 use super::Connection;
-use crate::close::{ABNORMAL, CloseCause, CloseCode, Closed, Initiator, NO_STATUS};
+use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};

@@ -14,14 +14,15 @@ use std::time::Instant;
 
 use self::assembler::{Assembled, Assembler};
 use self::closing::{End, Phase};
-use crate::close::{CloseCode, Closed, REASON_LIMIT};
+use crate::close::{Closed, REASON_LIMIT};
+use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::SendError;
 use crate::event::Event;
 use crate::frame::{CONTROL_LIMIT, Codec, Opcode};
-use crate::handshake::Randomness;
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
+use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
 use crate::wire::{Outgoing, Timer, Timers};

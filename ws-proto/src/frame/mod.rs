@@ -8,11 +8,11 @@ mod rfc6455;
 use bytes::Bytes;
 
 pub(crate) use self::mask::Mask;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
-use crate::handshake::Randomness;
 use crate::message::Message;
+use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
 use crate::wire::{FramePayload, Outgoing};

@@ -3,10 +3,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{CONTROL_LIMIT, Mask, Opcode, Piece};
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::handshake::Randomness;
 use crate::message::{Message, Payload};
+use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::wire::{FramePayload, Outgoing};
 

@@ -10,7 +10,6 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::error::HandshakeError;
 use super::policy::Subprotocol;
-use super::upgrade::UpgradeRequest;
 use crate::config::ServerConfig;
 use crate::error::ConfigError;
 use crate::version::Version;
@@ -42,14 +41,6 @@ impl Accept {
     pub fn subprotocol(mut self, subprotocol: impl Into<Option<Subprotocol>>) -> Self {
         self.subprotocol = Choice::Application(subprotocol.into());
         self
-    }
-
-    /// Returns the subprotocol that this chooses for a request, or leaves to the server's policy.
-    pub fn chosen_subprotocol<'a>(&'a self, request: &'a UpgradeRequest) -> Option<&'a str> {
-        match &self.subprotocol {
-            Choice::Policy => request.subprotocol(),
-            Choice::Application(chosen) => chosen.as_ref().map(Subprotocol::as_str),
-        }
     }
 
     /// Adds a header to the answer, such as `Set-Cookie`; its name is sent as it is written here.

@@ -3,7 +3,7 @@
 
 use md5::{Digest, Md5};
 
-use super::Randomness;
+use crate::randomness::Randomness;
 
 /// The length of key3, the bytes behind a draft-76 request (draft-76 §5.2).
 pub(super) const KEY3_LEN: usize = 8;

@@ -60,6 +60,14 @@ impl UpgradeRequest {
         self.offered.iter().map(|name| &**name)
     }
 
+    /// Returns the subprotocol that an answer chooses, or leaves to the server's policy.
+    pub fn chosen_subprotocol<'a>(&'a self, accept: &'a Accept) -> Option<&'a str> {
+        match &accept.subprotocol {
+            Choice::Policy => self.subprotocol(),
+            Choice::Application(chosen) => chosen.as_ref().map(|chosen| chosen.as_str()),
+        }
+    }
+
     /// Returns the subprotocol that the server's policy chose: its own first that is offered.
     pub fn subprotocol(&self) -> Option<&str> {
         self.selected.as_deref()

@@ -1,0 +1,20 @@
+//! What the tasks of a server share.
+
+use std::net::SocketAddr;
+
+use super::options::Options;
+use super::stop::Stop;
+use crate::clients::Clients;
+use crate::mailbox::Clock;
+use crate::runtime::Runtime;
+
+/// What the tasks of a server share.
+pub(crate) struct Shared<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) clock: Clock,
+    pub(super) listener: R::Listener,
+    pub(super) local_addr: SocketAddr,
+    pub(crate) options: Options,
+    pub(crate) clients: Clients,
+    pub(crate) stop: Stop,
+}

@@ -1,0 +1,124 @@
+//! Close codes (RFC 6455 §7.4).
+
+use std::error::Error;
+use std::fmt;
+
+/// A close code that may appear on the wire (RFC 6455 §7.4).
+///
+/// The codes that only report something, 1005, 1006 and 1015, cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// 1000: the purpose of the connection is fulfilled.
+    pub const NORMAL: Self = Self(1000);
+    /// 1001: the endpoint goes away: a server shuts down, a page is left.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// 1002: the peer broke the protocol.
+    pub const PROTOCOL_ERROR: Self = Self(1002);
+    /// 1003: the peer sent a type of message that is not accepted here.
+    pub const UNSUPPORTED: Self = Self(1003);
+    /// 1007: a payload does not fit its type, for instance text that is not UTF-8.
+    pub const INVALID_PAYLOAD: Self = Self(1007);
+    /// 1008: a policy was violated.
+    pub const POLICY: Self = Self(1008);
+    /// 1009: a message is too big.
+    pub const TOO_BIG: Self = Self(1009);
+    /// 1010: the server did not agree to an extension that the client needs. For clients only.
+    pub const EXTENSION_MISSING: Self = Self(1010);
+    /// 1011: an unexpected condition at the server.
+    pub const SERVER_ERROR: Self = Self(1011);
+    /// 1012: the service restarts (IANA registry).
+    pub const RESTART: Self = Self(1012);
+    /// 1013: try again later (IANA registry).
+    pub const TRY_AGAIN: Self = Self(1013);
+    /// 1014: a gateway got a bad answer (IANA registry).
+    pub const BAD_GATEWAY: Self = Self(1014);
+
+    /// Makes a close code.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless the code is 1000 to 1003, 1007 to 1014 or 3000 to 4999.
+    pub const fn new(code: u16) -> Result<Self, InvalidCloseCode> {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Self(code)),
+            0..=999 | 1004..=1006 | 1015..=2999 | 5000..=u16::MAX => Err(InvalidCloseCode { code }),
+        }
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<u16> for CloseCode {
+    type Error = InvalidCloseCode;
+
+    fn try_from(code: u16) -> Result<Self, InvalidCloseCode> {
+        Self::new(code)
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> Self {
+        code.0
+    }
+}
+
+/// A number that is no [`CloseCode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidCloseCode {
+    /// The number.
+    pub code: u16,
+}
+
+impl fmt::Display for InvalidCloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "close code {} must not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may",
+            self.code
+        )
+    }
+}
+
+impl Error for InvalidCloseCode {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PROTOCOL.md §5.6: which codes an application may send.
+    #[test]
+    fn only_codes_that_may_appear_on_the_wire_can_be_made() {
+        for code in [
+            1000, 1001, 1002, 1003, 1007, 1008, 1011, 1012, 1014, 3000, 3999, 4000, 4999,
+        ] {
+            assert_eq!(CloseCode::new(code).unwrap().get(), code);
+        }
+        for code in [
+            0,
+            999,
+            1004,
+            1005,
+            1006,
+            1015,
+            1016,
+            1100,
+            2000,
+            2999,
+            5000,
+            u16::MAX,
+        ] {
+            assert_eq!(CloseCode::new(code), Err(InvalidCloseCode { code }));
+        }
+    }
+}
