@@ -32,6 +32,7 @@ pub struct ConnectionConfig {
     pub(crate) replace_invalid_utf8: bool,
     pub(crate) skip_unknown_frames: bool,
     pub(crate) control_events: bool,
+    pub(crate) receive_fragments: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -48,6 +49,7 @@ impl Default for ConnectionConfig {
             replace_invalid_utf8: false,
             skip_unknown_frames: false,
             control_events: false,
+            receive_fragments: false,
         }
     }
 }
@@ -90,6 +92,9 @@ impl ConnectionConfig {
         skip_unknown_frames: bool,
         /// Reports pings and pongs as events: off. Pings are answered either way.
         control_events: bool,
+        /// Reports a message in parts as they arrive, so that one of any length can be received in
+        /// bounded memory: off. The `message_limit` still holds; lift it if it is to.
+        receive_fragments: bool,
     }
 }
 
@@ -173,7 +178,8 @@ mod tests {
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
              receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
              pong_timeout: Some(20s), close_timeout: Some(10s), replace_invalid_utf8: false, \
-             skip_unknown_frames: false, control_events: false } }"
+             skip_unknown_frames: false, control_events: false, \
+             receive_fragments: false } }"
         );
     }
 }

@@ -202,6 +202,9 @@ pub enum SendError {
         /// What it does not have.
         what: &'static str,
     },
+    /// A message is being sent in fragments; nothing else can be sent before its last one, and all
+    /// must be of one type (RFC 6455 §5.4).
+    MessageOpen,
     /// The send queue is at its limit.
     QueueFull {
         /// Bytes that wait.
@@ -223,6 +226,9 @@ impl fmt::Display for SendError {
         match self {
             Self::Closed => f.write_str("the connection is closing or closed"),
             Self::Unsupported { version, what } => write!(f, "{version} has no {what}"),
+            Self::MessageOpen => {
+                f.write_str("a message of another type or sender is being sent in fragments")
+            }
             Self::QueueFull { buffered, limit } => write!(
                 f,
                 "{buffered} bytes wait to be written; no more are taken at {limit} \

@@ -1,7 +1,7 @@
 //! What a connection tells its owner.
 
 use crate::close::Closed;
-use crate::message::{Message, Payload};
+use crate::message::{Fragment, Message, Payload};
 
 /// Something that happened on an open connection; see
 /// [`Connection::poll_event`](crate::Connection::poll_event).
@@ -10,6 +10,10 @@ use crate::message::{Message, Payload};
 pub enum Event {
     /// A whole message arrived.
     Message(Message),
+    /// A part of a message arrived that is not whole yet, or its rest. Only with
+    /// [`receive_fragments`](crate::ConnectionConfig::receive_fragments); a message that arrives
+    /// whole is reported whole all the same.
+    Fragment(Fragment),
     /// A ping arrived; its pong has been queued already. Only with
     /// [`control_events`](crate::ConnectionConfig::control_events).
     Ping(Payload),

@@ -32,7 +32,7 @@ pub use self::handshake::{
     OriginPolicy, ReasonPhrase, Rejection, Request, RequestHead, ResponseHead, ServerHandshake,
     Subprotocol, UpgradeRequest,
 };
-pub use self::message::{Message, Payload, Utf8Bytes};
+pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;
 pub use self::randomness::Randomness;
 pub use self::state::{Role, State};

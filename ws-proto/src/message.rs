@@ -87,6 +87,29 @@ impl<const N: usize> From<&[u8; N]> for Message {
     }
 }
 
+/// A part of a message. Where a message is split carries no meaning (RFC 6455 §5.4); a text is split
+/// between characters only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// The part itself, of the message's type. Can be empty.
+    pub content: Message,
+    /// Whether the message begins with it.
+    pub first: bool,
+    /// Whether the message ends with it.
+    pub last: bool,
+}
+
+impl From<Message> for Fragment {
+    /// Makes the only fragment of a message.
+    fn from(content: Message) -> Self {
+        Self {
+            content,
+            first: true,
+            last: true,
+        }
+    }
+}
+
 /// Bytes of a message or a control frame: cheap to clone, small ones without an allocation.
 #[derive(Clone)]
 pub struct Payload(Repr);

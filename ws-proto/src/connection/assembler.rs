@@ -6,13 +6,14 @@ use bytes::Bytes;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
-use crate::message::{Message, Payload, Utf8Bytes};
+use crate::message::{Fragment, Message, Payload, Utf8Bytes};
 use crate::utf8;
 
 /// What a piece completes.
 #[derive(Debug)]
 pub(super) enum Assembled {
     Message(Message),
+    Fragment(Fragment),
     Control(Opcode, Payload),
 }
 
@@ -30,7 +31,10 @@ pub(super) struct Assembler {
 #[derive(Debug)]
 struct OpenMessage {
     is_text: bool,
+    /// What has arrived and was not given out as a fragment.
     payload: Vec<u8>,
+    /// Bytes that were given out as fragments.
+    given_out: usize,
     /// How much of a text is known to be whole characters. Invariant: `checked <= payload.len()`.
     checked: usize,
     fragments: usize,
@@ -53,9 +57,7 @@ impl Assembler {
     ) -> Result<Option<Assembled>, ProtocolError> {
         match piece.opcode {
             Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(self.handle_control(piece)),
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                Ok(self.handle_data(piece, config)?.map(Assembled::Message))
-            }
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => self.handle_data(piece, config),
         }
     }
 
@@ -85,26 +87,38 @@ impl Assembler {
         &mut self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
-    ) -> Result<Option<Message>, ProtocolError> {
+    ) -> Result<Option<Assembled>, ProtocolError> {
         if piece.first {
             self.begin_frame(piece, config)?;
             if piece.last && piece.fin && piece.opcode != Opcode::Continuation {
                 self.message = None;
-                return self.whole(piece, config).map(Some);
+                return self
+                    .whole(piece, config)
+                    .map(|message| Some(Assembled::Message(message)));
             }
         }
         let message = self.message.as_mut().expect("begin_frame opens a message");
         let checks = message.is_text && !self.replaces_invalid_utf8;
         message.append(piece, config, checks)?;
         if !(piece.last && piece.fin) {
-            return Ok(None);
+            // Text that may have to be mended is only given out whole.
+            let gives_out = config.receive_fragments && (checks || !message.is_text);
+            return Ok(message.give_out(gives_out).map(Assembled::Fragment));
         }
         let message = self.message.take().expect("it was open a moment ago");
         if checks && message.checked != message.payload.len() {
             return Err(ProtocolError::InvalidUtf8);
         }
         let payload = to_payload(message.payload);
-        Ok(Some(self.finish(message.is_text, payload)))
+        let rest = self.finish(message.is_text, payload);
+        Ok(Some(match message.given_out {
+            0 => Assembled::Message(rest),
+            _ => Assembled::Fragment(Fragment {
+                content: rest,
+                first: false,
+                last: true,
+            }),
+        }))
     }
 
     /// Checks what a header alone tells: order of frames, number of fragments, declared lengths.
@@ -120,6 +134,7 @@ impl Assembler {
             (false, none) => none.insert(OpenMessage {
                 is_text: piece.opcode == Opcode::Text,
                 payload: Vec::new(),
+                given_out: 0,
                 checked: 0,
                 fragments: 0,
             }),
@@ -140,7 +155,7 @@ impl Assembler {
                 limit,
             });
         }
-        let received = u64::try_from(message.payload.len()).unwrap_or(u64::MAX);
+        let received = u64::try_from(message.received()).unwrap_or(u64::MAX);
         let len = received.saturating_add(frame_len);
         match over(config.message_limit, len) {
             Some(limit) => Err(ProtocolError::MessageTooBig { len, limit }),
@@ -182,6 +197,37 @@ impl Assembler {
 }
 
 impl OpenMessage {
+    /// All bytes that have arrived.
+    fn received(&self) -> usize {
+        self.given_out + self.payload.len()
+    }
+
+    /// Gives out what can be: whole characters of a text.
+    fn give_out(&mut self, gives_out: bool) -> Option<Fragment> {
+        let len = if self.is_text {
+            self.checked
+        } else {
+            self.payload.len()
+        };
+        if !gives_out || len == 0 {
+            return None;
+        }
+        let rest = self.payload.split_off(len);
+        let payload = to_payload(std::mem::replace(&mut self.payload, rest));
+        let content = match self.is_text {
+            true => Message::Text(Utf8Bytes::from_checked(payload)),
+            false => Message::Binary(payload),
+        };
+        let first = self.given_out == 0;
+        self.given_out += len;
+        self.checked = 0;
+        Some(Fragment {
+            content,
+            first,
+            last: false,
+        })
+    }
+
     /// Appends a piece and checks the text as far as it goes (R-U3).
     fn append(
         &mut self,
@@ -190,7 +236,7 @@ impl OpenMessage {
         checks: bool,
     ) -> Result<(), ProtocolError> {
         let start = self.payload.len();
-        let (bytes, too_big) = within(piece, start, config);
+        let (bytes, too_big) = within(piece, self.received(), config);
         self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin));
         self.payload.extend_from_slice(bytes);
         if let Some(mask) = piece.mask {

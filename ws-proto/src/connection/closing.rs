@@ -206,7 +206,10 @@ impl Connection {
     }
 
     fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
-        let clean = cause == CloseCause::Handshake && self.version.features().close_frame;
+        let features = self.version.features();
+        // A draft's text that is half written takes the place of our close.
+        let could_close = features.fragments || self.open_message.is_none();
+        let clean = cause == CloseCause::Handshake && features.close_frame && could_close;
         let closed = Closed {
             code,
             reason,

@@ -20,7 +20,7 @@ use crate::config::ConnectionConfig;
 use crate::error::SendError;
 use crate::event::Event;
 use crate::frame::{CONTROL_LIMIT, Codec, Opcode};
-use crate::message::Message;
+use crate::message::{Fragment, Message};
 use crate::prepared::PreparedMessage;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
@@ -54,6 +54,8 @@ pub struct Connection {
     paused: bool,
     /// Whether the transport took some of what waited, but not all, since the ping was sent.
     drains: bool,
+    /// The message that is being sent in fragments, if there is one: whether it is text.
+    open_message: Option<bool>,
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
     closed: Option<Closed>,
@@ -129,6 +131,7 @@ impl Connection {
             last_read: now,
             paused: false,
             drains: false,
+            open_message: None,
             stream_ended: false,
             closed: None,
             config,
@@ -230,6 +233,38 @@ impl Connection {
         let message = message.into();
         self.check_send(message.is_text())?;
         self.codec.encode_message(message, &mut self.outgoing);
+        Ok(())
+    }
+
+    /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
+    /// first call opens the message; it stays open until a call with `last`, and all its parts must
+    /// be of one type. Nothing else but control frames can be sent meanwhile. The drafts, which have
+    /// no fragments, get one long frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and if the part is not of the open message's type.
+    pub fn send_fragment(
+        &mut self,
+        content: impl Into<Message>,
+        last: bool,
+    ) -> Result<(), SendError> {
+        let content = content.into();
+        let first = self.open_message.is_none();
+        if self
+            .open_message
+            .is_some_and(|is_text| is_text != content.is_text())
+        {
+            return Err(SendError::MessageOpen);
+        }
+        self.check_capacity(content.is_text())?;
+        self.open_message = (!last).then_some(content.is_text());
+        let fragment = Fragment {
+            content,
+            first,
+            last,
+        };
+        self.codec.encode_fragment(fragment, &mut self.outgoing);
         Ok(())
     }
 
@@ -372,6 +407,11 @@ impl Connection {
         self.queued_len
     }
 
+    /// Tells whether a message is open that is being sent in fragments.
+    pub fn is_message_open(&self) -> bool {
+        self.open_message.is_some()
+    }
+
     /// Tells whether a message would be taken now, as far as the send queue is concerned.
     pub fn has_capacity(&self) -> bool {
         self.config
@@ -382,6 +422,7 @@ impl Connection {
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
         match assembled {
             Assembled::Message(message) => self.push_event(Event::Message(message)),
+            Assembled::Fragment(fragment) => self.push_event(Event::Fragment(fragment)),
             Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
             Assembled::Control(Opcode::Ping, payload) => {
                 if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
@@ -406,6 +447,13 @@ impl Connection {
     }
 
     fn check_send(&self, is_text: bool) -> Result<(), SendError> {
+        match self.open_message {
+            Some(_) if self.phase.sends() => Err(SendError::MessageOpen),
+            Some(_) | None => self.check_capacity(is_text),
+        }
+    }
+
+    fn check_capacity(&self, is_text: bool) -> Result<(), SendError> {
         if !self.phase.sends() {
             return Err(SendError::Closed);
         }
@@ -462,6 +510,7 @@ const EVENTS_KEPT: usize = 4;
 fn queued_len(event: &Event) -> usize {
     let payload = match event {
         Event::Message(message) => message.len(),
+        Event::Fragment(fragment) => fragment.content.len(),
         Event::Ping(payload) | Event::Pong(payload) => payload.len(),
         Event::Closed(_) => return 0,
     };

@@ -6,6 +6,7 @@ use memchr::memchr;
 use super::{Opcode, Piece};
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
+use crate::message::Payload;
 use crate::state::Role;
 use crate::version::Version;
 use crate::wire::{FramePayload, Outgoing};
@@ -27,6 +28,8 @@ pub(crate) struct Codec {
     /// The most bytes that are skipped for one frame (Q27).
     skip_limit: Option<usize>,
     state: State,
+    /// Whether a text is half written.
+    text_open: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,7 @@ impl Codec {
             skips_unknown: role == Role::Client || config.skip_unknown_frames,
             skip_limit: config.message_limit,
             state: State::Type,
+            text_open: false,
         }
     }
 
@@ -80,8 +84,23 @@ impl Codec {
         self.state == State::Type
     }
 
+    /// Writes a part of a text. A frame that is not finished cannot be followed by a close.
+    pub(super) fn encode_part(
+        &mut self,
+        payload: &Payload,
+        first: bool,
+        last: bool,
+        outgoing: &mut Outgoing,
+    ) {
+        let header: &[u8] = if first { &[TEXT] } else { &[] };
+        let trailer: &[u8] = if last { &[END] } else { &[] };
+        outgoing.push_frame(header, FramePayload::from(payload), trailer);
+        self.text_open = !last;
+    }
+
+    /// Writes a close, unless a text is half written (D76-X7).
     pub(super) fn encode_close(&self, outgoing: &mut Outgoing) {
-        if self.closes {
+        if self.closes && !self.text_open {
             outgoing.push(&[CLOSE, 0x00]);
         }
     }

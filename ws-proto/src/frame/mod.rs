@@ -11,7 +11,7 @@ pub(crate) use self::mask::Mask;
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
-use crate::message::Message;
+use crate::message::{Fragment, Message};
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
@@ -130,6 +130,25 @@ impl Codec {
         match self {
             Self::Hixie(_) => hixie::encode_text(FramePayload::from(&payload), outgoing),
             Self::Rfc6455(codec) => codec.encode(opcode, &payload, outgoing),
+        }
+    }
+
+    /// Writes a part of a message.
+    pub(crate) fn encode_fragment(&mut self, fragment: Fragment, outgoing: &mut Outgoing) {
+        let Fragment {
+            content,
+            first,
+            last,
+        } = fragment;
+        let opcode = match content {
+            _ if !first => Opcode::Continuation,
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        let payload = content.into_payload();
+        match self {
+            Self::Hixie(codec) => codec.encode_part(&payload, first, last, outgoing),
+            Self::Rfc6455(codec) => codec.encode_part(opcode, last, &payload, outgoing),
         }
     }
 

@@ -106,7 +106,18 @@ impl Codec {
     }
 
     pub(super) fn encode(&mut self, opcode: Opcode, payload: &Payload, outgoing: &mut Outgoing) {
-        let mut header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+        self.encode_part(opcode, true, payload, outgoing);
+    }
+
+    pub(super) fn encode_part(
+        &mut self,
+        opcode: Opcode,
+        last: bool,
+        payload: &Payload,
+        outgoing: &mut Outgoing,
+    ) {
+        let fin = if last { FIN } else { 0 };
+        let mut header = HeaderBuf::new(fin | opcode.number(), payload.len());
         match self.next_mask() {
             None => outgoing.push_frame(header.as_slice(), FramePayload::from(payload), b""),
             Some(key) => {
