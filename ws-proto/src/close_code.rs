@@ -59,6 +59,18 @@ impl fmt::Display for CloseCode {
     }
 }
 
+impl PartialEq<u16> for CloseCode {
+    fn eq(&self, other: &u16) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<CloseCode> for u16 {
+    fn eq(&self, other: &CloseCode) -> bool {
+        *self == other.0
+    }
+}
+
 impl TryFrom<u16> for CloseCode {
     type Error = InvalidCloseCode;
 

@@ -407,6 +407,12 @@ impl Connection {
         self.queued_len
     }
 
+    /// Tells whether messages can be sent at all: until a close is sent, or the end was taken from
+    /// [`poll_event`](Self::poll_event).
+    pub fn is_writable(&self) -> bool {
+        self.phase.sends()
+    }
+
     /// Tells whether a message is open that is being sent in fragments.
     pub fn is_message_open(&self) -> bool {
         self.open_message.is_some()
@@ -417,6 +423,11 @@ impl Connection {
         self.config
             .send_queue_limit
             .is_none_or(|limit| self.buffered_amount() < limit)
+    }
+
+    /// Returns the `send_queue_limit`, in bytes.
+    pub fn send_queue_limit(&self) -> Option<usize> {
+        self.config.send_queue_limit
     }
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {

@@ -1,0 +1,118 @@
+//! A chat: its page over HTTP and its WebSocket on the same port, for clients of every version.
+//!
+//! ```text
+//! cargo run --release -p examples --bin chat -- --listen 127.0.0.1:8080 --debug
+//! ```
+//!
+//! Then open <http://127.0.0.1:8080/>, in two tabs. What goes over the wire is in `protocol.rs`.
+
+mod page;
+mod protocol;
+mod room;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::time::MissedTickBehavior;
+use ws_tokio::{Answer, Connection, Message, Server, Upgrade};
+
+use crate::protocol::{Event, Refusal, Request};
+use crate::room::{Room, Seat};
+
+/// A chat server; its page is on the same port.
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 means any free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// An origin whose pages may connect, such as http://chat.example; can be given again. Without
+    /// it any may: nothing here depends on cookies or on where a client is.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// Says what happens.
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Room for the longest text, each character written as two escapes (`\ud83d\udc4b`).
+const MESSAGE_LIMIT: usize = 32 << 10;
+
+/// The least time between two messages of one client. Who sends faster has to wait, as they could
+/// fill the send queues of all others.
+const PACE: Duration = Duration::from_millis(5);
+
+/// How long clients may take to close when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let options = Options::parse();
+    if options.debug {
+        let lines = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG);
+        lines.with_writer(io::stderr).init();
+    }
+    let mut builder = Server::builder()
+        .message_limit(MESSAGE_LIMIT)
+        .debug(options.debug)
+        .on_request(page::answer)
+        .on_upgrade(only_at_chat);
+    if !options.origin.is_empty() {
+        builder = builder.allow_origins(&options.origin);
+    }
+    let server = builder.bind(&options.listen).await?;
+    println!("listening on http://{}/", server.local_addr());
+    let room = Arc::new(Room::new(server.clients()));
+    let handler = move |connection| attend(connection, Arc::clone(&room));
+    tokio::select! {
+        served = server.serve(handler) => return served,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    let report = server.shutdown(GRACE).await;
+    let (closed, aborted) = (report.closed, report.aborted);
+    println!("stopped: {closed} connections closed, {aborted} cut off");
+    Ok(())
+}
+
+async fn only_at_chat(upgrade: Upgrade) -> Answer {
+    match upgrade.path() {
+        "/chat" => upgrade.accept(),
+        _ => upgrade.reject(404).body("the chat is at /chat\n"),
+    }
+}
+
+/// Handles one connection. Whoever joined leaves when this ends, for whatever reason: the seat is
+/// dropped.
+async fn attend(mut connection: Connection, room: Arc<Room>) {
+    let mut seat = None;
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while let Some(message) = connection.recv().await {
+        pace.tick().await;
+        if let Err(refusal) = obey(&message, &connection, &room, &mut seat) {
+            let text = refusal.to_string();
+            if connection.send(Event::Error { text: &text }).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn obey<'a>(
+    message: &Message,
+    connection: &Connection,
+    room: &'a Room,
+    seat: &mut Option<Seat<'a>>,
+) -> Result<(), Refusal> {
+    let text = message.as_text().ok_or(Refusal::NotText)?;
+    match (serde_json::from_str(text)?, seat.as_ref()) {
+        (Request::Join { name }, None) => *seat = Some(room.join(connection, &name)?),
+        (Request::Join { .. }, Some(_)) => return Err(Refusal::JoinedAlready),
+        (Request::Say { text }, Some(seat)) => seat.say(&text)?,
+        (Request::Tell { to, text }, Some(seat)) => seat.tell(&to, &text)?,
+        (Request::Say { .. } | Request::Tell { .. }, None) => return Err(Refusal::JoinFirst),
+    }
+    Ok(())
+}

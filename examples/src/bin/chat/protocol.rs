@@ -1,0 +1,130 @@
+//! What goes over the wire: one JSON object in each text message. It knows nobody.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize, Serializer};
+use ws_tokio::{ClientError, ConnectionId, Message, Version};
+
+/// The most characters of a name.
+pub const NAME_LIMIT: usize = 32;
+
+/// The most characters of a text.
+pub const TEXT_LIMIT: usize = 2000;
+
+/// What a client sends, for instance `{"type":"join","name":"Ana"}`.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Request {
+    Join { name: String },
+    Say { text: String },
+    Tell { to: String, text: String },
+}
+
+/// What the server sends, for instance `{"type":"left","id":"0.1","name":"Ana"}`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Event<'a> {
+    Welcome {
+        #[serde(serialize_with = "displayed")]
+        id: ConnectionId,
+        name: &'a str,
+        here: Vec<Person<'a>>,
+    },
+    Joined(Person<'a>),
+    Left {
+        #[serde(serialize_with = "displayed")]
+        id: ConnectionId,
+        name: &'a str,
+    },
+    Said {
+        #[serde(serialize_with = "displayed")]
+        from: ConnectionId,
+        name: &'a str,
+        text: &'a str,
+    },
+    Told {
+        #[serde(serialize_with = "displayed")]
+        from: ConnectionId,
+        name: &'a str,
+        #[serde(serialize_with = "displayed")]
+        to: ConnectionId,
+        text: &'a str,
+    },
+    Error {
+        text: &'a str,
+    },
+}
+
+/// Somebody who has joined.
+#[derive(Serialize)]
+pub struct Person<'a> {
+    #[serde(serialize_with = "displayed")]
+    pub id: ConnectionId,
+    pub name: &'a str,
+    #[serde(serialize_with = "displayed")]
+    pub version: Version,
+}
+
+/// So that an event goes wherever a message does: `connection.send(Event::Error { text })`.
+impl From<Event<'_>> for Message {
+    fn from(event: Event<'_>) -> Self {
+        let json = serde_json::to_string(&event);
+        json.expect("an event is made of text and lists").into()
+    }
+}
+
+fn displayed<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Why a request was not done, in words for whoever sent it.
+#[derive(Debug)]
+pub enum Refusal {
+    NotText,
+    NotUnderstood(serde_json::Error),
+    JoinFirst,
+    JoinedAlready,
+    BadName,
+    NameTaken { name: String },
+    BadText,
+    NobodyThere { id: String },
+    NotSent(ClientError),
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotText => f.write_str("Please send text messages."),
+            Self::NotUnderstood(error) => write!(f, "This was not understood: {error}."),
+            Self::JoinFirst => f.write_str("Please join first."),
+            Self::JoinedAlready => f.write_str("You have joined already."),
+            Self::BadName => write!(
+                f,
+                "A name has 1 to {NAME_LIMIT} characters, and no control characters."
+            ),
+            Self::NameTaken { name } => {
+                write!(
+                    f,
+                    "Somebody here is called {name} already. Please pick another name."
+                )
+            }
+            Self::BadText => write!(f, "A message has 1 to {TEXT_LIMIT} characters."),
+            Self::NobodyThere { id } => write!(f, "Nobody here has the id {id:?}."),
+            Self::NotSent(error) => write!(f, "The message was not sent: {error}."),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotUnderstood(error)
+    }
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        Self::NotSent(error)
+    }
+}

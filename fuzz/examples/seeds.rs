@@ -1,0 +1,265 @@
+//! Writes the seeds of all targets: vectors of docs/PROTOCOL.md behind the choices that each oracle
+//! reads first.
+//!
+//! ```text
+//! cargo run --example seeds
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// draft-75 §5.1, draft-76 §1.2 and RFC 6455 §1.3, as in PROTOCOL.md.
+const DRAFT75: &str = "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+    Host: example.com\r\nOrigin: http://example.com\r\nWebSocket-Protocol: sample\r\n\r\n";
+const DRAFT76: &str = "GET /demo HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nSec-WebSocket-Protocol: sample\r\n\
+    Upgrade: WebSocket\r\nSec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n\
+    Origin: http://example.com\r\n\r\n^n:ds[4U";
+const RFC6455: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Origin: http://example.com\r\nSec-WebSocket-Protocol: chat, superchat\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+fn main() -> io::Result<()> {
+    let hixie_frames = b"\x00Hello\xff\xff\x00".as_slice();
+    let masked_frame = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".as_slice();
+
+    // Small limits or not, step.
+    for (name, request, frames) in [
+        ("draft75", DRAFT75, hixie_frames),
+        ("draft76", DRAFT76, hixie_frames),
+        ("rfc6455", RFC6455, masked_frame),
+        (
+            "http",
+            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+            b"abcde",
+        ),
+        (
+            "http10",
+            "GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n",
+            b"",
+        ),
+        ("lf", "GET / HTTP/1.1\nHost: a\n\n", b""),
+        ("folded", "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", b""),
+        ("tls", "\x16\x03\x01\x02", b""),
+    ] {
+        write("request_head", name, &[&[0, 7], request.as_bytes(), frames])?;
+        write(
+            "request_head",
+            &format!("{name}-small"),
+            &[&[1, 0], request.as_bytes()],
+        )?;
+    }
+
+    // Versions that are off, origins, then names and values by their places in the tables.
+    let (host, upgrade, connection, origin) = ([0, 0], [1, 1], [2, 2], [8, 8]);
+    let (version, key) = ([3, 3], [4, 4]);
+    let (key1, key2) = ([5, 5], [6, 6]);
+    for (name, headers) in [
+        ("row1", &[host, upgrade, connection, version, key][..]),
+        ("row2", &[host, upgrade, connection, [3, 12], key, [9, 8]]),
+        ("row3", &[host, upgrade, connection, [3, 14], key]),
+        ("row4", &[host, upgrade, connection, [3, 15], key]),
+        (
+            "row4-twice",
+            &[host, upgrade, connection, version, version, key],
+        ),
+        ("row5", &[host, upgrade, connection, key]),
+        (
+            "row6",
+            &[host, upgrade, connection, key1, key2, origin, [10, 9]],
+        ),
+        (
+            "row7",
+            &[host, upgrade, connection, key1, key2, origin, [7, 17]],
+        ),
+        ("row8", &[host, upgrade, connection, key1, origin]),
+        ("row9", &[host, upgrade, connection, origin]),
+        ("row9-no-origin", &[host, upgrade, connection]),
+        ("row10", &[host, upgrade, connection, origin, [7, 7]]),
+        ("no-connection", &[host, upgrade, [2, 0], version, key]),
+        ("no-host", &[upgrade, connection, version, key]),
+        (
+            "two-hosts",
+            &[host, host, upgrade, connection, version, key],
+        ),
+        (
+            "lists",
+            &[host, [1, 11], [2, 10], version, key, [10, 21], [12, 20]],
+        ),
+    ] {
+        write("version_decision", name, &[&[0, 0], &headers.concat()])?;
+        write(
+            "version_decision",
+            &format!("{name}-off"),
+            &[&[5, 2], &headers.concat()],
+        )?;
+    }
+    let control = b"\x08\x17\x06http\0\r";
+    write(
+        "version_decision",
+        "control-bytes",
+        &[&[0, 0, 0, 0, 1, 1, 2, 2], control],
+    )?;
+    let smuggled = b"\x01\x17\x14WebSocket\r\nHost: a\r\n";
+    write("version_decision", "smuggled", &[&[0, 0], smuggled])?;
+
+    // Version, whether a subprotocol is offered, step. The answers are those to the request that
+    // the oracle's client always sends.
+    for (place, version) in [(0, "draft75"), (1, "draft76"), (2, "rfc6455")] {
+        for is_offered in [0, 1] {
+            let answer = fuzz::right_answer(version, is_offered == 1);
+            let choices = [place, is_offered, 5];
+            let frames = if version == "rfc6455" {
+                b"\x81\x05Hello".as_slice()
+            } else {
+                hixie_frames
+            };
+            let name = format!("{version}-{is_offered}");
+            write("response_head", &name, &[&choices, &answer, frames])?;
+            let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+            write(
+                "response_head",
+                &format!("{name}-403"),
+                &[&choices, refusal],
+            )?;
+        }
+    }
+
+    frames_rfc6455()?;
+    frames_hixie()?;
+    pair()
+}
+
+/// Role, limits, tolerance, fragments, step.
+fn frames_rfc6455() -> io::Result<()> {
+    let pings = b"\x89\x00".repeat(1000);
+    let frames: [(&str, &[u8]); 25] = [
+        ("pings", &pings),
+        (
+            "utf8",
+            b"\x81\x0b\xce\xba\xe1\xbd\xb9\xf4\x8f\xbf\xbf\xcf\x83",
+        ),
+        ("masked-utf8", b"\x81\x82\x01\x02\x03\x04\xcf\xb8"),
+        ("hello", b"\x81\x05Hello"),
+        ("masked", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+        ("fragments", b"\x01\x03Hel\x89\x00\x80\x02lo"),
+        ("ping", b"\x89\x05Hello"),
+        (
+            "masked-pong",
+            b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",
+        ),
+        (
+            "masked-foo-bar",
+            b"\x81\x83\x01\xe1\xc9\x2a\x67\x8e\xa6\x81\x83\x5d\xde\xd6\x42\x3f\xbf\xa4",
+        ),
+        ("masked-close", b"\x88\x82\x37\xfa\x21\x3d\x34\x12"),
+        ("close", b"\x88\x02\x03\xe8"),
+        ("close-empty", b"\x88\x00\x81\x00"),
+        ("close-one-byte", b"\x88\x01\x03"),
+        ("close-1005", b"\x88\x02\x03\xed"),
+        ("non-minimal", b"\x81\x7e\x00\x7d"),
+        ("top-bit", b"\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00"),
+        ("huge", b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"),
+        (
+            "masked-huge",
+            b"\x82\xff\x00\x00\x00\x00\x00\x0f\xff\xff\x01\x02\x03\x04abc",
+        ),
+        ("fragmented-ping", b"\x09\x00"),
+        ("long-ping", b"\x89\x7e\x00\x7e"),
+        ("stray", b"\x80\x00"),
+        ("interleaved", b"\x01\x01a\x01\x01b"),
+        ("reserved", b"\x83\x00"),
+        ("rsv1", b"\xc1\x00"),
+        ("bad-utf8", b"\x01\x02\xce\xba\x80\x01\xe1"),
+    ];
+    for (name, bytes) in frames {
+        let is_masked = bytes.get(1).is_some_and(|byte| byte & 0x80 != 0);
+        let role = u8::from(!is_masked);
+        write("frames_rfc6455", name, &[&[role, 0, 0, 1, 0], bytes])?;
+        write(
+            "frames_rfc6455",
+            &format!("{name}-limits"),
+            &[&[role, 1, 0, 0, 3], bytes],
+        )?;
+    }
+    Ok(())
+}
+
+fn frames_hixie() -> io::Result<()> {
+    let frames: [(&str, &[u8]); 13] = [
+        ("utf8", b"\x00\xce\xba\xe1\xbd\xb9\xf4\x8f\xbf\xbf\xff"),
+        ("hello", b"\x00Hello\xff"),
+        ("empty", b"\x00\xff\x00\xff"),
+        ("nul", b"\x00a\x00b\xff"),
+        ("close", b"\x00a\xff\xff\x00\x00b\xff"),
+        ("close-long", b"\xff\x80\x00"),
+        ("terminated", b"\x01abc\xff\x00a\xff"),
+        ("skipped", b"\x80\x03\xff\x00\xff\x00a\xff"),
+        ("skipped-long", b"\x80\x80\x81\x01x\x00a\xff"),
+        ("not-a-close", b"\x80\x00\xfe\x00\x00a\xff"),
+        (
+            "long-length",
+            b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+        ),
+        ("overflow", b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+        ("bad-utf8", b"\x00\xed\xa0\x80\xc0\xff\x00\xce\xba\xff"),
+    ];
+    for (name, bytes) in frames {
+        for version in [0, 1] {
+            for role in [0, 1] {
+                let choices = [version, role, role, 1 - role, version, 2];
+                let name = format!("{name}-{version}{role}");
+                write("frames_hixie", &name, &[&choices, bytes])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Version, limits, then steps: who, what, how much.
+fn pair() -> io::Result<()> {
+    for (place, version) in [(0, "draft75"), (1, "draft76"), (2, "rfc6455")] {
+        for (name, steps) in [
+            (
+                "talk",
+                &[0, 0, 1, 0, 0, 5, 255, 0, 6, 4, 0, 1, 1, 3, 1, 1, 4, 8][..],
+            ),
+            (
+                "close",
+                &[
+                    0, 0, 2, 1, 1, 0, 2, 2, 0, 8, 1, 0, 5, 9, 0, 6, 3, 0, 1, 4, 2,
+                ],
+            ),
+            (
+                "fragments",
+                &[
+                    0, 7, 9, 2, 1, 0, 0, 7, 8, 0, 0, 1, 6, 1, 1, 1, 4, 2, 0, 7, 9, 1, 2, 1,
+                ],
+            ),
+            (
+                "both-close",
+                &[0, 0, 0, 0, 1, 1, 5, 0, 0, 8, 1, 1, 8, 2, 0, 5, 255],
+            ),
+            (
+                "much",
+                &[0, 0, 4, 0, 0, 0, 5, 0, 1, 0, 4, 2, 1, 3, 1, 1, 1, 5, 200],
+            ),
+        ] {
+            for is_small in [0, 1] {
+                let name = format!("{version}-{name}-{is_small}");
+                write("pair", &name, &[&[place, is_small], steps])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write(target: &str, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), parts.concat())
+}

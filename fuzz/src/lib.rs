@@ -1,0 +1,64 @@
+//! The oracles of the fuzz targets: each takes the fuzzer's bytes and panics if a promise is broken.
+//!
+//! They run on a stable compiler, too: `cargo test` in this folder feeds them the committed seeds.
+//! Each begins with a few bytes of choices, read by [`Unstructured`] from the front, so that a seed
+//! is these bytes followed by what goes over the wire.
+#![forbid(unsafe_code)]
+
+mod chop;
+mod decision;
+mod frames;
+mod handshake;
+#[path = "../../ws-proto/tests/handshake_support/mod.rs"]
+mod handshake_support;
+mod memory;
+mod merge;
+mod pair;
+#[path = "../../ws-proto/tests/support/mod.rs"]
+mod support;
+
+use arbitrary::{Result, Unstructured};
+use ws_proto::Version;
+
+/// What an input is too short or too odd for is no finding.
+fn run(input: &[u8], oracle: impl FnOnce(&mut Unstructured<'_>) -> Result<()>) {
+    // Not enough bytes for the choices: nothing to try.
+    let _ = oracle(&mut Unstructured::new(input));
+}
+
+/// Any bytes as a request: no panic, bounded memory, and the same whatever the reads.
+pub fn request_head(input: &[u8]) {
+    run(input, handshake::request);
+}
+
+/// Headers that matter, in any combination: PROTOCOL.md §4 decides, and nobody else.
+pub fn version_decision(input: &[u8]) {
+    run(input, decision::decide);
+}
+
+/// Any bytes as the answer to a client's request, in each version.
+pub fn response_head(input: &[u8]) {
+    run(input, handshake::response);
+}
+
+/// Any bytes on an open connection of RFC 6455.
+pub fn frames_rfc6455(input: &[u8]) {
+    run(input, |u| frames::read(u, &[Version::Rfc6455]));
+}
+
+/// Any bytes on an open connection of a draft.
+pub fn frames_hixie(input: &[u8]) {
+    run(input, |u| {
+        frames::read(u, &[Version::Draft75, Version::Draft76])
+    });
+}
+
+/// Two of our own endpoints: what one accepts for sending arrives at the other, in order.
+pub fn pair(input: &[u8]) {
+    run(input, pair::talk);
+}
+
+/// The right answer to the request of the client in [`response_head`], for its seeds.
+pub fn right_answer(version: &str, offers: bool) -> Vec<u8> {
+    handshake::right_answer(version.parse().expect("it is a version"), offers)
+}
