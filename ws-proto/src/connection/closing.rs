@@ -8,7 +8,7 @@
 //! | `Draining` | the end is told                            | the end of the stream, until the timeout |
 //! | `Finished` | the wait is over                           | nothing                                |
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Connection;
 use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
@@ -174,6 +174,13 @@ impl Connection {
             Initiator::Peer
         };
         let clean = matches!(end, End::PeerClose { .. });
+        // A peer that is taken for dead is told so, but not waited for.
+        let is_dead = matches!(end, End::Failed(ProtocolError::PongTimeout { .. }));
+        let wait = if is_dead {
+            Some(Duration::ZERO)
+        } else {
+            self.config.close_timeout
+        };
         match end {
             End::PeerClose { code, reason } => {
                 // The reason is not sent back, so an answer is never longer (X19).
@@ -195,8 +202,7 @@ impl Connection {
         }
         self.phase = Phase::Draining { clean };
         self.timers.stop_all();
-        self.timers
-            .set(Timer::Close, now, self.config.close_timeout);
+        self.timers.set(Timer::Close, now, wait);
     }
 
     fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>) {

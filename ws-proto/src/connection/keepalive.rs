@@ -41,6 +41,7 @@ impl Connection {
         }
         self.codec
             .encode_control(Opcode::Ping, b"", &mut self.outgoing);
+        self.pings_sent += 1;
         self.paused = !self.wants_read();
         self.drains = false;
         self.timers.set(Timer::Pong, now, self.config.pong_timeout);

@@ -59,6 +59,8 @@ pub struct Connection {
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
     closed: Option<Closed>,
+    pings_sent: u64,
+    pings_received: u64,
 }
 
 impl Connection {
@@ -134,6 +136,8 @@ impl Connection {
             open_message: None,
             stream_ended: false,
             closed: None,
+            pings_sent: 0,
+            pings_received: 0,
             config,
         };
         connection.start_keepalive(now);
@@ -425,6 +429,16 @@ impl Connection {
             .is_none_or(|limit| self.buffered_amount() < limit)
     }
 
+    /// Returns how many pings were queued, those of the keepalive included.
+    pub fn pings_sent(&self) -> u64 {
+        self.pings_sent
+    }
+
+    /// Returns how many pings arrived.
+    pub fn pings_received(&self) -> u64 {
+        self.pings_received
+    }
+
     /// Returns the `send_queue_limit`, in bytes.
     pub fn send_queue_limit(&self) -> Option<usize> {
         self.config.send_queue_limit
@@ -436,6 +450,7 @@ impl Connection {
             Assembled::Fragment(fragment) => self.push_event(Event::Fragment(fragment)),
             Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
             Assembled::Control(Opcode::Ping, payload) => {
+                self.pings_received += 1;
                 if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
                     self.codec
                         .encode_control(Opcode::Pong, &payload, &mut self.outgoing);
@@ -507,6 +522,7 @@ impl Connection {
                 limit,
             });
         }
+        self.pings_sent += u64::from(opcode == Opcode::Ping);
         self.codec
             .encode_control(opcode, payload, &mut self.outgoing);
         Ok(())

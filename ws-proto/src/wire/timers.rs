@@ -15,8 +15,9 @@ pub(crate) enum Timer {
 
 impl Timer {
     /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
-    /// again and again.
-    pub(crate) const ALL: [Self; 3] = [Self::Keepalive, Self::Pong, Self::Close];
+    /// again and again. The close comes first, so that what another of them says by it can be written
+    /// before the wait for its answer runs out.
+    pub(crate) const ALL: [Self; 3] = [Self::Close, Self::Keepalive, Self::Pong];
 
     const fn index(self) -> usize {
         match self {
