@@ -277,7 +277,6 @@ async fn the_client_says_how_the_server_closed() {
 
 /// Proves that the client does not end before its answer to the server's close is out.
 #[tokio::test]
-#[ignore = "Connection::close and wait_closed return before the answer is written"]
 async fn the_client_answers_the_close_of_the_server() {
     let (addr, seen) = brief_server().await;
     let session = spawn_blocking(move || {

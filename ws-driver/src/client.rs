@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{
@@ -11,10 +9,10 @@ use ws_proto::{
 };
 
 use crate::connection::Connection;
-use crate::driver::{self, Watch};
+use crate::detached;
 use crate::exchange::Exchange;
 use crate::id::ConnectionId;
-use crate::mailbox::{Facts, Head, Mailbox};
+use crate::mailbox::{Facts, Head};
 use crate::random::SystemRandomness;
 use crate::runtime::Runtime;
 
@@ -50,11 +48,7 @@ pub async fn connect_with<R: Runtime + Default>(
     let response = handshake.response_head().cloned();
     let machine = handshake.into_connection(runtime.now());
     let facts = Facts {
-        // A client has no registry; the id only tells its connections apart in a log.
-        id: ConnectionId {
-            slot: 0,
-            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
-        },
+        id: ConnectionId::of_client(),
         peer_addr: Some(peer_addr),
         version: machine.version(),
         subprotocol: response
@@ -63,18 +57,7 @@ pub async fn connect_with<R: Runtime + Default>(
             .map(str::to_owned),
         head: response.map_or(Head::Unknown, Head::Response),
     };
-    let clock = runtime.clone();
-    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
-    let connection = Connection::new(Arc::clone(&mailbox), http::Extensions::new());
-    let task = driver::drive::<_, _, std::future::Pending<()>>(
-        runtime.clone(),
-        stream,
-        mailbox,
-        None,
-        Unwatched,
-    );
-    runtime.spawn(task);
-    Ok(connection)
+    Ok(detached::start(&runtime, stream, machine, facts))
 }
 
 /// Does the opening handshake.
@@ -98,18 +81,6 @@ where
             unreachable!("a client has no other event: {event:?}")
         }
     }
-}
-
-/// Counts the connections of this process's clients.
-static GENERATION: AtomicU64 = AtomicU64::new(1);
-
-/// Nobody looks on at a client's connection.
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn stirred(&mut self, _: &Mailbox) {}
-    fn ended(&mut self, _: &Mailbox) {}
-    fn panicked(&mut self, _: &Mailbox) {}
 }
 
 /// Why a client could not open a connection.
@@ -140,12 +111,13 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {
+    /// Returns what is behind the cause, as the text of the cause is part of this one's.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            Self::Config(error) => error.source(),
             Self::TlsUnsupported => None,
-            Self::Io(error) => Some(error),
-            Self::Handshake(error) => Some(error),
+            Self::Io(error) => error.source(),
+            Self::Handshake(error) => error.source(),
         }
     }
 }

@@ -1,51 +1,41 @@
-//! The registry of a server's open connections: look up, send by id, broadcast.
+//! The open connections of a server in the hands of its users: look up, send by id, broadcast to all
+//! or to a topic.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use event_listener::Event as Notice;
-use slab::Slab;
-use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
+use ws_proto::{Message, PreparedMessage, SendError};
 
+use crate::counters::ServerCounters;
+use crate::gather;
 use crate::id::ConnectionId;
+use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::sender::Sender;
 
 /// The open connections of a server. Cheap to clone; looking up and sending by id take the same time
 /// however many there are.
 ///
-/// A send through this never waits. If the send queue of a peer is at its limit, the peer reads too
-/// slowly to keep up: its connection is closed with 1013, so that no gap in what it receives passes
-/// silently.
-#[derive(Clone, Default)]
+/// A send through this does not wait, unless its name says so. If the send queue of a peer is at its
+/// limit, the peer reads too slowly to keep up; [`SlowPeer`](crate::SlowPeer) says what happens then: by
+/// default its connection is closed with 1013, so that no gap in what it receives passes silently.
+///
+/// Two sends from one task arrive in their order at every peer; of two at the same time from different
+/// threads, one peer can see this first and another that.
+#[derive(Clone)]
 pub struct Clients {
     registry: Arc<Registry>,
 }
 
-#[derive(Default)]
-struct Registry {
-    slots: Mutex<Slots>,
-    /// Tells that a connection has gone.
-    left: Notice,
-}
-
-#[derive(Default)]
-struct Slots {
-    slab: Slab<Slot>,
-    /// Counts all connections that there ever were, so that no id is used again.
-    generation: u64,
-    open: usize,
-}
-
-struct Slot {
-    generation: u64,
-    /// `None` during the opening handshake.
-    sender: Option<Sender>,
-}
-
 impl Clients {
+    pub(crate) fn new(options: RegistryOptions) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(options)),
+        }
+    }
+
     /// Returns how many connections are open.
     pub fn len(&self) -> usize {
-        self.slots().open
+        self.registry.len()
     }
 
     /// Tells whether no connection is open.
@@ -55,40 +45,78 @@ impl Clients {
 
     /// Returns the open connection with an id.
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
-        let slots = self.slots();
-        let slot = slots
-            .slab
-            .get(id.slot)
-            .filter(|slot| slot.generation == id.generation)?;
-        slot.sender.clone()
+        self.registry.get(id)
     }
 
     /// Iterates over the connections that are open now.
     pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
-        let slots = self.slots();
-        let open: Vec<_> = slots
-            .slab
-            .iter()
-            .filter_map(|(_, slot)| slot.sender.clone())
-            .collect();
-        open.into_iter()
+        self.registry.open().into_iter()
     }
 
-    /// Sends a message to one connection.
+    /// Returns a topic by its name. It need not exist: a topic that nobody has joined is empty.
+    pub fn topic(&self, name: impl Into<Arc<str>>) -> Topic {
+        Topic {
+            registry: Arc::clone(&self.registry),
+            name: name.into(),
+        }
+    }
+
+    /// Iterates over the topics that somebody has joined, in any order.
+    pub fn topics(&self) -> impl Iterator<Item = Topic> + use<> {
+        let registry = Arc::clone(&self.registry);
+        let names = registry.topic_names().into_iter();
+        names.map(move |name| Topic {
+            registry: Arc::clone(&registry),
+            name,
+        })
+    }
+
+    /// Sends a message to one connection, without waiting.
     ///
     /// # Errors
     ///
     /// Fails if there is no open connection with that id, it is closing, its version cannot carry
-    /// the message, or it is too slow; then it is closed with 1013.
+    /// the message, or its send queue is full. The last is what [`SlowPeer`](crate::SlowPeer) is about:
+    /// with `Close` the connection is closed with 1013, with `DropNewest` the message is dropped, with
+    /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
-        let sender = self.get(id).ok_or(ClientError::NoSuchClient { id })?;
-        close_if_slow(&sender, sender.try_send(message)).map_err(ClientError::Send)
+        let sender = self.require(id)?;
+        let policy = self.registry.options.slow_peer;
+        let sent = sender.mailbox().offer(message.into(), policy);
+        sent.map_err(ClientError::Send)
     }
 
-    /// Sends a message to every open connection and returns how many took it. It is encoded once,
-    /// whatever the versions.
+    /// Waits for room in the send queue of one connection, whatever the
+    /// [`SlowPeer`](crate::SlowPeer) policy is, then queues a message.
+    ///
+    /// A peer that never reads is waited for until the connection ends: by default the keepalive sees
+    /// to that.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no open connection with that id, it is closing, or its version cannot carry
+    /// the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the message was not queued.
+    pub async fn send_wait(
+        &self,
+        id: ConnectionId,
+        message: impl Into<Message>,
+    ) -> Result<(), ClientError> {
+        let sender = self.require(id)?;
+        let sent = sender.mailbox().send_between(message.into()).await;
+        sent.map_err(ClientError::Send)
+    }
+
+    /// Sends a message to every open connection, without waiting, and returns how many took it. It is
+    /// encoded once, whatever the versions.
+    ///
+    /// Not counted are connections that are closing, that speak a draft if the message is binary, and
+    /// those that were too slow for it, as [`SlowPeer`](crate::SlowPeer) says.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
-        self.broadcast_where(message.into(), |_| true)
+        offer_all(&self.registry, self.registry.open(), message.into(), None)
     }
 
     /// As [`broadcast`](Self::broadcast), to all but one.
@@ -97,50 +125,61 @@ impl Clients {
         except: ConnectionId,
         message: impl Into<PreparedMessage>,
     ) -> usize {
-        self.broadcast_where(message.into(), |id| id != except)
+        offer_all(
+            &self.registry,
+            self.registry.open(),
+            message.into(),
+            Some(except),
+        )
     }
 
-    fn broadcast_where(
-        &self,
-        message: PreparedMessage,
-        is_meant: impl Fn(ConnectionId) -> bool,
-    ) -> usize {
-        self.iter()
-            .filter(|sender| is_meant(sender.id()))
-            .filter(|sender| close_if_slow(sender, sender.try_send_prepared(&message)).is_ok())
-            .count()
+    /// Sends a message to every connection that is open now, waits for room in each send queue,
+    /// whatever the [`SlowPeer`](crate::SlowPeer) policy is, and returns how many took it.
+    ///
+    /// Who has room gets it at once, the others as soon as they have: nobody waits for anybody else. A
+    /// peer that never reads is waited for until its connection ends: by default the keepalive sees to
+    /// that. The future holds one small allocation for each peer that is waited for, and the message
+    /// once; two of them at the same time can overtake each other at a slow peer.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, those who had room have got the message; the
+    /// others get nothing of it.
+    pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
+        send_all(self.registry.open(), message.into()).await
+    }
+
+    /// Returns what was counted on all connections so far.
+    ///
+    /// Takes time in proportion to the connections that are open; counting itself costs next to
+    /// nothing.
+    pub fn counters(&self) -> ServerCounters {
+        self.registry.counters()
     }
 
     /// Gives an id to a connection that is being opened.
     pub(crate) fn enter(&self) -> Entry {
-        let mut slots = self.slots();
-        slots.generation += 1;
-        let generation = slots.generation;
-        let slot = slots.slab.insert(Slot {
-            generation,
-            sender: None,
-        });
-        Entry {
-            clients: self.clone(),
-            id: ConnectionId { slot, generation },
-        }
+        self.registry.enter()
     }
 
     /// Waits until there are fewer streams than `limit`, open or being opened.
     pub(crate) async fn wait_below(&self, limit: usize) {
-        while self.slots().slab.len() >= limit {
-            let left = self.registry.left.listen();
-            if self.slots().slab.len() >= limit {
-                left.await;
-            }
-        }
+        self.registry.wait_below(limit).await;
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.registry
-            .slots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn note_rejected(&self) {
+        self.registry.note_rejected();
+    }
+
+    fn require(&self, id: ConnectionId) -> Result<Sender, ClientError> {
+        self.get(id).ok_or(ClientError::NoSuchClient { id })
+    }
+}
+
+impl Default for Clients {
+    /// Makes the registry of no server, which stays empty.
+    fn default() -> Self {
+        Self::new(RegistryOptions::default())
     }
 }
 
@@ -152,36 +191,113 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The place of one connection in the registry; it is given back when this is dropped.
-pub(crate) struct Entry {
-    clients: Clients,
-    pub(crate) id: ConnectionId,
+/// The connections of a server that have [joined](crate::Connection::join) a topic. A handle that is
+/// cheap to clone; it does not make the topic exist: that is there while it has members.
+///
+/// A connection leaves its topics when its stream ends; until then a closing one is still a member.
+#[derive(Clone)]
+pub struct Topic {
+    registry: Arc<Registry>,
+    name: Arc<str>,
 }
 
-impl Entry {
-    /// Makes the connection known.
-    pub(crate) fn open(&self, sender: Sender) {
-        let mut slots = self.clients.slots();
-        slots.slab[self.id.slot].sender = Some(sender);
-        slots.open += 1;
+impl Topic {
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns how many connections have joined.
+    pub fn len(&self) -> usize {
+        self.registry.members_len(&self.name)
+    }
+
+    /// Tells whether no connection has joined.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells whether a connection has joined.
+    pub fn contains(&self, id: ConnectionId) -> bool {
+        self.registry.is_member(&self.name, id)
+    }
+
+    /// Iterates over the connections that are members now, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
+        self.registry.members(&self.name).into_iter()
+    }
+
+    /// Sends a message to every member; see [`Clients::broadcast`]. The work is linear in the number
+    /// of members, however many other connections there are.
+    pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
+        let members = self.registry.members(&self.name);
+        offer_all(&self.registry, members, message.into(), None)
+    }
+
+    /// As [`broadcast`](Self::broadcast), to all members but one, such as the one that speaks; it need
+    /// not be a member.
+    pub fn broadcast_except(
+        &self,
+        except: ConnectionId,
+        message: impl Into<PreparedMessage>,
+    ) -> usize {
+        let members = self.registry.members(&self.name);
+        offer_all(&self.registry, members, message.into(), Some(except))
+    }
+
+    /// Sends a message to every member and waits for room in each send queue; see
+    /// [`Clients::broadcast_wait`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, those who had room have got the message; the
+    /// others get nothing of it.
+    pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
+        send_all(self.registry.members(&self.name), message.into()).await
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut slots = self.clients.slots();
-        let slot = slots.slab.remove(self.id.slot);
-        slots.open -= usize::from(slot.sender.is_some());
-        drop(slots);
-        self.clients.registry.left.notify(usize::MAX);
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
-fn close_if_slow(sender: &Sender, sent: Result<(), SendError>) -> Result<(), SendError> {
-    if let Err(SendError::QueueFull { .. }) = sent {
-        sender.close(CloseCode::TRY_AGAIN, "too slow")?;
+/// Offers a message to each of them but one; returns how many took it.
+fn offer_all(
+    registry: &Registry,
+    senders: Vec<Sender>,
+    message: PreparedMessage,
+    except: Option<ConnectionId>,
+) -> usize {
+    let policy = registry.options.slow_peer;
+    let meant = senders
+        .iter()
+        .filter(|sender| Some(sender.id()) != except)
+        .filter(|sender| sender.mailbox().offer_prepared(&message, policy).is_ok());
+    meant.count()
+}
+
+/// Queues a message for each of them as soon as there is room; returns how many took it.
+async fn send_all(senders: Vec<Sender>, message: PreparedMessage) -> usize {
+    let mut slow = Vec::new();
+    let mut reached = 0;
+    for sender in senders {
+        match sender.try_send_prepared(&message) {
+            Ok(()) => reached += 1,
+            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(sender),
+            Err(_) => {}
+        }
     }
-    sent
+    let message = &message;
+    let waiting = slow.into_iter().map(|sender| async move {
+        let sent = sender.mailbox().send_prepared_between(message).await;
+        sent.is_ok()
+    });
+    reached + gather::count_true(waiting).await
 }
 
 /// Why a message did not go to a client.

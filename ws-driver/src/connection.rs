@@ -10,11 +10,16 @@ use std::task::{Context, Poll, ready};
 use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
-use ws_proto::{CloseCode, Closed, Message, RequestHead, ResponseHead, SendError, State, Version};
+use ws_proto::{
+    CloseCode, Closed, Fragment, Message, Payload, RequestHead, ResponseHead, SendError, State,
+    Version,
+};
 
+use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::{Head, Mailbox};
 use crate::sender::Sender;
+use crate::topics::TopicError;
 
 /// An open connection, on either side and in any version.
 ///
@@ -28,6 +33,8 @@ pub struct Connection {
     extensions: http::Extensions,
     /// Of a [`Sink`] that waits for room.
     room: Option<EventListener>,
+    /// What has come of a message in fragments that is to be received whole.
+    partial: Vec<u8>,
 }
 
 impl Connection {
@@ -36,6 +43,7 @@ impl Connection {
             mailbox,
             extensions,
             room: None,
+            partial: Vec::new(),
         }
     }
 
@@ -46,6 +54,17 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, no message is lost.
     pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    /// Waits for the next fragment of a message; `None` once the connection has ended. With the
+    /// option `receive_fragments` a long message comes in parts, as it arrives, and no more than the
+    /// `receive_queue_limit` waits; without it each message is one fragment.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no fragment is lost.
+    pub async fn recv_fragment(&mut self) -> Option<Fragment> {
         poll_fn(|cx| self.mailbox.poll_recv(cx)).await
     }
 
@@ -63,6 +82,27 @@ impl Connection {
         self.mailbox.send(message.into()).await
     }
 
+    /// Waits for room in the send queue, then queues a part of a message, so that one of any length
+    /// can be sent in bounded memory. The first call opens the message; it stays open until a call
+    /// with `last`, and all its parts must be of one type. [`Sender`]s wait meanwhile, and what is
+    /// broadcast is kept back. The drafts, which have no fragments, get one long frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and if the part is not of the open message's type.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the part was not queued. A message that is left
+    /// open can only be followed by the end of the connection.
+    pub async fn send_fragment(
+        &self,
+        content: impl Into<Message>,
+        last: bool,
+    ) -> Result<(), SendError> {
+        self.mailbox.send_fragment(content.into(), last).await
+    }
+
     /// Queues a message without waiting.
     ///
     /// # Errors
@@ -75,6 +115,24 @@ impl Connection {
     /// Makes a handle that sends on this connection from other tasks.
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.mailbox))
+    }
+
+    /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
+    /// it was not a member before. It leaves all topics when its stream ends. See
+    /// [`Clients::topic`](crate::Clients::topic).
+    ///
+    /// # Errors
+    ///
+    /// Fails if this is a client's connection or it has ended, the name is longer than
+    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
+    /// `topic_limit` allows.
+    pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
+        self.mailbox.join(topic)
+    }
+
+    /// Leaves a topic; tells whether it was a member.
+    pub fn leave(&self, topic: &str) -> bool {
+        self.mailbox.leave(topic)
     }
 
     /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
@@ -99,7 +157,8 @@ impl Connection {
     }
 
     /// Closes with a code and a reason of at most 123 bytes, which are left out in versions that have
-    /// none, and waits for the end: for the peer's close or the `close_timeout`. What was queued
+    /// none, and waits until the stream is closed: for the peer's close and the end of its side of the
+    /// stream, each no longer than the `close_timeout`. What was queued
     /// before is sent; messages that still arrive are discarded. If the connection has ended already
     /// it says how.
     ///
@@ -168,6 +227,11 @@ impl Connection {
         self.mailbox.buffered_amount()
     }
 
+    /// Returns what was counted on this connection so far.
+    pub fn counters(&self) -> ConnectionCounters {
+        self.mailbox.counters()
+    }
+
     /// Returns what `on_upgrade` left for the handler.
     pub fn extensions(&self) -> &http::Extensions {
         &self.extensions
@@ -176,6 +240,30 @@ impl Connection {
     /// Returns what `on_upgrade` left for the handler, to be taken or added to.
     pub fn extensions_mut(&mut self) -> &mut http::Extensions {
         &mut self.extensions
+    }
+}
+
+impl Connection {
+    /// Puts fragments together; their sum is bounded by the `message_limit`.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            let Some(fragment) = ready!(self.mailbox.poll_recv(cx)) else {
+                return Poll::Ready(None);
+            };
+            if fragment.first && fragment.last {
+                return Poll::Ready(Some(fragment.content));
+            }
+            self.partial.extend_from_slice(fragment.content.as_bytes());
+            if fragment.last {
+                let whole = Payload::from(std::mem::take(&mut self.partial));
+                return Poll::Ready(Some(match fragment.content {
+                    Message::Binary(_) => Message::Binary(whole),
+                    Message::Text(_) => {
+                        Message::Text(whole.try_into().expect("fragments are whole characters"))
+                    }
+                }));
+            }
+        }
     }
 }
 
@@ -192,8 +280,8 @@ impl Drop for Connection {
 impl Stream for Connection {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.mailbox.poll_recv(cx)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_message(cx)
     }
 }
 

@@ -265,6 +265,7 @@ where
         if self.stream.is_some() && self.mailbox.drive(cx, |machine| machine.is_finished()) {
             self.stream = None;
             self.watch.ended(&self.mailbox);
+            self.mailbox.note_ended();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The id of a connection: unique among all that a server ever had, as it is never used again.
 ///
@@ -13,6 +14,18 @@ pub struct ConnectionId {
     pub(crate) slot: usize,
     /// Counts all connections of the server.
     pub(crate) generation: u64,
+}
+
+impl ConnectionId {
+    /// Makes an id for a connection that is in no registry: it only tells the connections of this
+    /// process's clients apart, in a log for instance.
+    pub(crate) fn of_client() -> Self {
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
+        Self {
+            slot: 0,
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 impl fmt::Display for ConnectionId {

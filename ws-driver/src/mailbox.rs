@@ -1,20 +1,27 @@
 //! Where a connection's driver and the handles of its users meet: the protocol machine behind a
 //! lock, and the wakers of those who wait for it.
 //!
-//! The lock is held for protocol work only: never across a poll of the stream or of user code.
+//! The lock is held for protocol work only: never across a poll of the stream or of user code. It comes
+//! behind the lock of the registry, which is never taken while this one is held.
+
+mod offer;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use event_listener::{Event as Notice, EventListener};
 use ws_proto::{
-    CloseCode, Closed, Connection as Machine, Event, Message, PreparedMessage, RequestHead,
-    ResponseHead, SendError, State, Version,
+    CloseCause, CloseCode, Closed, Connection as Machine, Event, Fragment, Message,
+    PreparedMessage, RequestHead, ResponseHead, SendError, State, Version,
 };
 
+use crate::backlog::Backlog;
+use crate::counters::{ConnectionCounters, Tally};
 use crate::id::ConnectionId;
+use crate::registry::Registry;
+use crate::topics::TopicError;
 
 /// The clock of a runtime.
 pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -44,6 +51,8 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// Tells of room in the send queue and of the end.
     changed: Notice,
+    /// Where a server's connection is known; a client's is known nowhere.
+    registry: Option<Weak<Registry>>,
 }
 
 struct Inner {
@@ -56,6 +65,14 @@ struct Inner {
     has_receiver: bool,
     /// Whether the connection is to be dropped as it is.
     aborted: bool,
+    /// Whether the stream is closed.
+    has_ended: bool,
+    /// What waits for room in the machine, or for the end of a message that is sent in fragments; empty
+    /// while the machine takes messages.
+    backlog: Backlog,
+    tally: Tally,
+    /// Whether the tally was added to the registry's.
+    is_settled: bool,
 }
 
 impl Mailbox {
@@ -66,73 +83,150 @@ impl Mailbox {
             receiver: None,
             has_receiver: true,
             aborted: false,
+            has_ended: false,
+            backlog: Backlog::default(),
+            tally: Tally::default(),
+            is_settled: false,
         };
         Self {
             facts,
             clock,
             inner: Mutex::new(inner),
             changed: Notice::new(),
+            registry: None,
+        }
+    }
+
+    pub(crate) fn in_registry(self, registry: &Arc<Registry>) -> Self {
+        Self {
+            registry: Some(Arc::downgrade(registry)),
+            ..self
         }
     }
 
     // For the handles of users.
 
-    /// Takes the next message, or `None` once the connection has ended.
-    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    /// Takes the next message, or a fragment of one, or `None` once the connection has ended and our
+    /// answer to the peer's close is written: a program may end when it hears of it.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Fragment>> {
         let mut inner = self.lock();
         loop {
             let wanted_read = inner.machine.wants_read();
             // A clock costs more than an event, so it is asked when there is none.
             let event = inner.machine.take_event();
-            match event.or_else(|| inner.machine.poll_event((self.clock)())) {
-                Some(Event::Message(message)) => {
-                    if !wanted_read && inner.machine.wants_read() {
-                        self.wake_driver(inner);
-                    }
-                    return Poll::Ready(Some(message));
-                }
+            let fragment = match event.or_else(|| inner.machine.poll_event((self.clock)())) {
+                Some(Event::Message(message)) => Fragment::from(message),
+                Some(Event::Fragment(fragment)) => fragment,
                 Some(Event::Closed(_)) => {
+                    // The machine may just have answered a close.
                     self.wake_driver(inner);
                     self.changed.notify(usize::MAX);
-                    return Poll::Ready(None);
+                    inner = self.lock();
+                    continue;
                 }
-                Some(_) => {}
-                None if inner.machine.closed().is_some() => return Poll::Ready(None),
+                Some(_) => continue,
+                None if inner.is_over() => return Poll::Ready(None),
                 None => {
                     set_waker(&mut inner.receiver, cx);
                     return Poll::Pending;
                 }
+            };
+            let len = fragment.content.len();
+            inner.tally.note_received(len, fragment.last);
+            let is_late = inner.is_settled;
+            if !wanted_read && inner.machine.wants_read() {
+                self.wake_driver(inner);
+            } else {
+                drop(inner);
             }
+            if is_late {
+                self.note_late(len, fragment.last);
+            }
+            return Poll::Ready(Some(fragment));
         }
     }
 
     /// Queues a message if there is room.
     pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
-        self.command(|machine, _| machine.send(message))
+        let mut inner = self.lock();
+        let queued = inner.queue(message);
+        self.wake_driver_if_ok(inner, queued)
     }
 
     pub(crate) fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.command(|machine, _| machine.send_prepared(message))
+        let mut inner = self.lock();
+        let queued = inner.queue_prepared(message);
+        self.wake_driver_if_ok(inner, queued)
     }
 
     /// Waits for room, then queues a message.
     pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
-        while let Some(room) = self.listen_if_full() {
+        self.queue_later(Inner::is_full, queue_once(message)).await
+    }
+
+    /// Waits for room, then queues a part of a message.
+    pub(crate) async fn send_fragment(
+        &self,
+        content: Message,
+        last: bool,
+    ) -> Result<(), SendError> {
+        let mut content = Some(content);
+        let queue = move |inner: &mut Inner| {
+            let content = content.take().expect("a fragment is queued once");
+            let len = content.len();
+            inner.machine.send_fragment(content, last)?;
+            inner.tally.note_sent(len, last);
+            inner.refill();
+            Ok(())
+        };
+        self.queue_later(Inner::is_full, queue).await?;
+        if last {
+            self.changed.notify(usize::MAX);
+        }
+        Ok(())
+    }
+
+    /// Waits for room, and for the end of a message that is sent in fragments, then queues a message.
+    pub(crate) async fn send_between(&self, message: Message) -> Result<(), SendError> {
+        self.queue_later(Inner::is_busy, queue_once(message)).await
+    }
+
+    /// As [`send_between`](Self::send_between).
+    pub(crate) async fn send_prepared_between(
+        &self,
+        message: &PreparedMessage,
+    ) -> Result<(), SendError> {
+        let queue = |inner: &mut Inner| inner.queue_prepared(message);
+        self.queue_later(Inner::is_busy, queue).await
+    }
+
+    /// Waits as long as it has to, then calls `queue`, once: under the lock that saw that it can, as
+    /// others send meanwhile.
+    async fn queue_later(
+        &self,
+        waits: impl Fn(&Inner) -> bool,
+        mut queue: impl FnMut(&mut Inner) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        loop {
+            let room = {
+                let mut inner = self.lock();
+                if !waits(&inner) {
+                    let queued = queue(&mut inner);
+                    return self.wake_driver_if_ok(inner, queued);
+                }
+                self.changed.listen()
+            };
             room.await;
         }
-        self.try_send(message)
     }
 
     /// Returns a listener if the send queue is full now; it tells when that may have changed.
     pub(crate) fn listen_if_full(&self) -> Option<EventListener> {
-        let is_full = |inner: &Inner| {
-            inner.machine.state() == State::Connected && !inner.machine.has_capacity()
-        };
-        if !is_full(&self.lock()) {
+        if !self.lock().is_full() {
             return None;
         }
         let listener = self.changed.listen();
-        is_full(&self.lock()).then_some(listener)
+        self.lock().is_full().then_some(listener)
     }
 
     pub(crate) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
@@ -142,6 +236,19 @@ impl Mailbox {
     /// Begins to close.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.command(|machine, clock| machine.close(clock(), Some(code), reason))
+    }
+
+    /// Joins a topic of the server; tells whether it was not a member.
+    pub(crate) fn join(&self, topic: &str) -> Result<bool, TopicError> {
+        let registry = self.registry.as_ref().ok_or(TopicError::NoServer)?;
+        let registry = registry.upgrade().ok_or(TopicError::Closed)?;
+        registry.join(topic, self.facts.id)
+    }
+
+    /// Leaves a topic; tells whether it was a member.
+    pub(crate) fn leave(&self, topic: &str) -> bool {
+        let registry = self.registry.as_ref().and_then(Weak::upgrade);
+        registry.is_some_and(|registry| registry.leave(topic, self.facts.id))
     }
 
     /// Drops the connection as it is, its handler included.
@@ -165,13 +272,16 @@ impl Mailbox {
         self.lock().machine.closed().cloned()
     }
 
-    /// Waits for the end.
+    /// Waits until the stream is closed.
     pub(crate) async fn wait_closed(&self) -> Closed {
         loop {
-            let listener = self.changed.listen();
-            if let Some(closed) = self.closed() {
-                return closed;
-            }
+            let listener = {
+                let inner = self.lock();
+                match inner.machine.closed() {
+                    Some(closed) if inner.has_ended => return closed.clone(),
+                    Some(_) | None => self.changed.listen(),
+                }
+            };
             listener.await;
         }
     }
@@ -181,7 +291,44 @@ impl Mailbox {
     }
 
     pub(crate) fn buffered_amount(&self) -> usize {
-        self.lock().machine.buffered_amount()
+        self.lock().buffered_amount()
+    }
+
+    pub(crate) fn counters(&self) -> ConnectionCounters {
+        let inner = self.lock();
+        ConnectionCounters {
+            messages_received: inner.tally.messages_received,
+            bytes_received: inner.tally.bytes_received,
+            messages_sent: inner.tally.messages_sent,
+            bytes_sent: inner.tally.bytes_sent,
+            messages_dropped: inner.tally.messages_dropped,
+            pings_sent: inner.machine.pings_sent(),
+            pings_received: inner.machine.pings_received(),
+            buffered_amount: inner.buffered_amount(),
+        }
+    }
+
+    // For the registry.
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    /// Returns what is to be counted of a connection that has ended. From here on this counts for
+    /// itself what is still taken.
+    pub(crate) fn settle(&self) -> (Tally, Option<Closed>) {
+        let mut inner = self.lock();
+        inner.is_settled = true;
+        (inner.tally, inner.machine.closed().cloned())
+    }
+
+    /// Counts a message that was taken after the end was counted.
+    fn note_late(&self, len: usize, last: bool) {
+        let mut tally = Tally::default();
+        tally.note_received(len, last);
+        if let Some(registry) = self.registry.as_ref().and_then(Weak::upgrade) {
+            registry.note_late(&tally);
+        }
     }
 
     // For the driver.
@@ -194,10 +341,11 @@ impl Mailbox {
     /// Lets the driver work on the machine; tells those who wait what came of it.
     pub(crate) fn drive<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Machine) -> T) -> T {
         let mut inner = self.lock();
-        let (had_capacity, had_closed) = inner.status();
+        let before = inner.status();
         let result = work(&mut inner.machine);
-        let (has_capacity, has_closed) = inner.status();
-        let has_news = has_capacity && !had_capacity || has_closed && !had_closed;
+        inner.refill();
+        let has_news = inner.status().is_news(before);
+        let has_closed = inner.machine.closed().is_some();
         let receiver = match inner.machine.has_events() || has_closed {
             // The handler in the driver's own task is polled by the driver.
             true => inner
@@ -214,6 +362,18 @@ impl Mailbox {
             receiver.wake();
         }
         result
+    }
+
+    /// Notes that the stream is closed.
+    pub(crate) fn note_ended(&self) {
+        let mut inner = self.lock();
+        inner.has_ended = true;
+        let receiver = inner.receiver.take();
+        drop(inner);
+        self.changed.notify(usize::MAX);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
     }
 
     /// Discards what was received if nobody can take it.
@@ -244,8 +404,27 @@ impl Mailbox {
 
     fn command<T>(&self, command: impl FnOnce(&mut Machine, &Clock) -> T) -> T {
         let mut inner = self.lock();
+        let before = inner.status();
         let result = command(&mut inner.machine, &self.clock);
+        inner.refill();
+        let has_news = inner.status().is_news(before);
         self.wake_driver(inner);
+        if has_news {
+            self.changed.notify(usize::MAX);
+        }
+        result
+    }
+
+    /// What was refused gives the driver nothing to do.
+    fn wake_driver_if_ok<T, E>(
+        &self,
+        inner: MutexGuard<'_, Inner>,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
+        match result.is_ok() {
+            true => self.wake_driver(inner),
+            false => drop(inner),
+        }
         result
     }
 
@@ -264,8 +443,78 @@ impl Mailbox {
 }
 
 impl Inner {
-    fn status(&self) -> (bool, bool) {
-        (self.machine.has_capacity(), self.machine.closed().is_some())
+    /// Whether a message has to wait for room. Once the connection is closing none has to.
+    fn is_full(&self) -> bool {
+        self.machine.is_writable() && !self.has_capacity()
+    }
+
+    /// Whether a receiver can be told that the connection has ended: not before the answer to the
+    /// peer's close is written.
+    fn is_over(&self) -> bool {
+        let is_written = self.machine.buffered_amount() == 0;
+        self.machine.closed().is_some_and(|closed| {
+            self.has_ended || is_written || closed.cause != CloseCause::Handshake
+        })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_full() || self.machine.is_message_open()
+    }
+
+    fn has_capacity(&self) -> bool {
+        self.backlog.is_empty() && self.machine.has_capacity()
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            has_capacity: self.has_capacity(),
+            is_message_open: self.machine.is_message_open(),
+            is_writable: self.machine.is_writable(),
+            is_closed: self.machine.closed().is_some(),
+        }
+    }
+
+    fn buffered_amount(&self) -> usize {
+        self.machine.buffered_amount() + self.backlog.len()
+    }
+
+    fn queue(&mut self, message: Message) -> Result<(), SendError> {
+        let len = message.len();
+        self.machine.send(message)?;
+        self.tally.note_sent(len, true);
+        Ok(())
+    }
+
+    fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.machine.send_prepared(message)?;
+        self.tally.note_sent(message.len(), true);
+        Ok(())
+    }
+}
+
+/// What those wait for who listen to `changed`.
+#[derive(Clone, Copy)]
+struct Status {
+    has_capacity: bool,
+    is_message_open: bool,
+    is_writable: bool,
+    is_closed: bool,
+}
+
+impl Status {
+    fn is_news(self, before: Self) -> bool {
+        self.has_capacity && !before.has_capacity
+            || !self.is_message_open && before.is_message_open
+            || !self.is_writable && before.is_writable
+            || self.is_closed && !before.is_closed
+    }
+}
+
+fn queue_once(message: Message) -> impl FnMut(&mut Inner) -> Result<(), SendError> {
+    let mut message = Some(message);
+    move |inner| {
+        let message = message.take().expect("a message is queued once");
+        inner.queue(message)
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
+use crate::clients::Clients;
 use crate::id::ConnectionId;
 
 /// Looks on at what a server does. Every method does nothing unless it is written.
@@ -176,15 +177,18 @@ pub(crate) struct Witness {
     pub(crate) observers: Observers,
     pub(crate) info: ConnectionInfo,
     state: State,
+    /// Where rejections are counted.
+    clients: Clients,
 }
 
 impl Witness {
-    pub(crate) fn new(observers: Observers, info: ConnectionInfo) -> Self {
+    pub(crate) fn new(observers: Observers, info: ConnectionInfo, clients: Clients) -> Self {
         observers.tell(|observer| observer.stream(&info));
         Self {
             observers,
             info,
             state: State::Unknown,
+            clients,
         }
     }
 
@@ -202,6 +206,7 @@ impl Witness {
     }
 
     pub(crate) fn note_rejected(&mut self, reason: &Rejected) {
+        self.clients.note_rejected();
         self.observers
             .tell(|observer| observer.rejected(&self.info, reason));
         self.note_state(State::Closed);

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
+use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
+use crate::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
 /// connection open.
@@ -52,6 +54,24 @@ impl Sender {
         self.mailbox.try_send_prepared(message)
     }
 
+    /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
+    /// it was not a member before. It leaves all topics when its stream ends. See
+    /// [`Clients::topic`](crate::Clients::topic).
+    ///
+    /// # Errors
+    ///
+    /// Fails if this is a client's connection or it has ended, the name is longer than
+    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
+    /// `topic_limit` allows.
+    pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
+        self.mailbox.join(topic)
+    }
+
+    /// Leaves a topic; tells whether it was a member.
+    pub fn leave(&self, topic: &str) -> bool {
+        self.mailbox.leave(topic)
+    }
+
     /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
     ///
     /// # Errors
@@ -71,7 +91,7 @@ impl Sender {
         self.mailbox.close(code, reason)
     }
 
-    /// Waits for the end of the connection and returns how it ended.
+    /// Waits until the stream of the connection is closed and returns how it ended.
     ///
     /// # Cancel safety
     ///
@@ -108,6 +128,15 @@ impl Sender {
     /// Returns the bytes that wait to be written.
     pub fn buffered_amount(&self) -> usize {
         self.mailbox.buffered_amount()
+    }
+
+    /// Returns what was counted on this connection so far.
+    pub fn counters(&self) -> ConnectionCounters {
+        self.mailbox.counters()
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 
     pub(crate) fn abort(&self) {

@@ -26,8 +26,10 @@ pub use ws_driver::ws_proto::{
     ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
 };
 pub use ws_driver::{
-    Answer, ClientError, Clients, ConnectError, Connection, ConnectionId, ConnectionInfo,
-    HttpService, Observer, Rejected, RequestBody, Sender, ShutdownReport, Upgrade,
+    Answer, ClientError, Clients, CloseCounts, ConnectError, Connection, ConnectionCounters,
+    ConnectionId, ConnectionInfo, HttpService, Observer, Rejected, RequestBody, Sender,
+    ServerCounters, ShutdownReport, SlowPeer, TOPIC_NAME_LIMIT, Topic, TopicError, Upgrade,
+    VersionCounts,
 };
 
 pub use self::runtime::{Smol, SmolTimer, Stream};

@@ -23,8 +23,10 @@ pub use ws_driver::ws_proto::{
     ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
 };
 pub use ws_driver::{
-    Answer, ClientError, Clients, ConnectError, Connection, ConnectionId, ConnectionInfo,
-    HttpService, Observer, Rejected, RequestBody, Sender, ShutdownReport, Upgrade,
+    Answer, ClientError, Clients, CloseCounts, ConnectError, Connection, ConnectionCounters,
+    ConnectionId, ConnectionInfo, HttpService, Observer, Rejected, RequestBody, Sender,
+    ServerCounters, ShutdownReport, SlowPeer, TOPIC_NAME_LIMIT, Topic, TopicError, Upgrade,
+    VersionCounts,
 };
 
 pub use self::runtime::{Stream, Tokio, TokioTimer};
@@ -56,3 +58,8 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
 pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<Tokio>(url, config).await
 }
+
+/// Compiles the programs of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

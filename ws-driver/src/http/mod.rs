@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -20,7 +21,7 @@ use ws_proto::{HandshakeEvent, ReasonPhrase, Request as Asked, ServerHandshake};
 use self::io::{HyperIo, HyperTimer};
 use self::service::{RequestBody, ResponseBody};
 use crate::observer::{Rejected, Witness};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Timer};
 use crate::server::negotiate::{self, Ticket};
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
@@ -114,12 +115,22 @@ async fn answer<R: Runtime>(
     let mut handshake = ServerHandshake::from_request(&shared.options.config, &head, now);
     match handshake.poll_event() {
         Some(HandshakeEvent::Request(Asked::Upgrade(request))) => {
-            // Clients of draft-76 that declare key3 as a body have it taken for one.
-            let body = Limited::new(body, KEY3_LEN).collect().await;
-            let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
-            handshake.handle_read(now, &key3);
             let info = lock().info.clone();
-            let decision = negotiate::decide(shared, request, &info).await;
+            let deciding = async {
+                // Clients of draft-76 that declare key3 as a body have it taken for one.
+                let body = Limited::new(body, KEY3_LEN).collect().await;
+                let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
+                (key3, negotiate::decide(shared, request, &info).await)
+            };
+            let deadline = handshake.poll_timeout();
+            let Some((key3, decision)) = until(&shared.runtime, deadline, deciding).await else {
+                handshake.handle_timeout(shared.runtime.now());
+                if let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() {
+                    lock().note_rejected(&Rejected::Handshake(error));
+                }
+                return Ok(to_hyper(handshake.response()));
+            };
+            handshake.handle_read(now, &key3);
             match negotiate::answer(&mut handshake, decision) {
                 Ok(ticket) => {
                     let response = to_hyper(handshake.response());
@@ -143,6 +154,24 @@ async fn answer<R: Runtime>(
         }
     }
     Ok(to_hyper(handshake.response()))
+}
+
+/// Waits for `work`, but not beyond a deadline.
+async fn until<R: Runtime, T>(
+    runtime: &R,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut timer = runtime.timer();
+    if let Some(deadline) = deadline {
+        timer.set(deadline);
+    }
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// What draft-76 sends behind its head.

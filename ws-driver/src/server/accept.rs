@@ -33,7 +33,10 @@ where
             None => break Ok(()),
             Some(Err(error)) => break Err(error),
             Some(Ok((stream, addr))) => {
-                let life = task::run(Arc::clone(shared), stream, Some(addr), Arc::clone(&handler));
+                // Entered here, as the next stream may be accepted before the task first runs.
+                let entry = shared.clients.enter();
+                let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
+                let life = task::run(shared_too, entry, stream, Some(addr), handler);
                 shared.runtime.spawn(life);
             }
         }

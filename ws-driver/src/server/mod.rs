@@ -17,13 +17,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ws_proto::{CloseCode, Message, PreparedMessage};
+use ws_proto::{CloseCause, CloseCode, Closed, Message, PreparedMessage};
 
 use self::options::{Options, ServerBuilder};
 use self::shared::Shared;
 use self::stop::{Phase, Stop};
 use crate::clients::{ClientError, Clients};
 use crate::connection::Connection;
+use crate::counters::ServerCounters;
 use crate::id::ConnectionId;
 use crate::runtime::{Runtime, Timer};
 
@@ -38,8 +39,10 @@ pub struct Server<R: Runtime> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Connections that closed within the grace.
+    /// Connections that closed within the grace, with a closing handshake where their version has one.
     pub closed: usize,
+    /// Connections that ended within the grace without one.
+    pub lost: usize,
     /// Connections that were dropped at its end.
     pub aborted: usize,
 }
@@ -88,8 +91,8 @@ impl<R: Runtime> Server<R> {
             clock: Arc::new(move || clock.now()),
             listener,
             local_addr,
+            clients: Clients::new(options.registry),
             options,
-            clients: Clients::default(),
             stop: Stop::default(),
         };
         Ok(Self {
@@ -122,13 +125,14 @@ impl<R: Runtime> Server<R> {
     /// # Errors
     ///
     /// Fails if there is no open connection with that id, it is closing, its version cannot carry
-    /// the message, or it is too slow; then it is closed with 1013.
+    /// the message, or it is too slow; see [`Clients::send`].
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
         self.shared.clients.send(id, message)
     }
 
-    /// Sends a message to every open connection, without waiting, and returns how many took it.
-    /// Those that are too slow are closed with 1013.
+    /// Sends a message to every open connection, without waiting, and returns how many took it. What
+    /// happens to those that are too slow for it is up to [`SlowPeer`](crate::SlowPeer): by default they
+    /// are closed with 1013.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
         self.shared.clients.broadcast(message)
     }
@@ -136,6 +140,11 @@ impl<R: Runtime> Server<R> {
     /// Returns the registry of open connections.
     pub fn clients(&self) -> Clients {
         self.shared.clients.clone()
+    }
+
+    /// Returns what was counted on all connections so far; see [`Clients::counters`].
+    pub fn counters(&self) -> ServerCounters {
+        self.shared.clients.counters()
     }
 
     /// Returns the address that the server listens on.
@@ -186,8 +195,12 @@ impl<R: Runtime> Server<R> {
             aborted = left.len();
             left.iter().for_each(|sender| sender.abort());
         }
+        let is_handshake = |closed: &Closed| closed.cause == CloseCause::Handshake;
+        let ended: Vec<_> = open.iter().filter_map(|sender| sender.closed()).collect();
+        let closed = ended.iter().filter(|closed| is_handshake(closed)).count();
         ShutdownReport {
-            closed: open.len().saturating_sub(aborted),
+            closed,
+            lost: open.len().saturating_sub(closed + aborted),
             aborted,
         }
     }

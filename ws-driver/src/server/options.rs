@@ -14,7 +14,9 @@ use super::Server;
 use super::upgrade::{Answer, Upgrade};
 use crate::http::service::{HttpService, RequestService};
 use crate::observer::{DebugLines, Observer, Observers};
+use crate::registry::RegistryOptions;
 use crate::runtime::Runtime;
+use crate::slow_peer::SlowPeer;
 
 pub(crate) type UpgradeHook =
     Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
@@ -28,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) head_limit: usize,
     pub(crate) connection: ConnectionConfig,
     pub(crate) connection_limit: Option<usize>,
+    pub(crate) registry: RegistryOptions,
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
@@ -42,6 +45,7 @@ impl Default for Options {
             head_limit: 16 << 10,
             connection: ConnectionConfig::default(),
             connection_limit: None,
+            registry: RegistryOptions::default(),
             observers: Observers::default(),
             on_upgrade: None,
             on_request: None,
@@ -97,8 +101,8 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         /// Limits the fragments of a received message: 4096.
         fragment_limit: Option<usize>,
         /// Limits the bytes that wait to be written on a connection: 256 KiB. A
-        /// [`send`](crate::Connection::send) waits at it; a peer that makes a send by id or a
-        /// broadcast wait is closed with 1013.
+        /// [`send`](crate::Connection::send) waits at it; what a send by id or a broadcast does is
+        /// up to [`slow_peer`](Self::slow_peer).
         send_queue_limit: Option<usize>,
         /// Limits the bytes of received messages that wait for the handler: 256 KiB. Reading stops
         /// at it, so that the peer has to wait.
@@ -186,6 +190,19 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// stream is accepted until one has gone.
     pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.options.connection_limit = limit.into();
+        self
+    }
+
+    /// Sets what a send by id or a broadcast does when the send queue of a peer is at the
+    /// [`send_queue_limit`](Self::send_queue_limit): closes the connection with 1013 by default.
+    pub fn slow_peer(mut self, policy: SlowPeer) -> Self {
+        self.options.registry.slow_peer = policy;
+        self
+    }
+
+    /// Limits the topics that one connection can have [joined](crate::Connection::join): 64.
+    pub fn topic_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.options.registry.topic_limit = limit.into();
         self
     }
 

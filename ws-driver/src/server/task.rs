@@ -8,22 +8,23 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake};
+use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
 use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
-use crate::clients::Entry;
 use crate::connection::Connection;
 use crate::driver;
 use crate::exchange::Exchange;
 use crate::http;
 use crate::mailbox::{Facts, Head, Mailbox};
 use crate::observer::{ConnectionInfo, Rejected, Witness};
+use crate::registry::Entry;
 use crate::runtime::Runtime;
 
 pub(super) async fn run<R, S, H, F>(
     shared: Arc<Shared<R>>,
+    entry: Entry,
     stream: S,
     peer_addr: Option<SocketAddr>,
     handler: Arc<H>,
@@ -33,13 +34,16 @@ pub(super) async fn run<R, S, H, F>(
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
-    let entry = shared.clients.enter();
     let info = ConnectionInfo {
         id: entry.id,
         peer_addr,
         version: None,
     };
-    let witness = Witness::new(shared.options.observers.clone(), info);
+    let witness = Witness::new(
+        shared.options.observers.clone(),
+        info,
+        shared.clients.clone(),
+    );
     // Boxed, as what an open connection keeps should be as small as it can be.
     let opening = Box::pin(open(&shared, stream, witness)).await;
     let Some(Opened {
@@ -66,7 +70,8 @@ pub(super) async fn run<R, S, H, F>(
         head: Head::Request(head),
     };
     let machine = handshake.into_connection(shared.runtime.now());
-    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::clone(&shared.clock)));
+    let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
+    let mailbox = Arc::new(mailbox.in_registry(&entry.registry));
     let connection = Connection::new(Arc::clone(&mailbox), extensions);
     entry.open(connection.sender());
     if shared.stop.has_reached(Phase::ShuttingDown) {
@@ -105,11 +110,14 @@ where
     let mut handshake = ServerHandshake::new(config, shared.runtime.now());
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     let mut ticket = None;
+    witness.note_state(State::Opening);
     loop {
         let event = or_stop(shared, exchange.next_event(&mut handshake))
             .await?
             .ok()?;
-        witness.note_state(handshake.state());
+        if !matches!(event, HandshakeEvent::Failed(_)) {
+            witness.note_state(handshake.state());
+        }
         match event {
             HandshakeEvent::Request(Request::Upgrade(request)) => {
                 witness.info.version = Some(request.version());

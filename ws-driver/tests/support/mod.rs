@@ -8,7 +8,7 @@
 
 mod executor;
 mod network;
-mod peer;
+pub(crate) mod peer;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,10 +21,7 @@ use ws_driver::{Runtime, Timer};
 
 pub(crate) use self::executor::{Sim, SimTimer};
 pub(crate) use self::network::{SimListener, SimStream};
-pub(crate) use self::peer::{
-    ACCEPT_76, DRAFT75, DRAFT76, Frame, KEY3, OK_6455, Peer, RFC6455, close, frames, masked, ping,
-    text,
-};
+pub(crate) use self::peer::Peer;
 
 /// A server on the simulated runtime.
 pub(crate) type Server = ws_driver::Server<Sim>;

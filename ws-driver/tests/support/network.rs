@@ -184,9 +184,11 @@ impl Pipe {
             return Poll::Pending;
         }
         let len = buffer.len().min(self.read_limit).min(self.bytes.len());
-        for (to, from) in buffer.iter_mut().zip(self.bytes.drain(..len)) {
-            *to = from;
-        }
+        let (front, back) = self.bytes.as_slices();
+        let split = len.min(front.len());
+        buffer[..split].copy_from_slice(&front[..split]);
+        buffer[split..len].copy_from_slice(&back[..len - split]);
+        self.bytes.drain(..len);
         self.note_read(len);
         Poll::Ready(len)
     }

@@ -1,0 +1,124 @@
+//! Plain HTTP on the port of the WebSocket, and what is neither.
+
+use std::panic::resume_unwind;
+
+use ::http::{Request, Response};
+use http_body_util::BodyExt;
+use ws_proto::Version;
+
+use super::support::{Log, Peer, RFC6455, client, echo, masked, serve, text};
+use crate::{RequestBody, Runtime, Server};
+
+const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
+
+const POST: &str = "POST /form HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Event `request`: a closure answers plain requests, bodies included, one after the other on one
+/// stream, which can still be upgraded; the observer is told.
+pub async fn event_request<R: Runtime + Default>() {
+    let log = Log::default();
+    let builder = Server::<R>::builder().observer(log.clone());
+    let builder = builder.on_request(|request: Request<RequestBody>| async move {
+        let asked = format!("{} {}", request.method(), request.uri());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Response::new(format!("{asked} {}", body.escape_ascii()))
+    });
+    let server = serve(builder, echo).await;
+    let mut peer = Peer::connect(&server).await;
+    for (request, expected) in [(PLAIN, "GET /page "), (POST, "POST /form hello")] {
+        let (head, body) = peer.ask_all(request).await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(body, expected);
+    }
+    let head = peer.ask(RFC6455).await;
+    assert!(
+        head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+        "{head}"
+    );
+    peer.write(masked(0x81, b"hi")).await;
+    assert_eq!(peer.frame().await, (0x81, b"hi".to_vec()));
+    let lines = log.until("connection rfc6455").await;
+    let requests: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("request"))
+        .collect();
+    assert_eq!(requests, ["request GET /page", "request POST /form"]);
+}
+
+/// Without a service a plain request is told what this is, and the stream stays good.
+pub async fn without_a_service_a_request_gets_426<R: Runtime + Default>() {
+    let server = serve::<R, _, _>(Server::builder(), echo).await;
+    let mut peer = Peer::connect(&server).await;
+    let (head, body) = peer.ask_all(PLAIN).await;
+    assert!(
+        head.starts_with("HTTP/1.1 426 Upgrade Required\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.to_ascii_lowercase()
+            .contains("\r\nupgrade: websocket\r\n"),
+        "{head}"
+    );
+    assert!(body.contains("WebSocket"), "{body}");
+    let head = peer.ask(RFC6455).await;
+    assert!(
+        head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+        "{head}"
+    );
+}
+
+/// A service that panics makes it a 500, and the server goes on.
+pub async fn a_service_that_panics_makes_it_a_500<R: Runtime + Default>() {
+    let builder = Server::<R>::builder().on_request(|request: Request<RequestBody>| async move {
+        if request.uri() == "/page" {
+            // As a panic, but without the noise of one.
+            resume_unwind(Box::new("a case wants it"));
+        }
+        Response::new(String::from("fine"))
+    });
+    let server = serve(builder, echo).await;
+    let mut peer = Peer::connect(&server).await;
+    let (head, _) = peer.ask_all(PLAIN).await;
+    assert!(
+        head.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
+        "{head}"
+    );
+    let (_, body) = Peer::connect(&server).await.ask_all(POST).await;
+    assert_eq!(body, "fine");
+}
+
+/// Bytes that are no HTTP are answered with 400 and the stream ends; a good client works afterwards.
+pub async fn garbage_is_answered_with_400<R: Runtime + Default>() {
+    let server = serve::<R, _, _>(Server::builder(), echo).await;
+    for garbage in [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
+        b"<policy-file-request/>\0",
+        b"GET / HTTP/1.1\r\nHost: a\r\n no: folding\r\n\r\n",
+        b"\r\n\0\0\0\0",
+    ] {
+        let mut peer = Peer::connect(&server).await;
+        let head = peer.ask(garbage).await;
+        let shown = garbage.escape_ascii();
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+            "{shown}: {head}"
+        );
+        peer.read_to_end().await;
+    }
+    let mut connection = client(&server, Version::Rfc6455).await;
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
+}
+
+/// A head with too many bytes or lines is refused with 431.
+pub async fn a_head_over_a_limit_gets_431<R: Runtime + Default>() {
+    let bytes = Server::<R>::builder().head_limit(200);
+    let lines = Server::<R>::builder().header_limit(6usize);
+    let long = RFC6455.replace("Origin", &format!("X: {}\r\nOrigin", "x".repeat(200)));
+    let many = RFC6455.replace("Origin", "X: 1\r\nX: 2\r\nX: 3\r\nOrigin");
+    for (builder, request) in [(bytes, long), (lines, many)] {
+        let server = serve(builder, echo).await;
+        let head = Peer::connect(&server).await.ask(request).await;
+        assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    }
+}

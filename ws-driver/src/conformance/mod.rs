@@ -1,0 +1,189 @@
+//! One list of tests that every adapter runs over real sockets of this host, so that the runtimes
+//! cannot drift apart. The cases are generic; an adapter names its runtime and how to block on a
+//! future:
+//!
+//! ```ignore
+//! ws_driver::conformance::run!(Tokio, |future| runtime().block_on(future));
+//! ```
+//!
+//! Cases that are named `option_..`, `event_..`, `server_..` and so on stand for the rows of the
+//! table in DESIGN.md, "The API that came from node-websocket-server".
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "these are tests, though the compiler cannot know"
+)]
+
+pub mod close;
+pub mod echo;
+pub mod http;
+pub mod limits;
+pub mod observer;
+pub mod registry;
+mod support;
+pub mod time;
+pub mod upgrade;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+pub use crate::__conformance as run;
+use crate::runtime::{Runtime, Timer};
+
+/// What a case may take; most need some milliseconds, on a busy machine too.
+pub const CASE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs a case, but for no longer than [`CASE_LIMIT`].
+pub async fn bounded<R: Runtime + Default>(case: impl Future<Output = ()>) {
+    let runtime = R::default();
+    let mut timer = runtime.timer();
+    timer.set(runtime.now() + CASE_LIMIT);
+    let mut case = pin!(case);
+    poll_fn(|cx| match case.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => {
+            let is_late = timer.poll(cx).is_ready();
+            assert!(!is_late, "the case takes longer than {CASE_LIMIT:?}");
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Makes a test of each case, for one runtime.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance {
+    (@tests [$runtime:ty, $block_on:expr] $($file:ident { $($case:ident)+ })+) => {
+        $($(
+            #[test]
+            fn $case() {
+                let case = $crate::conformance::$file::$case::<$runtime>();
+                let block_on = $block_on;
+                block_on($crate::conformance::bounded::<$runtime>(case));
+            }
+        )+)+
+    };
+    (@names [] $($file:ident { $($case:ident)+ })+) => {
+        [$((stringify!($file), [$(stringify!($case)),+].as_slice())),+]
+    };
+    (@list $then:ident $args:tt) => {
+        $crate::__conformance! { @$then $args
+            echo {
+                text_in_every_version
+                one_mebibyte_in_every_version
+                binary_where_it_exists
+                event_message
+                connection_write
+                connection_get_version
+                a_connection_is_a_stream_and_a_sink
+                several_tasks_send_on_one_connection
+                a_busy_handler_still_sends_and_answers_pings
+                fragments_are_put_together
+                messages_are_counted
+            }
+            close {
+                connection_close
+                code_and_reason_reach_the_peer
+                connection_event_close
+                a_sender_closes_and_waits
+                a_reason_that_is_too_long_closes_nothing
+                a_reset_ends_one_connection
+                an_end_without_a_close_is_not_clean
+                a_dropped_connection_closes_with_1000
+                a_panic_closes_with_1011
+                server_close
+                server_shutdown
+                a_shutdown_aborts_at_the_end_of_its_grace
+            }
+            observer {
+                create_server
+                server_listen
+                event_listening
+                event_stream
+                event_connection
+                event_state_change
+                state_change_numbers
+                event_close
+                event_rejected
+                event_shutdown
+            }
+            upgrade {
+                option_version
+                option_origin
+                option_subprotocol
+                option_debug
+                connection_handshake
+                connection_reject
+                connect_errors
+            }
+            http {
+                event_request
+                without_a_service_a_request_gets_426
+                a_service_that_panics_makes_it_a_500
+                garbage_is_answered_with_400
+                a_head_over_a_limit_gets_431
+            }
+            registry {
+                server_send_by_id
+                server_broadcast
+                broadcast_except
+                manager_length_find_for_each
+                ids_are_never_reused
+                topics_reach_their_members
+                a_slow_peer_is_closed_with_1013
+                a_slow_peer_can_be_spared
+                the_connection_limit_makes_streams_wait
+            }
+            limits {
+                what_is_too_big_closes_with_1009
+                a_broken_rule_fails_the_connection
+                a_client_has_limits_too
+                a_full_send_queue_waits_or_tells
+                a_handler_that_does_not_receive_makes_the_peer_wait
+            }
+            time {
+                half_a_handshake_is_gone_in_time
+                an_on_upgrade_that_waits_too_long_is_a_503
+                a_client_gives_up_in_time
+                a_silent_peer_is_pinged
+                a_dead_peer_is_closed
+                silence_does_not_close_a_live_connection
+                a_ping_is_answered
+                an_unanswered_close_is_over_in_time
+            }
+        }
+    };
+    ($runtime:ty, $block_on:expr) => {
+        $crate::__conformance! { @list tests [$runtime, $block_on] }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// No case is written and then forgotten: the list names all of them.
+    #[test]
+    fn the_list_names_every_case() {
+        let files = [
+            ("echo", include_str!("echo.rs")),
+            ("close", include_str!("close.rs")),
+            ("observer", include_str!("observer.rs")),
+            ("upgrade", include_str!("upgrade.rs")),
+            ("http", include_str!("http.rs")),
+            ("registry", include_str!("registry.rs")),
+            ("limits", include_str!("limits.rs")),
+            ("time", include_str!("time.rs")),
+        ];
+        let list = crate::__conformance!(@list names []);
+        assert_eq!(list.len(), files.len());
+        for ((name, source), (listed, cases)) in files.into_iter().zip(list) {
+            let found = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn "));
+            let found: Vec<_> = found.filter_map(|line| line.split('<').next()).collect();
+            assert_eq!((name, &*found), (listed, cases));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Where a server keeps its connections: their ids, the topics that they have joined, and what those
+//! that have ended leave to be counted.
+//!
+//! Its lock comes before the lock of a mailbox: only the end of a connection needs both, and nothing
+//! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
+//! receivers first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event as Notice;
+use slab::Slab;
+
+use crate::counters::{ServerCounters, Tally, Totals, VersionCounts};
+use crate::id::ConnectionId;
+use crate::sender::Sender;
+use crate::slow_peer::SlowPeer;
+use crate::topics::{TopicError, Topics};
+
+pub(crate) struct Registry {
+    slots: Mutex<Slots>,
+    /// Tells that a connection has gone.
+    left: Notice,
+    pub(crate) options: RegistryOptions,
+}
+
+/// What a registry was told, once and for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RegistryOptions {
+    pub(crate) slow_peer: SlowPeer,
+    /// The most topics that one connection can join.
+    pub(crate) topic_limit: Option<usize>,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            slow_peer: SlowPeer::default(),
+            topic_limit: Some(64),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Slots {
+    slab: Slab<Slot>,
+    /// Counts all connections that there ever were, so that no id is used again.
+    generation: u64,
+    open: usize,
+    /// The members are open connections.
+    topics: Topics<Sender>,
+    totals: Totals,
+}
+
+struct Slot {
+    generation: u64,
+    /// `None` during the opening handshake.
+    sender: Option<Sender>,
+}
+
+impl Registry {
+    pub(crate) fn new(options: RegistryOptions) -> Self {
+        Self {
+            slots: Mutex::default(),
+            left: Notice::new(),
+            options,
+        }
+    }
+
+    /// Returns how many connections are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().open
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<Sender> {
+        self.lock().sender(id).cloned()
+    }
+
+    /// Returns the connections that are open now.
+    pub(crate) fn open(&self) -> Vec<Sender> {
+        let slots = self.lock();
+        let senders = slots
+            .slab
+            .iter()
+            .filter_map(|(_, slot)| slot.sender.clone());
+        senders.collect()
+    }
+
+    pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
+        let mut slots = self.lock();
+        let sender = slots.sender(id).ok_or(TopicError::Closed)?.clone();
+        let limit = self.options.topic_limit;
+        slots.topics.join(topic, id.slot, sender, limit)
+    }
+
+    pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
+        let mut slots = self.lock();
+        slots.sender(id).is_some() && slots.topics.leave(topic, id.slot)
+    }
+
+    pub(crate) fn is_member(&self, topic: &str, id: ConnectionId) -> bool {
+        let slots = self.lock();
+        slots.sender(id).is_some() && slots.topics.contains(topic, id.slot)
+    }
+
+    pub(crate) fn members(&self, topic: &str) -> Vec<Sender> {
+        self.lock().topics.members(topic)
+    }
+
+    pub(crate) fn members_len(&self, topic: &str) -> usize {
+        self.lock().topics.len(topic)
+    }
+
+    pub(crate) fn topic_names(&self) -> Vec<Arc<str>> {
+        self.lock().topics.names()
+    }
+
+    pub(crate) fn counters(&self) -> ServerCounters {
+        let slots = self.lock();
+        let Totals {
+            opened,
+            rejected,
+            closes,
+            mut ended,
+        } = slots.totals;
+        let senders = slots
+            .slab
+            .iter()
+            .filter_map(|(_, slot)| slot.sender.clone());
+        let senders: Vec<_> = senders.collect();
+        drop(slots);
+        let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
+        for sender in &senders {
+            open.note(sender.version());
+            ended.add(&sender.mailbox().tally());
+            buffered_amount += sender.buffered_amount();
+        }
+        ServerCounters {
+            open,
+            opened,
+            rejected,
+            messages_received: ended.messages_received,
+            bytes_received: ended.bytes_received,
+            messages_sent: ended.messages_sent,
+            bytes_sent: ended.bytes_sent,
+            messages_dropped: ended.messages_dropped,
+            slow_closes: ended.slow_closes,
+            closes,
+            buffered_amount,
+        }
+    }
+
+    pub(crate) fn note_rejected(&self) {
+        self.lock().totals.rejected += 1;
+    }
+
+    /// Counts what was done on a connection after its end was counted.
+    pub(crate) fn note_late(&self, tally: &Tally) {
+        self.lock().totals.ended.add(tally);
+    }
+
+    /// Gives an id to a connection that is being opened.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entry {
+        let mut slots = self.lock();
+        slots.generation += 1;
+        let generation = slots.generation;
+        let slot = slots.slab.insert(Slot {
+            generation,
+            sender: None,
+        });
+        Entry {
+            registry: Arc::clone(self),
+            id: ConnectionId { slot, generation },
+        }
+    }
+
+    /// Waits until there are fewer streams than `limit`, open or being opened.
+    pub(crate) async fn wait_below(&self, limit: usize) {
+        while self.lock().slab.len() >= limit {
+            let left = self.left.listen();
+            if self.lock().slab.len() >= limit {
+                left.await;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// Returns the open connection with an id.
+    fn sender(&self, id: ConnectionId) -> Option<&Sender> {
+        let slot = self.slab.get(id.slot)?;
+        let is_meant = slot.generation == id.generation;
+        slot.sender.as_ref().filter(|_| is_meant)
+    }
+}
+
+/// The place of one connection in the registry; it is given back when this is dropped.
+pub(crate) struct Entry {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) id: ConnectionId,
+}
+
+impl Entry {
+    /// Makes the connection known.
+    pub(crate) fn open(&self, sender: Sender) {
+        let mut slots = self.registry.lock();
+        slots.totals.opened.note(sender.version());
+        slots.slab[self.id.slot].sender = Some(sender);
+        slots.open += 1;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut slots = self.registry.lock();
+        let slot = slots.slab.remove(self.id.slot);
+        slots.topics.leave_all(self.id.slot);
+        if let Some(sender) = &slot.sender {
+            slots.open -= 1;
+            let (tally, closed) = sender.mailbox().settle();
+            slots.totals.ended.add(&tally);
+            let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
+            slots.totals.closes.note(end);
+        }
+        drop(slots);
+        self.registry.left.notify(usize::MAX);
+        // The last handle may be dropped with `slot`, and wakers with it: not under the lock.
+    }
+}

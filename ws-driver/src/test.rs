@@ -1,0 +1,234 @@
+//! A test kit: handlers are tested without a port, over streams in memory.
+//!
+//! [`Kit::pair`] makes the two ends of an open connection: give one to the handler, be the other.
+//! [`Kit::scripted`] makes one end and a [`Peer`] that speaks bytes, so that a test can send what no
+//! client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use piper::{Reader, Writer, pipe};
+use ws_proto::{Connection as Machine, ConnectionConfig, Version};
+
+use crate::connection::Connection;
+use crate::detached;
+use crate::id::ConnectionId;
+use crate::mailbox::{Facts, Head};
+use crate::random::SystemRandomness;
+use crate::runtime::Runtime;
+
+/// Bytes that a stream in memory holds in each direction; a writer waits at it, as over a network.
+pub const PIPE_LEN: usize = 64 << 10;
+
+/// Makes connections over streams in memory. Everything must be called inside the runtime `R`.
+pub struct Kit<R>(PhantomData<fn() -> R>);
+
+impl<R: Runtime + Default> Kit<R> {
+    /// Makes the two ends of an open connection: the server's and the client's.
+    pub fn pair(version: Version) -> (Connection, Connection) {
+        Self::pair_with(version, &ConnectionConfig::default())
+    }
+
+    /// As [`pair`](Self::pair), with options for both ends.
+    pub fn pair_with(version: Version, config: &ConnectionConfig) -> (Connection, Connection) {
+        let (ours, theirs) = duplex();
+        (
+            server::<R>(version, config, ours),
+            client::<R>(version, config, theirs),
+        )
+    }
+
+    /// Makes the server's end of an open connection, and a peer that speaks bytes.
+    pub fn scripted(version: Version) -> (Connection, Peer) {
+        Self::scripted_with(version, &ConnectionConfig::default())
+    }
+
+    /// As [`scripted`](Self::scripted), with options.
+    pub fn scripted_with(version: Version, config: &ConnectionConfig) -> (Connection, Peer) {
+        let (ours, theirs) = duplex();
+        (server::<R>(version, config, ours), Peer { stream: theirs })
+    }
+
+    /// Makes the client's end of an open connection, and a peer that speaks bytes.
+    pub fn scripted_client(version: Version) -> (Connection, Peer) {
+        let (ours, theirs) = duplex();
+        (
+            client::<R>(version, &ConnectionConfig::default(), ours),
+            Peer { stream: theirs },
+        )
+    }
+}
+
+fn server<R: Runtime + Default>(
+    version: Version,
+    config: &ConnectionConfig,
+    stream: Duplex,
+) -> Connection {
+    let runtime = R::default();
+    let machine = Machine::server(version, config.clone(), runtime.now());
+    detached::start(&runtime, stream, machine, facts(version))
+}
+
+fn client<R: Runtime + Default>(
+    version: Version,
+    config: &ConnectionConfig,
+    stream: Duplex,
+) -> Connection {
+    let runtime = R::default();
+    let masks = Box::new(SystemRandomness);
+    let machine = Machine::client(version, config.clone(), runtime.now(), masks);
+    detached::start(&runtime, stream, machine, facts(version))
+}
+
+fn facts(version: Version) -> Facts {
+    Facts {
+        id: ConnectionId::of_client(),
+        peer_addr: None,
+        version,
+        subprotocol: None,
+        head: Head::Unknown,
+    }
+}
+
+/// The other end of a connection, which speaks bytes: whatever a test wants to see on the wire.
+///
+/// Dropping it breaks the stream.
+pub struct Peer {
+    stream: Duplex,
+}
+
+impl Peer {
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection has closed its stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, a part of the bytes may have been sent.
+    pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let stream = &mut self.stream;
+            match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await? {
+                0 => return Err(io::ErrorKind::BrokenPipe.into()),
+                len => bytes = &bytes[len..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for exactly `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection ends its side of the stream before.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, bytes may be lost.
+    pub async fn receive(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match self.read(&mut bytes[filled..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => filled += read,
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Waits for the end of the connection's side of the stream; returns what came before it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream breaks.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, bytes may be lost.
+    pub async fn receive_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            match self.read(&mut buffer).await? {
+                0 => return Ok(bytes),
+                len => bytes.extend_from_slice(&buffer[..len]),
+            }
+        }
+    }
+
+    /// Ends our side of the stream; the connection's stays open.
+    pub fn end(&mut self) {
+        self.stream.writer = None;
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, buffer)).await
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").finish_non_exhaustive()
+    }
+}
+
+/// One end of a stream in memory.
+struct Duplex {
+    reader: Reader,
+    /// `None` once our side has ended.
+    writer: Option<Writer>,
+}
+
+fn duplex() -> (Duplex, Duplex) {
+    let (to_us, from_them) = pipe(PIPE_LEN);
+    let (to_them, from_us) = pipe(PIPE_LEN);
+    (
+        Duplex {
+            reader: to_us,
+            writer: Some(from_us),
+        },
+        Duplex {
+            reader: to_them,
+            writer: Some(from_them),
+        },
+    )
+}
+
+impl AsyncRead for Duplex {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.reader).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Duplex {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.writer {
+            Some(writer) => Pin::new(writer).poll_write(cx, bytes),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer = None;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,270 @@
+//! Named topics: who has joined which. Each list of members is dense, so that what goes to a topic
+//! costs no more than its members; joining and leaving take the same time however many there are.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest name of a topic, in bytes: enough for a path or a few ids, and little enough that names
+/// which come from peers cost no memory to speak of.
+pub const TOPIC_NAME_LIMIT: usize = 256;
+
+/// Why a connection could not join a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The connection is one of a client: topics are a server's.
+    NoServer,
+    /// The connection has ended.
+    Closed,
+    /// The connection has joined as many topics as it may.
+    TooManyTopics {
+        /// How many it has joined.
+        joined: usize,
+        /// The limit: option `topic_limit`.
+        limit: usize,
+    },
+    /// The name is too long.
+    NameTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit: [`TOPIC_NAME_LIMIT`].
+        limit: usize,
+    },
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoServer => f.write_str(
+                "a connection that was opened as a client has no topics; those of a server have",
+            ),
+            Self::Closed => f.write_str("the connection has ended; only open ones join topics"),
+            Self::TooManyTopics { joined, limit } => write!(
+                f,
+                "the connection has joined {joined} topics; {limit} are allowed \
+                 (option topic_limit)"
+            ),
+            Self::NameTooLong { len, limit } => write!(
+                f,
+                "the name of the topic has {len} bytes; {limit} are allowed (TOPIC_NAME_LIMIT)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TopicError {}
+
+/// All topics of a server. A topic exists while it has members.
+///
+/// A member is known by its slot in the registry; `M` is what is kept for it.
+pub(crate) struct Topics<M> {
+    rosters: HashMap<Arc<str>, Vec<(usize, M)>>,
+    /// By slot: the place of the member in the roster of each topic that it has joined. Has no entry
+    /// for those that have joined none.
+    places: HashMap<usize, HashMap<Arc<str>, usize>>,
+}
+
+impl<M> Default for Topics<M> {
+    fn default() -> Self {
+        Self {
+            rosters: HashMap::new(),
+            places: HashMap::new(),
+        }
+    }
+}
+
+impl<M: Clone> Topics<M> {
+    /// Adds a member to a topic; tells whether it was not there.
+    pub(crate) fn join(
+        &mut self,
+        name: &str,
+        slot: usize,
+        member: M,
+        limit: Option<usize>,
+    ) -> Result<bool, TopicError> {
+        if name.len() > TOPIC_NAME_LIMIT {
+            let (len, limit) = (name.len(), TOPIC_NAME_LIMIT);
+            return Err(TopicError::NameTooLong { len, limit });
+        }
+        let joined = self.places.get(&slot);
+        if joined.is_some_and(|places| places.contains_key(name)) {
+            return Ok(false);
+        }
+        let joined = joined.map_or(0, HashMap::len);
+        if let Some(limit) = limit.filter(|limit| joined >= *limit) {
+            return Err(TopicError::TooManyTopics { joined, limit });
+        }
+        let name = match self.rosters.get_key_value(name) {
+            Some((name, _)) => Arc::clone(name),
+            None => Arc::from(name),
+        };
+        let roster = self.rosters.entry(Arc::clone(&name)).or_default();
+        self.places
+            .entry(slot)
+            .or_default()
+            .insert(name, roster.len());
+        roster.push((slot, member));
+        Ok(true)
+    }
+
+    /// Takes a member out of a topic; tells whether it was there.
+    pub(crate) fn leave(&mut self, name: &str, slot: usize) -> bool {
+        let Entry::Occupied(mut places) = self.places.entry(slot) else {
+            return false;
+        };
+        let Some((name, place)) = places.get_mut().remove_entry(name) else {
+            return false;
+        };
+        if places.get().is_empty() {
+            places.remove();
+        }
+        shrink(&mut self.places);
+        self.remove(&name, place);
+        true
+    }
+
+    /// Takes a member out of all topics.
+    pub(crate) fn leave_all(&mut self, slot: usize) {
+        let places = self.places.remove(&slot);
+        shrink(&mut self.places);
+        for (name, place) in places.into_iter().flatten() {
+            self.remove(&name, place);
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &str, slot: usize) -> bool {
+        let places = self.places.get(&slot);
+        places.is_some_and(|places| places.contains_key(name))
+    }
+
+    pub(crate) fn len(&self, name: &str) -> usize {
+        self.rosters.get(name).map_or(0, Vec::len)
+    }
+
+    pub(crate) fn members(&self, name: &str) -> Vec<M> {
+        let roster = self.rosters.get(name).into_iter().flatten();
+        roster.map(|(_, member)| member.clone()).collect()
+    }
+
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.rosters.keys().map(Arc::clone).collect()
+    }
+
+    /// Frees a place in a roster; the last member moves there.
+    fn remove(&mut self, name: &Arc<str>, place: usize) {
+        let Entry::Occupied(mut roster) = self.rosters.entry(Arc::clone(name)) else {
+            debug_assert!(false, "who has joined a topic is in its roster");
+            return;
+        };
+        let members = roster.get_mut();
+        members.swap_remove(place);
+        if let Some((slot, _)) = members.get(place) {
+            let places = self.places.get_mut(slot);
+            let moved = places.and_then(|places| places.get_mut(name));
+            debug_assert!(moved.is_some(), "who is in a roster has joined the topic");
+            if let Some(moved) = moved {
+                *moved = place;
+            }
+        }
+        if members.is_empty() {
+            roster.remove();
+            shrink(&mut self.rosters);
+        } else if members.len() < members.capacity() / 4 {
+            members.shrink_to(members.len() * 2);
+        }
+    }
+}
+
+/// Gives memory back after a peak; as it halves, each removal pays for a constant part of it.
+fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
+    if map.len() < map.capacity() / 4 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// After any sequence of joins and leaves the rosters are what a plain set of pairs says, and when
+    /// all have left nothing is left.
+    #[test]
+    fn rosters_agree_with_a_plain_model_and_leave_no_trace() {
+        let mut topics = Topics::default();
+        let mut model = BTreeSet::new();
+        let mut random = 1u32;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let slot = usize::try_from(random >> 28).unwrap();
+            let name = format!("topic {}", (random >> 24) & 7);
+            match (random >> 20) & 15 {
+                0..=7 => {
+                    let joined = topics.join(&name, slot, slot, Some(6));
+                    let count = model.iter().filter(|(_, other)| *other == slot).count();
+                    if model.contains(&(name.clone(), slot)) {
+                        assert_eq!(joined, Ok(false));
+                    } else if count < 6 {
+                        assert_eq!(joined, Ok(true));
+                        model.insert((name, slot));
+                    } else {
+                        let (joined_len, limit) = (6, 6);
+                        let error = TopicError::TooManyTopics {
+                            joined: joined_len,
+                            limit,
+                        };
+                        assert_eq!(joined, Err(error));
+                    }
+                }
+                8..=14 => {
+                    let left = topics.leave(&name, slot);
+                    assert_eq!(left, model.remove(&(name, slot)));
+                }
+                _ => {
+                    topics.leave_all(slot);
+                    model.retain(|(_, other)| *other != slot);
+                }
+            }
+            let found: BTreeSet<_> = topics
+                .names()
+                .iter()
+                .flat_map(|name| {
+                    let members = topics.members(name);
+                    assert!(!members.is_empty(), "a topic without members exists");
+                    assert_eq!(topics.len(name), members.len());
+                    members.into_iter().map(|slot| (name.to_string(), slot))
+                })
+                .collect();
+            assert_eq!(found, model);
+        }
+        (0..16).for_each(|slot| topics.leave_all(slot));
+        assert_eq!((topics.rosters.len(), topics.places.len()), (0, 0));
+        assert_eq!(
+            (topics.rosters.capacity(), topics.places.capacity()),
+            (0, 0)
+        );
+    }
+
+    /// Names up to the limit are taken, longer ones are refused with what was seen and allowed.
+    #[test]
+    fn the_length_of_a_name_is_limited() {
+        let mut topics = Topics::default();
+        let longest = "x".repeat(TOPIC_NAME_LIMIT);
+        assert_eq!(topics.join(&longest, 0, (), None), Ok(true));
+        let error = topics.join(&format!("{longest}x"), 0, (), None);
+        assert_eq!(
+            error,
+            Err(TopicError::NameTooLong {
+                len: 257,
+                limit: 256
+            })
+        );
+        assert_eq!(
+            topics.join("", 0, (), Some(1)).unwrap_err().to_string(),
+            "the connection has joined 1 topics; 1 are allowed (option topic_limit)"
+        );
+    }
+}
