@@ -21,17 +21,8 @@
 
 mod runtime;
 
-pub use ws_driver::ws_proto::{
-    self, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, HandshakeError, Initiator,
-    Message, Origin, OriginPolicy, Payload, PreparedMessage, ProtocolError, RequestHead,
-    ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
-};
-pub use ws_driver::{
-    Answer, ClientError, Clients, CloseCounts, ConnectError, Connection, ConnectionCounters,
-    ConnectionId, ConnectionInfo, HttpService, Observer, Rejected, RequestBody, Sender,
-    ServerCounters, ShutdownReport, SlowPeer, TOPIC_NAME_LIMIT, Topic, TopicError, Upgrade,
-    VersionCounts,
-};
+#[doc(inline)]
+pub use ws_driver::exports::*;
 
 pub use self::runtime::{AsyncStd, AsyncStdTimer, Stream};
 
@@ -61,4 +52,15 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
 /// As [`connect`].
 pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<AsyncStd>(url, config).await
+}
+
+pub mod test {
+    //! A test kit on async-std: handlers are tested without a port, over streams in memory.
+    //!
+    //! See the test kit of `ws-tokio` for an example; the names are the same.
+
+    pub use ws_driver::test::{PIPE_LEN, Peer};
+
+    /// Makes connections over streams in memory. See [`ws_driver::test::Kit`].
+    pub type Kit = ws_driver::test::Kit<super::AsyncStd>;
 }

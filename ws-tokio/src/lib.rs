@@ -17,17 +17,8 @@
 
 mod runtime;
 
-pub use ws_driver::ws_proto::{
-    self, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, HandshakeError, Initiator,
-    Message, Origin, OriginPolicy, Payload, PreparedMessage, ProtocolError, RequestHead,
-    ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
-};
-pub use ws_driver::{
-    Answer, ClientError, Clients, CloseCounts, ConnectError, Connection, ConnectionCounters,
-    ConnectionId, ConnectionInfo, HttpService, Observer, Rejected, RequestBody, Sender,
-    ServerCounters, ShutdownReport, SlowPeer, TOPIC_NAME_LIMIT, Topic, TopicError, Upgrade,
-    VersionCounts,
-};
+#[doc(inline)]
+pub use ws_driver::exports::*;
 
 pub use self::runtime::{Stream, Tokio, TokioTimer};
 
@@ -63,3 +54,38 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+pub mod test {
+    //! A test kit on tokio: handlers are tested without a port, over streams in memory.
+    //!
+    //! ```
+    //! use ws_tokio::{Connection, Version, test::Kit};
+    //!
+    //! async fn shout(mut connection: Connection) {
+    //!     while let Some(message) = connection.recv().await {
+    //!         let text = message.as_text().unwrap_or_default().to_uppercase();
+    //!         let _ = connection.send(text).await;
+    //!     }
+    //! }
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() {
+    //! let (server, mut client) = Kit::pair(Version::Rfc6455);
+    //! tokio::spawn(shout(server));
+    //! client.send("hello").await.unwrap();
+    //! assert_eq!(client.recv().await.unwrap().as_text(), Some("HELLO"));
+    //! assert_eq!(client.close().await.code, 1000);
+    //!
+    //! // What no client would send, byte by byte: draft-76, text, then a close.
+    //! let (server, mut peer) = Kit::scripted(Version::Draft76);
+    //! tokio::spawn(shout(server));
+    //! peer.send(b"\x00hi\xff\xff\x00").await.unwrap();
+    //! assert_eq!(peer.receive_to_end().await.unwrap(), b"\x00HI\xff\xff\x00");
+    //! # }
+    //! ```
+
+    pub use ws_driver::test::{PIPE_LEN, Peer};
+
+    /// Makes connections over streams in memory. See [`ws_driver::test::Kit`].
+    pub type Kit = ws_driver::test::Kit<super::Tokio>;
+}

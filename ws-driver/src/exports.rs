@@ -1,0 +1,21 @@
+//! The names that every adapter gives to its users: what is not generic over a runtime.
+
+pub use ws_proto::{
+    self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
+    Fragment, HandshakeError, Initiator, InvalidCloseCode, Message, NO_STATUS, Origin,
+    OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError, RequestHead,
+    ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
+};
+
+pub use crate::client::ConnectError;
+pub use crate::clients::{ClientError, Clients, Topic};
+pub use crate::connection::Connection;
+pub use crate::counters::{CloseCounts, ConnectionCounters, ServerCounters, VersionCounts};
+pub use crate::http::service::{HttpService, RequestBody};
+pub use crate::id::{ConnectionId, ParseConnectionIdError};
+pub use crate::observer::{ConnectionInfo, Observer, Rejected};
+pub use crate::sender::Sender;
+pub use crate::server::ShutdownReport;
+pub use crate::server::upgrade::{Answer, Upgrade};
+pub use crate::slow_peer::SlowPeer;
+pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};
