@@ -325,3 +325,45 @@ async fn a_failed_connect_says_what_went_wrong() {
         assert!(matches!(error, ConnectError::Config(_)), "{url}: {error:?}");
     }
 }
+
+/// Connections that are accepted one by one are driven by tasks of their own: pings are answered while
+/// nobody looks at them, and their holder can keep them all in one place.
+#[tokio::test]
+async fn connections_are_accepted_one_by_one() {
+    let server = Server::bind(ANY).await.unwrap();
+    let url = url(&server);
+    let clients = async {
+        let mut clients = Vec::new();
+        for version in Version::ALL.into_iter().cycle().take(9) {
+            let config = ClientConfig::new().version(version);
+            let client = soon(connect_with(&url, &config)).await.unwrap();
+            client.send(format!("I speak {version}")).await.unwrap();
+            clients.push(client);
+        }
+        clients
+    };
+    let accepted = async {
+        let mut accepted = Vec::new();
+        while accepted.len() < 9 {
+            accepted.push(soon(server.accept()).await.unwrap().unwrap());
+        }
+        accepted
+    };
+    let (mut clients, mut accepted) = tokio::join!(clients, accepted);
+    for connection in &mut accepted {
+        let message = soon(connection.recv()).await.unwrap();
+        let expected = format!("I speak {}", connection.version());
+        assert_eq!(message.as_text(), Some(&*expected));
+        connection.send(message).await.unwrap();
+    }
+    for client in &mut clients {
+        assert!(soon(client.recv()).await.is_some());
+    }
+    server.close();
+    assert!(soon(server.accept()).await.unwrap().is_none());
+    assert_eq!(server.clients().len(), 9, "what is open goes on");
+    drop(accepted);
+    for client in &mut clients {
+        assert!(soon(client.recv()).await.is_none());
+    }
+}

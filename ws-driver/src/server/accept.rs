@@ -49,6 +49,27 @@ where
     result
 }
 
+/// Waits for an open connection, and accepts streams meanwhile; `None` once the server has closed and
+/// no connection is left to hand out.
+pub(super) async fn accept_one<R: Runtime>(
+    shared: &Arc<Shared<R>>,
+) -> io::Result<Option<Connection>> {
+    let hand_over = {
+        let shared = Arc::clone(shared);
+        move |connection| {
+            shared.opened.push(connection);
+            std::future::ready(())
+        }
+    };
+    let mut opened = pin!(shared.opened.pop());
+    let mut accepting = pin!(accept_all(shared, Arc::new(hand_over)));
+    poll_fn(|cx| match opened.as_mut().poll(cx) {
+        Poll::Ready(connection) => Poll::Ready(Ok(Some(connection))),
+        Poll::Pending => accepting.as_mut().poll(cx).map_ok(|()| None),
+    })
+    .await
+}
+
 /// Accepts a stream; waits while there is no room for one.
 async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, std::net::SocketAddr)> {
     loop {

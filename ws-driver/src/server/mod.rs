@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod negotiate;
+mod opened;
 pub(crate) mod options;
 pub(crate) mod shared;
 pub(crate) mod stop;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use ws_proto::{CloseCause, CloseCode, Closed, Message, PreparedMessage};
 
+use self::opened::OpenedConnections;
 use self::options::{Options, ServerBuilder};
 use self::shared::Shared;
 use self::stop::{Phase, Stop};
@@ -94,6 +96,7 @@ impl<R: Runtime> Server<R> {
             clients: Clients::new(options.registry),
             options,
             stop: Stop::default(),
+            opened: OpenedConnections::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -118,6 +121,24 @@ impl<R: Runtime> Server<R> {
         F: Future + Send + 'static,
     {
         accept::accept_all(&self.shared, Arc::new(handler)).await
+    }
+
+    /// Waits for the next connection that is open; `None` once the server has
+    /// [closed](Self::close). Streams are accepted and opening handshakes begun while somebody waits
+    /// here, many at a time.
+    ///
+    /// The connection is driven in a task of its own, so its holder can keep it anywhere.
+    /// [`serve`](Self::serve) is faster, as its handler runs in the task of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the listener fails for good.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no connection is lost.
+    pub async fn accept(&self) -> io::Result<Option<Connection>> {
+        accept::accept_one(&self.shared).await
     }
 
     /// Sends a message to one connection, without waiting.

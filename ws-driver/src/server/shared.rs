@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::opened::OpenedConnections;
 use super::options::Options;
 use super::stop::Stop;
 use crate::clients::Clients;
@@ -17,4 +18,5 @@ pub(crate) struct Shared<R: Runtime> {
     pub(crate) options: Options,
     pub(crate) clients: Clients,
     pub(crate) stop: Stop,
+    pub(super) opened: OpenedConnections,
 }
