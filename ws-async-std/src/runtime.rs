@@ -5,11 +5,11 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_std::net::{TcpListener, TcpStream};
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::{Runtime, Timer};
+use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
 
 /// The async-std runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +39,10 @@ impl Runtime for AsyncStd {
         stream.set_nodelay(true)?;
         let addr = stream.peer_addr()?;
         Ok((Stream(stream), addr))
+    }
+
+    fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
+        probe_tcp(SockRef::from(&stream.0), idle, timeout)
     }
 
     fn timer(&self) -> AsyncStdTimer {

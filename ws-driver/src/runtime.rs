@@ -5,9 +5,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use socket2::{SockRef, TcpKeepalive};
 
 /// An async runtime: sockets, timers, tasks and a clock.
 ///
@@ -48,6 +49,18 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         port: u16,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
+    /// Makes the operating system probe a peer that has been silent for `idle`, and break the stream
+    /// if it does not answer for `timeout` more. It is asked for on connections whose version has no
+    /// ping, draft-75 and draft-76. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not agree; the stream is as good as before.
+    fn probe(&self, stream: &Self::Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
+        let _ = (stream, idle, timeout);
+        Ok(())
+    }
+
     /// Makes a timer; it is not set.
     fn timer(&self) -> Self::Timer;
 
@@ -57,6 +70,22 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Returns the time. Deadlines are set in terms of it.
     fn now(&self) -> Instant;
 }
+
+/// Implements [`Runtime::probe`] for TCP: keepalive probes after `idle`, spread over `timeout`.
+///
+/// # Errors
+///
+/// Fails if the operating system does not agree.
+pub fn probe_tcp(socket: SockRef<'_>, idle: Duration, timeout: Duration) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(idle)
+        .with_interval(timeout / PROBES)
+        .with_retries(PROBES);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Probes that go unanswered before a stream is broken: one that is lost alone does no harm.
+const PROBES: u32 = 4;
 
 /// A timer of a [`Runtime`].
 pub trait Timer: Send + Unpin + 'static {

@@ -77,7 +77,7 @@ impl ConnectionConfig {
         /// it [`wants_read`](crate::Connection::wants_read) is false.
         receive_queue_limit: Option<usize>,
         /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only; the drafts have no
-        /// ping.
+        /// ping, but see [`silence_limits`](Self::silence_limits).
         keepalive_interval: Option<Duration>,
         /// Fails the connection when nothing at all arrives for so long after a ping: 20 s.
         pong_timeout: Option<Duration>,
@@ -95,6 +95,15 @@ impl ConnectionConfig {
         /// Reports a message in parts as they arrive, so that one of any length can be received in
         /// bounded memory: off. The `message_limit` still holds; lift it if it is to.
         receive_fragments: bool,
+    }
+}
+
+impl ConnectionConfig {
+    /// Returns how long a peer may be silent before it is probed, and how long it may take to answer;
+    /// `None` if it may do so for ever. For transports that probe by themselves where the version has
+    /// no ping.
+    pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
+        self.keepalive_interval.zip(self.pong_timeout)
     }
 }
 

@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
-use ws_driver::{Runtime, Timer};
+use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
 
 /// The smol runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +45,10 @@ impl Runtime for Smol {
         }
         let (stream, addr) = result?;
         Ok((Stream::new(stream)?, addr))
+    }
+
+    fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
+        probe_tcp(SockRef::from(stream.stream.get_ref()), idle, timeout)
     }
 
     fn timer(&self) -> SmolTimer {

@@ -14,6 +14,31 @@
 //!     }).await
 //! }
 //! ```
+//!
+//! It needs tokio with the features `macros` and `rt-multi-thread` in your `Cargo.toml`; a
+//! current-thread runtime does, too.
+//!
+//! # Where to go from here
+//!
+//! | To | look at |
+//! |---|---|
+//! | set limits, origins, subprotocols, timeouts | [`Server::builder`](ws_driver::Server::builder), [`ServerBuilder`](ws_driver::ServerBuilder) |
+//! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
+//! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
+//! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
+//! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
+//! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
+//! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
+//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
+//! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
+//! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
+//! | test a handler without a port | [`test::Kit`](test) |
+//!
+//! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
+//! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
+//!
+//! There is no TLS and no compression yet: `wss` is refused, and servers need a TLS proxy in front.
 
 mod runtime;
 
@@ -49,6 +74,12 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
 pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<Tokio>(url, config).await
 }
+
+#[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
+pub mod coming_from_node_websocket_server {}
+
+#[doc = include_str!("../../docs/backpressure.md")]
+pub mod backpressure {}
 
 /// Compiles the programs of README.md with the tests.
 #[cfg(doctest)]

@@ -5,13 +5,13 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-use ws_driver::{Runtime, Timer};
+use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
 
 /// The tokio runtime; everything must be called inside one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +41,10 @@ impl Runtime for Tokio {
         stream.set_nodelay(true)?;
         let addr = stream.peer_addr()?;
         Ok((Stream(stream), addr))
+    }
+
+    fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
+        probe_tcp(SockRef::from(&stream.0), idle, timeout)
     }
 
     fn timer(&self) -> TokioTimer {
@@ -119,5 +123,29 @@ impl Timer for TokioTimer {
             Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections of the drafts, which have no ping, are probed by the operating system.
+    #[tokio::test]
+    async fn a_silent_peer_is_probed_by_the_system() {
+        let listener = Tokio.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let addr = Tokio.local_addr(&listener).unwrap();
+        let (stream, _) = Tokio.connect("127.0.0.1", addr.port()).await.unwrap();
+        let socket = SockRef::from(&stream.0);
+        assert!(!socket.keepalive().unwrap());
+        let second = Duration::from_secs(1);
+        Tokio.probe(&stream, 20 * second, 20 * second).unwrap();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), 20 * second);
+        let interval = socket.tcp_keepalive_interval().unwrap();
+        assert_eq!(
+            interval * socket.tcp_keepalive_retries().unwrap(),
+            20 * second
+        );
     }
 }

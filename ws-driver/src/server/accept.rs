@@ -36,7 +36,7 @@ where
                 // Entered here, as the next stream may be accepted before the task first runs.
                 let entry = shared.clients.enter();
                 let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
-                let life = task::run(shared_too, entry, stream, Some(addr), handler);
+                let life = task::run(shared_too, entry, stream, Some(addr), probe, handler);
                 shared.runtime.spawn(life);
             }
         }
@@ -68,6 +68,16 @@ pub(super) async fn accept_one<R: Runtime>(
         Poll::Pending => accepting.as_mut().poll(cx).map_ok(|()| None),
     })
     .await
+}
+
+/// Makes sure that a silent peer is noticed where the protocol cannot ping it.
+fn probe<R: Runtime>(shared: &Shared<R>, stream: &R::Stream) {
+    let Some((idle, timeout)) = shared.options.connection.silence_limits() else {
+        return;
+    };
+    if let Err(error) = shared.runtime.probe(stream, idle, timeout) {
+        tracing::debug!(target: "ws", "cannot make the system probe a peer: {error}");
+    }
 }
 
 /// Accepts a stream; waits while there is no room for one.

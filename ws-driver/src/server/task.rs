@@ -27,6 +27,7 @@ pub(super) async fn run<R, S, H, F>(
     entry: Entry,
     stream: S,
     peer_addr: Option<SocketAddr>,
+    probe: fn(&Shared<R>, &S),
     handler: Arc<H>,
 ) where
     R: Runtime,
@@ -61,6 +62,9 @@ pub(super) async fn run<R, S, H, F>(
         subprotocol,
         extensions,
     } = ticket;
+    if !version.features().ping {
+        probe(&shared, &stream);
+    }
     witness.note_open(version);
     let facts = Facts {
         id: entry.id,
