@@ -4,6 +4,15 @@
 //! It is generic over one small trait, [`Runtime`]. Users take an adapter instead, such as
 //! `ws-tokio`, which has an implementation of it and the same names without the type parameter.
 //!
+//! | To | look at |
+//! |---|---|
+//! | serve | [`Server`], its options in [`ServerBuilder`] |
+//! | open a connection | [`connect`], [`connect_with`] |
+//! | use one | [`Connection`], [`Sender`] |
+//! | reach many | [`Clients`], [`Topic`], [`SlowPeer`] |
+//! | write an adapter | [`Runtime`], [`Timer`]; the adapters that exist are 200 lines each |
+//! | test a handler | [`test`] |
+//!
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 
 mod backlog;

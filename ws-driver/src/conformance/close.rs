@@ -1,6 +1,9 @@
 //! Connections and servers end as they should, and both sides are told how.
 
+use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ws_proto::{ClientConfig, CloseCause, CloseCode, Closed, Initiator, SendError, Version};
@@ -97,7 +100,6 @@ pub async fn connection_event_close<R: Runtime + Default>() {
     let server = server.await;
     let mut connection = client(&server, Version::Rfc6455).await;
     let sender = connection.sender();
-    assert_eq!(sender.wait_closed().await.code, 4000);
     assert_eq!(text(&mut connection).await, "last words");
     assert_eq!(connection.recv().await, None);
     let closed = connection.closed().unwrap();
@@ -106,6 +108,7 @@ pub async fn connection_event_close<R: Runtime + Default>() {
         (closed.clean, &closed.cause),
         (true, &CloseCause::Handshake)
     );
+    assert_eq!(sender.wait_closed().await, closed);
     assert_eq!(sender.closed(), Some(closed));
     assert_eq!(sender.send("too late").await, Err(SendError::Closed));
 }
@@ -228,6 +231,31 @@ pub async fn server_close<R: Runtime + Default>() {
     let config = ClientConfig::new().handshake_timeout(ms(200));
     assert!(connect_with::<R>(&url(&server), &config).await.is_err());
     assert_eq!(server.clients().len(), 1);
+}
+
+/// A `serve` that is dropped stops accepting; another can go on, and what is open does anyway.
+pub async fn serve_can_be_dropped_and_called_again<R: Runtime + Default>() {
+    let server = Server::<R>::bind(ANY).await.unwrap();
+    let mut first = {
+        let mut serving = pin!(server.serve(echo));
+        let mut opening = pin!(client(&server, Version::Rfc6455));
+        poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(result) => unreachable!("nobody has closed the server: {result:?}"),
+            Poll::Pending => opening.as_mut().poll(cx),
+        })
+        .await
+    };
+    first.send("one").await.unwrap();
+    assert_eq!(text(&mut first).await, "one");
+    let serving = server.clone();
+    let served = spawn::<R, _>(async move { serving.serve(echo).await.is_ok() });
+    let mut second = client(&server, Version::Rfc6455).await;
+    for connection in [&mut first, &mut second] {
+        connection.send("two").await.unwrap();
+        assert_eq!(text(connection).await, "two");
+    }
+    server.close();
+    assert!(served.next().await);
 }
 
 /// `server.shutdown` tells every peer that it goes away, as its version can, waits, and reports.

@@ -5,13 +5,14 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use ws_proto::{CloseCode, Message, SendError, Version};
+use ws_proto::{ClientConfig, CloseCode, ConnectionConfig, Message, SendError, Version};
 
-use super::support::{Peer, Told, client, echo, masked, serve, spawn, text, until};
-use crate::{Runtime, Server};
+use super::support::{Peer, Told, client, echo, masked, ms, serve, sleep, spawn, text, until, url};
+use crate::{Runtime, Server, connect_with};
 
-/// Text of all sizes up to 64 KiB comes back in each version, also the empty one.
-pub async fn text_in_every_version<R: Runtime + Default>() {
+/// `examples/echo-server.js`: text of all sizes up to 64 KiB comes back in each version, also the empty
+/// one.
+pub async fn echo_server_in_every_version<R: Runtime + Default>() {
     let server = serve::<R, _, _>(Server::builder(), echo).await;
     for version in Version::ALL {
         let mut connection = client(&server, version).await;
@@ -221,6 +222,50 @@ pub async fn fragments_are_put_together<R: Runtime + Default>() {
     }
     assert_eq!(peer.frame().await, (0x8a, b"ping".to_vec()));
     assert_eq!(peer.frame().await, (0x81, b"one two three".to_vec()));
+}
+
+/// A message is sent part by part: the peer gets one message, in each version, or its parts if it wants
+/// them; what others send comes behind it.
+pub async fn a_message_is_sent_part_by_part<R: Runtime + Default>() {
+    let (opened, go_on) = (Told::default(), Told::default());
+    let (tell, wait) = (opened.clone(), go_on.clone());
+    let server = serve::<R, _, _>(Server::builder(), move |mut connection| {
+        let (tell, wait) = (tell.clone(), wait.clone());
+        async move {
+            connection.send_fragment("one ", false).await.unwrap();
+            tell.tell(connection.id());
+            let () = wait.next().await;
+            connection.send_fragment("two ", false).await.unwrap();
+            connection.send_fragment("three", true).await.unwrap();
+            while connection.recv().await.is_some() {}
+        }
+    });
+    let server = server.await;
+    for version in Version::ALL {
+        let mut connection = client(&server, version).await;
+        let (id, clients) = (opened.next().await, server.clients());
+        let behind = spawn::<R, _>(async move { clients.send_wait(id, "behind").await });
+        sleep::<R>(ms(5)).await;
+        assert_eq!(behind.try_next(), None, "it waits for the last part");
+        go_on.tell(());
+        assert_eq!(behind.next().await, Ok(()));
+        assert_eq!(text(&mut connection).await, "one two three", "{version}");
+        assert_eq!(text(&mut connection).await, "behind", "{version}");
+    }
+    go_on.tell(());
+    let config = ConnectionConfig::new().receive_fragments(true);
+    let config = ClientConfig::new().connection(config);
+    let mut connection = connect_with::<R>(&url(&server), &config).await.unwrap();
+    let mut received = String::new();
+    loop {
+        let fragment = connection.recv_fragment().await.unwrap();
+        assert_eq!(fragment.first, received.is_empty());
+        received.push_str(fragment.content.as_text().unwrap());
+        if fragment.last {
+            break;
+        }
+    }
+    assert_eq!(received, "one two three");
 }
 
 /// Both ends count what goes through a connection, and the server counts it for all.

@@ -10,7 +10,6 @@
 //! table in DESIGN.md, "The API that came from node-websocket-server".
 #![expect(
     clippy::unwrap_used,
-    clippy::missing_panics_doc,
     reason = "these are tests, though the compiler cannot know"
 )]
 
@@ -72,7 +71,7 @@ macro_rules! __conformance {
     (@list $then:ident $args:tt) => {
         $crate::__conformance! { @$then $args
             echo {
-                text_in_every_version
+                echo_server_in_every_version
                 one_mebibyte_in_every_version
                 binary_where_it_exists
                 event_message
@@ -82,6 +81,7 @@ macro_rules! __conformance {
                 several_tasks_send_on_one_connection
                 a_busy_handler_still_sends_and_answers_pings
                 fragments_are_put_together
+                a_message_is_sent_part_by_part
                 messages_are_counted
             }
             close {
@@ -95,12 +95,14 @@ macro_rules! __conformance {
                 a_dropped_connection_closes_with_1000
                 a_panic_closes_with_1011
                 server_close
+                serve_can_be_dropped_and_called_again
                 server_shutdown
                 a_shutdown_aborts_at_the_end_of_its_grace
             }
             observer {
                 create_server
                 server_listen
+                accept_hands_out_connections
                 event_listening
                 event_stream
                 event_connection

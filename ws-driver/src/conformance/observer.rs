@@ -40,6 +40,33 @@ pub async fn server_listen<R: Runtime + Default>() {
     assert!(error.to_string().contains("nonsense"), "{error}");
 }
 
+/// `accept` hands out connections that can be kept anywhere, and `None` once the server has closed.
+pub async fn accept_hands_out_connections<R: Runtime + Default>() {
+    let server = Server::<R>::bind(ANY).await.unwrap();
+    let accepting = server.clone();
+    let accepted = spawn::<R, _>(async move {
+        let mut connections = Vec::new();
+        while let Some(connection) = accepting.accept().await.unwrap() {
+            connection.send("welcome").await.unwrap();
+            connections.push(connection);
+        }
+        connections
+    });
+    let mut peers = Vec::new();
+    for version in Version::ALL {
+        let mut connection = client(&server, version).await;
+        assert_eq!(text(&mut connection).await, "welcome");
+        peers.push(connection);
+    }
+    server.close();
+    let connections = accepted.next().await;
+    for (mut connection, peer) in connections.into_iter().zip(&mut peers) {
+        peer.send("hi").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hi");
+        assert_eq!(connection.version(), peer.version());
+    }
+}
+
 /// Event `listening`: told with the address, before `bind` returns.
 pub async fn event_listening<R: Runtime + Default>() {
     let log = Log::default();
@@ -87,7 +114,8 @@ pub async fn event_state_change<R: Runtime + Default>() {
     let mut lines = log.until("close ").await;
     lines.retain(|line| line.starts_with("state "));
     let expected = [
-        "state 0 unknown -> 3 handshaking",
+        "state 0 unknown -> 1 opening",
+        "state 1 opening -> 3 handshaking",
         "state 3 handshaking -> 4 connected",
         "state 4 connected -> 6 closing",
         "state 6 closing -> 5 closed",

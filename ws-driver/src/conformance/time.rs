@@ -13,7 +13,7 @@ use crate::{ConnectError, Connection, Runtime, Server, Upgrade, connect_with};
 pub async fn half_a_handshake_is_gone_in_time<R: Runtime + Default>() {
     let log = Log::default();
     let builder = Server::<R>::builder().observer(log.clone());
-    let server = serve(builder.handshake_timeout(ms(100)), echo).await;
+    let server = serve(builder.handshake_timeout(ms(500)), echo).await;
     let silent = Peer::connect(&server).await;
     let mut half = Peer::connect(&server).await;
     half.write(&RFC6455[..50]).await;
