@@ -22,7 +22,7 @@
 //! `#[async_std::main]` needs async-std's feature `attributes`. The names are those of `ws-tokio`, whose
 //! pages on backpressure and on coming from node-websocket-server hold here, too. Start at
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, [`connect`] for clients,
-//! [`Connection`], [`Sender`] and [`Clients`] for what is open, and [`test`] for tests without a port.
+//! [`Connection`], [`Sender`] and [`Clients`] for what is open, and [`test::Kit`] for tests without a port.
 //! There is no TLS and no compression yet.
 
 mod runtime;

@@ -11,7 +11,7 @@
 //! | use one | [`Connection`], [`Sender`] |
 //! | reach many | [`Clients`], [`Topic`], [`SlowPeer`] |
 //! | write an adapter | [`Runtime`], [`Timer`]; the adapters that exist are 200 lines each |
-//! | test a handler | [`test`] |
+//! | test a handler | [`test::Kit`] |
 //!
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 

@@ -38,7 +38,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (info, state, previous);
     }
 
-    /// An upgrade was refused. [`close`](Self::close) is not called for it.
+    /// An upgrade was refused. [`close`](Self::close) follows.
     fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
         let _ = (info, reason);
     }
@@ -48,7 +48,8 @@ pub trait Observer: Send + Sync + 'static {
         let _ = info;
     }
 
-    /// A connection that was open has ended.
+    /// A connection has ended: one that was open, or one whose upgrade was
+    /// [rejected](Self::rejected), with the cause [`CloseCause::Rejected`](ws_proto::CloseCause).
     fn close(&self, info: &ConnectionInfo, closed: &Closed) {
         let _ = (info, closed);
     }
@@ -206,10 +207,16 @@ impl Witness {
     }
 
     pub(crate) fn note_rejected(&mut self, reason: &Rejected) {
+        if let Rejected::Handshake(HandshakeError::Empty) = reason {
+            // A stream that brought nothing asked for nothing: a port scan, a health check.
+            return self.note_state(State::Closed);
+        }
         self.clients.note_rejected();
         self.observers
             .tell(|observer| observer.rejected(&self.info, reason));
         self.note_state(State::Closed);
+        self.observers
+            .tell(|observer| observer.close(&self.info, &Closed::rejected()));
     }
 
     pub(crate) fn note_open(&mut self, version: Version) {

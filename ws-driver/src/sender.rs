@@ -23,7 +23,8 @@ impl Sender {
         Self { mailbox }
     }
 
-    /// Waits for room in the send queue, then queues a message.
+    /// Waits for room in the send queue, and for the end of a message that is being sent in fragments,
+    /// then queues a message.
     ///
     /// # Errors
     ///
@@ -33,7 +34,7 @@ impl Sender {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.mailbox.send(message.into()).await
+        self.mailbox.send_between(message.into()).await
     }
 
     /// Queues a message without waiting.
@@ -91,7 +92,9 @@ impl Sender {
         self.mailbox.close(code, reason)
     }
 
-    /// Waits until the stream of the connection is closed and returns how it ended.
+    /// Waits until the stream of the connection is closed and returns how it ended. The answer to a
+    /// peer's close waits until messages that came before it are received, though no longer than the
+    /// `close_timeout`; so does this.
     ///
     /// # Cancel safety
     ///

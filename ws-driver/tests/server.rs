@@ -185,9 +185,9 @@ fn an_observer_sees_the_life_of_a_connection() {
     });
 }
 
-/// A refused upgrade is told once, with its reason, and is no connection that closes.
+/// A refused upgrade is told once, with its reason, and then as closed; it never was a connection.
 #[test]
-fn an_observer_sees_a_rejection_and_no_close() {
+fn an_observer_sees_a_rejection_and_then_a_close() {
     Sim::run(async |sim| {
         let log = Log::default();
         let server = Server::builder()
@@ -219,7 +219,14 @@ fn an_observer_sees_a_rejection_and_no_close() {
                 lines.iter().any(|line| line.starts_with(reason)),
                 "{lines:?}"
             );
-            assert!(lines.last().unwrap().ends_with(" -> closed"), "{lines:?}");
+            let [.., state, close] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            assert!(state.ends_with(" -> closed"), "{lines:?}");
+            assert!(
+                close.starts_with("close ") && close.contains("rejected"),
+                "{lines:?}"
+            );
         }
     });
 }

@@ -31,6 +31,19 @@ pub struct Closed {
     pub cause: CloseCause,
 }
 
+impl Closed {
+    /// Makes the account of a connection that never opened, as its upgrade was rejected.
+    pub fn rejected() -> Self {
+        Self {
+            code: ABNORMAL,
+            reason: Utf8Bytes::new(),
+            clean: false,
+            by: Initiator::Local,
+            cause: CloseCause::Rejected,
+        }
+    }
+}
+
 /// Which side began to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Initiator {
@@ -50,6 +63,8 @@ pub enum CloseCause {
     Disconnected,
     /// The peer did not answer our close within the `close_timeout`.
     CloseTimeout,
+    /// The upgrade was rejected, so the connection never opened.
+    Rejected,
     /// This endpoint failed the connection because of what the peer did or did not do.
     Failed(ProtocolError),
 }
@@ -68,6 +83,7 @@ impl fmt::Display for Closed {
             CloseCause::Handshake => write!(f, ", closed by {by}"),
             CloseCause::Disconnected => f.write_str(", the stream ended without a close"),
             CloseCause::CloseTimeout => f.write_str(", the peer did not answer the close in time"),
+            CloseCause::Rejected => f.write_str(", the upgrade was rejected"),
             CloseCause::Failed(error) => write!(f, ", failed: {error}"),
         }
     }

@@ -4,6 +4,37 @@
 //! This crate does no I/O. It has no clock, socket, task, thread, lock or randomness: bytes and
 //! the time come in as arguments, events, bytes and deadlines are pulled out, random numbers are
 //! injected. That makes it run under any event loop, in a simulator, and in a fuzzer.
+//!
+//! [`ServerHandshake`] and [`ClientHandshake`] do the opening handshake and become a [`Connection`], which
+//! is one type for both roles and all versions. The rule of use is the same for all of them, after every
+//! call that takes `&mut self`: take the events until there are none, write what is outgoing, shut the
+//! write side down if that is wanted, arm the deadline.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use bytes::Buf;
+//! use ws_proto::{Connection, ConnectionConfig, Event, Version};
+//!
+//! // A connection whose opening handshake is done. These bytes would come from a stream.
+//! let mut connection =
+//!     Connection::server(Version::Draft76, ConnectionConfig::new(), Instant::now());
+//! connection.handle_read(Instant::now(), b"\x00hello\xff");
+//!
+//! while let Some(event) = connection.poll_event(Instant::now()) {
+//!     if let Event::Message(message) = event {
+//!         connection.send(message)?;
+//!     }
+//! }
+//!
+//! // These would be written to it, and then a timer set.
+//! let outgoing = connection.outgoing();
+//! let len = outgoing.remaining();
+//! assert_eq!(outgoing.copy_to_bytes(len), b"\x00hello\xff"[..]);
+//! let deadline = connection.poll_timeout();
+//! assert_eq!(deadline, None, "draft-76 has no ping, and nobody is closing");
+//! # Ok::<(), ws_proto::SendError>(())
+//! ```
 
 mod close;
 mod close_code;

@@ -15,8 +15,8 @@
 //! }
 //! ```
 //!
-//! It needs tokio with the features `macros` and `rt-multi-thread` in your `Cargo.toml`; a
-//! current-thread runtime does, too.
+//! Beside this crate the program needs tokio itself, with the features `macros` and `rt-multi-thread`.
+//! Everything here also runs on a current-thread runtime.
 //!
 //! # Where to go from here
 //!
@@ -25,6 +25,7 @@
 //! | set limits, origins, subprotocols, timeouts | [`Server::builder`](ws_driver::Server::builder), [`ServerBuilder`](ws_driver::ServerBuilder) |
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
+//! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
@@ -33,12 +34,13 @@
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
-//! | test a handler without a port | [`test::Kit`](test) |
+//! | test a handler without a port | [`test::Kit`] |
 //!
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
-//! There is no TLS and no compression yet: `wss` is refused, and servers need a TLS proxy in front.
+//! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front; and there is
+//! no compression.
 
 mod runtime;
 

@@ -243,8 +243,8 @@ pub async fn a_message_is_sent_part_by_part<R: Runtime + Default>() {
     let server = server.await;
     for version in Version::ALL {
         let mut connection = client(&server, version).await;
-        let (id, clients) = (opened.next().await, server.clients());
-        let behind = spawn::<R, _>(async move { clients.send_wait(id, "behind").await });
+        let sender = server.clients().get(opened.next().await).unwrap();
+        let behind = spawn::<R, _>(async move { sender.send("behind").await });
         sleep::<R>(ms(5)).await;
         assert_eq!(behind.try_next(), None, "it waits for the last part");
         go_on.tell(());

@@ -203,8 +203,12 @@ pub async fn event_rejected<R: Runtime + Default>() {
             !lines.iter().any(|line| line.starts_with("connection")),
             "{lines:?}"
         );
-        let line = log.until("state ").await.pop().unwrap();
-        assert!(line.ends_with(" -> 5 closed"), "{line}");
+        let lines = log.until("close ").await;
+        let [.., state, close] = &lines[..] else {
+            panic!("{lines:?}")
+        };
+        assert!(state.ends_with(" -> 5 closed"), "{state}");
+        assert!(close.ends_with("the upgrade was rejected"), "{close}");
     }
     assert_eq!(server.counters().rejected, 2);
 }

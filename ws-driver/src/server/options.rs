@@ -113,6 +113,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         pong_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: 10 s.
         close_timeout: Option<Duration>,
+        /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they
+        /// arrive: off. The message limit still holds; lift it if it is to.
+        receive_fragments: bool,
         /// Replaces invalid UTF-8 in text of the drafts by U+FFFD instead of closing: off.
         replace_invalid_utf8: bool,
         /// Skips frames of the drafts that no client may send instead of closing: off.
