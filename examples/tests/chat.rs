@@ -54,6 +54,14 @@ impl Guest {
         assert_eq!(welcome["type"], "welcome", "{welcome}");
         welcome
     }
+
+    /// Enters a room and returns the welcome.
+    async fn enter(&mut self, room: &str) -> Value {
+        self.send(json!({"type": "enter", "room": room})).await;
+        let welcome = self.hear().await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        welcome
+    }
 }
 
 /// Proves the whole talk of two: join, say, tell, leave, between RFC 6455 and draft-76.
@@ -63,7 +71,7 @@ async fn clients_of_two_versions_talk() {
     let mut ana = Guest::connect(addr, Version::Rfc6455).await;
     let welcome = ana.join("  Ana ").await;
     let a = welcome["id"].clone();
-    let expected = json!({"type": "welcome", "id": a, "name": "Ana", "here": []});
+    let expected = json!({"type": "welcome", "id": a, "name": "Ana", "room": "lobby", "here": []});
     assert_eq!(welcome, expected);
 
     let mut bo = Guest::connect(addr, Version::Draft76).await;
@@ -123,6 +131,72 @@ async fn only_those_who_are_meant_hear() {
     assert!(error.contains("join first"), "{error}");
 }
 
+/// Proves that who enters a room leaves the one they were in, and that in each only its members are
+/// heard of and heard.
+#[tokio::test]
+async fn rooms_do_not_hear_each_other() {
+    let (_chat, addr) = chat(&[]);
+    let mut ana = Guest::connect(addr, Version::Rfc6455).await;
+    let mut bo = Guest::connect(addr, Version::Draft76).await;
+    let a = ana.join("Ana").await["id"].clone();
+    let b = bo.join("Bo").await["id"].clone();
+    assert_eq!(ana.hear().await["type"], "joined");
+
+    let welcome = bo.enter(" Garden ").await;
+    let expected = json!({"type": "welcome", "id": b, "name": "Bo", "room": "Garden", "here": []});
+    assert_eq!(welcome, expected);
+    let left = json!({"type": "left", "id": b, "name": "Bo"});
+    assert_eq!(ana.hear().await, left);
+
+    // Messages come in order: had one heard the other, that would be here before what is theirs.
+    ana.send(json!({"type": "say", "text": "in the lobby"}))
+        .await;
+    assert_eq!(ana.hear().await["text"], "in the lobby");
+    bo.send(json!({"type": "say", "text": "in the garden"}))
+        .await;
+    assert_eq!(bo.hear().await["text"], "in the garden");
+
+    // A name is for one in all rooms, and what is told goes across.
+    let mut cy = Guest::connect(addr, Version::Draft75).await;
+    let join = json!({"type": "join", "name": "bo", "room": "Garden"});
+    cy.send(join).await;
+    assert!(cy.hear_error().await.contains("Bo already"));
+    let join = json!({"type": "join", "name": "Cy", "room": "Garden"});
+    cy.send(join).await;
+    let here = json!([{"id": b, "name": "Bo", "version": "draft76"}]);
+    assert_eq!(cy.hear().await["here"], here);
+    assert_eq!(bo.hear().await["name"], "Cy");
+    cy.send(json!({"type": "tell", "to": a, "text": "across"}))
+        .await;
+    for guest in [&mut cy, &mut ana] {
+        assert_eq!(guest.hear().await["text"], "across");
+    }
+
+    // Entering the room one is in is no news to others.
+    assert_eq!(bo.enter("Garden").await["here"][0]["name"], "Cy");
+    let welcome = ana.enter("Garden").await;
+    assert_eq!(welcome["here"].as_array().unwrap().len(), 2, "{welcome}");
+    let joined = json!({"type": "joined", "id": a, "name": "Ana", "version": "rfc6455"});
+    for guest in [&mut cy, &mut bo] {
+        assert_eq!(guest.hear().await, joined);
+    }
+    bo.connection.close().await;
+    for guest in [&mut cy, &mut ana] {
+        assert_eq!(guest.hear().await, left);
+    }
+}
+
+/// Proves that a member can move more often than a connection may have topics.
+#[tokio::test]
+async fn one_can_move_on_and_on() {
+    let (_chat, addr) = chat(&[]);
+    let mut ana = Guest::connect(addr, Version::Rfc6455).await;
+    ana.join("Ana").await;
+    for number in 0..100 {
+        ana.enter(&format!("room {number}")).await;
+    }
+}
+
 /// Proves that a name is for one, whatever its case, and free again when they have left.
 #[tokio::test]
 async fn a_name_is_taken_until_its_owner_leaves() {
@@ -158,8 +232,22 @@ async fn mistakes_are_answered_in_words() {
         assert!(ana.hear_error().await.contains("A name has"), "{name:?}");
     }
 
+    ana.send(json!({"type": "enter", "room": "garden"})).await;
+    assert!(ana.hear_error().await.contains("join first"));
+    ana.send(json!({"type": "join", "name": "Ana", "room": " "}))
+        .await;
+    assert!(ana.hear_error().await.contains("The name of a room has"));
+
     let name = "\u{1f44b}".repeat(32);
     assert_eq!(ana.join(&name).await["name"], name);
+    assert_eq!(ana.enter(&name).await["room"], name);
+    for room in ["", " \t ", "a\u{7}b", &"x".repeat(33)] {
+        ana.send(json!({"type": "enter", "room": room})).await;
+        let error = ana.hear_error().await;
+        assert!(error.contains("The name of a room has"), "{room:?}");
+    }
+    ana.send(json!({"type": "enter"})).await;
+    assert!(ana.hear_error().await.contains("not understood"));
     ana.send(json!({"type": "join", "name": "Ana"})).await;
     assert!(ana.hear_error().await.contains("joined already"));
     ana.send(json!({"type": "shout", "text": "x"})).await;

@@ -1,4 +1,4 @@
-//! The echo server with each of its options, and the client that talks to it.
+//! The echo server with each of its options, on each runtime, and the client that talks to it.
 #![expect(
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"
@@ -20,8 +20,44 @@ use self::common::{PATIENCE, Program, UPGRADE, exchange, request, serve};
 
 const VERSIONS: [Version; 3] = [Version::Draft75, Version::Draft76, Version::Rfc6455];
 
-fn echo(options: &[&str]) -> (Program, SocketAddr) {
-    serve(env!("CARGO_BIN_EXE_echo"), "ws", options)
+/// The echo server that the tests of the client talk to.
+const ON_TOKIO: &str = env!("CARGO_BIN_EXE_echo");
+
+/// Makes of each function that takes the program of an echo server one test for each runtime.
+macro_rules! on_each_runtime {
+    ($($test:ident)+) => {
+        on_runtime! { on_tokio, super::ON_TOKIO, $($test)+ }
+        on_runtime! { on_smol, env!("CARGO_BIN_EXE_echo-smol"), $($test)+ }
+        on_runtime! { on_async_std, env!("CARGO_BIN_EXE_echo-async-std"), $($test)+ }
+    };
+}
+
+macro_rules! on_runtime {
+    ($runtime:ident, $program:expr, $($test:ident)+) => {
+        mod $runtime {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test($program).await;
+                }
+            )+
+        }
+    };
+}
+
+on_each_runtime! {
+    messages_come_back
+    versions_that_are_off_are_refused
+    other_origins_are_refused
+    a_subprotocol_is_chosen
+    a_longer_message_is_refused
+    more_fragments_and_longer_frames_are_refused
+    a_broadcast_reaches_all
+    what_happens_is_said_if_asked
+}
+
+fn echo(program: &str, options: &[&str]) -> (Program, SocketAddr) {
+    serve(program, "ws", options)
 }
 
 fn client(addr: SocketAddr, options: &[&str]) -> Program {
@@ -51,11 +87,11 @@ async fn refusal(addr: SocketAddr, config: ClientConfig) -> u16 {
     }
 }
 
-/// Proves that messages come back as they were, in every version, on any number of threads.
-#[tokio::test]
-async fn messages_come_back() {
+/// Proves that messages come back as they were, in every version, on any number of threads. (What is
+/// not tokio has two: see `Program`.)
+async fn messages_come_back(program: &str) {
     for options in [&[][..], &["--threads", "1"], &["--threads", "2"]] {
-        let (_echo, addr) = echo(options);
+        let (_echo, addr) = echo(program, options);
         for version in VERSIONS {
             let mut connection = connect_in(addr, version).await;
             for text in ["", "h\u{e9}", &"x".repeat(100_000)] {
@@ -73,9 +109,8 @@ async fn messages_come_back() {
 }
 
 /// Proves that with --versions the others are refused, and told what is spoken.
-#[tokio::test]
-async fn versions_that_are_off_are_refused() {
-    let (_echo, addr) = echo(&["--versions", "rfc6455"]);
+async fn versions_that_are_off_are_refused(program: &str) {
+    let (_echo, addr) = echo(program, &["--versions", "rfc6455"]);
     for version in [Version::Draft75, Version::Draft76] {
         let status = refusal(addr, ClientConfig::new().version(version)).await;
         assert!([400, 426].contains(&status), "{version}: {status}");
@@ -90,16 +125,18 @@ async fn versions_that_are_off_are_refused() {
         );
     }
 
-    let (_echo, addr) = echo(&["--versions", "draft75,draft76"]);
+    let (_echo, addr) = echo(program, &["--versions", "draft75,draft76"]);
     assert_eq!(refusal(addr, ClientConfig::new()).await, 426);
     connect_in(addr, Version::Draft75).await;
     connect_in(addr, Version::Draft76).await;
 }
 
 /// Proves that with --origin pages from elsewhere are refused, in every version.
-#[tokio::test]
-async fn other_origins_are_refused() {
-    let (_echo, addr) = echo(&["--origin", "http://good.example", "--origin", "null"]);
+async fn other_origins_are_refused(program: &str) {
+    let (_echo, addr) = echo(
+        program,
+        &["--origin", "http://good.example", "--origin", "null"],
+    );
     for version in VERSIONS {
         let from = |origin: &str| {
             let origin = origin.parse().ok();
@@ -112,9 +149,8 @@ async fn other_origins_are_refused() {
 }
 
 /// Proves that of the subprotocols that are offered the server takes the one it likes best.
-#[tokio::test]
-async fn a_subprotocol_is_chosen() {
-    let (_echo, addr) = echo(&["--subprotocol", "best", "--subprotocol", "good"]);
+async fn a_subprotocol_is_chosen(program: &str) {
+    let (_echo, addr) = echo(program, &["--subprotocol", "best", "--subprotocol", "good"]);
     let offers = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
         ClientConfig::new().subprotocols(names)
@@ -135,9 +171,8 @@ async fn a_subprotocol_is_chosen() {
 }
 
 /// Proves that --max-message is the longest message, whose excess closes with 1009.
-#[tokio::test]
-async fn a_longer_message_is_refused() {
-    let (_echo, addr) = echo(&["--max-message", "10"]);
+async fn a_longer_message_is_refused(program: &str) {
+    let (_echo, addr) = echo(program, &["--max-message", "10"]);
     for version in VERSIONS {
         let mut connection = connect_in(addr, version).await;
         connection.send("0123456789").await.unwrap();
@@ -153,8 +188,7 @@ async fn a_longer_message_is_refused() {
 }
 
 /// Proves that --max-fragments and --max-frame are limits, whose excess closes with 1009.
-#[test]
-fn more_fragments_and_longer_frames_are_refused() {
+async fn more_fragments_and_longer_frames_are_refused(program: &str) {
     let masked = |first: u8, payload: &[u8]| {
         let len = u8::try_from(payload.len()).unwrap();
         [&[first, 0x80 | len, 0, 0, 0, 0], payload].concat()
@@ -171,7 +205,7 @@ fn more_fragments_and_longer_frames_are_refused() {
         ([&*whole, &close].concat(), b"\x81\x0512345\x88\x02\x03\xe8"),
         (masked(0x81, b"123456"), b"\x88\x02\x03\xf1"),
     ];
-    let (_echo, addr) = echo(&["--max-fragments", "3", "--max-frame", "5"]);
+    let (_echo, addr) = echo(program, &["--max-fragments", "3", "--max-frame", "5"]);
     for (sent, expected) in cases {
         let head =
             format!("GET / HTTP/1.1\r\nHost: h\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n");
@@ -183,9 +217,8 @@ fn more_fragments_and_longer_frames_are_refused() {
 }
 
 /// Proves that with --broadcast everybody hears everything, whatever their versions.
-#[tokio::test]
-async fn a_broadcast_reaches_all() {
-    let (_echo, addr) = echo(&["--broadcast"]);
+async fn a_broadcast_reaches_all(program: &str) {
+    let (_echo, addr) = echo(program, &["--broadcast"]);
     let mut all = Vec::new();
     for version in VERSIONS {
         let mut connection = connect_in(addr, version).await;
@@ -206,10 +239,44 @@ async fn a_broadcast_reaches_all() {
     }
 }
 
+/// Proves that with --debug the server says what happens, and tells who is refused why.
+async fn what_happens_is_said_if_asked(program: &str) {
+    let (echo, addr) = echo(program, &["--debug", "--origin", "http://good.example"]);
+    let line = echo.error_line();
+    assert!(line.contains(&addr.to_string()), "{line}");
+    let headers = format!("{UPGRADE}Sec-WebSocket-Version: 13\r\nOrigin: http://bad.example\r\n");
+    let (_, body) = request(addr, "GET /", &headers);
+    assert!(body.contains("bad.example"), "{body}");
+}
+
+/// Proves that where threads are a matter of the environment, asking for them says so, and that no
+/// threads at all are refused.
+#[test]
+fn threads_are_had_or_explained() {
+    for (program, variable) in [
+        (env!("CARGO_BIN_EXE_echo-smol"), "SMOL_THREADS=3"),
+        (
+            env!("CARGO_BIN_EXE_echo-async-std"),
+            "ASYNC_STD_THREAD_COUNT=3",
+        ),
+    ] {
+        let (echo, _) = echo(program, &["--threads", "3"]);
+        let note = echo.error_line();
+        assert!(note.starts_with("note: ") && note.ends_with(variable));
+        let mut help = Program::start(program, &["--help"]);
+        let (name, _) = variable.split_once('=').unwrap();
+        while !help.line().contains(name) {}
+        assert!(help.wait().success());
+    }
+    let mut none = Program::start(ON_TOKIO, &["--threads", "0"]);
+    assert!(none.error_line().contains("--threads"));
+    assert!(!none.wait().success());
+}
+
 /// Proves a session of the client: lines go out, come back, and it ends cleanly with its input.
 #[test]
 fn the_client_sends_lines_and_prints_messages() {
-    let (_echo, addr) = echo(&["--subprotocol", "lines"]);
+    let (_echo, addr) = echo(ON_TOKIO, &["--subprotocol", "lines"]);
     for (version, end) in [
         ("draft75", "ended: 1005, closed by us"),
         ("draft76", "ended: 1005, closed by us"),
@@ -244,7 +311,7 @@ fn the_client_sends_lines_and_prints_messages() {
 /// Proves that the client sends much more than any queue holds, and gets it all back.
 #[test]
 fn the_client_sends_much() {
-    let (_echo, addr) = echo(&[]);
+    let (_echo, addr) = echo(ON_TOKIO, &[]);
     for version in ["draft75", "draft76", "rfc6455"] {
         let mut client = client(addr, &["--version", version]);
         let line = "x".repeat(10_000);
@@ -309,7 +376,7 @@ async fn brief_server() -> (SocketAddr, Receiver<Closed>) {
 /// Proves that the client notices that the server died, says so, and fails.
 #[test]
 fn the_client_fails_when_the_server_dies() {
-    let (echo, addr) = echo(&[]);
+    let (echo, addr) = echo(ON_TOKIO, &[]);
     let mut client = client(addr, &[]);
     client.error_line();
     drop(echo);
@@ -321,7 +388,7 @@ fn the_client_fails_when_the_server_dies() {
 /// Proves that a client that cannot connect says why, in one line, and fails.
 #[test]
 fn the_client_says_why_it_cannot_connect() {
-    let (_echo, addr) = echo(&["--origin", "http://good.example"]);
+    let (_echo, addr) = echo(ON_TOKIO, &["--origin", "http://good.example"]);
     let mut refused = client(addr, &["--origin", "http://bad.example"]);
     let line = refused.error_line();
     assert!(

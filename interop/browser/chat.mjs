@@ -115,12 +115,46 @@ try {
     }
   });
 
+  await check('two tabs in different rooms do not see each other, then they meet', async () => {
+    // By keyboard alone: from the composer over the log back to the room, whose text is then selected.
+    await bo.focus('#composer');
+    for (const key of ['Shift+Tab', 'Shift+Tab', 'g', 'a', 'r', 'd', 'e', 'n', 'Enter']) await bo.keyboard.press(key);
+    await bo.waitForSelector('.entry.notice:has-text("“garden”")');
+    await ana.waitForSelector('.entry.left:has-text("Bo left")');
+    await absent(ana, '.person:has-text("Bo")');
+    await absent(bo, '.person:has-text("Ana")');
+    await write(ana, 'only the lobby hears this');
+    await ana.waitForSelector('.entry.said.mine:has-text("only the lobby hears this")');
+    await write(bo, 'only the garden hears this');
+    await bo.waitForSelector('.entry.said.mine:has-text("only the garden hears this")');
+    await shot(bo, '4-garden-dark-phone');
+
+    // A bad name is refused where it was typed, and Escape gives up.
+    await ana.fill('#where', 'a\u0007b');
+    await ana.click('#go');
+    await ana.waitForSelector('#where-error:not(:empty)');
+    await ana.press('#where', 'Escape');
+    if (await ana.inputValue('#where') !== 'lobby') throw new Error('Escape did not bring the room back');
+    await ana.fill('#where', 'garden');
+    await shot(ana, '5-about-to-move');
+    await ana.click('#go');
+    await bo.waitForSelector('.entry.joined:has-text("Ana joined")');
+    for (const [page, other] of [[ana, 'Bo'], [bo, 'Ana']]) await page.waitForSelector(`.person:has-text("${other}")`);
+    // Messages come in order: had one heard the other before, that would be there by now.
+    await write(ana, 'here you are');
+    await bo.waitForSelector('.entry.said:has-text("here you are")');
+    await absent(bo, '.entry:has-text("only the lobby hears this")');
+    await absent(ana, '.entry:has-text("only the garden hears this")');
+    const focused = await ana.evaluate(() => document.activeElement.id);
+    if (focused !== 'composer') throw new Error(`the focus is on ${focused}`);
+  });
+
   await check('the server is killed: the page says so and keeps what was typed', async () => {
     await ana.fill('#composer', 'half a thou');
     await server.kill();
     for (const page of [ana, bo]) await page.waitForSelector('#banner', { state: 'visible' });
-    await shot(ana, '4-disconnected');
-    await shot(bo, '5-disconnected-dark-phone');
+    await shot(ana, '6-disconnected');
+    await shot(bo, '7-disconnected-dark-phone');
   });
 
   await check('the server is back on the same port: the page comes back by itself', async () => {
@@ -128,10 +162,12 @@ try {
     for (const page of [ana, bo]) await state(page, 'open', BACK_WITHIN);
     const kept = await ana.inputValue('#composer');
     if (kept !== 'half a thou') throw new Error(`the composer holds ${kept}`);
+    const rooms = await Promise.all([ana, bo].map((page) => page.inputValue('#where')));
+    if (rooms.join() !== 'garden,garden') throw new Error(`they are back in ${rooms}`);
     await write(ana, 'half a thought is whole now');
     await bo.waitForSelector('.entry.said:has-text("half a thought is whole now")');
     await ana.waitForSelector('.person:has-text("Bo")');
-    await shot(ana, '6-back');
+    await shot(ana, '8-back');
   });
 
   await check('a tab that is closed has left', async () => {
@@ -181,6 +217,10 @@ async function tab(options) {
 
 function state(page, name, timeout = PATIENCE) {
   return page.waitForSelector(`#status[data-state="${name}"]`, { timeout });
+}
+
+function absent(page, selector) {
+  return page.waitForSelector(selector, { state: 'detached' });
 }
 
 async function write(page, text) {

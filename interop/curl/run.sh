@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Plain HTTP on the ports that speak WebSocket, with curl: run.sh ECHO_URL CHAT_URL PAGE_FOLDER
+# Plain HTTP on the ports that speak WebSocket, with curl.
+#
+#   run.sh chat CHAT_URL PAGE_FOLDER   the page of the chat
+#   run.sh echo ECHO_URL               a server that has nothing to say over HTTP
 set -euo pipefail
 
-echo_url=${1/#ws:/http:}
-chat_url=$2
-page=$3
+suite=$1
+url=${2/#ws:/http:}
+page=${3:-}
 failed=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,7 +30,7 @@ check() {
 # served PATH FILE TYPE: 200 with this media type, and the bytes of the file.
 served() {
     local got
-    got=$(fetch -o "$folder/body" -w '%{http_code} %{content_type}' "$chat_url${1#/}")
+    got=$(fetch -o "$folder/body" -w '%{http_code} %{content_type}' "$url${1#/}")
     case $got in
         "200 $3"*) ;;
         *) echo "got $got"; return 1 ;;
@@ -37,14 +40,14 @@ served() {
 
 unknown_path() {
     local got
-    got=$(fetch -o "$folder/body" -w '%{http_code}' "${chat_url}no/such/page")
+    got=$(fetch -o "$folder/body" -w '%{http_code}' "${url}no/such/page")
     [[ $got == 404 ]] || { echo "got $got"; return 1; }
 }
 
 # A request that asks for no upgrade is answered in a way that a human can read and a client can act on.
 upgrade_required() {
     local got
-    got=$(fetch -D "$folder/head" -o "$folder/body" -w '%{http_code} %{content_type}' "$echo_url")
+    got=$(fetch -D "$folder/head" -o "$folder/body" -w '%{http_code} %{content_type}' "$url")
     [[ $got == "426 text/plain"* ]] || { echo "got $got"; return 1; }
     grep -qiE '^Upgrade: *websocket' "$folder/head" || { echo "no Upgrade header"; return 1; }
     grep -qiE '^Connection:.*upgrade' "$folder/head" || { echo "no Connection: Upgrade header"; return 1; }
@@ -55,16 +58,21 @@ upgrade_required() {
 # num_connects counts the connections that a transfer had to open: the second one has to open none.
 kept_alive() {
     local got
-    got=$(fetch -o "$folder/body" -o "$folder/body" -w '%{num_connects} ' "${chat_url}style.css" "${chat_url}chat.js")
+    got=$(fetch -o "$folder/body" -o "$folder/body" -w '%{num_connects} ' "${url}style.css" "${url}chat.js")
     [[ $got == "1 0 " ]] || { echo "connections opened per request: $got"; return 1; }
 }
 
-check 'the chat page' served / index.html text/html
-check 'the chat page with a query' served '/?name=Ana' index.html text/html
-check 'its style' served /style.css style.css text/css
-check 'its script' served /chat.js chat.js text/javascript
-check 'an unknown path gets 404' unknown_path
-check 'two requests over one kept-alive connection' kept_alive
-check 'plain HTTP to the echo server gets a readable 426, R-H5' upgrade_required
+case $suite in
+    chat)
+        check 'the chat page' served / index.html text/html
+        check 'the chat page with a query' served '/?name=Ana' index.html text/html
+        check 'its style' served /style.css style.css text/css
+        check 'its script' served /chat.js chat.js text/javascript
+        check 'an unknown path gets 404' unknown_path
+        check 'two requests over one kept-alive connection' kept_alive
+        ;;
+    echo) check 'plain HTTP to the echo server gets a readable 426, R-H5' upgrade_required ;;
+    *) echo "no such suite: $suite" >&2; exit 2 ;;
+esac
 
 exit "$failed"

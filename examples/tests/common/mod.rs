@@ -23,6 +23,9 @@ impl Program {
     pub fn start(path: &str, options: &[&str]) -> Self {
         let mut command = Command::new(path);
         command.args(options).stdin(Stdio::piped());
+        // The runtimes that are not told their number of threads otherwise have two.
+        command.env("SMOL_THREADS", "2");
+        command.env("ASYNC_STD_THREAD_COUNT", "2");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {

@@ -6,9 +6,9 @@
 //!
 //! Then open <http://127.0.0.1:8080/>, in two tabs. What goes over the wire is in `protocol.rs`.
 
+mod hall;
 mod page;
 mod protocol;
-mod room;
 
 use std::io;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use clap::Parser;
 use tokio::time::MissedTickBehavior;
 use ws_tokio::{Answer, Connection, Message, Server, Upgrade};
 
-use crate::protocol::{Event, Refusal, Request};
-use crate::room::{Room, Seat};
+use crate::hall::{Hall, Seat};
+use crate::protocol::{Event, LOBBY, Refusal, Request};
 
 /// A chat server; its page is on the same port.
 #[derive(Parser)]
@@ -64,8 +64,8 @@ async fn main() -> io::Result<()> {
     }
     let server = builder.bind(&options.listen).await?;
     println!("listening on http://{}/", server.local_addr());
-    let room = Arc::new(Room::new(server.clients()));
-    let handler = move |connection| attend(connection, Arc::clone(&room));
+    let hall = Arc::new(Hall::new(server.clients()));
+    let handler = move |connection| attend(connection, Arc::clone(&hall));
     tokio::select! {
         served = server.serve(handler) => return served,
         interrupted = tokio::signal::ctrl_c() => interrupted?,
@@ -85,13 +85,13 @@ async fn only_at_chat(upgrade: Upgrade) -> Answer {
 
 /// Handles one connection. Whoever joined leaves when this ends, for whatever reason: the seat is
 /// dropped.
-async fn attend(mut connection: Connection, room: Arc<Room>) {
+async fn attend(mut connection: Connection, hall: Arc<Hall>) {
     let mut seat = None;
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while let Some(message) = connection.recv().await {
         pace.tick().await;
-        if let Err(refusal) = obey(&message, &connection, &room, &mut seat) {
+        if let Err(refusal) = obey(&message, &connection, &hall, &mut seat) {
             let text = refusal.to_string();
             if connection.send(Event::Error { text: &text }).await.is_err() {
                 break;
@@ -103,16 +103,22 @@ async fn attend(mut connection: Connection, room: Arc<Room>) {
 fn obey<'a>(
     message: &Message,
     connection: &Connection,
-    room: &'a Room,
+    hall: &'a Hall,
     seat: &mut Option<Seat<'a>>,
 ) -> Result<(), Refusal> {
     let text = message.as_text().ok_or(Refusal::NotText)?;
     match (serde_json::from_str(text)?, seat.as_ref()) {
-        (Request::Join { name }, None) => *seat = Some(room.join(connection, &name)?),
+        (Request::Join { name, room }, None) => {
+            let room = room.as_deref().unwrap_or(LOBBY);
+            *seat = Some(hall.join(connection, &name, room)?);
+        }
         (Request::Join { .. }, Some(_)) => return Err(Refusal::JoinedAlready),
+        (Request::Enter { room }, Some(seat)) => seat.enter(connection, &room)?,
         (Request::Say { text }, Some(seat)) => seat.say(&text)?,
         (Request::Tell { to, text }, Some(seat)) => seat.tell(&to, &text)?,
-        (Request::Say { .. } | Request::Tell { .. }, None) => return Err(Refusal::JoinFirst),
+        (Request::Enter { .. } | Request::Say { .. } | Request::Tell { .. }, None) => {
+            return Err(Refusal::JoinFirst);
+        }
     }
     Ok(())
 }

@@ -3,10 +3,16 @@
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize, Serializer};
-use ws_tokio::{ClientError, ConnectionId, Message, Version};
+use ws_tokio::{ClientError, ConnectionId, Message, TopicError, Version};
 
 /// The most characters of a name.
 pub const NAME_LIMIT: usize = 32;
+
+/// The most characters of the name of a room.
+pub const ROOM_LIMIT: usize = 32;
+
+/// The room of who names none.
+pub const LOBBY: &str = "lobby";
 
 /// The most characters of a text.
 pub const TEXT_LIMIT: usize = 2000;
@@ -15,8 +21,13 @@ pub const TEXT_LIMIT: usize = 2000;
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Request {
-    Join { name: String },
+    /// Comes into the chat, under a name that nobody has there.
+    Join { name: String, room: Option<String> },
+    /// Moves to a room, which is there as soon as somebody is in it.
+    Enter { room: String },
+    /// Says something to all in the room.
     Say { text: String },
+    /// Says something to one, wherever they are.
     Tell { to: String, text: String },
 }
 
@@ -24,13 +35,17 @@ pub enum Request {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Event<'a> {
+    /// Answers who joined or entered a room: where they are, and who else is there.
     Welcome {
         #[serde(serialize_with = "displayed")]
         id: ConnectionId,
         name: &'a str,
+        room: &'a str,
         here: Vec<Person<'a>>,
     },
+    /// Somebody came into the room.
     Joined(Person<'a>),
+    /// Somebody left the room, for another one or for good.
     Left {
         #[serde(serialize_with = "displayed")]
         id: ConnectionId,
@@ -86,6 +101,8 @@ pub enum Refusal {
     JoinedAlready,
     BadName,
     NameTaken { name: String },
+    BadRoom,
+    NotEntered(TopicError),
     BadText,
     NobodyThere { id: String },
     NotSent(ClientError),
@@ -108,6 +125,11 @@ impl Display for Refusal {
                     "Somebody here is called {name} already. Please pick another name."
                 )
             }
+            Self::BadRoom => write!(
+                f,
+                "The name of a room has 1 to {ROOM_LIMIT} characters, and no control characters."
+            ),
+            Self::NotEntered(error) => write!(f, "The room was not entered: {error}."),
             Self::BadText => write!(f, "A message has 1 to {TEXT_LIMIT} characters."),
             Self::NobodyThere { id } => write!(f, "Nobody here has the id {id:?}."),
             Self::NotSent(error) => write!(f, "The message was not sent: {error}."),
@@ -120,6 +142,12 @@ impl std::error::Error for Refusal {}
 impl From<serde_json::Error> for Refusal {
     fn from(error: serde_json::Error) -> Self {
         Self::NotUnderstood(error)
+    }
+}
+
+impl From<TopicError> for Refusal {
+    fn from(error: TopicError) -> Self {
+        Self::NotEntered(error)
     }
 }
 

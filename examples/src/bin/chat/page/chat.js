@@ -3,6 +3,7 @@
 'use strict';
 
 const NAME_LIMIT = 32;
+const ROOM_LIMIT = 32;
 const TEXT_LIMIT = 2000;
 const ENTRY_LIMIT = 500; // the log forgets its oldest entries, so that a page left open stays small
 
@@ -18,6 +19,7 @@ const $ = (id) => document.getElementById(id);
 let connection = null; // the WebSocket, while there is one
 let inside = false; // the user wants to be in the chat
 let me = null; // { id, name } from the last welcome; its name survives a lost connection
+let room = null; // where we are, or want to be when we come back; null is where the server puts us
 let welcomedAt = 0; // when this connection was welcomed; 0 before that
 let attempt = 0; // failed attempts since the last settled connection
 let retryAt = 0;
@@ -25,8 +27,8 @@ let timer = 0; // the one timer: join patience, or the countdown
 let recipient = null; // { id, name, gone }: whom the composer writes to; null is everybody
 let unread = 0;
 let following = true; // the log is scrolled to its end, and stays there
-const people = new Map(); // id -> { id, name, version }, without ourselves
-const unconfirmed = []; // texts sent that the server has not answered yet
+const people = new Map(); // id -> { id, name, version }, of the others in our room
+const unconfirmed = []; // what the server has not answered yet, in order: { text } sent, { room } to enter
 
 // ---- connection -------------------------------------------------------------------------------
 
@@ -41,7 +43,7 @@ function connect() {
 
   // An event of a connection that was given up means nothing any more.
   const ours = (handle) => (event) => { if (connection === opened) handle(event); };
-  opened.onopen = ours(() => send({ type: 'join', name: $('name').value }));
+  opened.onopen = ours(() => send({ type: 'join', name: $('name').value, room }));
   opened.onmessage = ours((event) => receive(event.data));
   opened.onclose = ours(() => { connection = null; lost(); });
 }
@@ -60,7 +62,7 @@ function lost() {
     if (Date.now() - welcomedAt > SETTLED_AFTER) attempt = 0;
     welcomedAt = 0;
   }
-  for (const text of unconfirmed.splice(0)) note('error', `Perhaps not delivered: ${text}`);
+  for (const { text } of unconfirmed.splice(0)) if (text) note('error', `Perhaps not delivered: ${text}`);
   retryAt = Date.now() + delay(attempt++);
   show('waiting');
   countDown();
@@ -98,24 +100,35 @@ function receive(data) {
 }
 
 const heard = {
-  welcome({ id, name, here }) {
-    clearTimeout(timer);
+  welcome(message) {
+    const moved = welcomedAt > 0; // else we have just come in
     const again = me !== null;
+    const { id, name, here } = message;
     me = { id, name };
-    welcomedAt = Date.now();
+    room = message.room;
     people.clear();
     for (const person of here) people.set(person.id, person);
-    // Ids belong to one run of the server: after a restart an old id may be somebody else's.
-    if (recipient) recipient.gone = people.get(recipient.id)?.name !== recipient.name;
+    if (moved) {
+      confirmed((it) => it.room !== undefined);
+      // Whoever we write to may stay in another room: a message to one goes everywhere.
+      if (recipient && people.has(recipient.id)) recipient.gone = false;
+    } else {
+      clearTimeout(timer);
+      welcomedAt = Date.now();
+      // Ids belong to one run of the server: after a restart an old id may be somebody else's.
+      if (recipient) recipient.gone = people.get(recipient.id)?.name !== recipient.name;
+    }
     show('open');
+    showRoom();
     showPeople();
     showRecipient();
-    note('notice', again ? `You are back, as ${name}.` : `You are in, as ${name}.`);
-    if (!again) $('composer').focus();
+    note('notice', `You are ${again && !moved ? 'back ' : ''}in the room “${room}”, as ${name}.`);
+    if (moved || !again) $('composer').focus();
   },
   joined(person) {
     if (person.id === me?.id) return;
     people.set(person.id, person);
+    if (recipient?.id === person.id) { recipient.gone = false; showRecipient(); }
     showPeople();
     composerChanged();
     note('joined', `${person.name} joined`);
@@ -127,18 +140,19 @@ const heard = {
     note('left', `${name} left`);
   },
   said(message) {
-    if (message.from === me?.id) confirmed(message.text);
+    if (message.from === me?.id) confirmed((it) => it.text === message.text);
     say('said', message);
   },
   told(message) {
-    if (message.from === me?.id) confirmed(message.text);
+    if (message.from === me?.id) confirmed((it) => it.text === message.text);
     say('told', message);
   },
   error({ text }) {
     if (welcomedAt) {
       // It answers what we sent last but one or more: answers come in the order of the questions.
       const failed = unconfirmed.shift();
-      if (failed && !$('composer').value) setComposer(failed);
+      if (failed?.room !== undefined) return refuseRoom(text);
+      if (failed && !$('composer').value) setComposer(failed.text);
       note('error', text);
     } else if (me) {
       // We were in already and cannot come back: our old connection may not be noticed as dead yet.
@@ -152,8 +166,8 @@ const heard = {
   },
 };
 
-function confirmed(text) {
-  const index = unconfirmed.indexOf(text);
+function confirmed(matches) {
+  const index = unconfirmed.findIndex(matches);
   if (index >= 0) unconfirmed.splice(index, 1);
 }
 
@@ -162,10 +176,7 @@ function confirmed(text) {
 function enter() {
   const name = $('name').value.trim();
   $('name').value = name;
-  const fault = !name ? 'Please enter a name.'
-    : [...name].length > NAME_LIMIT ? `A name has at most ${NAME_LIMIT} characters.`
-    : /\p{Cc}/u.test(name) ? 'A name cannot contain control characters.'
-    : '';
+  const fault = nameFault(name, NAME_LIMIT);
   $('name-error').textContent = fault;
   if (fault) return $('name').focus();
   try { localStorage.setItem('name', name); } catch { /* private mode: then it is not remembered */ }
@@ -174,9 +185,17 @@ function enter() {
   connect();
 }
 
+function nameFault(name, limit) {
+  return !name ? 'Please enter a name.'
+    : [...name].length > limit ? `A name has at most ${limit} characters.`
+    : /\p{Cc}/u.test(name) ? 'A name cannot contain control characters.'
+    : '';
+}
+
 function leave() {
   inside = false;
   me = null;
+  room = null;
   welcomedAt = 0;
   recipient = null;
   unconfirmed.length = 0;
@@ -189,11 +208,26 @@ function leave() {
   $('name').focus();
 }
 
+function move() {
+  const wanted = $('where').value.trim();
+  if (!welcomedAt) return;
+  if (wanted === room) { showRoom(); return $('composer').focus(); }
+  const fault = nameFault(wanted, ROOM_LIMIT);
+  if (fault) return refuseRoom(fault);
+  send({ type: 'enter', room: wanted });
+  unconfirmed.push({ room: wanted });
+}
+
+function refuseRoom(why) {
+  $('where-error').textContent = why;
+  $('where').focus();
+}
+
 function submit() {
   const text = $('composer').value.trim();
   if (!text || !welcomedAt || recipient?.gone) return;
   send(recipient ? { type: 'tell', to: recipient.id, text } : { type: 'say', text });
-  unconfirmed.push(text);
+  unconfirmed.push({ text });
   setComposer('');
   $('composer').focus();
 }
@@ -218,12 +252,18 @@ function composerChanged() {
   }
   const open = welcomedAt > 0;
   const left = TEXT_LIMIT - composer.value.length;
+  whereChanged();
   $('send').disabled = !open || Boolean(recipient?.gone) || !composer.value.trim();
   $('compose-hint').textContent =
     inside && !open ? (composer.value ? 'Not connected: what you wrote is kept.' : '')
     : recipient?.gone ? goneHint()
     : left <= 200 ? `${left} characters left`
     : '';
+}
+
+function whereChanged() {
+  const wanted = $('where').value.trim();
+  $('go').disabled = !welcomedAt || !wanted || wanted === room;
 }
 
 function goneHint() {
@@ -259,6 +299,12 @@ function show(state) {
   $('enter').disabled = inside;
   $('enter').textContent = inside ? 'Joining…' : 'Join the chat';
   composerChanged();
+}
+
+function showRoom() {
+  $('where').value = room;
+  $('where-error').textContent = '';
+  whereChanged();
 }
 
 function showPeople() {
@@ -298,7 +344,7 @@ function showRecipient() {
   $('compose').classList.toggle('to-one', Boolean(recipient));
   $('recipient-text').replaceChildren(
     ...(recipient ? ['to ', element('bdi', {}, recipient.name), recipient.gone ? ' (left)' : ''] : []));
-  $('composer').placeholder = recipient ? `Write to ${recipient.name} alone` : 'Write to all';
+  $('composer').placeholder = recipient ? `Write to ${recipient.name} alone` : 'Write to all in this room';
   composerChanged();
 }
 
@@ -327,7 +373,8 @@ function say(kind, { from, name, to, text }) {
 }
 
 function only(mine, to) {
-  const name = mine ? (people.get(to)?.name ?? (to === me.id ? me.name : 'somebody')) : 'you';
+  const known = people.get(to) ?? [me, recipient].find((person) => person?.id === to);
+  const name = mine ? (known?.name ?? 'somebody') : 'you';
   return element('span', { className: 'only' }, 'only to ', element('bdi', {}, name));
 }
 
@@ -370,6 +417,11 @@ function element(tag, properties, ...children) {
 function start() {
   $('door').onsubmit = (event) => { event.preventDefault(); enter(); };
   $('compose').onsubmit = (event) => { event.preventDefault(); submit(); };
+  $('move').onsubmit = (event) => { event.preventDefault(); move(); };
+  $('where').oninput = () => { $('where-error').textContent = ''; whereChanged(); };
+  $('where').onkeydown = (event) => {
+    if (event.key === 'Escape' && !event.isComposing) { showRoom(); $('composer').focus(); }
+  };
   $('leave').onclick = leave;
   $('reconnect').onclick = reconnectNow;
   $('to-all').onclick = () => writeTo(null);
@@ -396,8 +448,10 @@ function start() {
     if (!document.hidden) { unread = 0; document.title = 'Chat'; }
   });
 
-  let name = new URLSearchParams(location.search).get('name');
-  const asked = name !== null; // `/?name=Ana` goes straight in
+  const query = new URLSearchParams(location.search);
+  room = query.get('room');
+  let name = query.get('name');
+  const asked = name !== null; // `/?name=Ana&room=garden` goes straight in
   try { name ??= localStorage.getItem('name'); } catch { /* private mode */ }
   $('name').value = name ?? '';
   show('closed');

@@ -1,0 +1,194 @@
+//! Who has joined, in which room each of them is, and what they are told. A room is a topic of the
+//! server.
+//!
+//! One lock guards the list and whatever is announced, so that all see everything in one order.
+//! Nothing waits while it is held: a broadcast only queues. Who reads too slowly to keep up is sent
+//! away by the server, as it does unless it is told otherwise: a gap in what they hear would be worse.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ws_tokio::{Clients, Connection, ConnectionId, Message, Sender, Topic};
+
+use crate::protocol::{Event, NAME_LIMIT, Person, ROOM_LIMIT, Refusal, TEXT_LIMIT};
+
+pub struct Hall {
+    clients: Clients,
+    people: Mutex<People>,
+}
+
+/// Those who have a seat.
+type People = BTreeMap<ConnectionId, Member>;
+
+#[derive(Clone)]
+struct Member {
+    name: String,
+    room: String,
+    sender: Sender,
+}
+
+/// Somebody's place in the hall; dropping it is how they leave.
+pub struct Seat<'a> {
+    hall: &'a Hall,
+    id: ConnectionId,
+}
+
+impl Hall {
+    pub fn new(clients: Clients) -> Self {
+        Self {
+            clients,
+            people: Mutex::default(),
+        }
+    }
+
+    pub fn join(
+        &self,
+        connection: &Connection,
+        name: &str,
+        room: &str,
+    ) -> Result<Seat<'_>, Refusal> {
+        let name = trimmed(name, NAME_LIMIT).ok_or(Refusal::BadName)?;
+        let room = trimmed(room, ROOM_LIMIT).ok_or(Refusal::BadRoom)?;
+        let mut people = self.people();
+        let folded = name.to_lowercase();
+        if let Some(namesake) = people.values().find(|it| it.name.to_lowercase() == folded) {
+            let name = namesake.name.clone();
+            return Err(Refusal::NameTaken { name });
+        }
+        let member = Member {
+            name: name.to_owned(),
+            room: room.to_owned(),
+            sender: connection.sender(),
+        };
+        self.admit(&people, &member, connection)?;
+        self.announce_joined(&member);
+        let id = connection.id();
+        people.insert(id, member);
+        Ok(Seat { hall: self, id })
+    }
+
+    /// Welcomes somebody to their room and lets them hear what goes on in it.
+    fn admit(
+        &self,
+        people: &People,
+        member: &Member,
+        connection: &Connection,
+    ) -> Result<(), Refusal> {
+        let (id, name, room) = (connection.id(), &*member.name, &*member.room);
+        let others = people.iter().filter(|(other, _)| **other != id);
+        let in_room = others.filter(|(_, other)| other.room == room);
+        let here = in_room.map(|(_, other)| other.person()).collect();
+        let welcome = Event::Welcome {
+            id,
+            name,
+            room,
+            here,
+        };
+        self.clients.send(id, welcome)?;
+        connection.join(room)?;
+        Ok(())
+    }
+
+    fn announce_joined(&self, member: &Member) {
+        let joined = Event::Joined(member.person());
+        self.room(&member.room)
+            .broadcast_except(member.sender.id(), joined);
+    }
+
+    fn announce_left(&self, id: ConnectionId, name: &str, room: &str) {
+        self.room(room)
+            .broadcast_except(id, Event::Left { id, name });
+    }
+
+    fn room(&self, name: &str) -> Topic {
+        self.clients.topic(name)
+    }
+
+    fn people(&self) -> MutexGuard<'_, People> {
+        // The list is whole at any time, so it is of use even after a panic.
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn person(&self) -> Person<'_> {
+        Person {
+            id: self.sender.id(),
+            name: &self.name,
+            version: self.sender.version(),
+        }
+    }
+}
+
+impl Seat<'_> {
+    /// Moves to a room; to the one they are in, it only says once more who is there.
+    pub fn enter(&self, connection: &Connection, room: &str) -> Result<(), Refusal> {
+        let room = trimmed(room, ROOM_LIMIT).ok_or(Refusal::BadRoom)?;
+        let mut people = self.hall.people();
+        let mut me = people[&self.id].clone();
+        let old_room = mem::replace(&mut me.room, room.to_owned());
+        self.hall.admit(&people, &me, connection)?;
+        if old_room != room {
+            connection.leave(&old_room);
+            self.hall.announce_left(self.id, &me.name, &old_room);
+            self.hall.announce_joined(&me);
+            people.insert(self.id, me);
+        }
+        Ok(())
+    }
+
+    /// Says something to all in the room, oneself included.
+    pub fn say(&self, text: &str) -> Result<(), Refusal> {
+        check(text)?;
+        let people = self.hall.people();
+        let (from, Member { name, room, .. }) = (self.id, &people[&self.id]);
+        let said = Event::Said { from, name, text };
+        self.hall.room(room).broadcast(said);
+        Ok(())
+    }
+
+    /// Says something to one, in whatever room they are, with a copy to oneself.
+    pub fn tell(&self, to: &str, text: &str) -> Result<(), Refusal> {
+        check(text)?;
+        let people = self.hall.people();
+        let id = to.parse().ok().filter(|id| people.contains_key(id));
+        let to = id.ok_or_else(|| Refusal::NobodyThere { id: to.to_owned() })?;
+        let (from, name) = (self.id, &people[&self.id].name);
+        let told = Event::Told {
+            from,
+            name,
+            to,
+            text,
+        };
+        let message = Message::from(told);
+        if to != from {
+            self.hall.clients.send(to, message.clone())?;
+        }
+        self.hall.clients.send(from, message)?;
+        Ok(())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut people = self.hall.people();
+        if let Some(Member { name, room, .. }) = people.remove(&self.id) {
+            self.hall.announce_left(self.id, &name, &room);
+        }
+    }
+}
+
+/// Returns a name without the spaces around it, if it is one.
+fn trimmed(name: &str, limit: usize) -> Option<&str> {
+    let name = name.trim();
+    let has_len = (1..=limit).contains(&name.chars().count());
+    (has_len && !name.contains(char::is_control)).then_some(name)
+}
+
+fn check(text: &str) -> Result<(), Refusal> {
+    match text.chars().count() {
+        1..=TEXT_LIMIT => Ok(()),
+        _ => Err(Refusal::BadText),
+    }
+}

@@ -1,0 +1,116 @@
+//! What the echo servers share: all of it but the runtime, which each program starts for itself.
+//!
+//! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`; only
+//! code for any runtime, such as this, names `ws-driver`.
+
+use std::env;
+use std::io;
+use std::num::NonZeroUsize;
+
+use clap::Parser;
+use ws_driver::ws_proto::Versions;
+use ws_driver::{Clients, Connection, Runtime, Server};
+
+/// An echo server: sends every message back as it came, text as text and binary as binary, in every
+/// version.
+#[derive(Parser)]
+pub struct Options {
+    /// The address to listen on; port 0 means any free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    listen: String,
+    /// The versions to speak, for instance draft76,rfc6455.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    versions: Versions,
+    /// An origin that may connect; can be given again. Without it any may.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// A subprotocol to speak; can be given again, best first.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+    /// The longest message that is received.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_message: usize,
+    /// The most fragments of a message.
+    #[arg(long, value_name = "COUNT", default_value_t = 4096)]
+    max_fragments: usize,
+    /// The longest frame that is received.
+    #[arg(long, value_name = "BYTES")]
+    max_frame: Option<usize>,
+    /// Threads to run on. Without it, one for each core on tokio and async-std, and one on smol.
+    ///
+    /// Only tokio takes the number from here. smol and async-std read it from the environment: start
+    /// them with SMOL_THREADS=N or ASYNC_STD_THREAD_COUNT=N.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Sends every message to every client instead of back.
+    #[arg(long)]
+    broadcast: bool,
+    /// Says what happens.
+    #[arg(long)]
+    debug: bool,
+}
+
+impl Options {
+    /// Returns how many threads to run on, at least one.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(NonZeroUsize::get)
+    }
+
+    /// For a runtime that reads its number of threads from the environment: says so if that is not the
+    /// number that was asked for. To set it here would be `unsafe`, as other threads may read it.
+    pub fn expect_threads_in(&self, variable: &str) {
+        let Some(threads) = self.threads() else {
+            return;
+        };
+        if env::var(variable) != Ok(threads.to_string()) {
+            eprintln!("note: to run on {threads} threads, start with {variable}={threads}");
+        }
+    }
+}
+
+/// Serves on any runtime, until listening fails.
+///
+/// # Errors
+///
+/// Fails if the address cannot be listened on, or an option makes no sense.
+pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
+    if options.debug {
+        let lines = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG);
+        lines.with_writer(io::stderr).init();
+    }
+    let mut builder = Server::<R>::builder()
+        .versions(options.versions)
+        .subprotocols(&options.subprotocol)
+        .message_limit(options.max_message)
+        .fragment_limit(options.max_fragments)
+        .frame_limit(options.max_frame)
+        .debug(options.debug);
+    if !options.origin.is_empty() {
+        builder = builder.allow_origins(&options.origin);
+    }
+    let server = builder.bind(&options.listen).await?;
+    println!("listening on ws://{}/", server.local_addr());
+    if options.broadcast {
+        let clients = server.clients();
+        server
+            .serve(move |connection| broadcast(connection, clients.clone()))
+            .await
+    } else {
+        server.serve(echo).await
+    }
+}
+
+async fn echo(mut connection: Connection) {
+    while let Some(message) = connection.recv().await {
+        if connection.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn broadcast(mut connection: Connection, clients: Clients) {
+    while let Some(message) = connection.recv().await {
+        clients.broadcast(message);
+    }
+}
