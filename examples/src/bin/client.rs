@@ -19,7 +19,7 @@ use ws_tokio::{
 /// A pipe to a WebSocket server: lines go out, messages come in.
 #[derive(Parser)]
 struct Options {
-    /// Where to connect: ws://host[:port]/path.
+    /// Where to connect: `ws://host[:port]/path`.
     url: String,
     /// The version to speak: draft75, draft76 or rfc6455.
     #[arg(long, default_value_t = Version::Rfc6455)]
