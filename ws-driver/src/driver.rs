@@ -61,6 +61,7 @@ pub(crate) async fn drive<R, S, H>(
         read_waits: false,
         writing: Outgoing::new(),
         needs_flush: false,
+        shutdown_waits: false,
         write_ended: false,
         timer,
         armed: None,
@@ -80,6 +81,8 @@ struct Driver<R: Runtime, S, W> {
     /// Taken from the machine, not written yet.
     writing: Outgoing,
     needs_flush: bool,
+    /// Whether the stream will wake the task when its write side can be shut down.
+    shutdown_waits: bool,
     write_ended: bool,
     timer: R::Timer,
     /// What the timer is set to.
@@ -99,11 +102,11 @@ where
         H: Future<Output = ()>,
     {
         self.mailbox.note_awake();
-        if self.mailbox.is_aborted() {
-            handler.set(None);
-            self.reset(cx);
-        }
         for _ in 0..TURN_LIMIT {
+            if self.mailbox.is_aborted() {
+                handler.set(None);
+                self.reset(cx);
+            }
             let now = self.runtime.now();
             let mut moved = self.poll_read(cx, now);
             self.poll_handler(cx, handler.as_mut());
@@ -124,11 +127,17 @@ where
         Poll::Pending
     }
 
-    /// Tells whether somebody gave the driver work that it does not wait for.
+    /// Tells whether there is anything that the driver does not wait for: others can change the machine
+    /// at any time of a turn, also after the step that would have seen it.
     fn has_work(&self, machine: &mut Machine) -> bool {
+        let Some(deadline) = self.stream.is_some().then(|| machine.poll_timeout()) else {
+            return false;
+        };
         let writes = !self.writing.has_remaining() && !machine.outgoing().is_empty();
         let reads = !self.read_ended && !self.read_waits && machine.wants_read();
-        self.stream.is_some() && (writes || reads)
+        let shuts_down = !self.write_ended && !self.shutdown_waits && machine.wants_shutdown();
+        let arms = deadline.is_some_and(|deadline| self.armed.is_none_or(|armed| deadline < armed));
+        writes || reads || shuts_down || arms || machine.is_finished()
     }
 
     /// Reads once; tells whether anything came of it.
@@ -225,6 +234,7 @@ where
 
     /// Shuts the write side down once that is wanted; tells whether anything changed.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
+        self.shutdown_waits = false;
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
             return false;
         };
@@ -237,7 +247,10 @@ where
                 true
             }
             Poll::Ready(Err(error)) => self.handle_error(cx, &error),
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.shutdown_waits = true;
+                false
+            }
         }
     }
 
@@ -284,5 +297,148 @@ where
         self.writing = Outgoing::new();
         let now = self.runtime.now();
         self.mailbox.drive(cx, |machine| machine.handle_reset(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use ws_proto::{ConnectionConfig, Version};
+
+    use super::*;
+    use crate::id::ConnectionId;
+    use crate::mailbox::{Facts, Head};
+
+    /// A runtime whose time stands still.
+    #[derive(Clone)]
+    struct Still;
+
+    impl Runtime for Still {
+        type Stream = Silent;
+        type Listener = ();
+        type Timer = Never;
+
+        async fn bind(&self, _: SocketAddr) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn local_addr(&self, (): &()) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        async fn accept(&self, (): &()) -> io::Result<(Silent, SocketAddr)> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        async fn connect(&self, _: &str, _: u16) -> io::Result<(Silent, SocketAddr)> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn timer(&self) -> Never {
+            Never
+        }
+
+        fn spawn(&self, _: impl Future<Output = ()> + Send + 'static) {}
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+    }
+
+    struct Never;
+
+    impl Timer for Never {
+        fn set(&mut self, _: Instant) {}
+
+        fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// A stream on which nothing arrives; counts how often it is shut down.
+    struct Silent(Arc<AtomicUsize>);
+
+    impl AsyncRead for Silent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Silent {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Does what another task might do, once, behind the last step of a turn.
+    struct Meddler(Option<fn(&Mailbox)>);
+
+    impl Watch for Meddler {
+        fn stirred(&mut self, mailbox: &Mailbox) {
+            if let Some(meddle) = self.0.take() {
+                meddle(mailbox);
+            }
+        }
+
+        fn ended(&mut self, _: &Mailbox) {}
+
+        fn panicked(&mut self, _: &Mailbox) {}
+    }
+
+    fn polled_once(meddle: fn(&Mailbox)) -> (Poll<()>, usize, Arc<Mailbox>) {
+        let version = Version::Draft75;
+        let machine = Machine::server(version, ConnectionConfig::new(), Instant::now());
+        let facts = Facts {
+            id: ConnectionId::of_client(),
+            peer_addr: None,
+            version,
+            subprotocol: None,
+            head: Head::Unknown,
+        };
+        let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(Instant::now)));
+        let shutdowns = Arc::new(AtomicUsize::new(0));
+        let stream = Silent(Arc::clone(&shutdowns));
+        let handler = Some(std::future::pending());
+        let meddler = Meddler(Some(meddle));
+        let mut task = pin!(drive(Still, stream, Arc::clone(&mailbox), handler, meddler));
+        let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        (polled, shutdowns.load(Ordering::SeqCst), mailbox)
+    }
+
+    /// A close that comes when a turn is all but over is seen before the task waits, also in draft-75,
+    /// where it has no bytes to write: nobody would wake the task for it.
+    #[test]
+    fn a_close_at_the_end_of_a_turn_is_not_missed() {
+        let (polled, shutdowns, _) =
+            polled_once(|mailbox| mailbox.close(CloseCode::NORMAL, "").unwrap());
+        assert_eq!((polled, shutdowns), (Poll::Pending, 1));
+    }
+
+    /// The same of an abort: the task ends.
+    #[test]
+    fn an_abort_at_the_end_of_a_turn_is_not_missed() {
+        let (polled, _, mailbox) = polled_once(Mailbox::abort);
+        assert_eq!(polled, Poll::Ready(()));
+        assert!(mailbox.closed().is_some());
     }
 }

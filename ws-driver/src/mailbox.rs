@@ -395,7 +395,8 @@ impl Mailbox {
         has_work: impl FnOnce(&mut Machine) -> bool,
     ) -> bool {
         let mut inner = self.lock();
-        if has_work(&mut inner.machine) {
+        let discards = !inner.has_receiver && inner.machine.has_events();
+        if inner.aborted || discards || has_work(&mut inner.machine) {
             return false;
         }
         set_waker(&mut inner.driver, cx);
