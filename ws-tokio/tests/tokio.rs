@@ -6,12 +6,11 @@
 )]
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use ws_tokio::{
     ClientConfig, CloseCode, Closed, ConnectError, Connection, HandshakeError, Initiator, Message,
@@ -294,10 +293,10 @@ async fn a_hundred_clients_at_once() {
 /// What can go wrong while connecting has an error of its own.
 #[tokio::test]
 async fn a_failed_connect_says_what_went_wrong() {
-    let refused: SocketAddr = {
-        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    // It is kept, though it does not listen: nobody else can get its port meanwhile.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind(ANY.parse().unwrap()).unwrap();
+    let refused = deaf.local_addr().unwrap();
     let error = soon(connect(&format!("ws://{refused}/")))
         .await
         .unwrap_err();

@@ -1,5 +1,8 @@
 //! Upgrades are accepted and refused as the options and the application say, on both sides.
 
+use std::net::SocketAddr;
+
+use socket2::{Domain, Socket, Type};
 use ws_proto::{ClientConfig, HandshakeError, OriginPolicy, Subprotocol, Version, Versions};
 
 use super::support::{ANY, DRAFT76, Peer, RFC6455, client, echo, ms, serve, sleep, text, url};
@@ -204,12 +207,12 @@ pub async fn connection_reject<R: Runtime + Default>() {
 /// What can go wrong while connecting has an error of its own; a name with several addresses is tried
 /// at all of them.
 pub async fn connect_errors<R: Runtime + Default>() {
-    let gone = {
-        let runtime = R::default();
-        let listener = runtime.bind(ANY.parse().unwrap()).await.unwrap();
-        runtime.local_addr(&listener).unwrap()
-    };
-    let error = connect::<R>(&format!("ws://{gone}/")).await.unwrap_err();
+    // It is kept, though it does not listen: nobody else can get its port meanwhile.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = ANY.parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let deaf = socket.local_addr().unwrap().as_socket().unwrap();
+    let error = connect::<R>(&format!("ws://{deaf}/")).await.unwrap_err();
     let ConnectError::Io(io) = &error else {
         unreachable!("{error:?}");
     };
