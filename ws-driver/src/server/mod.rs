@@ -193,12 +193,15 @@ impl<R: Runtime> Server<R> {
         } = &*self.shared;
         stop.advance(Phase::ShuttingDown);
         let open: Vec<_> = clients.iter().collect();
-        for sender in &open {
-            let closing = sender.close(CloseCode::GOING_AWAY, "");
-            debug_assert!(
-                closing.is_ok(),
-                "a close without a reason cannot be refused"
-            );
+        for batch in open.chunks(SHUTDOWN_BATCH) {
+            for sender in batch {
+                let closing = sender.close(CloseCode::GOING_AWAY, "");
+                debug_assert!(
+                    closing.is_ok(),
+                    "a close without a reason cannot be refused"
+                );
+            }
+            let_others_run().await;
         }
         let mut timer = runtime.timer();
         if let Some(end) = runtime.now().checked_add(grace) {
@@ -225,6 +228,23 @@ impl<R: Runtime> Server<R> {
             aborted,
         }
     }
+}
+
+/// Connections that a shutdown closes before it lets the other tasks of its thread run: all at once
+/// would keep a thread busy for long, and make all clients come back at once.
+const SHUTDOWN_BATCH: usize = 256;
+
+/// Lets the other tasks of the thread have a turn.
+async fn let_others_run() {
+    let mut has_waited = false;
+    poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 impl<R: Runtime> Clone for Server<R> {
