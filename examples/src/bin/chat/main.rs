@@ -27,7 +27,7 @@ struct Options {
     /// The address to listen on; port 0 means any free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// An origin whose pages may connect, such as http://chat.example; can be given again. Without
+    /// An origin whose pages may connect, such as `http://chat.example`; can be given again. Without
     /// it any may: nothing here depends on cookies or on where a client is.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
