@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Head};
 use crate::random::SystemRandomness;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, probe_silent};
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options.
 ///
@@ -47,6 +47,9 @@ pub async fn connect_with<R: Runtime + Default>(
     let (stream, handshake) = open(&runtime, stream, &url, config).await?;
     let response = handshake.response_head().cloned();
     let machine = handshake.into_connection(runtime.now());
+    if !machine.version().features().ping {
+        probe_silent(&runtime, &stream, config.silence_limits());
+    }
     let facts = Facts {
         id: ConnectionId::of_client(),
         peer_addr: Some(peer_addr),

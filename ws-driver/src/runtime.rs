@@ -71,6 +71,21 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn now(&self) -> Instant;
 }
 
+/// Has a peer probed within these limits, if there are any. If that cannot be done a peer that vanishes
+/// is kept for longer, which is no reason to give up one that is there.
+pub(crate) fn probe_silent<R: Runtime>(
+    runtime: &R,
+    stream: &R::Stream,
+    limits: Option<(Duration, Duration)>,
+) {
+    let Some((idle, timeout)) = limits else {
+        return;
+    };
+    if let Err(error) = runtime.probe(stream, idle, timeout) {
+        tracing::debug!(target: "ws", "cannot make the system probe a peer: {error}");
+    }
+}
+
 /// Implements [`Runtime::probe`] for TCP: keepalive probes after `idle`, spread over `timeout`.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::stop::Phase;
 use super::task;
 use crate::connection::Connection;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::{Runtime, Timer, probe_silent};
 
 /// How long to wait when the system has no more to give: memory, file descriptors.
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
@@ -72,12 +72,11 @@ pub(super) async fn accept_one<R: Runtime>(
 
 /// Makes sure that a silent peer is noticed where the protocol cannot ping it.
 fn probe<R: Runtime>(shared: &Shared<R>, stream: &R::Stream) {
-    let Some((idle, timeout)) = shared.options.connection.silence_limits() else {
-        return;
-    };
-    if let Err(error) = shared.runtime.probe(stream, idle, timeout) {
-        tracing::debug!(target: "ws", "cannot make the system probe a peer: {error}");
-    }
+    probe_silent(
+        &shared.runtime,
+        stream,
+        shared.options.connection.silence_limits(),
+    );
 }
 
 /// Accepts a stream; waits while there is no room for one.

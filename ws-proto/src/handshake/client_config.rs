@@ -107,6 +107,12 @@ impl ClientConfig {
         self
     }
 
+    /// Returns the limits of a peer's silence on the connection; see
+    /// [`ConnectionConfig::silence_limits`].
+    pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
+        self.connection.silence_limits()
+    }
+
     /// Sets the options of the connection that is opened.
     #[must_use]
     pub fn connection(mut self, connection: ConnectionConfig) -> Self {
