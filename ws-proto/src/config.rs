@@ -171,11 +171,28 @@ impl ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// Returns the versions that are spoken: what [`versions`](Self::versions) set.
+    pub fn spoken_versions(&self) -> Versions {
+        self.versions
+    }
+
+    /// Returns the limit of a request head, in bytes, for an HTTP server on the same port.
+    pub fn head_len_limit(&self) -> usize {
+        self.head_limit
+    }
+
+    /// Returns how long a request may take, for an HTTP server on the same port.
+    pub fn handshake_wait(&self) -> Option<Duration> {
+        self.handshake_timeout
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// DESIGN.md §4: the defaults are a promise. Whoever changes one changes this test.
+    /// The defaults are a promise; README.md names them. Whoever changes one changes this test.
     #[test]
     fn the_defaults_are_frozen() {
         assert_eq!(

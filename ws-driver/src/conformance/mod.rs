@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Cases that are named `option_..`, `event_..`, `server_..` and so on stand for the rows of the
-//! table in DESIGN.md, "The API that came from node-websocket-server".
+//! table in docs/coming-from-node-websocket-server.md.
 #![expect(
     clippy::unwrap_used,
     reason = "these are tests, though the compiler cannot know"

@@ -57,11 +57,11 @@ where
         // Boxed, as hyper wants it `Unpin`.
         Box::pin(answer(shared, &witness, Arc::clone(&accepted), request))
     });
-    let options = &shared.options;
+    let config = &shared.options.config;
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
-        .header_read_timeout(options.handshake_timeout)
-        .max_buf_size(options.head_limit.max(HYPER_BUFFER_LEN))
+        .header_read_timeout(config.handshake_wait())
+        .max_buf_size(config.head_len_limit().max(HYPER_BUFFER_LEN))
         .title_case_headers(true)
         .serve_connection(HyperIo::new(stream, received), service);
     let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
@@ -149,7 +149,7 @@ async fn answer<R: Runtime>(
             let request = Request::from_parts(head, RequestBody::new(body));
             return Ok(match &shared.options.on_request {
                 Some(service) => service.call(request).await,
-                None => service::upgrade_required(shared.options.versions),
+                None => service::upgrade_required(shared.options.config.spoken_versions()),
             });
         }
     }

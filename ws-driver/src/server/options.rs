@@ -22,35 +22,15 @@ pub(crate) type UpgradeHook =
     Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 /// What a server was told, once and for all.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) config: ServerConfig,
-    pub(crate) versions: Versions,
-    pub(crate) handshake_timeout: Option<Duration>,
-    pub(crate) head_limit: usize,
     pub(crate) connection: ConnectionConfig,
     pub(crate) connection_limit: Option<usize>,
     pub(crate) registry: RegistryOptions,
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            config: ServerConfig::default(),
-            versions: Versions::ALL,
-            handshake_timeout: Some(Duration::from_secs(10)),
-            head_limit: 16 << 10,
-            connection: ConnectionConfig::default(),
-            connection_limit: None,
-            registry: RegistryOptions::default(),
-            observers: Observers::default(),
-            on_upgrade: None,
-            on_request: None,
-        }
-    }
 }
 
 /// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it.
@@ -124,20 +104,20 @@ impl<R: Runtime + Default> ServerBuilder<R> {
 
     /// Sets the versions that are spoken: all of them by default. A version that is off is refused.
     pub fn versions(mut self, versions: impl Into<Versions>) -> Self {
-        self.options.versions = versions.into();
+        self.options.config = self.options.config.versions(versions);
         self
     }
 
     /// Bounds the whole opening handshake, the answer of `on_upgrade` included, and the wait for
     /// each plain request: 10 s.
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.options.handshake_timeout = timeout.into();
+        self.options.config = self.options.config.handshake_timeout(timeout);
         self
     }
 
     /// Limits the request head, in bytes: 16 KiB.
     pub fn head_limit(mut self, limit: usize) -> Self {
-        self.options.head_limit = limit;
+        self.options.config = self.options.config.head_limit(limit);
         self
     }
 
@@ -243,12 +223,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
         }
         let mut options = self.options;
-        options.config = options
-            .config
-            .versions(options.versions)
-            .handshake_timeout(options.handshake_timeout)
-            .head_limit(options.head_limit)
-            .connection(options.connection.clone());
+        options.config = options.config.connection(options.connection.clone());
         // Names are looked up before the server serves anybody, so this may block.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
         Server::listen(R::default(), options, addrs).await

@@ -125,7 +125,7 @@ impl ClientConfig {
 mod tests {
     use super::*;
 
-    /// DESIGN.md §4: the defaults are a promise. Whoever changes one changes this test.
+    /// The defaults are a promise. Whoever changes one changes this test.
     #[test]
     fn the_defaults_are_frozen() {
         let connection = format!("{:?}", ConnectionConfig::default());
