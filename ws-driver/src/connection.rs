@@ -1,5 +1,6 @@
 //! A connection in the hands of its user: receive, send, close.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
-    CloseCode, Closed, Fragment, Message, Payload, RequestHead, ResponseHead, SendError, State,
+    CloseCode, Closed, Event, Fragment, Message, Payload, RequestHead, ResponseHead, SendError, State,
     Version,
 };
 
@@ -31,6 +32,8 @@ use crate::topics::TopicError;
 pub struct Connection {
     mailbox: Arc<Mailbox>,
     extensions: http::Extensions,
+    /// Taken from the mailbox, not received yet.
+    events: VecDeque<Event>,
     /// Of a [`Sink`] that waits for room.
     room: Option<EventListener>,
     /// What has come of a message in fragments that is to be received whole.
@@ -42,6 +45,7 @@ impl Connection {
         Self {
             mailbox,
             extensions,
+            events: VecDeque::new(),
             room: None,
             partial: Vec::new(),
         }
@@ -65,7 +69,7 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, no fragment is lost.
     pub async fn recv_fragment(&mut self) -> Option<Fragment> {
-        poll_fn(|cx| self.mailbox.poll_recv(cx)).await
+        poll_fn(|cx| self.poll_fragment(cx)).await
     }
 
     /// Waits for room in the send queue, then queues a message. It is written as soon as possible:
@@ -79,7 +83,10 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.mailbox.send(message.into()).await
+        match self.mailbox.send_at_once(message.into()) {
+            Ok(queued) => queued,
+            Err(message) => self.mailbox.send(message).await,
+        }
     }
 
     /// Waits for room in the send queue, then queues a part of a message, so that one of any length
@@ -247,12 +254,12 @@ impl Connection {
     /// Puts fragments together; their sum is bounded by the `message_limit`.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
-            let Some(fragment) = ready!(self.mailbox.poll_recv(cx)) else {
-                return Poll::Ready(None);
+            let fragment = match ready!(self.poll_event(cx)) {
+                Some(Event::Message(message)) => return Poll::Ready(Some(message)),
+                Some(Event::Fragment(fragment)) => fragment,
+                Some(_) => continue,
+                None => return Poll::Ready(None),
             };
-            if fragment.first && fragment.last {
-                return Poll::Ready(Some(fragment.content));
-            }
             self.partial.extend_from_slice(fragment.content.as_bytes());
             if fragment.last {
                 let whole = Payload::from(std::mem::take(&mut self.partial));
@@ -265,7 +272,39 @@ impl Connection {
             }
         }
     }
+
+    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fragment>> {
+        loop {
+            match ready!(self.poll_event(cx)) {
+                Some(Event::Message(message)) => return Poll::Ready(Some(message.into())),
+                Some(Event::Fragment(fragment)) => return Poll::Ready(Some(fragment)),
+                Some(_) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Takes an event; from the mailbox only when those that were taken last are worked off.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(Some(event));
+            }
+            match self.mailbox.poll_events(cx, &mut self.events) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
+                Poll::Pending => {
+                    self.events.shrink_to(EVENTS_KEPT);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
 }
+
+/// Room that a connection keeps while it waits, so that messages that come one at a time cost no
+/// allocation.
+const EVENTS_KEPT: usize = 1;
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -310,9 +349,12 @@ impl Sink<Message> for Connection {
     }
 
     /// Begins to close, and discards what arrives until the connection has ended.
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
         self.mailbox.close(CloseCode::NORMAL, "")?;
-        while ready!(self.mailbox.poll_recv(cx)).is_some() {}
+        while ready!(self.poll_event(cx)).is_some() {}
         Poll::Ready(Ok(()))
     }
 }

@@ -8,7 +8,7 @@ use ws_proto::{CloseCause, ProtocolError, Version};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionCounters {
-    /// Messages that the application took.
+    /// Messages that arrived, those included that the application did not take.
     pub messages_received: u64,
     /// Bytes of payload in them.
     pub bytes_received: u64,
@@ -40,7 +40,7 @@ pub struct ServerCounters {
     /// Upgrades that were refused, and opening handshakes that failed: what an
     /// [`Observer::rejected`](crate::Observer::rejected) is told.
     pub rejected: u64,
-    /// Messages that the application took.
+    /// Messages that arrived, those included that the application did not take.
     pub messages_received: u64,
     /// Bytes of payload in them.
     pub bytes_received: u64,
@@ -152,7 +152,7 @@ impl CloseCounts {
     }
 }
 
-/// What a connection counts itself, under the lock of its mailbox.
+/// What is counted of a connection under the lock of its mailbox.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) messages_received: u64,
@@ -164,13 +164,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a message, or a fragment of one: the last makes it a message.
-    pub(crate) fn note_received(&mut self, len: usize, last: bool) {
-        self.messages_received += u64::from(last);
-        self.bytes_received += count(len);
-    }
-
-    /// As [`note_received`](Self::note_received).
+    /// Counts a message that was queued, or a fragment of one: the last makes it a message.
     pub(crate) fn note_sent(&mut self, len: usize, last: bool) {
         self.messages_sent += u64::from(last);
         self.bytes_sent += count(len);

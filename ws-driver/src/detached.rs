@@ -4,7 +4,7 @@ use std::future::Pending;
 use std::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::Connection as Machine;
+use ws_proto::{Connection as Machine, State};
 
 use crate::connection::Connection;
 use crate::driver::{self, Watch};
@@ -35,7 +35,7 @@ where
 struct Unwatched;
 
 impl Watch for Unwatched {
-    fn stirred(&mut self, _: &Mailbox) {}
+    fn stirred(&mut self, _: State) {}
     fn ended(&mut self, _: &Mailbox) {}
     fn panicked(&mut self, _: &Mailbox) {}
 }

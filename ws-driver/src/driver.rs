@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCode, Connection as Machine, Outgoing};
+use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Wants};
 use crate::panics::{self, Panicked};
 use crate::runtime::{Runtime, Timer};
 use crate::scratch;
@@ -23,17 +23,13 @@ use crate::scratch;
 /// Turns in one poll of the task.
 const TURN_LIMIT: usize = 16;
 
-/// Bytes that are taken from the machine to be written at once; what is taken can not be overtaken
-/// by control frames any more.
-const WRITE_LEN: usize = 256 << 10;
-
 /// Pieces in one gather write; Linux takes up to 1024.
 const SLICE_LIMIT: usize = 64;
 
 /// What a driver tells the one who started it.
 pub(crate) trait Watch {
     /// The state of the machine may have changed.
-    fn stirred(&mut self, mailbox: &Mailbox);
+    fn stirred(&mut self, state: State);
     /// The stream is closed.
     fn ended(&mut self, mailbox: &Mailbox);
     /// The handler panicked.
@@ -65,6 +61,9 @@ pub(crate) async fn drive<R, S, H>(
         write_ended: false,
         timer,
         armed: None,
+        timer_waits: false,
+        now: None,
+        calls_handler: false,
         mailbox,
         watch,
     };
@@ -87,6 +86,13 @@ struct Driver<R: Runtime, S, W> {
     timer: R::Timer,
     /// What the timer is set to.
     armed: Option<Instant>,
+    /// Whether the timer will wake the task when it runs out.
+    timer_waits: bool,
+    /// When something was last read in this poll; the time is asked for once, as a clock costs as much
+    /// as a message.
+    now: Option<Instant>,
+    /// Whether something came that concerns the handler.
+    calls_handler: bool,
     mailbox: Arc<Mailbox>,
     watch: W,
 }
@@ -101,68 +107,70 @@ where
     where
         H: Future<Output = ()>,
     {
-        self.mailbox.note_awake();
+        let awake = self.mailbox.note_awake(cx);
+        let mut wants_read = awake.wants_read;
+        self.read_waits = false;
+        self.timer_waits &= awake.is_same_task;
+        self.now = None;
+        // Whoever woke the task may have meant the handler.
+        self.calls_handler = true;
+        let mut is_aborted = awake.is_aborted;
+        self.shutdown_waits = false;
         for _ in 0..TURN_LIMIT {
-            if self.mailbox.is_aborted() {
+            if is_aborted {
                 handler.set(None);
                 self.reset(cx);
             }
-            let now = self.runtime.now();
-            let mut moved = self.poll_read(cx, now);
-            self.poll_handler(cx, handler.as_mut());
-            self.mailbox.discard_if_abandoned(now);
-            moved |= self.poll_write(cx);
-            moved |= self.poll_shutdown(cx);
-            moved |= self.poll_timer(cx, now);
-            self.watch.stirred(&self.mailbox);
-            self.close_if_finished(cx);
+            let mut moved = wants_read && self.poll_read(cx);
+            if std::mem::take(&mut self.calls_handler) {
+                self.poll_handler(cx, handler.as_mut());
+            }
+            let (wants, has_written) = self.poll_write(cx);
+            moved |= has_written;
+            moved |= wants.shutdown && self.poll_shutdown(cx);
+            moved |= self.poll_timer(cx, wants.deadline);
+            self.watch.stirred(wants.state);
+            if wants.is_finished && self.stream.is_some() {
+                self.close();
+            }
             if self.stream.is_none() && handler.is_none() {
+                self.mailbox.release(&mut self.writing);
+                self.mailbox.note_driven();
                 return Poll::Ready(());
             }
-            if !moved && self.mailbox.park(cx, |machine| self.has_work(machine)) {
+            if !moved && !self.calls_handler && self.park(cx) {
                 return Poll::Pending;
             }
+            wants_read = wants.read;
+            is_aborted = wants.is_aborted;
         }
+        self.mailbox.release(&mut self.writing);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-
-    /// Tells whether there is anything that the driver does not wait for: others can change the machine
-    /// at any time of a turn, also after the step that would have seen it.
-    fn has_work(&self, machine: &mut Machine) -> bool {
-        let Some(deadline) = self.stream.is_some().then(|| machine.poll_timeout()) else {
-            return false;
-        };
-        let writes = !self.writing.has_remaining() && !machine.outgoing().is_empty();
-        let reads = !self.read_ended && !self.read_waits && machine.wants_read();
-        let shuts_down = !self.write_ended && !self.shutdown_waits && machine.wants_shutdown();
-        let arms = deadline.is_some_and(|deadline| self.armed.is_none_or(|armed| deadline < armed));
-        writes || reads || shuts_down || arms || machine.is_finished()
-    }
-
     /// Reads once; tells whether anything came of it.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(stream) = self.stream.as_mut().filter(|_| !self.read_ended) else {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let waits = self.read_ended || self.read_waits;
+        let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
             return false;
         };
-        self.read_waits = false;
-        if !self.mailbox.drive(cx, |machine| machine.wants_read()) {
-            return false;
-        }
-        let mailbox = &self.mailbox;
+        let (mailbox, runtime) = (&self.mailbox, &self.runtime);
         let read = scratch::with(|buffer| {
             let read = Pin::new(stream).poll_read(cx, buffer);
             read.map_ok(|len| {
-                mailbox.drive(cx, |machine| match len {
+                let now = runtime.now();
+                let is_stirred = mailbox.drive(cx, |machine| match len {
                     0 => machine.handle_eof(now),
                     _ => machine.handle_read(now, &buffer[..len]),
                 });
-                len
+                (len, now, is_stirred)
             })
         });
         match read {
-            Poll::Ready(Ok(len)) => {
+            Poll::Ready(Ok((len, now, is_stirred))) => {
                 self.read_ended = len == 0;
+                self.now = Some(now);
+                self.calls_handler |= is_stirred;
                 true
             }
             Poll::Ready(Err(error)) => self.handle_error(cx, &error),
@@ -193,54 +201,50 @@ where
         }
     }
 
-    /// Writes until all is written or the stream takes no more; tells whether anything was written.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        while let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) {
-            if !self.writing.has_remaining() {
-                self.writing = self
-                    .mailbox
-                    .drive(cx, |machine| machine.take_outgoing(WRITE_LEN));
-            }
+    /// Writes until all is written or the stream takes no more; tells what the machine wants then, and
+    /// whether anything was written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> (Wants, bool) {
+        let (mut moved, mut written) = (false, 0);
+        loop {
+            let (wants, is_stirred) = self.mailbox.consult(cx, written, &mut self.writing);
+            self.calls_handler |= is_stirred;
+            let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
+                return (wants, moved);
+            };
             let polled = if self.writing.has_remaining() {
-                let mut slices = [IoSlice::new(&[]); SLICE_LIMIT];
-                let count = self.writing.chunks_vectored(&mut slices);
-                Pin::new(stream).poll_write_vectored(cx, &slices[..count])
+                poll_write_some(Pin::new(stream), cx, &self.writing)
             } else if self.needs_flush {
-                Pin::new(stream).poll_flush(cx).map_ok(|()| {
-                    self.needs_flush = false;
-                    0
-                })
+                Pin::new(stream).poll_flush(cx).map_ok(|()| 0)
             } else {
-                break;
+                return (wants, moved);
             };
             match polled {
                 Poll::Ready(Ok(0)) if self.writing.has_remaining() => {
-                    return self.handle_error(cx, &io::ErrorKind::WriteZero.into());
+                    moved |= self.handle_error(cx, &io::ErrorKind::WriteZero.into());
+                }
+                Poll::Ready(Ok(0)) => {
+                    self.needs_flush = false;
+                    return (wants, moved);
                 }
                 Poll::Ready(Ok(len)) => {
                     self.writing.advance(len);
-                    self.needs_flush |= len > 0;
-                    self.mailbox
-                        .drive(cx, |machine| machine.handle_written(len));
-                    moved |= len > 0;
+                    self.needs_flush = true;
+                    moved = true;
+                    written = len;
+                    continue;
                 }
-                Poll::Ready(Err(error)) => return self.handle_error(cx, &error),
-                Poll::Pending => break,
+                Poll::Ready(Err(error)) => moved |= self.handle_error(cx, &error),
+                Poll::Pending => return (wants, moved),
             }
+            written = 0;
         }
-        moved
     }
 
-    /// Shuts the write side down once that is wanted; tells whether anything changed.
+    /// Shuts the write side down; tells whether anything changed.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
-        self.shutdown_waits = false;
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
             return false;
         };
-        if !self.mailbox.drive(cx, |machine| machine.wants_shutdown()) {
-            return false;
-        }
         match Pin::new(stream).poll_close(cx) {
             Poll::Ready(Ok(())) => {
                 self.write_ended = true;
@@ -255,31 +259,58 @@ where
     }
 
     /// Tells the machine the time if its deadline has passed; tells whether it had.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let deadline = self.mailbox.drive(cx, |machine| machine.poll_timeout());
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline.filter(|_| self.stream.is_some()) else {
             return false;
         };
         // A timer that runs out early does no harm; setting it for each small change would.
-        if self.armed.is_none_or(|armed| deadline < armed) {
-            self.timer.set(deadline);
-            self.armed = Some(deadline);
-        }
-        if self.timer.poll(cx).is_pending() {
+        let armed = match self.armed {
+            Some(armed) if armed <= deadline => armed,
+            Some(_) | None => {
+                self.timer.set(deadline);
+                self.armed = Some(deadline);
+                self.timer_waits = false;
+                deadline
+            }
+        };
+        // One that has not run out need not be asked: it wakes the task.
+        if self.timer_waits && self.now.is_some_and(|now| now < armed) {
             return false;
         }
-        let now = now.max(self.armed.take().unwrap_or(now));
-        self.mailbox
-            .drive(cx, |machine| machine.handle_timeout(now));
+        if self.timer.poll(cx).is_pending() {
+            self.timer_waits = true;
+            return false;
+        }
+        self.armed = None;
+        self.timer_waits = false;
+        let now = self.runtime.now().max(armed);
+        self.now = Some(now);
+        self.calls_handler |= self.mailbox.drive(cx, |machine| machine.handle_timeout(now));
         true
     }
 
-    fn close_if_finished(&mut self, cx: &mut Context<'_>) {
-        if self.stream.is_some() && self.mailbox.drive(cx, |machine| machine.is_finished()) {
-            self.stream = None;
-            self.watch.ended(&self.mailbox);
-            self.mailbox.note_ended();
-        }
+    /// Waits, unless there is anything to do that nobody will wake the task for: others can change the
+    /// machine at any time of a turn, also after the step that would have seen it.
+    fn park(&mut self, cx: &Context<'_>) -> bool {
+        let is_open = self.stream.is_some();
+        let may_read = !self.read_ended && !self.read_waits;
+        let may_shut_down = !self.write_ended && !self.shutdown_waits;
+        let armed = self.armed;
+        let has_work = |machine: &mut Machine, writing: &Outgoing| {
+            let writes = !writing.has_remaining() && !machine.outgoing().is_empty();
+            let reads = may_read && machine.wants_read();
+            let shuts_down = may_shut_down && machine.wants_shutdown();
+            let deadline = machine.poll_timeout();
+            let arms = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
+            is_open && (writes || reads || shuts_down || arms || machine.is_finished())
+        };
+        self.mailbox.park(cx, &mut self.writing, has_work)
+    }
+
+    fn close(&mut self) {
+        self.stream = None;
+        self.watch.ended(&self.mailbox);
+        self.mailbox.note_ended();
     }
 
     /// Takes an error of the stream; tells whether anything changed.
@@ -296,8 +327,23 @@ where
         self.write_ended = true;
         self.writing = Outgoing::new();
         let now = self.runtime.now();
-        self.mailbox.drive(cx, |machine| machine.handle_reset(now));
+        self.calls_handler |= self.mailbox.drive(cx, |machine| machine.handle_reset(now));
     }
+}
+
+/// Writes as much as goes in one call.
+fn poll_write_some<S: AsyncWrite>(
+    stream: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    outgoing: &Outgoing,
+) -> Poll<io::Result<usize>> {
+    let first = outgoing.chunk();
+    if first.len() == outgoing.len() {
+        return stream.poll_write(cx, first);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICE_LIMIT];
+    let count = outgoing.chunks_vectored(&mut slices);
+    stream.poll_write_vectored(cx, &slices[..count])
 }
 
 #[cfg(test)]
@@ -391,12 +437,12 @@ mod tests {
     }
 
     /// Does what another task might do, once, behind the last step of a turn.
-    struct Meddler(Option<fn(&Mailbox)>);
+    struct Meddler(Arc<Mailbox>, Option<fn(&Mailbox)>);
 
     impl Watch for Meddler {
-        fn stirred(&mut self, mailbox: &Mailbox) {
-            if let Some(meddle) = self.0.take() {
-                meddle(mailbox);
+        fn stirred(&mut self, _: State) {
+            if let Some(meddle) = self.1.take() {
+                meddle(&self.0);
             }
         }
 
@@ -419,7 +465,7 @@ mod tests {
         let shutdowns = Arc::new(AtomicUsize::new(0));
         let stream = Silent(Arc::clone(&shutdowns));
         let handler = Some(std::future::pending());
-        let meddler = Meddler(Some(meddle));
+        let meddler = Meddler(Arc::clone(&mailbox), Some(meddle));
         let mut task = pin!(drive(Still, stream, Arc::clone(&mailbox), handler, meddler));
         let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         (polled, shutdowns.load(Ordering::SeqCst), mailbox)

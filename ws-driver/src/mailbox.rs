@@ -5,18 +5,23 @@
 //! behind the lock of the registry, which is never taken while this one is held.
 
 mod offer;
+mod turn;
+mod waiter;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use event_listener::{Event as Notice, EventListener};
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, Event, Fragment, Message,
+    CloseCause, CloseCode, Closed, Connection as Machine, Event, Message,
     PreparedMessage, RequestHead, ResponseHead, SendError, State, Version,
 };
 
+pub(crate) use self::turn::Wants;
+use self::waiter::Waiter;
 use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
 use crate::id::ConnectionId;
@@ -57,10 +62,10 @@ pub(crate) struct Mailbox {
 
 struct Inner {
     machine: Machine,
-    /// The driver's, while it waits; others who give it work take it.
-    driver: Option<Waker>,
-    /// Of the task that waits in `recv`.
-    receiver: Option<Waker>,
+    /// The driver's task; others who give it work wake it.
+    driver: Waiter,
+    /// The task that waits in `recv`.
+    receiver: Waiter,
     /// Whether somebody can take what is received; otherwise it is discarded.
     has_receiver: bool,
     /// Whether the connection is to be dropped as it is.
@@ -70,23 +75,21 @@ struct Inner {
     /// What waits for room in the machine, or for the end of a message that is sent in fragments; empty
     /// while the machine takes messages.
     backlog: Backlog,
+    /// What the machine does not count itself.
     tally: Tally,
-    /// Whether the tally was added to the registry's.
-    is_settled: bool,
 }
 
 impl Mailbox {
     pub(crate) fn new(facts: Facts, machine: Machine, clock: Clock) -> Self {
         let inner = Inner {
             machine,
-            driver: None,
-            receiver: None,
+            driver: Waiter::default(),
+            receiver: Waiter::default(),
             has_receiver: true,
             aborted: false,
             has_ended: false,
             backlog: Backlog::default(),
             tally: Tally::default(),
-            is_settled: false,
         };
         Self {
             facts,
@@ -106,44 +109,39 @@ impl Mailbox {
 
     // For the handles of users.
 
-    /// Takes the next message, or a fragment of one, or `None` once the connection has ended and our
-    /// answer to the peer's close is written: a program may end when it hears of it.
-    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Fragment>> {
+    /// Takes all that arrived, at least one event, behind what is in `batch`; `false` once the connection
+    /// has ended and our answer to the peer's close is written: a program may end when it hears of it.
+    pub(crate) fn poll_events(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut VecDeque<Event>,
+    ) -> Poll<bool> {
         let mut inner = self.lock();
-        loop {
-            let wanted_read = inner.machine.wants_read();
-            // A clock costs more than an event, so it is asked when there is none.
-            let event = inner.machine.take_event();
-            let fragment = match event.or_else(|| inner.machine.poll_event((self.clock)())) {
-                Some(Event::Message(message)) => Fragment::from(message),
-                Some(Event::Fragment(fragment)) => fragment,
-                Some(Event::Closed(_)) => {
-                    // The machine may just have answered a close.
-                    self.wake_driver(inner);
-                    self.changed.notify(usize::MAX);
-                    inner = self.lock();
-                    continue;
-                }
-                Some(_) => continue,
-                None if inner.is_over() => return Poll::Ready(None),
-                None => {
-                    set_waker(&mut inner.receiver, cx);
-                    return Poll::Pending;
-                }
-            };
-            let len = fragment.content.len();
-            inner.tally.note_received(len, fragment.last);
-            let is_late = inner.is_settled;
-            if !wanted_read && inner.machine.wants_read() {
-                self.wake_driver(inner);
-            } else {
-                drop(inner);
-            }
-            if is_late {
-                self.note_late(len, fragment.last);
-            }
-            return Poll::Ready(Some(fragment));
+        let wanted_read = inner.machine.wants_read();
+        inner.machine.take_events(batch);
+        if batch.is_empty() && inner.machine.has_deferred_end() {
+            // Now that everything was taken, the machine answers the close that came behind it.
+            let now = (self.clock)();
+            batch.extend(inner.machine.poll_event(now));
+            self.wake_driver(inner);
+            self.changed.notify(usize::MAX);
+            return Poll::Ready(true);
         }
+        let polled = match batch.is_empty() {
+            false => Poll::Ready(true),
+            true if inner.is_over() => {
+                drop(inner.receiver.take_last());
+                Poll::Ready(false)
+            }
+            true => {
+                inner.receiver.wait(cx);
+                Poll::Pending
+            }
+        };
+        if !wanted_read && inner.machine.wants_read() {
+            self.wake_driver(inner);
+        }
+        polled
     }
 
     /// Queues a message if there is room.
@@ -157,6 +155,16 @@ impl Mailbox {
         let mut inner = self.lock();
         let queued = inner.queue_prepared(message);
         self.wake_driver_if_ok(inner, queued)
+    }
+
+    /// Queues a message if it need not wait; otherwise gives it back.
+    pub(crate) fn send_at_once(&self, message: Message) -> Result<Result<(), SendError>, Message> {
+        let mut inner = self.lock();
+        if inner.is_full() {
+            return Err(message);
+        }
+        let queued = inner.queue(message);
+        Ok(self.wake_driver_if_ok(inner, queued))
     }
 
     /// Waits for room, then queues a message.
@@ -260,7 +268,11 @@ impl Mailbox {
 
     /// Nobody will receive any more: closes, and discards what arrives.
     pub(crate) fn abandon(&self, code: CloseCode) {
-        self.lock().has_receiver = false;
+        {
+            let mut inner = self.lock();
+            inner.has_receiver = false;
+            drop(inner.receiver.take_last());
+        }
         let closing = self.close(code, "");
         debug_assert!(
             closing.is_ok(),
@@ -296,12 +308,13 @@ impl Mailbox {
 
     pub(crate) fn counters(&self) -> ConnectionCounters {
         let inner = self.lock();
+        let tally = inner.tally();
         ConnectionCounters {
-            messages_received: inner.tally.messages_received,
-            bytes_received: inner.tally.bytes_received,
-            messages_sent: inner.tally.messages_sent,
-            bytes_sent: inner.tally.bytes_sent,
-            messages_dropped: inner.tally.messages_dropped,
+            messages_received: tally.messages_received,
+            bytes_received: tally.bytes_received,
+            messages_sent: tally.messages_sent,
+            bytes_sent: tally.bytes_sent,
+            messages_dropped: tally.messages_dropped,
             pings_sent: inner.machine.pings_sent(),
             pings_received: inner.machine.pings_received(),
             buffered_amount: inner.buffered_amount(),
@@ -311,96 +324,13 @@ impl Mailbox {
     // For the registry.
 
     pub(crate) fn tally(&self) -> Tally {
-        self.lock().tally
+        self.lock().tally()
     }
 
-    /// Returns what is to be counted of a connection that has ended. From here on this counts for
-    /// itself what is still taken.
+    /// Returns what is to be counted of a connection that has ended.
     pub(crate) fn settle(&self) -> (Tally, Option<Closed>) {
-        let mut inner = self.lock();
-        inner.is_settled = true;
-        (inner.tally, inner.machine.closed().cloned())
-    }
-
-    /// Counts a message that was taken after the end was counted.
-    fn note_late(&self, len: usize, last: bool) {
-        let mut tally = Tally::default();
-        tally.note_received(len, last);
-        if let Some(registry) = self.registry.as_ref().and_then(Weak::upgrade) {
-            registry.note_late(&tally);
-        }
-    }
-
-    // For the driver.
-
-    /// Notes that the driver is at work and needs no waking.
-    pub(crate) fn note_awake(&self) {
-        self.lock().driver = None;
-    }
-
-    /// Lets the driver work on the machine; tells those who wait what came of it.
-    pub(crate) fn drive<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut inner = self.lock();
-        let before = inner.status();
-        let result = work(&mut inner.machine);
-        inner.refill();
-        let has_news = inner.status().is_news(before);
-        let has_closed = inner.machine.closed().is_some();
-        let receiver = match inner.machine.has_events() || has_closed {
-            // The handler in the driver's own task is polled by the driver.
-            true => inner
-                .receiver
-                .take()
-                .filter(|waker| !waker.will_wake(cx.waker())),
-            false => None,
-        };
-        drop(inner);
-        if has_news {
-            self.changed.notify(usize::MAX);
-        }
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
-        result
-    }
-
-    /// Notes that the stream is closed.
-    pub(crate) fn note_ended(&self) {
-        let mut inner = self.lock();
-        inner.has_ended = true;
-        let receiver = inner.receiver.take();
-        drop(inner);
-        self.changed.notify(usize::MAX);
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
-    }
-
-    /// Discards what was received if nobody can take it.
-    pub(crate) fn discard_if_abandoned(&self, now: Instant) {
-        let mut inner = self.lock();
-        if !inner.has_receiver {
-            while inner.machine.poll_event(now).is_some() {}
-        }
-    }
-
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.lock().aborted
-    }
-
-    /// Notes that the driver waits, unless it has work; tells whether it may.
-    pub(crate) fn park(
-        &self,
-        cx: &Context<'_>,
-        has_work: impl FnOnce(&mut Machine) -> bool,
-    ) -> bool {
-        let mut inner = self.lock();
-        let discards = !inner.has_receiver && inner.machine.has_events();
-        if inner.aborted || discards || has_work(&mut inner.machine) {
-            return false;
-        }
-        set_waker(&mut inner.driver, cx);
-        true
+        let inner = self.lock();
+        (inner.tally(), inner.machine.closed().cloned())
     }
 
     fn command<T>(&self, command: impl FnOnce(&mut Machine, &Clock) -> T) -> T {
@@ -466,6 +396,14 @@ impl Inner {
         self.backlog.is_empty() && self.machine.has_capacity()
     }
 
+    fn tally(&self) -> Tally {
+        Tally {
+            messages_received: self.machine.messages_received(),
+            bytes_received: self.machine.bytes_received(),
+            ..self.tally
+        }
+    }
+
     fn status(&self) -> Status {
         Status {
             has_capacity: self.has_capacity(),
@@ -516,12 +454,5 @@ fn queue_once(message: Message) -> impl FnMut(&mut Inner) -> Result<(), SendErro
     move |inner| {
         let message = message.take().expect("a message is queued once");
         inner.queue(message)
-    }
-}
-
-fn set_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
     }
 }

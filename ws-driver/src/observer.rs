@@ -228,10 +228,8 @@ impl Witness {
 }
 
 impl crate::driver::Watch for Witness {
-    fn stirred(&mut self, mailbox: &crate::mailbox::Mailbox) {
-        if !self.observers.0.is_empty() {
-            self.note_state(mailbox.state());
-        }
+    fn stirred(&mut self, state: State) {
+        self.note_state(state);
     }
 
     fn ended(&mut self, mailbox: &crate::mailbox::Mailbox) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use event_listener::Event as Notice;
 use slab::Slab;
 
-use crate::counters::{ServerCounters, Tally, Totals, VersionCounts};
+use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
 use crate::sender::Sender;
 use crate::slow_peer::SlowPeer;
@@ -151,11 +151,6 @@ impl Registry {
 
     pub(crate) fn note_rejected(&self) {
         self.lock().totals.rejected += 1;
-    }
-
-    /// Counts what was done on a connection after its end was counted.
-    pub(crate) fn note_late(&self, tally: &Tally) {
-        self.lock().totals.ended.add(tally);
     }
 
     /// Gives an id to a connection that is being opened.

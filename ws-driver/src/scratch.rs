@@ -1,5 +1,5 @@
-//! The buffer that streams are read into. It belongs to the thread, so that an idle connection holds
-//! none (P5), and each read has room to spare.
+//! The buffers of a thread, so that an idle connection holds none (P5): one that streams are read into,
+//! with room to spare for each read, and one that is lent to the connection at work for what it sends.
 
 use std::cell::Cell;
 use std::task::Poll;
@@ -8,7 +8,12 @@ use std::task::Poll;
 /// in the cache while its content is parsed.
 const SCRATCH_LEN: usize = 64 << 10;
 
+/// Room that a thread keeps for what a connection sends in one turn; a buffer that has grown beyond it
+/// is given up.
+const SPARE_LIMIT: usize = 128 << 10;
+
 thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -19,4 +24,16 @@ pub(crate) fn with<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> 
     let result = use_buffer(&mut buffer);
     SCRATCH.set(buffer);
     result
+}
+
+/// Returns the thread's buffer for what is sent; none if it is lent already.
+pub(crate) fn take_spare() -> Vec<u8> {
+    SPARE.take()
+}
+
+/// Keeps a buffer for the thread's next connection.
+pub(crate) fn give_spare(buffer: Vec<u8>) {
+    if buffer.capacity() > 0 && buffer.capacity() <= SPARE_LIMIT {
+        SPARE.set(buffer);
+    }
 }

@@ -44,6 +44,7 @@ mod error;
 mod event;
 mod frame;
 mod handshake;
+mod mask;
 mod message;
 mod prepared;
 mod randomness;

@@ -6,7 +6,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::str;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+
+use crate::mask::Mask;
 
 /// The longest payload that is stored inside the [`Payload`] itself, without an allocation.
 ///
@@ -116,17 +118,39 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE_LIMIT] },
+    Inline(Inline),
     Shared(Bytes),
+}
+
+#[derive(Clone)]
+struct Inline {
+    len: u8,
+    bytes: [u8; INLINE_LIMIT],
+}
+
+impl Inline {
+    const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; INLINE_LIMIT],
+    };
+
+    /// Copies bytes if there are few enough.
+    fn new(content: &[u8]) -> Option<Self> {
+        let mut bytes = Self::EMPTY.bytes;
+        bytes.get_mut(..content.len())?.copy_from_slice(content);
+        let len = u8::try_from(content.len()).ok()?;
+        Some(Self { len, bytes })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
 }
 
 impl Payload {
     /// Makes an empty payload.
     pub const fn new() -> Self {
-        Self(Repr::Inline {
-            len: 0,
-            bytes: [0; INLINE_LIMIT],
-        })
+        Self(Repr::Inline(Inline::EMPTY))
     }
 
     /// Makes a payload of static bytes, without a copy.
@@ -137,36 +161,38 @@ impl Payload {
     /// Gives the bytes up as [`Bytes`]; copies a small payload, hands over a large one.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline { .. } => Bytes::copy_from_slice(&self),
+            Repr::Inline(inline) => Bytes::copy_from_slice(inline.as_slice()),
             Repr::Shared(bytes) => bytes,
         }
     }
 
-    /// Copies bytes and edits the copy before it is made public.
-    pub(crate) fn copied(bytes: &[u8], edit: impl FnOnce(&mut [u8])) -> Self {
-        if bytes.len() <= INLINE_LIMIT {
-            let mut payload = Self::from(bytes);
-            if let Repr::Inline { len, bytes } = &mut payload.0 {
-                edit(&mut bytes[..usize::from(*len)]);
-            }
-            return payload;
+    /// Copies bytes that came over the wire, unmasked if they are masked; tells whether they are ASCII.
+    pub(crate) fn unmasked(bytes: &[u8], mask: Option<Mask>) -> (Self, bool) {
+        let Some(mut inline) = Inline::new(bytes) else {
+            let mut copy = Vec::with_capacity(bytes.len());
+            let is_ascii = Mask::append(mask, bytes, &mut copy);
+            return (Self::from(copy), is_ascii);
+        };
+        if let Some(mask) = mask {
+            // All of the array: a loop without an end to look for. What is behind the content is
+            // never seen.
+            mask.apply(&mut inline.bytes);
         }
-        let mut copy = BytesMut::from(bytes);
-        edit(&mut copy);
-        Self::from(copy.freeze())
+        let is_ascii = inline.as_slice().is_ascii();
+        (Self(Repr::Inline(inline)), is_ascii)
     }
 
-    /// Returns the bytes behind a payload that is not stored inline.
-    pub(crate) fn as_shared(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Repr::Inline { .. } => None,
-            Repr::Shared(bytes) => Some(bytes),
+    /// Gives the bytes up if they are not stored inline.
+    pub(crate) fn try_into_shared(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Repr::Inline(_) => Err(self),
+            Repr::Shared(bytes) => Ok(bytes),
         }
     }
 
     fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Inline(inline) => inline.as_slice(),
             Repr::Shared(bytes) => bytes,
         }
     }
@@ -220,13 +246,9 @@ impl fmt::Debug for Payload {
 
 impl From<&[u8]> for Payload {
     fn from(content: &[u8]) -> Self {
-        match u8::try_from(content.len()) {
-            Ok(len) if content.len() <= INLINE_LIMIT => {
-                let mut bytes = [0; INLINE_LIMIT];
-                bytes[..content.len()].copy_from_slice(content);
-                Self(Repr::Inline { len, bytes })
-            }
-            Ok(_) | Err(_) => Self(Repr::Shared(Bytes::copy_from_slice(content))),
+        match Inline::new(content) {
+            Some(inline) => Self(Repr::Inline(inline)),
+            None => Self(Repr::Shared(Bytes::copy_from_slice(content))),
         }
     }
 }

@@ -8,9 +8,6 @@ use crate::error::ProtocolError;
 ///
 /// Fails at the first byte that no continuation can make valid (R-U3).
 pub(crate) fn check(bytes: &[u8]) -> Result<usize, ProtocolError> {
-    if bytes.is_ascii() {
-        return Ok(bytes.len());
-    }
     match simdutf8::compat::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),
         Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),

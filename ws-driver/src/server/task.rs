@@ -188,8 +188,8 @@ struct Registered {
 }
 
 impl driver::Watch for Registered {
-    fn stirred(&mut self, mailbox: &Mailbox) {
-        self.witness.stirred(mailbox);
+    fn stirred(&mut self, state: State) {
+        self.witness.stirred(state);
     }
 
     fn ended(&mut self, mailbox: &Mailbox) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
+use crate::mask::Mask;
 use crate::message::{Fragment, Message, Payload, Utf8Bytes};
 use crate::utf8;
 
@@ -88,14 +89,16 @@ impl Assembler {
         piece: &Piece<'_>,
         config: &ConnectionConfig,
     ) -> Result<Option<Assembled>, ProtocolError> {
+        // The usual case: a message that is one frame, and whole.
+        let is_whole = piece.first && piece.last && piece.fin;
+        if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
+            check_header(piece, 0, 1, config)?;
+            return self
+                .whole(piece, config)
+                .map(|message| Some(Assembled::Message(message)));
+        }
         if piece.first {
             self.begin_frame(piece, config)?;
-            if piece.last && piece.fin && piece.opcode != Opcode::Continuation {
-                self.message = None;
-                return self
-                    .whole(piece, config)
-                    .map(|message| Some(Assembled::Message(message)));
-            }
         }
         let message = self.message.as_mut().expect("begin_frame opens a message");
         let checks = message.is_text && !self.replaces_invalid_utf8;
@@ -140,27 +143,7 @@ impl Assembler {
             }),
         };
         message.fragments += 1;
-        if let Some(limit) = config
-            .fragment_limit
-            .filter(|limit| message.fragments > *limit)
-        {
-            return Err(ProtocolError::TooManyFragments { limit });
-        }
-        let Some(frame_len) = piece.remaining else {
-            return Ok(());
-        };
-        if let Some(limit) = over(config.frame_limit, frame_len) {
-            return Err(ProtocolError::FrameTooBig {
-                len: frame_len,
-                limit,
-            });
-        }
-        let received = u64::try_from(message.received()).unwrap_or(u64::MAX);
-        let len = received.saturating_add(frame_len);
-        match over(config.message_limit, len) {
-            Some(limit) => Err(ProtocolError::MessageTooBig { len, limit }),
-            None => Ok(()),
-        }
+        check_header(piece, message.received(), message.fragments, config)
     }
 
     /// Makes a message of a frame that is whole and alone, the usual case.
@@ -170,19 +153,21 @@ impl Assembler {
         config: &ConnectionConfig,
     ) -> Result<Message, ProtocolError> {
         let (bytes, too_big) = within(piece, 0, config);
-        let payload = match piece.mask {
-            None => Payload::from(bytes),
-            Some(mask) => Payload::copied(bytes, |copy| mask.apply(copy)),
-        };
-        let is_text = piece.opcode == Opcode::Text;
-        if is_text && !self.replaces_invalid_utf8 {
+        let (payload, is_ascii) = Payload::unmasked(bytes, piece.mask);
+        if piece.opcode != Opcode::Text {
+            return too_big.map_or(Ok(Message::Binary(payload)), Err);
+        }
+        if !is_ascii && !self.replaces_invalid_utf8 {
             match too_big {
                 Some(_) => utf8::check(&payload).map(drop)?,
                 None => utf8::check_whole(&payload)?,
             }
         }
-        too_big.map_or(Ok(()), Err)?;
-        Ok(self.finish(is_text, payload))
+        match too_big {
+            Some(error) => Err(error),
+            None if is_ascii => Ok(Message::Text(Utf8Bytes::from_checked(payload))),
+            None => Ok(self.finish(true, payload)),
+        }
     }
 
     fn finish(&self, is_text: bool, payload: Payload) -> Message {
@@ -238,12 +223,12 @@ impl OpenMessage {
         let start = self.payload.len();
         let (bytes, too_big) = within(piece, self.received(), config);
         self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin));
-        self.payload.extend_from_slice(bytes);
-        if let Some(mask) = piece.mask {
-            mask.apply(&mut self.payload[start..]);
-        }
+        let is_ascii = Mask::append(piece.mask, bytes, &mut self.payload);
         if checks {
-            self.checked += utf8::check(&self.payload[self.checked..])?;
+            self.checked = match is_ascii && self.checked == start {
+                true => self.payload.len(),
+                false => self.checked + utf8::check(&self.payload[self.checked..])?,
+            };
         }
         too_big.map_or(Ok(()), Err)
     }
@@ -264,6 +249,34 @@ impl OpenMessage {
             });
         let capacity = needed.saturating_mul(2).min(frame_end).max(needed);
         self.payload.reserve_exact(capacity - self.payload.len());
+    }
+}
+
+/// Checks the limits as far as a header tells: `received` bytes and `fragments`, this one included, of
+/// the message it belongs to.
+fn check_header(
+    piece: &Piece<'_>,
+    received: usize,
+    fragments: usize,
+    config: &ConnectionConfig,
+) -> Result<(), ProtocolError> {
+    if let Some(limit) = config.fragment_limit.filter(|limit| fragments > *limit) {
+        return Err(ProtocolError::TooManyFragments { limit });
+    }
+    let Some(frame_len) = piece.remaining else {
+        return Ok(());
+    };
+    if let Some(limit) = over(config.frame_limit, frame_len) {
+        return Err(ProtocolError::FrameTooBig {
+            len: frame_len,
+            limit,
+        });
+    }
+    let received = u64::try_from(received).unwrap_or(u64::MAX);
+    let len = received.saturating_add(frame_len);
+    match over(config.message_limit, len) {
+        Some(limit) => Err(ProtocolError::MessageTooBig { len, limit }),
+        None => Ok(()),
     }
 }
 

@@ -124,7 +124,7 @@ impl Connection {
     /// otherwise when it has.
     pub(super) fn end(&mut self, now: Instant, end: End) {
         match self.phase {
-            Phase::Open if !self.events.is_empty() && !matches!(end, End::Reset) => {
+            Phase::Open if !self.events.is_worked_off() && !matches!(end, End::Reset) => {
                 self.phase = Phase::Deferred(end);
                 self.timers.stop_all();
                 self.timers
@@ -224,7 +224,7 @@ impl Connection {
             cause,
         };
         self.closed = Some(closed.clone());
-        self.push_event(Event::Closed(closed));
+        self.events.push(Event::Closed(closed));
     }
 
     fn finish(&mut self) {

@@ -7,6 +7,7 @@
 
 mod assembler;
 mod closing;
+mod events;
 mod keepalive;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use self::assembler::{Assembled, Assembler};
 use self::closing::{End, Phase};
+use self::events::EventQueue;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
@@ -41,9 +43,7 @@ pub struct Connection {
     phase: Phase,
     /// Close codes of versions 7 and 8 are accepted.
     legacy_close_codes: bool,
-    events: VecDeque<Event>,
-    /// Payload bytes in `events`, and a little for each event.
-    queued_len: usize,
+    events: EventQueue,
     outgoing: Outgoing,
     /// Bytes that were taken out of `outgoing` and are not known to be written.
     in_flight: usize,
@@ -59,6 +59,8 @@ pub struct Connection {
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
     closed: Option<Closed>,
+    messages_received: u64,
+    bytes_received: u64,
     pings_sent: u64,
     pings_received: u64,
 }
@@ -125,8 +127,7 @@ impl Connection {
             assembler: Assembler::new(replaces_invalid_utf8),
             phase: Phase::Open,
             legacy_close_codes,
-            events: VecDeque::new(),
-            queued_len: 0,
+            events: EventQueue::default(),
             outgoing,
             in_flight: 0,
             timers: Timers::default(),
@@ -136,6 +137,8 @@ impl Connection {
             open_message: None,
             stream_ended: false,
             closed: None,
+            messages_received: 0,
+            bytes_received: 0,
             pings_sent: 0,
             pings_received: 0,
             config,
@@ -219,12 +222,14 @@ impl Connection {
     /// Returns the next thing that happened if it is at hand: [`poll_event`](Self::poll_event) less
     /// the answer to a close that waits for it.
     pub fn take_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        self.queued_len -= queued_len(&event);
-        if self.events.is_empty() {
-            self.events.shrink_to(EVENTS_KEPT);
-        }
-        Some(event)
+        self.events.pop()
+    }
+
+    /// Moves all that happened and is at hand to the end of `batch`. Until the next event or batch is
+    /// asked for, the application is taken to work through it: its messages still count against the
+    /// `receive_queue_limit`, and the answer to a close that came behind them waits.
+    pub fn take_events(&mut self, batch: &mut VecDeque<Event>) {
+        self.events.pop_batch(batch);
     }
 
     /// Queues a message.
@@ -349,7 +354,7 @@ impl Connection {
     pub fn wants_read(&self) -> bool {
         self.config
             .receive_queue_limit
-            .is_none_or(|limit| self.queued_len < limit)
+            .is_none_or(|limit| self.events.len() < limit)
             || !self.phase.reads()
     }
 
@@ -386,9 +391,21 @@ impl Connection {
         self.closed.as_ref()
     }
 
-    /// Tells whether [`poll_event`](Self::poll_event) has something at hand.
+    /// Tells whether [`take_event`](Self::take_event) has something at hand.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
+    }
+
+    /// Tells whether the application has taken everything, and has asked again after the last
+    /// [batch](Self::take_events).
+    pub fn is_worked_off(&self) -> bool {
+        self.events.is_worked_off() && !self.has_deferred_end()
+    }
+
+    /// Tells whether the end waits for the application to ask for the next event with
+    /// [`poll_event`](Self::poll_event), as messages came before it.
+    pub fn has_deferred_end(&self) -> bool {
+        matches!(self.phase, Phase::Deferred(_))
     }
 
     /// Returns the role of this side.
@@ -408,7 +425,7 @@ impl Connection {
 
     /// Returns the bytes of received messages that wait for the application.
     pub fn queued_len(&self) -> usize {
-        self.queued_len
+        self.events.len()
     }
 
     /// Tells whether messages can be sent at all: until a close is sent, or the end was taken from
@@ -429,6 +446,17 @@ impl Connection {
             .is_none_or(|limit| self.buffered_amount() < limit)
     }
 
+    /// Returns how many messages arrived.
+    pub fn messages_received(&self) -> u64 {
+        self.messages_received
+    }
+
+    /// Returns how many bytes of payload arrived in messages, and in the fragments that were given out
+    /// of one that is not whole yet.
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
     /// Returns how many pings were queued, those of the keepalive included.
     pub fn pings_sent(&self) -> u64 {
         self.pings_sent
@@ -446,8 +474,14 @@ impl Connection {
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
         match assembled {
-            Assembled::Message(message) => self.push_event(Event::Message(message)),
-            Assembled::Fragment(fragment) => self.push_event(Event::Fragment(fragment)),
+            Assembled::Message(message) => {
+                self.note_received(message.len(), true);
+                self.events.push(Event::Message(message));
+            }
+            Assembled::Fragment(fragment) => {
+                self.note_received(fragment.content.len(), fragment.last);
+                self.events.push(Event::Fragment(fragment));
+            }
             Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
             Assembled::Control(Opcode::Ping, payload) => {
                 self.pings_received += 1;
@@ -461,15 +495,15 @@ impl Connection {
         }
     }
 
-    fn push_control_event(&mut self, event: Event) {
-        if self.config.control_events {
-            self.push_event(event);
-        }
+    fn note_received(&mut self, len: usize, last: bool) {
+        self.messages_received += u64::from(last);
+        self.bytes_received += u64::try_from(len).unwrap_or(u64::MAX);
     }
 
-    fn push_event(&mut self, event: Event) {
-        self.queued_len += queued_len(&event);
-        self.events.push_back(event);
+    fn push_control_event(&mut self, event: Event) {
+        if self.config.control_events {
+            self.events.push(event);
+        }
     }
 
     fn check_send(&self, is_text: bool) -> Result<(), SendError> {
@@ -527,19 +561,4 @@ impl Connection {
             .encode_control(opcode, payload, &mut self.outgoing);
         Ok(())
     }
-}
-
-/// Room for events that an idle connection keeps.
-const EVENTS_KEPT: usize = 4;
-
-/// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
-/// empty messages are bounded, too.
-fn queued_len(event: &Event) -> usize {
-    let payload = match event {
-        Event::Message(message) => message.len(),
-        Event::Fragment(fragment) => fragment.content.len(),
-        Event::Ping(payload) | Event::Pong(payload) => payload.len(),
-        Event::Closed(_) => return 0,
-    };
-    payload + size_of::<Event>()
 }

@@ -6,7 +6,6 @@ use memchr::memchr;
 use super::{Opcode, Piece};
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
-use crate::message::Payload;
 use crate::state::Role;
 use crate::version::Version;
 use crate::wire::{FramePayload, Outgoing};
@@ -87,14 +86,14 @@ impl Codec {
     /// Writes a part of a text. A frame that is not finished cannot be followed by a close.
     pub(super) fn encode_part(
         &mut self,
-        payload: &Payload,
+        payload: FramePayload<'_>,
         first: bool,
         last: bool,
         outgoing: &mut Outgoing,
     ) {
         let header: &[u8] = if first { &[TEXT] } else { &[] };
         let trailer: &[u8] = if last { &[END] } else { &[] };
-        outgoing.push_frame(header, FramePayload::from(payload), trailer);
+        outgoing.push_frame(header, payload, trailer);
         self.text_open = !last;
     }
 

@@ -2,16 +2,15 @@
 //! logical frames only. It knows nothing of messages, limits of messages, or closing.
 
 mod hixie;
-mod mask;
 mod rfc6455;
 
 use bytes::Bytes;
 
-pub(crate) use self::mask::Mask;
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
-use crate::message::{Fragment, Message};
+use crate::mask::Mask;
+use crate::message::{Fragment, Message, Payload};
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
@@ -126,11 +125,10 @@ impl Codec {
             Message::Text(_) => Opcode::Text,
             Message::Binary(_) => Opcode::Binary,
         };
-        let payload = message.into_payload();
-        match self {
-            Self::Hixie(_) => hixie::encode_text(FramePayload::from(&payload), outgoing),
-            Self::Rfc6455(codec) => codec.encode(opcode, &payload, outgoing),
-        }
+        with_payload(message.into_payload(), |payload| match self {
+            Self::Hixie(_) => hixie::encode_text(payload, outgoing),
+            Self::Rfc6455(codec) => codec.encode(opcode, true, payload, outgoing),
+        });
     }
 
     /// Writes a part of a message.
@@ -145,11 +143,10 @@ impl Codec {
             Message::Text(_) => Opcode::Text,
             Message::Binary(_) => Opcode::Binary,
         };
-        let payload = content.into_payload();
-        match self {
-            Self::Hixie(codec) => codec.encode_part(&payload, first, last, outgoing),
-            Self::Rfc6455(codec) => codec.encode_part(opcode, last, &payload, outgoing),
-        }
+        with_payload(content.into_payload(), |payload| match self {
+            Self::Hixie(codec) => codec.encode_part(payload, first, last, outgoing),
+            Self::Rfc6455(codec) => codec.encode(opcode, last, payload, outgoing),
+        });
     }
 
     /// Writes a message that was encoded before: `frame` is RFC 6455's unmasked frame, its payload
@@ -167,7 +164,8 @@ impl Codec {
                 hixie::encode_text(payload, outgoing);
             }
             Self::Rfc6455(codec) if codec.masks() => {
-                codec.encode(opcode, &frame.slice(header_len..).into(), outgoing);
+                let payload = FramePayload::Copied(&frame[header_len..]);
+                codec.encode(opcode, true, payload, outgoing);
             }
             Self::Rfc6455(_) => {
                 outgoing.push_frame(b"", FramePayload::Shared(frame.clone()), b"");
@@ -203,6 +201,14 @@ impl Codec {
             Self::Hixie(codec) => codec.encode_close(outgoing),
             Self::Rfc6455(codec) => codec.encode_close(code, reason, outgoing),
         }
+    }
+}
+
+/// Hands a payload over in the form that costs least.
+fn with_payload(payload: Payload, encode: impl FnOnce(FramePayload<'_>)) {
+    match payload.try_into_shared() {
+        Ok(bytes) => encode(FramePayload::Shared(bytes)),
+        Err(inline) => encode(FramePayload::Copied(&inline)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The frames of RFC 6455 §5. Knows nothing of messages.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
-use super::{CONTROL_LIMIT, Mask, Opcode, Piece};
+use super::{CONTROL_LIMIT, Opcode, Piece};
 use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::message::{Message, Payload};
+use crate::mask::Mask;
+use crate::message::Message;
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::wire::{FramePayload, Outgoing};
@@ -105,30 +106,20 @@ impl Codec {
         self.masks.is_some()
     }
 
-    pub(super) fn encode(&mut self, opcode: Opcode, payload: &Payload, outgoing: &mut Outgoing) {
-        self.encode_part(opcode, true, payload, outgoing);
-    }
-
-    pub(super) fn encode_part(
+    pub(super) fn encode(
         &mut self,
         opcode: Opcode,
-        last: bool,
-        payload: &Payload,
+        fin: bool,
+        payload: FramePayload<'_>,
         outgoing: &mut Outgoing,
     ) {
-        let fin = if last { FIN } else { 0 };
+        let fin = if fin { FIN } else { 0 };
         let mut header = HeaderBuf::new(fin | opcode.number(), payload.len());
         match self.next_mask() {
-            None => outgoing.push_frame(header.as_slice(), FramePayload::from(payload), b""),
+            None => outgoing.push_frame(header.as_slice(), payload, b""),
             Some(key) => {
                 header.push_mask(key);
-                let mut masked = BytesMut::from(&**payload);
-                Mask::new(key).apply(&mut masked);
-                outgoing.push_frame(
-                    header.as_slice(),
-                    FramePayload::Shared(masked.freeze()),
-                    b"",
-                );
+                outgoing.push_masked_frame(header.as_slice(), payload, Mask::new(key));
             }
         }
     }

@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
-use crate::message::Payload;
+use crate::mask::Mask;
 
 /// Payloads shorter than this are copied behind each other; longer ones are kept by reference.
 ///
@@ -34,7 +34,7 @@ const SEGMENTS_KEPT: usize = 4;
 pub struct Outgoing {
     segments: VecDeque<Segment>,
     /// What comes behind the segments and still grows.
-    tail: BytesMut,
+    tail: Tail,
     /// All that waits, in bytes: segments and tail.
     len: usize,
     /// Bytes of control frames that came in, less all bytes that left since; at least zero.
@@ -63,9 +63,34 @@ impl Outgoing {
         Self::default()
     }
 
+    /// Lends a buffer to a queue that has none, so that what is queued next needs no allocation; its
+    /// owner, a thread say, [takes it back](Self::reclaim) before long. Its content is discarded. If
+    /// the queue has one, nothing is taken.
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
+        if self.tail.bytes.capacity() == 0 {
+            self.tail.bytes = std::mem::take(buffer);
+            self.tail.bytes.clear();
+            self.tail.is_lent = true;
+        }
+    }
+
+    /// Gives a buffer that was [lent](Self::lend) back. Bytes that still wait in it are moved to memory
+    /// of their own.
+    pub fn reclaim(&mut self) -> Option<Vec<u8>> {
+        if !self.tail.is_lent {
+            return None;
+        }
+        let waiting = self.tail.as_slice().to_vec();
+        let tail = Tail {
+            bytes: waiting,
+            ..Tail::default()
+        };
+        Some(std::mem::replace(&mut self.tail, tail).bytes)
+    }
+
     /// Appends bytes that stand for themselves, such as the head of an answer.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
+        self.tail.bytes.extend_from_slice(bytes);
         self.len += bytes.len();
         if self.tail.len() >= TAIL_LIMIT {
             self.end_segment(true);
@@ -74,10 +99,12 @@ impl Outgoing {
 
     /// Appends a frame: header, payload, trailer.
     pub(crate) fn push_frame(&mut self, header: &[u8], payload: FramePayload<'_>, trailer: &[u8]) {
-        self.len += header.len() + payload.len() + trailer.len();
-        self.tail.extend_from_slice(header);
+        let frame_len = header.len() + payload.len() + trailer.len();
+        self.len += frame_len;
+        let tail = &mut self.tail.bytes;
         match payload {
             FramePayload::Shared(bytes) if bytes.len() >= COPY_LIMIT => {
+                tail.extend_from_slice(header);
                 self.end_segment(false);
                 let ends_frame = trailer.is_empty();
                 self.segments.push_back(Segment {
@@ -85,11 +112,37 @@ impl Outgoing {
                     ends_frame,
                     overtook: false,
                 });
+                self.tail.bytes.extend_from_slice(trailer);
             }
-            FramePayload::Shared(bytes) => self.tail.extend_from_slice(&bytes),
-            FramePayload::Copied(bytes) => self.tail.extend_from_slice(bytes),
+            FramePayload::Shared(_) | FramePayload::Copied(_) => {
+                tail.reserve(frame_len);
+                tail.extend_from_slice(header);
+                tail.extend_from_slice(payload.as_slice());
+                tail.extend_from_slice(trailer);
+            }
         }
-        self.tail.extend_from_slice(trailer);
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// Appends a client's frame, whose payload is masked: a large one in memory of its own.
+    pub(crate) fn push_masked_frame(
+        &mut self,
+        header: &[u8],
+        payload: FramePayload<'_>,
+        mask: Mask,
+    ) {
+        let payload = payload.as_slice();
+        if payload.len() >= COPY_LIMIT {
+            let mut masked = Vec::with_capacity(payload.len());
+            Mask::append(Some(mask), payload, &mut masked);
+            return self.push_frame(header, FramePayload::Shared(masked.into()), b"");
+        }
+        self.len += header.len() + payload.len();
+        self.tail.bytes.reserve(header.len() + payload.len());
+        self.tail.bytes.extend_from_slice(header);
+        Mask::append(Some(mask), payload, &mut self.tail.bytes);
         if self.tail.len() >= TAIL_LIMIT {
             self.end_segment(true);
         }
@@ -177,7 +230,7 @@ impl Outgoing {
 
     fn end_segment(&mut self, ends_frame: bool) {
         if !self.tail.is_empty() {
-            let bytes = std::mem::take(&mut self.tail).freeze();
+            let bytes = self.tail.split();
             self.segments.push_back(Segment {
                 bytes,
                 ends_frame,
@@ -195,12 +248,12 @@ impl Buf for Outgoing {
     fn chunk(&self) -> &[u8] {
         self.segments
             .front()
-            .map_or(&self.tail, |segment| &segment.bytes)
+            .map_or(self.tail.as_slice(), |segment| &segment.bytes)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let segments = self.segments.iter().map(|segment| &*segment.bytes);
-        let tail = Some(&*self.tail).filter(|tail| !tail.is_empty());
+        let tail = Some(self.tail.as_slice()).filter(|tail| !tail.is_empty());
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(segments.chain(tail)) {
             *slice = IoSlice::new(bytes);
@@ -233,13 +286,73 @@ impl Buf for Outgoing {
             self.segments.pop_front();
         }
         if count == self.tail.len() {
-            // Gives the memory back: a queue at rest holds no bytes.
-            self.tail = BytesMut::new();
+            self.tail.clear();
             self.segments.shrink_to(SEGMENTS_KEPT);
             self.mid_frame = false;
         } else if count > 0 {
             self.tail.advance(count);
             self.mid_frame = true;
+        }
+    }
+}
+
+/// Bytes that are copied behind each other.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// Where those begin that wait; those before have left. Invariant: `start <= bytes.len()`.
+    start: usize,
+    /// Whether the memory belongs to somebody who will want it back.
+    is_lent: bool,
+}
+
+impl Tail {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.start += count;
+        // Moving what is left costs no more than writing it did, so the front cannot grow for ever.
+        if self.start >= self.len() && self.start >= COPY_LIMIT {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
+    /// All has left. Memory that is not lent is given back: a queue at rest holds none.
+    fn clear(&mut self) {
+        match self.is_lent {
+            true => {
+                self.bytes.clear();
+                self.start = 0;
+            }
+            false => *self = Self::default(),
+        }
+    }
+
+    /// Hands the bytes over. What is lent is copied, as it is to come back.
+    fn split(&mut self) -> Bytes {
+        match self.is_lent {
+            true => {
+                let bytes = Bytes::copy_from_slice(self.as_slice());
+                self.clear();
+                bytes
+            }
+            false => {
+                let Self { bytes, start, .. } = std::mem::take(self);
+                let mut bytes = Bytes::from(bytes);
+                bytes.advance(start);
+                bytes
+            }
         }
     }
 }
@@ -252,20 +365,15 @@ pub(crate) enum FramePayload<'a> {
     Shared(Bytes),
 }
 
-impl<'a> From<&'a Payload> for FramePayload<'a> {
-    fn from(payload: &'a Payload) -> Self {
-        match payload.as_shared() {
-            Some(bytes) if bytes.len() >= COPY_LIMIT => Self::Shared(bytes.clone()),
-            Some(_) | None => Self::Copied(payload),
-        }
-    }
-}
-
 impl FramePayload<'_> {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Copied(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 }
@@ -347,6 +455,57 @@ mod tests {
         let mut outgoing = Outgoing::new();
         outgoing.push(&[0; 1000]);
         outgoing.advance(1000);
-        assert_eq!(outgoing.tail.capacity(), 0);
+        assert_eq!(outgoing.tail.bytes.capacity(), 0);
+    }
+
+    /// Bytes that leave a queue that is never empty do not stay in memory.
+    #[test]
+    fn what_has_left_is_not_kept() {
+        let mut outgoing = Outgoing::new();
+        outgoing.push(&[0; 1000]);
+        for _ in 0..1000 {
+            outgoing.push(&[0; 1000]);
+            outgoing.advance(1000);
+        }
+        assert!(outgoing.tail.bytes.capacity() <= 4 * COPY_LIMIT);
+    }
+
+    /// What is lent comes back, also by way of what was taken; what still waits then stays.
+    #[test]
+    fn a_lent_buffer_comes_back() {
+        let mut outgoing = Outgoing::new();
+        let mut buffer = Vec::with_capacity(1000);
+        outgoing.lend(&mut buffer);
+        outgoing.lend(&mut vec![0; 1]);
+        outgoing.push(b"small");
+        let mut taken = outgoing.take_front(usize::MAX);
+        assert!(outgoing.reclaim().is_none(), "it went with what was taken");
+        assert_eq!(drain(&mut taken, 1), b"small");
+        let mut buffer = taken.reclaim().unwrap();
+        assert_eq!(buffer.capacity(), 1000);
+
+        outgoing.lend(&mut buffer);
+        outgoing.push(b"12345");
+        outgoing.advance(2);
+        assert_eq!(outgoing.reclaim().map(|buffer| buffer.capacity()), Some(1000));
+        assert_eq!(outgoing.tail.bytes.capacity(), 3);
+        outgoing.push(b"6");
+        assert_eq!(drain(&mut outgoing, 1), b"3456");
+        assert!(outgoing.reclaim().is_none());
+    }
+
+    /// Segments that are cut off a lent buffer leave it to its owner.
+    #[test]
+    fn large_payloads_do_not_take_a_lent_buffer_along() {
+        let large = Bytes::from(vec![7; COPY_LIMIT]);
+        let mut outgoing = Outgoing::new();
+        outgoing.lend(&mut Vec::with_capacity(1000));
+        outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b">");
+        outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b"");
+        assert_eq!(
+            drain(&mut outgoing, 1000),
+            [b"<", &*large, b"><", &*large].concat()
+        );
+        assert_eq!(outgoing.reclaim().map(|buffer| buffer.capacity()), Some(1000));
     }
 }

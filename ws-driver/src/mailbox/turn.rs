@@ -1,0 +1,164 @@
+//! What the driver does with the mailbox: it is awake, it works on the machine, it hears what the
+//! machine wants, it waits. Each step takes the lock once, as a message costs little more than that.
+
+use std::task::Context;
+use std::time::Instant;
+
+use bytes::Buf;
+use ws_proto::{Connection as Machine, Outgoing, State};
+
+use super::{Inner, Mailbox};
+use crate::scratch;
+
+/// Bytes that are taken from the machine to be written at once; what is taken can not be overtaken
+/// by control frames any more.
+const WRITE_LEN: usize = 256 << 10;
+
+/// What the driver is to do. Others can change it at any time; [`Mailbox::park`] looks once more.
+pub(crate) struct Wants {
+    pub(crate) read: bool,
+    pub(crate) shutdown: bool,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) is_finished: bool,
+    pub(crate) is_aborted: bool,
+    pub(crate) state: State,
+}
+
+/// What a driver finds when it is woken.
+pub(crate) struct Awake {
+    pub(crate) is_aborted: bool,
+    pub(crate) wants_read: bool,
+    /// Whether it runs in the task that it ran in before.
+    pub(crate) is_same_task: bool,
+}
+
+impl Mailbox {
+    /// Notes that the driver is at work and needs no waking. Lends the machine the thread's buffer
+    /// until it [parks](Self::park).
+    pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
+        let mut inner = self.lock();
+        inner.lend(scratch::take_spare());
+        Awake {
+            is_same_task: inner.driver.resume(cx),
+            is_aborted: inner.aborted,
+            wants_read: inner.machine.wants_read(),
+        }
+    }
+
+    /// Lets the driver work on the machine; tells those who wait what came of it. Tells whether that
+    /// concerns a handler that runs in the driver's own task and is polled by it.
+    pub(crate) fn drive(&self, cx: &Context<'_>, work: impl FnOnce(&mut Machine)) -> bool {
+        let ((), is_own) = self.work(cx, |inner| work(&mut inner.machine));
+        is_own
+    }
+
+    /// Says that `written` bytes of what was taken have left, takes more if there is none in `writing`,
+    /// and asks what the machine wants. Discards what was received if nobody can take it. Tells, too,
+    /// what [`drive`](Self::drive) does.
+    pub(crate) fn consult(
+        &self,
+        cx: &Context<'_>,
+        written: usize,
+        writing: &mut Outgoing,
+    ) -> (Wants, bool) {
+        self.work(cx, |inner| {
+            if !inner.has_receiver && !inner.machine.is_worked_off() {
+                let now = (self.clock)();
+                while inner.machine.poll_event(now).is_some() {}
+            }
+            inner.machine.handle_written(written);
+            if !writing.has_remaining() {
+                let spare = writing.reclaim();
+                *writing = inner.machine.take_outgoing(WRITE_LEN);
+                inner.lend(spare.unwrap_or_default());
+            }
+            inner.wants()
+        })
+    }
+
+    fn work<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Inner) -> T) -> (T, bool) {
+        let mut inner = self.lock();
+        let before = inner.status();
+        let result = work(&mut inner);
+        inner.refill();
+        let has_news = inner.status().is_news(before);
+        let is_stirred = inner.machine.has_events() || inner.machine.closed().is_some();
+        let is_own = inner.receiver.is(cx);
+        let receiver = match is_stirred && !is_own {
+            true => inner.receiver.take(),
+            false => None,
+        };
+        drop(inner);
+        if has_news {
+            self.changed.notify(usize::MAX);
+        }
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        (result, is_stirred && is_own)
+    }
+
+    /// Notes that the driver waits, unless it has work; tells whether it may.
+    pub(crate) fn park(
+        &self,
+        cx: &Context<'_>,
+        writing: &mut Outgoing,
+        has_work: impl FnOnce(&mut Machine, &Outgoing) -> bool,
+    ) -> bool {
+        let mut inner = self.lock();
+        let discards = !inner.has_receiver && inner.machine.has_events();
+        if inner.aborted || discards || has_work(&mut inner.machine, writing) {
+            return false;
+        }
+        inner.driver.wait(cx);
+        inner.release(writing);
+        true
+    }
+
+    /// Gives the thread's buffer back, as the driver gives way to other tasks.
+    pub(crate) fn release(&self, writing: &mut Outgoing) {
+        self.lock().release(writing);
+    }
+
+    /// Notes that the stream is closed.
+    pub(crate) fn note_ended(&self) {
+        let mut inner = self.lock();
+        inner.has_ended = true;
+        let receiver = inner.receiver.take();
+        drop(inner);
+        self.changed.notify(usize::MAX);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+    }
+
+    /// Notes that the driver is done; who holds a handle keeps nothing of its task.
+    pub(crate) fn note_driven(&self) {
+        drop(self.lock().driver.take_last());
+    }
+}
+
+impl Inner {
+    /// Lends the thread's buffer to the machine, unless it has one.
+    fn lend(&mut self, mut spare: Vec<u8>) {
+        self.machine.outgoing().lend(&mut spare);
+        scratch::give_spare(spare);
+    }
+
+    fn wants(&self) -> Wants {
+        Wants {
+            read: self.machine.wants_read(),
+            shutdown: self.machine.wants_shutdown(),
+            deadline: self.machine.poll_timeout(),
+            is_finished: self.machine.is_finished(),
+            is_aborted: self.aborted,
+            state: self.machine.state(),
+        }
+    }
+
+    /// Gives the thread's buffer back; what waits for a slow peer has memory of its own.
+    fn release(&mut self, writing: &mut Outgoing) {
+        let buffers = [writing.reclaim(), self.machine.outgoing().reclaim()];
+        buffers.into_iter().flatten().for_each(scratch::give_spare);
+    }
+}
