@@ -12,8 +12,8 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
-    CloseCode, Closed, Event, Fragment, Message, Payload, RequestHead, ResponseHead, SendError, State,
-    Version,
+    CloseCode, Closed, Event, Fragment, Message, Payload, RequestHead, ResponseHead, SendError,
+    State, Version,
 };
 
 use crate::counters::ConnectionCounters;
@@ -349,10 +349,7 @@ impl Sink<Message> for Connection {
     }
 
     /// Begins to close, and discards what arrives until the connection has ended.
-    fn poll_close(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.mailbox.close(CloseCode::NORMAL, "")?;
         while ready!(self.poll_event(cx)).is_some() {}
         Poll::Ready(Ok(()))

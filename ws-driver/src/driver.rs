@@ -15,7 +15,7 @@ use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
-use crate::mailbox::{Mailbox, Wants};
+use crate::mailbox::{Awake, Mailbox, Wants};
 use crate::panics::{self, Panicked};
 use crate::runtime::{Runtime, Timer};
 use crate::scratch;
@@ -107,28 +107,33 @@ where
     where
         H: Future<Output = ()>,
     {
-        let awake = self.mailbox.note_awake(cx);
-        let mut wants_read = awake.wants_read;
+        let Awake {
+            mut is_aborted,
+            mut wants_read,
+            is_same_task,
+        } = self.mailbox.note_awake(cx);
         self.read_waits = false;
-        self.timer_waits &= awake.is_same_task;
+        self.shutdown_waits = false;
+        self.timer_waits &= is_same_task;
         self.now = None;
         // Whoever woke the task may have meant the handler.
         self.calls_handler = true;
-        let mut is_aborted = awake.is_aborted;
-        self.shutdown_waits = false;
         for _ in 0..TURN_LIMIT {
             if is_aborted {
                 handler.set(None);
                 self.reset(cx);
             }
-            let mut moved = wants_read && self.poll_read(cx);
+            let has_read = wants_read && self.poll_read(cx);
             if std::mem::take(&mut self.calls_handler) {
                 self.poll_handler(cx, handler.as_mut());
+            } else if !has_read && self.park(cx) {
+                return Poll::Pending;
             }
-            let (wants, has_written) = self.poll_write(cx);
-            moved |= has_written;
-            moved |= wants.shutdown && self.poll_shutdown(cx);
-            moved |= self.poll_timer(cx, wants.deadline);
+            let wants = self.poll_write(cx);
+            if wants.shutdown {
+                self.poll_shutdown(cx);
+            }
+            self.poll_timer(cx, wants.deadline);
             self.watch.stirred(wants.state);
             if wants.is_finished && self.stream.is_some() {
                 self.close();
@@ -138,9 +143,6 @@ where
                 self.mailbox.note_driven();
                 return Poll::Ready(());
             }
-            if !moved && !self.calls_handler && self.park(cx) {
-                return Poll::Pending;
-            }
             wants_read = wants.read;
             is_aborted = wants.is_aborted;
         }
@@ -148,6 +150,7 @@ where
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+
     /// Reads once; tells whether anything came of it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let waits = self.read_ended || self.read_waits;
@@ -173,7 +176,10 @@ where
                 self.calls_handler |= is_stirred;
                 true
             }
-            Poll::Ready(Err(error)) => self.handle_error(cx, &error),
+            Poll::Ready(Err(error)) => {
+                self.handle_error(cx, &error);
+                true
+            }
             Poll::Pending => {
                 self.read_waits = true;
                 false
@@ -201,67 +207,61 @@ where
         }
     }
 
-    /// Writes until all is written or the stream takes no more; tells what the machine wants then, and
-    /// whether anything was written.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> (Wants, bool) {
-        let (mut moved, mut written) = (false, 0);
+    /// Writes until all is written or the stream takes no more; tells what the machine wants then.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Wants {
+        let mut written = 0;
         loop {
             let (wants, is_stirred) = self.mailbox.consult(cx, written, &mut self.writing);
             self.calls_handler |= is_stirred;
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
-                return (wants, moved);
+                return wants;
             };
             let polled = if self.writing.has_remaining() {
                 poll_write_some(Pin::new(stream), cx, &self.writing)
             } else if self.needs_flush {
                 Pin::new(stream).poll_flush(cx).map_ok(|()| 0)
             } else {
-                return (wants, moved);
+                return wants;
             };
-            match polled {
+            written = match polled {
                 Poll::Ready(Ok(0)) if self.writing.has_remaining() => {
-                    moved |= self.handle_error(cx, &io::ErrorKind::WriteZero.into());
+                    self.handle_error(cx, &io::ErrorKind::WriteZero.into());
+                    0
                 }
                 Poll::Ready(Ok(0)) => {
                     self.needs_flush = false;
-                    return (wants, moved);
+                    return wants;
                 }
                 Poll::Ready(Ok(len)) => {
                     self.writing.advance(len);
                     self.needs_flush = true;
-                    moved = true;
-                    written = len;
-                    continue;
+                    len
                 }
-                Poll::Ready(Err(error)) => moved |= self.handle_error(cx, &error),
-                Poll::Pending => return (wants, moved),
-            }
-            written = 0;
+                Poll::Ready(Err(error)) => {
+                    self.handle_error(cx, &error);
+                    0
+                }
+                Poll::Pending => return wants,
+            };
         }
     }
 
-    /// Shuts the write side down; tells whether anything changed.
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Shuts the write side down.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
-            return false;
+            return;
         };
         match Pin::new(stream).poll_close(cx) {
-            Poll::Ready(Ok(())) => {
-                self.write_ended = true;
-                true
-            }
+            Poll::Ready(Ok(())) => self.write_ended = true,
             Poll::Ready(Err(error)) => self.handle_error(cx, &error),
-            Poll::Pending => {
-                self.shutdown_waits = true;
-                false
-            }
+            Poll::Pending => self.shutdown_waits = true,
         }
     }
 
-    /// Tells the machine the time if its deadline has passed; tells whether it had.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
+    /// Tells the machine the time if its deadline has passed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) {
         let Some(deadline) = deadline.filter(|_| self.stream.is_some()) else {
-            return false;
+            return;
         };
         // A timer that runs out early does no harm; setting it for each small change would.
         let armed = match self.armed {
@@ -275,18 +275,19 @@ where
         };
         // One that has not run out need not be asked: it wakes the task.
         if self.timer_waits && self.now.is_some_and(|now| now < armed) {
-            return false;
+            return;
         }
         if self.timer.poll(cx).is_pending() {
             self.timer_waits = true;
-            return false;
+            return;
         }
         self.armed = None;
         self.timer_waits = false;
         let now = self.runtime.now().max(armed);
         self.now = Some(now);
-        self.calls_handler |= self.mailbox.drive(cx, |machine| machine.handle_timeout(now));
-        true
+        self.calls_handler |= self
+            .mailbox
+            .drive(cx, |machine| machine.handle_timeout(now));
     }
 
     /// Waits, unless there is anything to do that nobody will wake the task for: others can change the
@@ -313,12 +314,10 @@ where
         self.mailbox.note_ended();
     }
 
-    /// Takes an error of the stream; tells whether anything changed.
-    fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) -> bool {
+    fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) {
         if error.kind() != io::ErrorKind::Interrupted {
             self.reset(cx);
         }
-        true
     }
 
     /// Gives the stream up.

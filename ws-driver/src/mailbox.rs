@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use event_listener::{Event as Notice, EventListener};
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, Event, Message,
-    PreparedMessage, RequestHead, ResponseHead, SendError, State, Version,
+    CloseCause, CloseCode, Closed, Connection as Machine, Event, Message, PreparedMessage,
+    RequestHead, ResponseHead, SendError, State, Version,
 };
 
-pub(crate) use self::turn::Wants;
+pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
@@ -359,10 +359,10 @@ impl Mailbox {
         result
     }
 
+    #[inline]
     fn wake_driver(&self, mut inner: MutexGuard<'_, Inner>) {
-        let driver = inner.driver.take();
-        drop(inner);
-        if let Some(driver) = driver {
+        if let Some(driver) = inner.driver.take() {
+            drop(inner);
             driver.wake();
         }
     }

@@ -11,6 +11,9 @@ const BLOCK_LEN: usize = 8 << 10;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 impl Mask {
+    /// The key that changes nothing.
+    pub(crate) const NONE: Self = Self([0; 4]);
+
     pub(crate) const fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
@@ -34,19 +37,24 @@ impl Mask {
         seen & HIGH_BITS == 0
     }
 
-    /// Appends `bytes`, unmasked if there is a mask, to `buffer`; tells whether they are ASCII. Goes
-    /// block by block, so that they are still in the cache when they are looked at.
-    pub(crate) fn append(mask: Option<Self>, bytes: &[u8], buffer: &mut Vec<u8>) -> bool {
+    /// Appends `bytes`, masked or unmasked, to `buffer`; tells whether the result is ASCII. Goes block
+    /// by block, so that they are still in the cache when they are looked at.
+    pub(crate) fn append(self, bytes: &[u8], buffer: &mut Vec<u8>) -> bool {
         let mut is_ascii = true;
         for block in bytes.chunks(BLOCK_LEN) {
             let start = buffer.len();
             buffer.extend_from_slice(block);
-            is_ascii &= match mask {
-                Some(mask) => mask.apply(&mut buffer[start..]),
-                None => block.is_ascii(),
+            is_ascii &= match self {
+                Self::NONE => block.is_ascii(),
+                _ => self.apply(&mut buffer[start..]),
             };
         }
         is_ascii
+    }
+
+    /// Returns the key again and again: what is masked to zeros.
+    pub(crate) fn repeated<const N: usize>(self) -> [u8; N] {
+        std::array::from_fn(|i| self.0[i % 4])
     }
 
     /// Returns the mask for what comes `count` bytes later.
@@ -96,9 +104,9 @@ mod tests {
                 let is_ascii = plain.is_ascii();
                 let mut masked = plain.clone();
                 assert_eq!(Mask::new(key).apply(&mut masked), masked.is_ascii());
-                for (mask, input) in [(Some(Mask::new(key)), &masked), (None, &plain)] {
+                for (mask, input) in [(Mask::new(key), &masked), (Mask::NONE, &plain)] {
                     let mut buffer = b"before".to_vec();
-                    assert_eq!(Mask::append(mask, input, &mut buffer), is_ascii);
+                    assert_eq!(mask.append(input, &mut buffer), is_ascii);
                     assert_eq!(buffer, [b"before", &*plain].concat());
                 }
             }

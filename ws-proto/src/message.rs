@@ -13,7 +13,7 @@ use crate::mask::Mask;
 /// The longest payload that is stored inside the [`Payload`] itself, without an allocation.
 ///
 /// It fills the room that a shared payload needs anyway.
-const INLINE_LIMIT: usize = 38;
+const INLINE_LIMIT: usize = size_of::<Bytes>();
 
 /// An application message: text or binary (RFC 6455 §5.6). The drafts know text only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -118,39 +118,33 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline(Inline),
+    Inline { len: u8, words: Words },
     Shared(Bytes),
 }
 
+/// Bytes that are copied and masked as whole words; those behind the content are zero.
 #[derive(Clone)]
-struct Inline {
-    len: u8,
-    bytes: [u8; INLINE_LIMIT],
-}
+#[repr(align(8))]
+struct Words([u8; INLINE_LIMIT]);
 
-impl Inline {
-    const EMPTY: Self = Self {
-        len: 0,
-        bytes: [0; INLINE_LIMIT],
-    };
-
-    /// Copies bytes if there are few enough.
-    fn new(content: &[u8]) -> Option<Self> {
-        let mut bytes = Self::EMPTY.bytes;
-        bytes.get_mut(..content.len())?.copy_from_slice(content);
-        let len = u8::try_from(content.len()).ok()?;
-        Some(Self { len, bytes })
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+impl Repr {
+    /// Copies bytes that are masked, if there are few enough; tells whether what they are is ASCII.
+    fn inline(masked: &[u8], mask: Mask) -> Option<(Self, bool)> {
+        let mut words = Words(mask.repeated());
+        words.0.get_mut(..masked.len())?.copy_from_slice(masked);
+        let is_ascii = mask.apply(&mut words.0);
+        let len = u8::try_from(masked.len()).ok()?;
+        Some((Self::Inline { len, words }, is_ascii))
     }
 }
 
 impl Payload {
     /// Makes an empty payload.
     pub const fn new() -> Self {
-        Self(Repr::Inline(Inline::EMPTY))
+        Self(Repr::Inline {
+            len: 0,
+            words: Words([0; INLINE_LIMIT]),
+        })
     }
 
     /// Makes a payload of static bytes, without a copy.
@@ -161,38 +155,35 @@ impl Payload {
     /// Gives the bytes up as [`Bytes`]; copies a small payload, hands over a large one.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline(inline) => Bytes::copy_from_slice(inline.as_slice()),
+            Repr::Inline { .. } => Bytes::copy_from_slice(&self),
             Repr::Shared(bytes) => bytes,
         }
     }
 
     /// Copies bytes that came over the wire, unmasked if they are masked; tells whether they are ASCII.
     pub(crate) fn unmasked(bytes: &[u8], mask: Option<Mask>) -> (Self, bool) {
-        let Some(mut inline) = Inline::new(bytes) else {
-            let mut copy = Vec::with_capacity(bytes.len());
-            let is_ascii = Mask::append(mask, bytes, &mut copy);
-            return (Self::from(copy), is_ascii);
-        };
-        if let Some(mask) = mask {
-            // All of the array: a loop without an end to look for. What is behind the content is
-            // never seen.
-            mask.apply(&mut inline.bytes);
+        let mask = mask.unwrap_or(Mask::NONE);
+        match Repr::inline(bytes, mask) {
+            Some((inline, is_ascii)) => (Self(inline), is_ascii),
+            None => {
+                let mut copy = Vec::with_capacity(bytes.len());
+                let is_ascii = mask.append(bytes, &mut copy);
+                (Self::from(copy), is_ascii)
+            }
         }
-        let is_ascii = inline.as_slice().is_ascii();
-        (Self(Repr::Inline(inline)), is_ascii)
     }
 
     /// Gives the bytes up if they are not stored inline.
     pub(crate) fn try_into_shared(self) -> Result<Bytes, Self> {
         match self.0 {
-            Repr::Inline(_) => Err(self),
+            Repr::Inline { .. } => Err(self),
             Repr::Shared(bytes) => Ok(bytes),
         }
     }
 
     fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline(inline) => inline.as_slice(),
+            Repr::Inline { len, words } => &words.0[..usize::from(*len)],
             Repr::Shared(bytes) => bytes,
         }
     }
@@ -246,8 +237,8 @@ impl fmt::Debug for Payload {
 
 impl From<&[u8]> for Payload {
     fn from(content: &[u8]) -> Self {
-        match Inline::new(content) {
-            Some(inline) => Self(Repr::Inline(inline)),
+        match Repr::inline(content, Mask::NONE) {
+            Some((inline, _)) => Self(inline),
             None => Self(Repr::Shared(Bytes::copy_from_slice(content))),
         }
     }

@@ -68,9 +68,11 @@ impl Mailbox {
             }
             inner.machine.handle_written(written);
             if !writing.has_remaining() {
-                let spare = writing.reclaim();
-                *writing = inner.machine.take_outgoing(WRITE_LEN);
-                inner.lend(spare.unwrap_or_default());
+                if let Some(spare) = writing.reclaim() {
+                    inner.lend(spare);
+                } else if !inner.machine.outgoing().is_empty() {
+                    *writing = inner.machine.take_outgoing(WRITE_LEN);
+                }
             }
             inner.wants()
         })

@@ -28,6 +28,7 @@ impl Waiter {
 
     /// If the task waits, returns what wakes it: to be called once all locks are released.
     #[must_use]
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Waker> {
         match std::mem::take(&mut self.waits) {
             true => self.waker.clone(),

@@ -89,13 +89,9 @@ impl Assembler {
         piece: &Piece<'_>,
         config: &ConnectionConfig,
     ) -> Result<Option<Assembled>, ProtocolError> {
-        // The usual case: a message that is one frame, and whole.
         let is_whole = piece.first && piece.last && piece.fin;
         if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
-            check_header(piece, 0, 1, config)?;
-            return self
-                .whole(piece, config)
-                .map(|message| Some(Assembled::Message(message)));
+            return self.whole(piece, config).map(Assembled::Message).map(Some);
         }
         if piece.first {
             self.begin_frame(piece, config)?;
@@ -146,12 +142,15 @@ impl Assembler {
         check_header(piece, message.received(), message.fragments, config)
     }
 
-    /// Makes a message of a frame that is whole and alone, the usual case.
-    fn whole(
+    /// Makes a message of a frame that is whole and alone, the usual case. No message may be open.
+    #[inline]
+    pub(super) fn whole(
         &self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
     ) -> Result<Message, ProtocolError> {
+        debug_assert!(self.message.is_none(), "the message would be interleaved");
+        check_header(piece, 0, 1, config)?;
         let (bytes, too_big) = within(piece, 0, config);
         let (payload, is_ascii) = Payload::unmasked(bytes, piece.mask);
         if piece.opcode != Opcode::Text {
@@ -223,7 +222,8 @@ impl OpenMessage {
         let start = self.payload.len();
         let (bytes, too_big) = within(piece, self.received(), config);
         self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin));
-        let is_ascii = Mask::append(piece.mask, bytes, &mut self.payload);
+        let mask = piece.mask.unwrap_or(Mask::NONE);
+        let is_ascii = mask.append(bytes, &mut self.payload);
         if checks {
             self.checked = match is_ascii && self.checked == start {
                 true => self.payload.len(),

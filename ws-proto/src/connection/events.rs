@@ -18,9 +18,7 @@ pub(super) struct EventQueue {
 impl EventQueue {
     pub(super) fn push(&mut self, event: Event) {
         if self.waiting.len() == self.waiting.capacity() {
-            let kept = self.waiting.capacity() >= EVENTS_KEPT;
-            let additional = if kept { GROWTH } else { EVENTS_KEPT };
-            self.waiting.reserve_exact(additional.max(self.waiting.len()));
+            self.grow();
         }
         self.waiting_len += cost(&event);
         self.waiting.push_back(event);
@@ -61,6 +59,14 @@ impl EventQueue {
         self.waiting_len + self.batch_len
     }
 
+    #[cold]
+    fn grow(&mut self) {
+        let kept = self.waiting.capacity() >= EVENTS_KEPT;
+        let additional = if kept { GROWTH } else { EVENTS_KEPT };
+        self.waiting
+            .reserve_exact(additional.max(self.waiting.len()));
+    }
+
     /// A connection at rest keeps room for one event, so that messages that come one at a time cost
     /// no allocation.
     fn shrink_if_empty(&mut self) {
@@ -78,6 +84,7 @@ const GROWTH: usize = 31;
 
 /// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
 /// empty messages are bounded, too.
+#[inline]
 fn cost(event: &Event) -> usize {
     let payload = match event {
         Event::Message(message) => message.len(),

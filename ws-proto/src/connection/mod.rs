@@ -159,6 +159,15 @@ impl Connection {
         self.note_alive(now);
         let mut input = data;
         while self.phase.reads() {
+            if self.assembler.is_between_messages() {
+                if let Some(piece) = self.codec.decode_message(&mut input) {
+                    match self.assembler.whole(&piece, &self.config) {
+                        Ok(message) => self.push_message(message),
+                        Err(error) => self.fail(now, error),
+                    }
+                    continue;
+                }
+            }
             match self.codec.decode(&mut input) {
                 Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
                     Ok(Some(assembled)) => self.handle_assembled(now, assembled),
@@ -474,10 +483,7 @@ impl Connection {
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
         match assembled {
-            Assembled::Message(message) => {
-                self.note_received(message.len(), true);
-                self.events.push(Event::Message(message));
-            }
+            Assembled::Message(message) => self.push_message(message),
             Assembled::Fragment(fragment) => {
                 self.note_received(fragment.content.len(), fragment.last);
                 self.events.push(Event::Fragment(fragment));
@@ -493,6 +499,11 @@ impl Connection {
             }
             Assembled::Control(_, payload) => self.push_control_event(Event::Pong(payload)),
         }
+    }
+
+    fn push_message(&mut self, message: Message) {
+        self.note_received(message.len(), true);
+        self.events.push(Event::Message(message));
     }
 
     fn note_received(&mut self, len: usize, last: bool) {

@@ -111,6 +111,16 @@ impl Codec {
         }
     }
 
+    /// As [`decode`](Self::decode), for a frame that is a message and is there as a whole, if that is
+    /// quickly seen; otherwise `None`, and nothing was taken.
+    #[inline]
+    pub(crate) fn decode_message<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+        match self {
+            Self::Hixie(_) => None,
+            Self::Rfc6455(codec) => codec.decode_message(input),
+        }
+    }
+
     /// Tells whether the input so far ends between two frames.
     pub(crate) fn is_between_frames(&self) -> bool {
         match self {

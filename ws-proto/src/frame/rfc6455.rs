@@ -15,6 +15,10 @@ use crate::wire::{FramePayload, Outgoing};
 const HEADER_LIMIT: usize = 14;
 
 const FIN: u8 = 0x80;
+
+/// The first bytes of frames that are whole messages.
+const WHOLE_TEXT: u8 = FIN | Opcode::Text.number();
+const WHOLE_BINARY: u8 = FIN | Opcode::Binary.number();
 const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 
@@ -95,6 +99,55 @@ impl Codec {
             payload,
             mask: header.mask,
         }))
+    }
+
+    /// Takes a frame that is a message of its own and is there from its first byte to its last: what a
+    /// connection sees most. `None` says nothing; [`decode`](Self::decode) then looks at the input
+    /// byte by byte.
+    #[inline]
+    pub(super) fn decode_message<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+        if !self.is_between_frames() {
+            return None;
+        }
+        let &[first_byte, second_byte, ref rest @ ..] = *input else {
+            return None;
+        };
+        let opcode = match first_byte {
+            WHOLE_TEXT => Opcode::Text,
+            WHOLE_BINARY => Opcode::Binary,
+            _ => return None,
+        };
+        let is_masked = second_byte & MASKED != 0;
+        if is_masked != (self.role == Role::Server) {
+            return None;
+        }
+        let (len, rest) = match second_byte & !MASKED {
+            126 => {
+                let (bytes, rest) = rest.split_first_chunk()?;
+                let len = u16::from_be_bytes(*bytes);
+                (usize::from(Some(len).filter(|len| *len > 125)?), rest)
+            }
+            127 => return None,
+            len => (usize::from(len), rest),
+        };
+        let (mask, rest) = match is_masked {
+            true => {
+                let (key, rest) = rest.split_first_chunk()?;
+                (Some(Mask::new(*key)), rest)
+            }
+            false => (None, rest),
+        };
+        let payload;
+        (payload, *input) = rest.split_at_checked(len)?;
+        Some(Piece {
+            opcode,
+            fin: true,
+            remaining: u64::try_from(len).ok(),
+            first: true,
+            last: true,
+            payload,
+            mask,
+        })
     }
 
     pub(super) fn is_between_frames(&self) -> bool {

@@ -116,9 +116,14 @@ impl Outgoing {
             }
             FramePayload::Shared(_) | FramePayload::Copied(_) => {
                 tail.reserve(frame_len);
-                tail.extend_from_slice(header);
+                match *header {
+                    [first, second] => tail.extend_from_slice(&[first, second]),
+                    _ => tail.extend_from_slice(header),
+                }
                 tail.extend_from_slice(payload.as_slice());
-                tail.extend_from_slice(trailer);
+                if !trailer.is_empty() {
+                    tail.extend_from_slice(trailer);
+                }
             }
         }
         if self.tail.len() >= TAIL_LIMIT {
@@ -136,13 +141,13 @@ impl Outgoing {
         let payload = payload.as_slice();
         if payload.len() >= COPY_LIMIT {
             let mut masked = Vec::with_capacity(payload.len());
-            Mask::append(Some(mask), payload, &mut masked);
+            mask.append(payload, &mut masked);
             return self.push_frame(header, FramePayload::Shared(masked.into()), b"");
         }
         self.len += header.len() + payload.len();
         self.tail.bytes.reserve(header.len() + payload.len());
         self.tail.bytes.extend_from_slice(header);
-        Mask::append(Some(mask), payload, &mut self.tail.bytes);
+        mask.append(payload, &mut self.tail.bytes);
         if self.tail.len() >= TAIL_LIMIT {
             self.end_segment(true);
         }
@@ -487,7 +492,10 @@ mod tests {
         outgoing.lend(&mut buffer);
         outgoing.push(b"12345");
         outgoing.advance(2);
-        assert_eq!(outgoing.reclaim().map(|buffer| buffer.capacity()), Some(1000));
+        assert_eq!(
+            outgoing.reclaim().map(|buffer| buffer.capacity()),
+            Some(1000)
+        );
         assert_eq!(outgoing.tail.bytes.capacity(), 3);
         outgoing.push(b"6");
         assert_eq!(drain(&mut outgoing, 1), b"3456");
@@ -506,6 +514,9 @@ mod tests {
             drain(&mut outgoing, 1000),
             [b"<", &*large, b"><", &*large].concat()
         );
-        assert_eq!(outgoing.reclaim().map(|buffer| buffer.capacity()), Some(1000));
+        assert_eq!(
+            outgoing.reclaim().map(|buffer| buffer.capacity()),
+            Some(1000)
+        );
     }
 }
