@@ -14,9 +14,10 @@ use std::time::Instant;
 use bytes::Buf;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use support::plain::{self, Item, Rules};
 use support::{all, connect, written};
 use ws_proto::{
-    CloseCause, CloseCode, Connection, ConnectionConfig, Event, Message, Role, Version,
+    CloseCause, CloseCode, Connection, ConnectionConfig, Event, Message, NO_STATUS, Role, Version,
 };
 
 /// The message limit in half of the cases; generated messages lie on both sides of it.
@@ -317,213 +318,32 @@ fn limits() -> impl Strategy<Value = Option<usize>> {
     prop_oneof![Just(None), Just(Some(LIMIT))]
 }
 
-// ---- the plain decoder: no state is kept between bytes, as all of them are there ----
+// ---- what a plain decoder finds that sees the whole stream at once ----
 
-/// Whether no continuation can make a text of `bytes`, or, at its end, whether it is none.
-fn is_not_text(bytes: &[u8], ended: bool) -> bool {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => false,
-        Err(error) => ended || error.error_len().is_some(),
-    }
-}
-
-/// Decodes a stream of RFC 6455 up to its end (§5.4 to §5.6).
-fn decode_rfc6455(role: Role, bytes: &[u8], limit: Option<usize>) -> Vec<String> {
-    let mut said = Vec::new();
-    let end = decode_rfc6455_frames(role, bytes, limit, &mut said);
-    said.push(match end {
-        None => "gone".to_owned(),
-        Some(end) => end,
+/// Decodes a stream up to its end, and says the same in short as `run`.
+fn decode(role: Role, version: Version, bytes: &[u8], limit: Option<usize>) -> Vec<String> {
+    let rules = Rules {
+        message_limit: limit,
+        fragment_limit: Some(FRAGMENT_LIMIT),
+        ..Rules::new(version, role)
+    };
+    let decoded = plain::decode(&rules, &[bytes.to_vec()]);
+    let ends = decoded.items.last().is_some_and(Item::is_end);
+    let end = match version {
+        _ if ends => None,
+        Version::Draft75 if decoded.at_boundary => Some("closed:1005 "),
+        Version::Draft75 | Version::Draft76 | Version::Rfc6455 => Some("gone"),
+    };
+    let said = decoded.items.iter().map(|item| match item {
+        Item::Message(true, text) => format!("text:{}", std::str::from_utf8(text).unwrap()),
+        Item::Message(false, payload) => format!("binary:{}", payload.escape_ascii()),
+        Item::Part(..) => unreachable!("messages are told whole"),
+        Item::Ping(payload) => format!("ping:{}", payload.escape_ascii()),
+        Item::Pong(payload) => format!("pong:{}", payload.escape_ascii()),
+        Item::Close(code, reason) => format!("closed:{} {reason}", code.unwrap_or(NO_STATUS)),
+        Item::Fail(code) => format!("failed:{code}"),
     });
-    said
-}
-
-/// Returns how the stream ends: `None` if it just stops.
-fn decode_rfc6455_frames(
-    role: Role,
-    mut bytes: &[u8],
-    limit: Option<usize>,
-    said: &mut Vec<String>,
-) -> Option<String> {
-    let failed = |code: u16| Some(format!("failed:{code}"));
-    let mut message: Option<(u8, usize, Vec<u8>)> = None;
-    loop {
-        let first = *bytes.first()?;
-        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
-        let is_control = opcode >= 8;
-        if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) || (is_control && !fin) {
-            return failed(1002);
-        }
-        let second = *bytes.get(1)?;
-        let form = second & 0x7f;
-        if (second & 0x80 != 0) != (role == Role::Server) || (is_control && form > 125) {
-            return failed(1002);
-        }
-        bytes = &bytes[2..];
-        let len_bytes = match form {
-            126 => bytes.get(..2)?,
-            127 => bytes.get(..8)?,
-            _ => &[],
-        };
-        bytes = &bytes[len_bytes.len()..];
-        let len = match form {
-            0..=125 => u128::from(form),
-            _ => len_bytes
-                .iter()
-                .fold(0, |len, byte| len << 8 | u128::from(*byte)),
-        };
-        let is_minimal = match form {
-            126 => len > 125,
-            127 => len > 0xffff,
-            _ => true,
-        };
-        if len >= 1 << 63 || !is_minimal {
-            return failed(1002);
-        }
-        let mut key = &[0; 4][..];
-        if role == Role::Server {
-            key = bytes.get(..4)?;
-            bytes = &bytes[4..];
-        }
-        if !is_control {
-            if (opcode == 0) != message.is_some() {
-                return failed(1002);
-            }
-            let (_, fragments, received) = message.get_or_insert((opcode, 0, Vec::new()));
-            *fragments += 1;
-            let len = len + u128::try_from(received.len()).unwrap();
-            if *fragments > FRAGMENT_LIMIT
-                || limit.is_some_and(|limit| len > u128::try_from(limit).unwrap())
-            {
-                return failed(1009);
-            }
-        }
-        let available = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-        let is_whole = u128::try_from(available).unwrap() == len;
-        let (payload, rest) = bytes.split_at(available);
-        let payload: Vec<u8> = payload
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ key[i % 4])
-            .collect();
-        bytes = rest;
-        match opcode {
-            _ if is_control && !is_whole => return None,
-            8 => return Some(decode_close(&payload)),
-            9 => said.push(format!("ping:{}", payload.escape_ascii())),
-            10 => said.push(format!("pong:{}", payload.escape_ascii())),
-            _ => {
-                let (opcode, _, received) = message.as_mut().unwrap();
-                received.extend(payload);
-                if *opcode == 1 && is_not_text(received, is_whole && fin) {
-                    return failed(1007);
-                }
-                if !is_whole {
-                    return None;
-                }
-                if fin {
-                    let (opcode, _, received) = message.take().unwrap();
-                    said.push(match opcode {
-                        1 => format!("text:{}", String::from_utf8(received).unwrap()),
-                        _ => format!("binary:{}", received.escape_ascii()),
-                    });
-                }
-            }
-        }
-    }
-}
-
-fn decode_close(payload: &[u8]) -> String {
-    let Some((code, reason)) = payload.split_first_chunk() else {
-        return if payload.is_empty() {
-            "closed:1005 "
-        } else {
-            "failed:1002"
-        }
-        .to_owned();
-    };
-    match (u16::from_be_bytes(*code), std::str::from_utf8(reason)) {
-        (code @ (1000..=1003 | 1007..=1014 | 3000..=4999), Ok(reason)) => {
-            format!("closed:{code} {reason}")
-        }
-        (1000..=1003 | 1007..=1014 | 3000..=4999, Err(_)) => "failed:1007".to_owned(),
-        _ => "failed:1002".to_owned(),
-    }
-}
-
-/// Decodes a stream of a draft up to its end (§1.4, §2.7). A client is lenient, a server strict.
-fn decode_draft(
-    role: Role,
-    version: Version,
-    mut bytes: &[u8],
-    limit: Option<usize>,
-) -> Vec<String> {
-    let mut said = Vec::new();
-    let is_strict = role == Role::Server;
-    let limit = limit.unwrap_or(usize::MAX);
-    let end = loop {
-        let Some((frame_type, rest)) = bytes.split_first() else {
-            break if version == Version::Draft75 {
-                "closed:1005 "
-            } else {
-                "gone"
-            };
-        };
-        if *frame_type < 0x80 {
-            if is_strict && *frame_type != 0 {
-                break "failed:1002";
-            }
-            let end = rest.iter().position(|byte| *byte == 0xff);
-            let payload = &rest[..end.unwrap_or(rest.len())];
-            let within = &payload[..payload.len().min(limit)];
-            let ended = end.is_some() && within.len() == payload.len();
-            if is_strict && is_not_text(within, ended) {
-                break "failed:1007";
-            }
-            if within.len() < payload.len() {
-                break "failed:1009";
-            }
-            let Some(end) = end else { break "gone" };
-            if *frame_type == 0 {
-                said.push(format!("text:{}", String::from_utf8_lossy(payload)));
-            }
-            bytes = &rest[end + 1..];
-            continue;
-        }
-        if is_strict && *frame_type != 0xff {
-            break "failed:1002";
-        }
-        let len_bytes = rest
-            .iter()
-            .position(|byte| byte & 0x80 == 0)
-            .map(|last| last + 1);
-        if len_bytes.unwrap_or(rest.len()) > 9 {
-            break "failed:1002";
-        }
-        let Some(len_bytes) = len_bytes else {
-            break "gone";
-        };
-        let (len_bytes, rest) = rest.split_at(len_bytes);
-        let len = len_bytes
-            .iter()
-            .fold(0, |len, byte| len << 7 | u64::from(byte & 0x7f));
-        if len == 0 && *frame_type == 0xff && version == Version::Draft76 {
-            break "closed:1005 ";
-        }
-        if len != 0 && is_strict {
-            break "failed:1002";
-        }
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if len > limit {
-            break "failed:1009";
-        }
-        let Some(rest) = rest.get(len..) else {
-            break "gone";
-        };
-        bytes = rest;
-    };
-    said.push(end.to_owned());
-    said
+    said.chain(end.map(str::to_owned)).collect()
 }
 
 /// What an endpoint sends of itself for what it is told: pongs, then its close.
@@ -565,7 +385,7 @@ proptest! {
             for op in &ops {
                 op.write(role, &mut bytes);
             }
-            let expected = decode_rfc6455(role, &bytes, limit);
+            let expected = decode(role, Version::Rfc6455, &bytes, limit);
             let parts = chop(&bytes, &cuts);
             let (said, whole) = run(role, Version::Rfc6455, limit, &[&bytes], false);
             prop_assert_eq!(&said, &expected, "{:?} {:x?}", role, bytes);
@@ -605,7 +425,7 @@ proptest! {
         limit in limits(),
     ) {
         for (role, version) in all().filter(|(_, version)| *version != Version::Rfc6455) {
-            let expected = decode_draft(role, version, &bytes, limit);
+            let expected = decode(role, version, &bytes, limit);
             let mut answer = Vec::new();
             for event in &expected {
                 match event.split_once(':') {
@@ -630,10 +450,7 @@ proptest! {
         limit in limits(),
     ) {
         for (role, version) in all() {
-            let expected = match version {
-                Version::Draft75 | Version::Draft76 => decode_draft(role, version, &bytes, limit),
-                Version::Rfc6455 => decode_rfc6455(role, &bytes, limit),
-            };
+            let expected = decode(role, version, &bytes, limit);
             let whole = run(role, version, limit, &[&bytes], false);
             prop_assert_eq!(&whole.0, &expected, "{} {:?} {:x?}", version, role, bytes);
             let chopped = run(role, version, limit, &chop(&bytes, &cuts), false);

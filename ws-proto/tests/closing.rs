@@ -659,6 +659,31 @@ fn messages_before_a_reset_are_delivered() {
     }
 }
 
+/// Proves that a close whose answer still waits when the stream breaks is not a clean end: the answer
+/// is lost. Code and reason are told all the same (R-X6, R-X7).
+#[test]
+fn a_close_that_a_reset_leaves_unanswered_is_not_clean() {
+    for (role, version) in all().filter(|(_, version)| *version != Version::Draft75) {
+        let now = Instant::now();
+        let mut connection = open(role, version, now);
+        connection.handle_read(now, &text_to(role, version, "one"));
+        peer_closes(&mut connection, now);
+        connection.handle_reset(now);
+        let said = told(&mut connection, now);
+        assert_eq!(said[0], "text:one", "{version} {role:?}");
+        let code_and_reason = match version {
+            Version::Draft75 | Version::Draft76 => "1005 \"\"",
+            Version::Rfc6455 => "1001 \"bye\"",
+        };
+        assert_eq!(
+            said[1],
+            format!("closed:{code_and_reason} clean=false by=Peer Handshake"),
+            "{version} {role:?}"
+        );
+        assert!(connection.is_finished() && written(&mut connection).is_empty());
+    }
+}
+
 /// Proves that nothing that follows the peer's close is looked at: no message, no pong, no second
 /// answer, no error (R-X11, D76-X2, X19).
 #[test]

@@ -204,3 +204,19 @@ fn a_close_in_the_middle_of_a_message_does_not_complete_it() {
         assert!(!connection.closed().unwrap().clean, "{version}");
     }
 }
+
+/// Proves that once nothing can be sent any more that is what a part of any type is told (R-F15),
+/// as `send` does.
+#[test]
+fn a_part_of_another_type_is_refused_as_closed_after_the_close() {
+    let now = Instant::now();
+    for (role, version) in all() {
+        let mut connection = connect(role, version, ConnectionConfig::new(), now);
+        connection.send_fragment("text", false).unwrap();
+        connection.close(now, None, "").unwrap();
+        for content in [Message::from("text"), Message::from(b"binary")] {
+            let refused = connection.send_fragment(content, true);
+            assert_eq!(refused, Err(SendError::Closed), "{version} {role:?}");
+        }
+    }
+}

@@ -213,8 +213,10 @@ impl Connection {
 
     fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
         let features = self.version.features();
-        // A draft's text that is half written takes the place of our close.
-        let could_close = features.fragments || self.open_message.is_none();
+        // A draft's text that is half written takes the place of our close; an answer that waited when
+        // the stream broke is lost.
+        let could_close =
+            !self.stream_broken && (features.fragments || self.open_message.is_none());
         let clean = cause == CloseCause::Handshake && features.close_frame && could_close;
         let closed = Closed {
             code,

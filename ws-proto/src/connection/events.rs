@@ -90,7 +90,7 @@ fn cost(event: &Event) -> usize {
         Event::Message(message) => message.len(),
         Event::Fragment(fragment) => fragment.content.len(),
         Event::Ping(payload) | Event::Pong(payload) => payload.len(),
-        Event::Closed(_) => 0,
+        Event::Closed(_) => return 0,
     };
     payload + size_of::<Event>()
 }

@@ -58,6 +58,8 @@ pub struct Connection {
     open_message: Option<bool>,
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
+    /// Whether the stream is broken, so that nothing can be written any more.
+    stream_broken: bool,
     closed: Option<Closed>,
     messages_received: u64,
     bytes_received: u64,
@@ -136,6 +138,7 @@ impl Connection {
             drains: false,
             open_message: None,
             stream_ended: false,
+            stream_broken: false,
             closed: None,
             messages_received: 0,
             bytes_received: 0,
@@ -189,6 +192,7 @@ impl Connection {
 
     /// Takes the news that the stream is broken: nothing can be read or written any more.
     pub fn handle_reset(&mut self, now: Instant) {
+        self.stream_broken = true;
         self.end(now, End::Reset);
         self.outgoing = Outgoing::new();
         self.in_flight = 0;
@@ -269,13 +273,12 @@ impl Connection {
     ) -> Result<(), SendError> {
         let content = content.into();
         let first = self.open_message.is_none();
-        if self
-            .open_message
-            .is_some_and(|is_text| is_text != content.is_text())
-        {
-            return Err(SendError::MessageOpen);
+        match self.open_message {
+            Some(is_text) if is_text != content.is_text() && self.phase.sends() => {
+                return Err(SendError::MessageOpen);
+            }
+            Some(_) | None => self.check_capacity(content.is_text())?,
         }
-        self.check_capacity(content.is_text())?;
         self.open_message = (!last).then_some(content.is_text());
         let fragment = Fragment {
             content,

@@ -7,6 +7,8 @@
     reason = "each test binary uses a part of this; clippy spares tests, but not their helpers"
 )]
 
+pub mod plain;
+
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
@@ -78,6 +80,25 @@ pub fn describe(event: &Event) -> String {
             closed.code, closed.reason, closed.clean, closed.by, closed.cause
         ),
         other => format!("{other:?}"),
+    }
+}
+
+/// Says what a plain decoder would call it.
+///
+/// # Panics
+///
+/// Panics if it is the end, which no decoder tells.
+pub fn item(event: &Event) -> plain::Item {
+    let bytes = |message: &Message| message.as_bytes().to_vec();
+    match event {
+        Event::Message(message) => plain::Item::Message(message.is_text(), bytes(message)),
+        Event::Fragment(part) => {
+            let content = bytes(&part.content);
+            plain::Item::Part(part.content.is_text(), content, part.first, part.last)
+        }
+        Event::Ping(payload) => plain::Item::Ping(payload.to_vec()),
+        Event::Pong(payload) => plain::Item::Pong(payload.to_vec()),
+        other => panic!("not on the wire: {other:?}"),
     }
 }
 

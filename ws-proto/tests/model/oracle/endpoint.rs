@@ -1,0 +1,541 @@
+//! The model of an open connection: what an endpoint tells, writes and waits for, from PROTOCOL.md
+//! and from what the public items promise. It decodes all that arrived again at each read and
+//! writes into one `Vec`. Knows nothing of the code under test.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ws_proto::{Event, Role, State, Version};
+
+use super::view::{Account, Cause, Refusal, Setup, Told};
+use crate::support::plain::{self, Item, Rules};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// We sent a close and wait for the peer's (R-X10, D76-X5).
+    Sent,
+    /// The end came; what came before it was not taken yet.
+    Deferred(End),
+    /// The end is told.
+    Draining {
+        clean: bool,
+    },
+    Finished,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    Close(Option<u16>, String),
+    Fail(u16),
+    /// The peer is silent.
+    Dead,
+    Eof {
+        at_boundary: bool,
+    },
+    Reset,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    setup: Setup,
+    phase: Phase,
+    /// What arrived since the last boundary between two messages, read by read.
+    reads: Vec<Vec<u8>>,
+    /// How many items these gave already.
+    seen: usize,
+    at_boundary: bool,
+    pub events: VecDeque<Told>,
+    /// What waits to be written.
+    pub waiting: Vec<u8>,
+    pub in_flight: usize,
+    /// Bytes of control frames that came in, less all bytes that left since.
+    control_len: usize,
+    keepalive: Option<Duration>,
+    pong: Option<Duration>,
+    close: Option<Duration>,
+    last_read: Duration,
+    /// While a pong was awaited: whether nothing was read, and whether some was written.
+    paused: bool,
+    drains: bool,
+    /// The message that is sent in fragments: whether it is text.
+    open: Option<bool>,
+    stream_ended: bool,
+    is_broken: bool,
+    pub closed: Option<Account>,
+    pub pings_sent: u64,
+    pub pings_received: u64,
+    /// The last byte of a masking key; they count.
+    key: u8,
+}
+
+/// X18: a peer that pings and does not read gets no more pongs than this.
+const CONTROL_LIMIT: usize = 16 << 10;
+
+impl Endpoint {
+    pub fn new(setup: Setup) -> Self {
+        let pings = setup.rules.version == Version::Rfc6455;
+        Self {
+            keepalive: setup.keepalive_interval.filter(|_| pings),
+            setup,
+            phase: Phase::Open,
+            reads: Vec::new(),
+            seen: 0,
+            at_boundary: true,
+            events: VecDeque::new(),
+            waiting: Vec::new(),
+            in_flight: 0,
+            control_len: 0,
+            pong: None,
+            close: None,
+            last_read: Duration::ZERO,
+            paused: false,
+            drains: false,
+            open: None,
+            stream_ended: false,
+            is_broken: false,
+            closed: None,
+            pings_sent: 0,
+            pings_received: 0,
+            key: 0,
+        }
+    }
+
+    pub fn read(&mut self, now: Duration, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        // Anything that arrives is a sign of life.
+        self.last_read = now;
+        if self.pong.take().is_some() {
+            self.keepalive = self.after(now, self.setup.keepalive_interval);
+        }
+        // R-X9, R-X11, D76-X2: what follows the end is discarded.
+        if !self.is_reading() {
+            return;
+        }
+        self.reads.push(data.to_vec());
+        let decoded = plain::decode(&self.setup.rules, &self.reads);
+        for item in decoded.items.into_iter().skip(self.seen) {
+            self.seen += 1;
+            self.handle(now, item);
+        }
+        self.at_boundary = decoded.at_boundary;
+        if self.at_boundary {
+            (self.reads, self.seen) = (Vec::new(), 0);
+        }
+    }
+
+    fn handle(&mut self, now: Duration, item: Item) {
+        match item {
+            Item::Message(..) | Item::Part(..) => self.events.push_back(Told::Item(item)),
+            Item::Close(code, reason) => self.end(now, End::Close(code, reason)),
+            Item::Fail(code) => self.end(now, End::Fail(code)),
+            Item::Ping(payload) => {
+                self.pings_received += 1;
+                // R-F13, X18.
+                if self.control_len < CONTROL_LIMIT {
+                    self.control(0x8a, &payload);
+                }
+                self.control_event(Item::Ping(payload));
+            }
+            Item::Pong(_) => self.control_event(item),
+        }
+    }
+
+    fn control_event(&mut self, item: Item) {
+        if self.setup.control_events {
+            self.events.push_back(Told::Item(item));
+        }
+    }
+
+    pub fn eof(&mut self, now: Duration) {
+        let at_boundary = self.at_boundary;
+        self.end(now, End::Eof { at_boundary });
+        self.stream_ended = true;
+    }
+
+    pub fn reset(&mut self, now: Duration) {
+        self.is_broken = true;
+        self.end(now, End::Reset);
+        self.forget_outgoing();
+        self.stream_ended = true;
+    }
+
+    /// A timer that ran out: the close's is looked at first, so that what another one says by it
+    /// can be written before the wait for its answer runs out.
+    pub fn timeout(&mut self, now: Duration) {
+        if self.close.take_if(|at| *at <= now).is_some() {
+            match self.phase {
+                // R-X10, D76-X4.
+                Phase::Sent => {
+                    self.tell_end(1006, String::new(), true, Cause::CloseTimeout);
+                    self.finish();
+                }
+                Phase::Deferred(_) => self.resolve(now),
+                Phase::Draining { .. } => self.finish(),
+                Phase::Open | Phase::Finished => unreachable!("nothing is awaited"),
+            }
+        }
+        if self.keepalive.take_if(|at| *at <= now).is_some() {
+            let interval = self.setup.keepalive_interval.unwrap();
+            if now - self.last_read < interval {
+                self.keepalive = self.after(self.last_read, Some(interval));
+            } else {
+                self.control(0x89, b"");
+                self.pings_sent += 1;
+                self.await_pong(now);
+                if self.pong.is_none() {
+                    self.keepalive = self.after(now, Some(interval));
+                }
+            }
+        }
+        if self.pong.take_if(|at| *at <= now).is_some() {
+            // Silence proves nothing while we do not read, or while the ping waits behind what the
+            // transport takes slowly.
+            if self.paused || self.drains {
+                self.await_pong(now);
+            } else {
+                self.end(now, End::Dead);
+            }
+        }
+    }
+
+    fn await_pong(&mut self, now: Duration) {
+        self.paused = !self.wants_read();
+        self.drains = false;
+        self.pong = self.after(now, self.setup.pong_timeout);
+    }
+
+    fn after(&self, now: Duration, wait: Option<Duration>) -> Option<Duration> {
+        now.checked_add(wait?)
+    }
+
+    /// The application takes an event, and with it asks for more if there is none.
+    pub fn poll(&mut self, now: Duration) -> Option<Told> {
+        if self.events.is_empty() {
+            self.resolve(now);
+        }
+        self.events.pop_front()
+    }
+
+    pub fn send(&mut self, is_text: bool, payload: &[u8]) -> Result<(), Refusal> {
+        self.check_sends()?;
+        if self.open.is_some() {
+            return Err(Refusal::MessageOpen);
+        }
+        self.check_message(is_text)?;
+        let key = self.next_key();
+        let frame = plain::encode(self.setup.rules.version, key, is_text, payload);
+        self.waiting.extend(frame);
+        Ok(())
+    }
+
+    pub fn send_fragment(
+        &mut self,
+        is_text: bool,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), Refusal> {
+        self.check_sends()?;
+        if self
+            .open
+            .is_some_and(|open_is_text| open_is_text != is_text)
+        {
+            return Err(Refusal::MessageOpen);
+        }
+        self.check_message(is_text)?;
+        let first = self.open.is_none();
+        self.open = (!last).then_some(is_text);
+        match self.setup.rules.version {
+            Version::Rfc6455 => {
+                let opcode = match (first, is_text) {
+                    (true, true) => 1,
+                    (true, false) => 2,
+                    (false, _) => 0,
+                };
+                let key = self.next_key();
+                let first_byte = opcode | if last { 0x80 } else { 0 };
+                self.waiting.extend(plain::frame(first_byte, key, payload));
+            }
+            Version::Draft75 | Version::Draft76 => {
+                self.waiting.extend(first.then_some(0x00));
+                self.waiting.extend(payload);
+                self.waiting.extend(last.then_some(0xff));
+            }
+        }
+        Ok(())
+    }
+
+    /// A ping or a pong.
+    pub fn send_control(&mut self, first_byte: u8, payload: &[u8]) -> Result<(), Refusal> {
+        self.check_sends()?;
+        if self.setup.rules.version != Version::Rfc6455 {
+            return Err(Refusal::Unsupported);
+        }
+        // R-F8.
+        if payload.len() > 125 {
+            return Err(Refusal::ControlTooLong);
+        }
+        if self.control_len >= CONTROL_LIMIT {
+            return Err(Refusal::QueueFull);
+        }
+        self.pings_sent += u64::from(first_byte == 0x89);
+        self.control(first_byte, payload);
+        Ok(())
+    }
+
+    pub fn close(&mut self, now: Duration, code: Option<u16>, reason: &str) -> Result<(), Refusal> {
+        // R-X1.
+        if reason.len() > 123 {
+            return Err(Refusal::ControlTooLong);
+        }
+        match self.phase {
+            Phase::Open => {
+                self.write_close(code, reason);
+                self.phase = Phase::Sent;
+                self.wait_for_end(now, self.setup.close_timeout);
+            }
+            Phase::Deferred(_) => self.resolve(now),
+            Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
+        }
+        Ok(())
+    }
+
+    /// So many of the bytes that wait are written.
+    pub fn advance(&mut self, count: usize) -> Vec<u8> {
+        self.control_len = self.control_len.saturating_sub(count);
+        self.waiting.drain(..count).collect()
+    }
+
+    /// So many of the bytes that wait are taken to be written.
+    pub fn take_outgoing(&mut self, count: usize) -> Vec<u8> {
+        self.in_flight += count;
+        self.advance(count)
+    }
+
+    pub fn written(&mut self, count: usize) {
+        self.in_flight -= count;
+        self.drains |= count > 0 && self.buffered() > 0;
+    }
+
+    pub fn buffered(&self) -> usize {
+        self.waiting.len() + self.in_flight
+    }
+
+    /// The bytes of what waits for the application: content, and the size of an event for each.
+    pub fn queued(&self) -> usize {
+        let len = |told: &Told| match told {
+            Told::Item(Item::Message(_, content) | Item::Part(_, content, _, _))
+            | Told::Item(Item::Ping(content) | Item::Pong(content)) => {
+                content.len() + size_of::<Event>()
+            }
+            Told::Item(Item::Close(..) | Item::Fail(_)) => unreachable!("it is told as `Closed`"),
+            Told::Closed(_) => 0,
+        };
+        self.events.iter().map(len).sum()
+    }
+
+    pub fn deadline(&self) -> Option<Duration> {
+        let timers = [self.keepalive, self.pong, self.close];
+        timers.into_iter().flatten().min()
+    }
+
+    pub fn wants_read(&self) -> bool {
+        let limit = self.setup.receive_queue_limit;
+        !self.is_reading() || limit.is_none_or(|limit| self.queued() < limit)
+    }
+
+    pub fn wants_shutdown(&self) -> bool {
+        let Rules { role, version, .. } = self.setup.rules;
+        let is_over = match self.phase {
+            Phase::Open | Phase::Deferred(_) => false,
+            // D75-X1: closing the stream is the close.
+            Phase::Sent => version == Version::Draft75,
+            // R-X4, R-X5: a client leaves it to the server to be the first.
+            Phase::Draining { clean } => {
+                let waits = clean && role == Role::Client && version == Version::Rfc6455;
+                !waits || self.stream_ended
+            }
+            Phase::Finished => true,
+        };
+        is_over && self.buffered() == 0
+    }
+
+    pub fn is_finished(&self) -> bool {
+        match self.phase {
+            Phase::Open | Phase::Sent | Phase::Deferred(_) => false,
+            Phase::Draining { .. } => self.stream_ended && self.buffered() == 0,
+            Phase::Finished => true,
+        }
+    }
+
+    /// R-X6.
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Open => State::Connected,
+            _ if self.is_finished() => State::Closed,
+            _ => State::Closing,
+        }
+    }
+
+    /// R-F15, D76-X1: nothing after our close.
+    pub fn is_writable(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Deferred(_))
+    }
+
+    pub fn has_capacity(&self) -> bool {
+        let limit = self.setup.send_queue_limit;
+        limit.is_none_or(|limit| self.buffered() < limit)
+    }
+
+    pub fn is_message_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Sent)
+    }
+
+    fn check_sends(&self) -> Result<(), Refusal> {
+        self.is_writable().then_some(()).ok_or(Refusal::Closed)
+    }
+
+    fn check_message(&self, is_text: bool) -> Result<(), Refusal> {
+        if !is_text && self.setup.rules.version != Version::Rfc6455 {
+            return Err(Refusal::Unsupported);
+        }
+        self.has_capacity().then_some(()).ok_or(Refusal::QueueFull)
+    }
+
+    /// R-F1, R-F2, R-F7: a client masks, with a fresh key for each frame.
+    fn next_key(&mut self) -> Option<[u8; 4]> {
+        let masks = self.setup.rules.role == Role::Client;
+        (masks && self.setup.rules.version == Version::Rfc6455).then(|| {
+            [(); 4].map(|()| {
+                self.key = self.key.wrapping_add(1);
+                self.key
+            })
+        })
+    }
+
+    fn control(&mut self, first_byte: u8, payload: &[u8]) {
+        let key = self.next_key();
+        let frame = plain::frame(first_byte, key, payload);
+        self.control_len += frame.len();
+        self.waiting.extend(frame);
+    }
+
+    fn write_close(&mut self, code: Option<u16>, reason: &str) {
+        match self.setup.rules.version {
+            Version::Draft75 => {}
+            // D76-X7: not in a text that is half written.
+            Version::Draft76 if self.open.is_some() => {}
+            Version::Draft76 => self.waiting.extend([0xff, 0x00]),
+            Version::Rfc6455 => {
+                let payload = match code {
+                    None => vec![],
+                    Some(code) => [&code.to_be_bytes(), reason.as_bytes()].concat(),
+                };
+                let key = self.next_key();
+                self.waiting.extend(plain::frame(0x88, key, &payload));
+            }
+        }
+    }
+
+    fn end(&mut self, now: Duration, end: End) {
+        match (&self.phase, &end) {
+            // After a reset nothing can be answered.
+            (Phase::Open, End::Reset) | (Phase::Sent, _) => self.settle(now, end),
+            (Phase::Open, _) if self.events.is_empty() => self.settle(now, end),
+            (Phase::Open, _) => {
+                self.phase = Phase::Deferred(end);
+                self.wait_for_end(now, self.setup.close_timeout);
+            }
+            (Phase::Deferred(_), End::Reset) => self.resolve(now),
+            (Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished, _) => {}
+        }
+    }
+
+    fn resolve(&mut self, now: Duration) {
+        if let Phase::Deferred(end) = self.phase.clone() {
+            self.settle(now, end);
+        }
+    }
+
+    /// Answers the end and tells it.
+    fn settle(&mut self, now: Duration, end: End) {
+        let by_us = self.phase == Phase::Sent;
+        let mut wait = self.setup.close_timeout;
+        let mut clean = false;
+        match end {
+            End::Close(code, reason) => {
+                clean = true;
+                if !by_us {
+                    // R-X2, R-X8, X19: the code goes back unless it must not be sent.
+                    self.write_close(code.filter(|code| *code != 1004), "");
+                }
+                self.tell_end(code.unwrap_or(1005), reason, by_us, Cause::Handshake);
+            }
+            End::Fail(code) => self.fail(code, by_us),
+            End::Dead => {
+                self.fail(1011, by_us);
+                wait = Some(Duration::ZERO);
+            }
+            // D75-X1.
+            End::Eof { at_boundary: true } if self.setup.rules.version == Version::Draft75 => {
+                self.tell_end(1005, String::new(), by_us, Cause::Handshake);
+            }
+            End::Eof { .. } | End::Reset => {
+                self.tell_end(1006, String::new(), by_us, Cause::Disconnected);
+            }
+        }
+        self.phase = Phase::Draining { clean };
+        self.wait_for_end(now, wait);
+    }
+
+    /// R-X9.
+    fn fail(&mut self, code: u16, close_sent: bool) {
+        if !close_sent {
+            self.write_close(Some(code), "");
+        }
+        self.tell_end(1006, String::new(), true, Cause::Failed(code));
+    }
+
+    fn tell_end(&mut self, code: u16, reason: String, by_us: bool, cause: Cause) {
+        // R-X6: both closes were exchanged. D75-X1, D76-X7: not all of the drafts can do so; after
+        // a reset nobody can.
+        let could_close = match self.setup.rules.version {
+            _ if self.is_broken => false,
+            Version::Draft75 => false,
+            Version::Draft76 => self.open.is_none(),
+            Version::Rfc6455 => true,
+        };
+        let account = Account {
+            code,
+            reason,
+            clean: could_close && cause == Cause::Handshake,
+            by_us,
+            cause,
+        };
+        self.closed = Some(account.clone());
+        self.events.push_back(Told::Closed(account));
+    }
+
+    fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
+        (self.keepalive, self.pong) = (None, None);
+        self.close = self.after(now, wait);
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        (self.keepalive, self.pong, self.close) = (None, None, None);
+        self.forget_outgoing();
+    }
+
+    fn forget_outgoing(&mut self) {
+        self.waiting.clear();
+        (self.in_flight, self.control_len) = (0, 0);
+    }
+}
