@@ -326,6 +326,27 @@ fn p4_keepalive_runs_while_the_handler_is_busy() {
     });
 }
 
+/// A peer that has vanished is found out although the handler does not receive, as it waits for the peer
+/// to read. Breaks if not reading excuses a transport that takes nothing.
+#[test]
+fn p4_a_vanished_peer_is_found_out_while_the_handler_waits_to_send() {
+    Sim::run(async |sim| {
+        let server = limited_server().await;
+        serve(&sim, &server, echo);
+        let mut peer = Peer::open(&sim, server.local_addr()).await;
+        flood(&sim, &mut peer, text("x".repeat(1000))).await;
+        let sender = server.clients().iter().next().unwrap();
+        assert!(sender.buffered_amount() >= LIMIT, "the echo waits for room");
+        peer.link().vanish();
+        sim.sleep(seconds(60)).await;
+        let waited = seconds(20);
+        let cause = CloseCause::Failed(ProtocolError::PongTimeout { waited });
+        assert_eq!(sender.closed().map(|closed| closed.cause), Some(cause));
+        sim.sleep(seconds(10)).await;
+        assert_eq!(server.clients().len(), 0);
+    });
+}
+
 /// What other tasks send goes out at once: through a sender, by id, by broadcast. Breaks if their
 /// sends do not wake the driver.
 #[test]

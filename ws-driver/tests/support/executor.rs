@@ -1,5 +1,6 @@
 //! A single-threaded executor with a virtual clock: tasks run in the order in which they were woken,
-//! and when none is left to run the clock jumps to the next timer. Knows nothing of streams.
+//! or, given a seed, in any order; and when none is left to run the clock jumps to the next timer. Knows
+//! nothing of streams.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::network::Network;
+use super::random::{Rng, mix};
 
 /// A simulated runtime. Cheap to clone; all clones are the same one.
 ///
@@ -26,9 +28,20 @@ struct Core {
     clock: Mutex<Clock>,
     tasks: Mutex<Tasks>,
     network: Network,
+    /// What a seed decides; without one all is in order.
+    chance: Option<Mutex<Chance>>,
+}
+
+struct Chance {
+    rng: Rng,
+    /// Of everything that has happened, in order.
+    hash: u64,
+    /// Polls since the clock moved.
+    polls: usize,
 }
 
 struct Clock {
+    start: Instant,
     now: Instant,
     /// By deadline, then in the order in which they were polled.
     timers: BTreeMap<(Instant, u64), Waker>,
@@ -59,6 +72,12 @@ const MAIN: TaskId = TaskId(0);
 /// Polls after which a simulation counts as one that never ends.
 const POLL_LIMIT: usize = 200_000;
 
+/// The same with a seed, where there are many peers and much time.
+const SEEDED_POLL_LIMIT: usize = 20_000_000;
+
+/// Polls while the clock stands, with a seed, after which it counts as one that spins.
+const INSTANT_POLL_LIMIT: usize = 100_000;
+
 thread_local! {
     static CURRENT: RefCell<Option<Sim>> = const { RefCell::new(None) };
 }
@@ -68,20 +87,41 @@ impl Default for Sim {
     ///
     /// Panics outside of [`run`](Self::run).
     fn default() -> Self {
-        let current = CURRENT.with_borrow(Clone::clone);
-        current.expect("a simulation runs on this thread")
+        Self::current().expect("a simulation runs on this thread")
     }
 }
 
 impl Sim {
+    /// Returns the one that runs on this thread.
+    pub(super) fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
     /// Runs a test to its end, and drops the tasks that are left then.
     ///
     /// # Panics
     ///
     /// Panics if nothing could ever happen again, if it does not end, or if a task panics.
     pub(crate) fn run<F: Future>(test: impl FnOnce(Self) -> F) -> F::Output {
+        Self::start(None, test)
+    }
+
+    /// As [`run`](Self::run), but tasks run in any order, timers run out late, and the network has its
+    /// own mind: all as the seed says, the same in every run.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub(crate) fn run_seeded<F: Future>(seed: u64, test: impl FnOnce(Self) -> F) -> F::Output {
+        let mut rng = Rng::new(seed);
+        Self::start(Some(&mut rng), test)
+    }
+
+    fn start<F: Future>(mut rng: Option<&mut Rng>, test: impl FnOnce(Self) -> F) -> F::Output {
+        let start = Instant::now();
         let clock = Clock {
-            now: Instant::now(),
+            start,
+            now: start,
             timers: BTreeMap::new(),
             next_timer: 0,
         };
@@ -89,7 +129,8 @@ impl Sim {
             ready: Arc::default(),
             clock: Mutex::new(clock),
             tasks: Mutex::default(),
-            network: Network::default(),
+            network: Network::new(rng.as_mut().map(|rng| rng.fork())),
+            chance: rng.map(|rng| Mutex::new(Chance::new(rng.fork()))),
         };
         let sim = Self {
             core: Arc::new(core),
@@ -118,6 +159,33 @@ impl Sim {
     /// Returns the virtual time.
     pub(crate) fn now(&self) -> Instant {
         self.clock().now
+    }
+
+    /// Returns the virtual time since the beginning.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let clock = self.clock();
+        clock.now.duration_since(clock.start)
+    }
+
+    /// Adds something that has happened to what tells runs apart.
+    pub(crate) fn note(&self, what: u64) {
+        if let Some(chance) = &self.core.chance {
+            lock(chance).note(what);
+        }
+    }
+
+    /// Returns what tells runs apart: the same for the same seed.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let chance = self.core.chance.as_ref();
+        chance.map_or(0, |chance| lock(chance).hash)
+    }
+
+    /// Wakes somebody at a time.
+    pub(super) fn wake_at(&self, at: Instant, waker: Waker) {
+        let mut clock = self.clock();
+        clock.next_timer += 1;
+        let entry = (at, clock.next_timer);
+        clock.timers.insert(entry, waker);
     }
 
     /// Makes a timer, which is not set.
@@ -187,7 +255,7 @@ impl Sim {
         self.tasks().polls
     }
 
-    pub(super) fn network(&self) -> &Network {
+    pub(crate) fn network(&self) -> &Network {
         &self.core.network
     }
 
@@ -195,9 +263,12 @@ impl Sim {
         let mut main = pin!(main);
         let handle = Handle::new(MAIN, &self.core.ready);
         handle.wake_by_ref();
-        for _ in 0..POLL_LIMIT {
-            let next = self.core.ready.lock().pop_front();
-            match next {
+        let limit = match self.core.chance {
+            Some(_) => SEEDED_POLL_LIMIT,
+            None => POLL_LIMIT,
+        };
+        for _ in 0..limit {
+            match self.next_ready() {
                 Some(MAIN) => {
                     handle.is_queued.store(false, Ordering::SeqCst);
                     let waker = Waker::from(Arc::clone(&handle));
@@ -211,7 +282,28 @@ impl Sim {
                 None => self.run_next_timers(),
             }
         }
-        panic!("the simulation does not end within {POLL_LIMIT} polls");
+        panic!("the simulation does not end within {limit} polls");
+    }
+
+    fn next_ready(&self) -> Option<TaskId> {
+        let mut ready = self.core.ready.lock();
+        let Some(chance) = &self.core.chance else {
+            return ready.pop_front();
+        };
+        let len = ready.len();
+        if len == 0 {
+            return None;
+        }
+        let mut chance = lock(chance);
+        let next = ready.swap_remove_back(chance.rng.below(len));
+        chance.note(next.map_or(0, |id| id.0));
+        chance.polls += 1;
+        let polls = chance.polls;
+        assert!(
+            polls < INSTANT_POLL_LIMIT,
+            "livelock: {polls} polls while the clock stands, at last of {next:?}"
+        );
+        next
     }
 
     fn poll_task(&self, id: TaskId) {
@@ -239,7 +331,14 @@ impl Sim {
         let Some((&(deadline, _), _)) = clock.timers.first_key_value() else {
             panic!("nothing can happen any more: no task is ready and no timer is set");
         };
-        let now = clock.now.max(deadline);
+        let mut now = clock.now.max(deadline);
+        if let Some(chance) = &self.core.chance {
+            let mut chance = lock(chance);
+            now += chance.lateness();
+            let elapsed = now.duration_since(clock.start);
+            chance.note(u64::try_from(elapsed.as_nanos()).expect("less than centuries"));
+            chance.polls = 0;
+        }
         clock.now = now;
         let later = clock.timers.split_off(&(now, u64::MAX));
         let expired = std::mem::replace(&mut clock.timers, later);
@@ -255,6 +354,32 @@ impl Sim {
         lock(&self.core.tasks)
     }
 }
+
+impl Chance {
+    fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            hash: 0,
+            polls: 0,
+        }
+    }
+
+    fn note(&mut self, what: u64) {
+        self.hash = mix(self.hash ^ what).wrapping_add(what);
+    }
+
+    /// Draws by how much timers run out late: a little at times, much rarely.
+    fn lateness(&mut self) -> Duration {
+        match self.rng.within(0..=2047) {
+            0 => self.rng.millis(0..=MOST_LATE_MILLIS),
+            1..=128 => self.rng.millis(0..=5),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// The most by which a timer runs out late, with a seed.
+const MOST_LATE_MILLIS: u64 = 900;
 
 /// A timer on the virtual clock.
 pub(crate) struct SimTimer {
@@ -338,6 +463,6 @@ impl Wake for Handle {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,8 @@
 mod executor;
 mod network;
 pub(crate) mod peer;
+pub(crate) mod random;
+mod weather;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,9 +21,14 @@ use std::time::{Duration, Instant};
 
 use ws_driver::{Runtime, Timer};
 
-pub(crate) use self::executor::{Sim, SimTimer};
-pub(crate) use self::network::{SimListener, SimStream};
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
+pub(crate) use self::executor::{Sim, SimTimer, lock};
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
+pub(crate) use self::network::{Link, SimListener, SimStream};
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::peer::Peer;
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
+pub(crate) use self::random::Rng;
 
 /// A server on the simulated runtime.
 pub(crate) type Server = ws_driver::Server<Sim>;

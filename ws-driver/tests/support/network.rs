@@ -1,18 +1,22 @@
 //! A network in memory: listeners, and streams whose every weakness is set by the test.
 //!
 //! A stream is two pipes. Each has a capacity, moves as few bytes in one call as it is told, and can
-//! swallow everything. As in TCP, to close a stream with bytes in it that were not read resets it.
+//! swallow everything. As in TCP, to close a stream with bytes in it that were not read resets it. With
+//! a seed each pipe has a weather of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::executor::lock;
+use super::executor::{Sim, lock};
+use super::random::Rng;
+use super::weather::Weather;
 
 /// What a pipe holds unless a test says otherwise.
 const CAPACITY: usize = 64 << 10;
@@ -21,9 +25,15 @@ const CAPACITY: usize = 64 << 10;
 const FIRST_PORT: u16 = 49152;
 
 /// All listeners.
-#[derive(Default)]
 pub(crate) struct Network {
     ports: Mutex<Ports>,
+    /// Where weather comes from, and all streams that have one.
+    climate: Option<Mutex<Climate>>,
+}
+
+struct Climate {
+    rng: Rng,
+    links: Vec<(SocketAddr, Weak<Mutex<Link>>)>,
 }
 
 #[derive(Default)]
@@ -42,6 +52,17 @@ struct Pending {
 }
 
 impl Network {
+    pub(super) fn new(rng: Option<Rng>) -> Self {
+        let climate = rng.map(|rng| {
+            let links = Vec::new();
+            Mutex::new(Climate { rng, links })
+        });
+        Self {
+            ports: Mutex::default(),
+            climate,
+        }
+    }
+
     pub(super) fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
         let mut ports = lock(&self.ports);
         if addr.port() == 0 {
@@ -57,6 +78,11 @@ impl Network {
 
     /// Opens a stream; it is there at once and waits to be accepted.
     pub(super) fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
+        Ok(self.open(addr)?.0)
+    }
+
+    /// As `connect`; tells which address the listener sees, too.
+    pub(crate) fn open(&self, addr: SocketAddr) -> io::Result<(SimStream, SocketAddr)> {
         let mut ports = lock(&self.ports);
         let backlog = ports.listening.get(&addr).map(Arc::clone);
         // The listener is the other one that holds the backlog.
@@ -65,8 +91,24 @@ impl Network {
             .ok_or(io::ErrorKind::ConnectionRefused)?;
         let peer_addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.next());
         let (near, far) = SimStream::pair();
+        if let Some(climate) = &self.climate {
+            lock(climate).take_in(peer_addr, &near);
+        }
         arrive(&backlog, Ok((far, peer_addr)));
-        Ok(near)
+        Ok((near, peer_addr))
+    }
+
+    /// Returns the streams that are still held at one end at least, with the address of the one that
+    /// connected; with a seed only.
+    pub(crate) fn links(&self) -> Vec<(SocketAddr, Arc<Mutex<Link>>)> {
+        let Some(climate) = &self.climate else {
+            return Vec::new();
+        };
+        let mut climate = lock(climate);
+        climate.links.retain(|(_, link)| link.strong_count() > 0);
+        let links = climate.links.iter();
+        let held = links.filter_map(|(addr, link)| Some((*addr, link.upgrade()?)));
+        held.collect()
     }
 
     /// Makes a listener's next accept fail.
@@ -74,6 +116,21 @@ impl Network {
         if let Some(backlog) = lock(&self.ports).listening.get(&addr) {
             arrive(backlog, Err(error));
         }
+    }
+}
+
+impl Climate {
+    fn take_in(&mut self, addr: SocketAddr, stream: &SimStream) {
+        let mut link = stream.link();
+        let Link {
+            to_far, to_near, ..
+        } = &mut *link;
+        for pipe in [to_far, to_near] {
+            let (weather, capacity) = Weather::draw(self.rng.fork());
+            pipe.weather = Some(Box::new(weather));
+            pipe.capacity = capacity;
+        }
+        self.links.push((addr, Arc::downgrade(&stream.link)));
     }
 }
 
@@ -147,10 +204,14 @@ pub(crate) struct Pipe {
     pub(crate) write_limit: usize,
     /// Whether reading and writing never get anywhere.
     pub(crate) is_black_hole: bool,
+    /// Whether nothing arrives; the writer can fill it.
+    pub(crate) is_held: bool,
     /// Whether the writer has ended it.
     pub(crate) is_ended: bool,
     /// Whether the reader is gone.
-    is_unread: bool,
+    pub(crate) is_unread: bool,
+    /// What else happens on the way.
+    pub(crate) weather: Option<Box<Weather>>,
     /// Bytes in each call of write that got somewhere, if they are recorded.
     pub(crate) writes: Option<Vec<usize>>,
     /// All bytes that were ever read.
@@ -167,8 +228,10 @@ impl Default for Pipe {
             read_limit: usize::MAX,
             write_limit: usize::MAX,
             is_black_hole: false,
+            is_held: false,
             is_ended: false,
             is_unread: false,
+            weather: None,
             writes: None,
             read_len: 0,
             reader: None,
@@ -179,11 +242,19 @@ impl Default for Pipe {
 
 impl Pipe {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize> {
-        if self.is_black_hole || self.bytes.is_empty() && !self.is_ended {
+        let arrived = self.arrived_len();
+        if arrived == 0 && !self.has_end_arrived() || self.is_black_hole || self.is_held {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let len = buffer.len().min(self.read_limit).min(self.bytes.len());
+        let mut len = buffer.len().min(self.read_limit).min(arrived);
+        if let Some(weather) = &mut self.weather {
+            if weather.hesitates() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            len = weather.chop(len);
+        }
         let (front, back) = self.bytes.as_slices();
         let split = len.min(front.len());
         buffer[..split].copy_from_slice(&front[..split]);
@@ -200,6 +271,13 @@ impl Pipe {
             self.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        if let Some(weather) = &mut self.weather {
+            if weather.hesitates() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            room = weather.chop(room);
+        }
         let mut written = 0;
         for slice in slices {
             let len = slice.len().min(room);
@@ -210,8 +288,43 @@ impl Pipe {
         if let Some(writes) = &mut self.writes {
             writes.push(written);
         }
-        wake(&mut self.reader);
+        if self.weather.is_none() {
+            wake(&mut self.reader);
+        }
         Poll::Ready(written)
+    }
+
+    /// Returns how many bytes the reader could have by now.
+    pub(crate) fn arrived_len(&mut self) -> usize {
+        let on_the_way = match &mut self.weather {
+            Some(weather) => weather.on_the_way(Sim::default().now()),
+            None => 0,
+        };
+        self.bytes.len() - on_the_way
+    }
+
+    /// Tells whether the reader could see the end by now.
+    pub(crate) fn has_end_arrived(&self) -> bool {
+        self.is_ended
+            && self.bytes.is_empty()
+            && self
+                .weather
+                .as_ref()
+                .is_none_or(|weather| weather.end_is_here(Sim::default().now()))
+    }
+
+    /// Notes that bytes were written, or the end if there are none; returns when the reader is to be
+    /// woken, if not now.
+    fn note_sent(&mut self, len: usize) -> Option<Instant> {
+        let weather = self.weather.as_mut()?;
+        // What is left when the simulation ends is dropped outside of it.
+        let now = Sim::current()?.now();
+        let at = weather.send(now, len);
+        if at > now {
+            return Some(at);
+        }
+        wake(&mut self.reader);
+        None
     }
 
     fn note_read(&mut self, len: usize) {
@@ -223,7 +336,7 @@ impl Pipe {
         wake(&mut self.writer);
     }
 
-    fn wake_all(&mut self) {
+    pub(crate) fn wake_all(&mut self) {
         wake(&mut self.reader);
         wake(&mut self.writer);
     }
@@ -235,6 +348,9 @@ impl Link {
         self.is_reset = true;
         for pipe in [&mut self.to_near, &mut self.to_far] {
             pipe.bytes.clear();
+            if let Some(weather) = &mut pipe.weather {
+                weather.clear();
+            }
             pipe.wake_all();
         }
     }
@@ -307,6 +423,39 @@ impl SimStream {
         let pipe = link.incoming(self.end);
         pipe.is_ended && pipe.bytes.is_empty()
     }
+
+    /// Wakes who reads at the other end once something arrives there.
+    fn wake_other_end(&self, at: Option<Instant>) {
+        if let Some(at) = at {
+            let end = match self.end {
+                End::Near => End::Far,
+                End::Far => End::Near,
+            };
+            let link = Arc::downgrade(&self.link);
+            Sim::default().wake_at(at, Waker::from(Arc::new(Arrival { link, end })));
+        }
+    }
+
+    /// Makes a call that got somewhere a part of what tells runs apart.
+    fn note(&self, link: &Link, moved: &Poll<usize>) {
+        if let (Poll::Ready(len), Some(_)) = (moved, &link.to_far.weather) {
+            Sim::default().note(u64::try_from(*len).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// Wakes who reads at one end of a stream.
+struct Arrival {
+    link: Weak<Mutex<Link>>,
+    end: End,
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        if let Some(link) = self.link.upgrade() {
+            wake(&mut lock(&link).incoming(self.end).reader);
+        }
+    }
 }
 
 impl AsyncRead for SimStream {
@@ -319,7 +468,9 @@ impl AsyncRead for SimStream {
         if link.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        link.incoming(self.end).poll_read(cx, buffer).map(Ok)
+        let read = link.incoming(self.end).poll_read(cx, buffer);
+        self.note(&link, &read);
+        read.map(Ok)
     }
 }
 
@@ -345,7 +496,13 @@ impl AsyncWrite for SimStream {
         if pipe.is_ended || pipe.is_unread {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        pipe.poll_write(cx, slices).map(Ok)
+        let written = pipe.poll_write(cx, slices);
+        if let Poll::Ready(len @ 1..) = written {
+            let arrival = pipe.note_sent(len);
+            self.wake_other_end(arrival);
+        }
+        self.note(&link, &written);
+        written.map(Ok)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -355,7 +512,11 @@ impl AsyncWrite for SimStream {
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut link = self.link();
         let pipe = link.outgoing(self.end);
-        pipe.is_ended = true;
+        if !pipe.is_ended {
+            pipe.is_ended = true;
+            let arrival = pipe.note_sent(0);
+            self.wake_other_end(arrival);
+        }
         pipe.wake_all();
         Poll::Ready(Ok(()))
     }
@@ -368,6 +529,11 @@ impl Drop for SimStream {
         incoming.is_unread = true;
         incoming.wake_all();
         let has_unread = !incoming.bytes.is_empty();
+        let outgoing = link.outgoing(self.end);
+        if !outgoing.is_ended && outgoing.weather.is_some() {
+            let arrival = outgoing.note_sent(0);
+            self.wake_other_end(arrival);
+        }
         let outgoing = link.outgoing(self.end);
         outgoing.is_ended = true;
         outgoing.wake_all();

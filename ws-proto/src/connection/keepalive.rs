@@ -1,7 +1,8 @@
 //! Keepalive: pings a silent peer, and fails the connection if nothing arrives after that. Anything
 //! that arrives is a sign of life, as a pong can be stuck behind a large message. While nothing is
-//! read, because the application does not take what came, silence proves nothing; and a peer that
-//! slowly drains a transport that is full cannot have seen the ping that waits behind.
+//! read, because the application does not take what came, silence proves nothing, but a transport that
+//! takes nothing does; and a peer that slowly drains a transport that is full cannot have seen the ping
+//! that waits behind.
 
 use std::time::Instant;
 
@@ -51,7 +52,9 @@ impl Connection {
     }
 
     pub(super) fn handle_pong_timeout(&mut self, now: Instant) {
-        if self.paused || self.drains {
+        // An application that waits for room to send may not read for ever.
+        let is_excused = self.paused && self.buffered_amount() == 0;
+        if is_excused || self.drains {
             self.paused = !self.wants_read();
             self.drains = false;
             self.timers.set(Timer::Pong, now, self.config.pong_timeout);

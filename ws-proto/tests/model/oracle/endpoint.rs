@@ -192,9 +192,9 @@ impl Endpoint {
             }
         }
         if self.pong.take_if(|at| *at <= now).is_some() {
-            // Silence proves nothing while we do not read, or while the ping waits behind what the
-            // transport takes slowly.
-            if self.paused || self.drains {
+            // Silence proves nothing while we do not read and nothing waits to be written, or while the
+            // transport takes something.
+            if self.paused && self.buffered() == 0 || self.drains {
                 self.await_pong(now);
             } else {
                 self.end(now, End::Dead);
@@ -317,7 +317,7 @@ impl Endpoint {
 
     pub fn written(&mut self, count: usize) {
         self.in_flight -= count;
-        self.drains |= count > 0 && self.buffered() > 0;
+        self.drains |= count > 0 && (self.paused || self.buffered() > 0);
     }
 
     pub fn buffered(&self) -> usize {
