@@ -6,6 +6,7 @@
 use std::env;
 use std::io;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::Parser;
 use ws_driver::ws_proto::Versions;
@@ -36,6 +37,18 @@ pub struct Options {
     /// The longest frame that is received.
     #[arg(long, value_name = "BYTES")]
     max_frame: Option<usize>,
+    /// How long a client may take for its opening handshake, and for each plain request.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+    /// How long a client may be silent until it is pinged.
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    keepalive_interval: Duration,
+    /// How long nothing may arrive after a ping.
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pong_timeout: Duration,
+    /// How long a client may take for its part of each step of the closing handshake.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    close_timeout: Duration,
     /// Threads to run on. Without it, one for each core on tokio and async-std, and one on smol.
     ///
     /// Only tokio takes the number from here. smol and async-std read it from the environment: start
@@ -68,6 +81,12 @@ impl Options {
     }
 }
 
+/// Reads a time in seconds, such as `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is not a number")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
 /// Serves on any runtime, until listening fails.
 ///
 /// # Errors
@@ -85,6 +104,10 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
         .message_limit(options.max_message)
         .fragment_limit(options.max_fragments)
         .frame_limit(options.max_frame)
+        .handshake_timeout(options.handshake_timeout)
+        .keepalive_interval(options.keepalive_interval)
+        .pong_timeout(options.pong_timeout)
+        .close_timeout(options.close_timeout)
         .debug(options.debug);
     if !options.origin.is_empty() {
         builder = builder.allow_origins(&options.origin);

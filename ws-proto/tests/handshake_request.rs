@@ -113,6 +113,21 @@ fn the_version_is_chosen_as_the_table_says() {
     }
 }
 
+/// R-H1: a HEAD request is refused by a head alone, whatever it is refused for (RFC 9110 §9.3.2).
+#[test]
+fn a_refused_head_request_gets_no_body() {
+    for (request, status) in [
+        (RFC6455.replace("GET", "HEAD"), 405),
+        (with(RFC6455, "Host", "").replace("GET", "HEAD"), 400),
+    ] {
+        let (_, answer) = serve(&ServerConfig::new(), request.as_bytes());
+        assert_eq!(status_of(&answer).0, status);
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("\r\nContent-Length: "), "{head}");
+        assert_eq!(rest, "");
+    }
+}
+
 /// The checks of PROTOCOL.md §5.1 and §1.2 and X13: one request per rule and version.
 #[test]
 fn a_request_that_breaks_a_rule_is_refused() {

@@ -1,6 +1,7 @@
 //! What hyper needs of a runtime: our streams as its streams, our timer as its timer.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -13,28 +14,67 @@ use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 use crate::runtime::{Runtime, Timer};
 use crate::scratch;
 
-/// A stream for hyper that begins with bytes that were read from it before.
-pub(super) struct HyperIo<S> {
+/// A stream for hyper that begins with bytes that were read from it before, and fails when nothing of
+/// what is written is taken for so long: hyper has a limit for the wait for a request only (X11).
+pub(super) struct HyperIo<R: Runtime, S> {
     stream: S,
     received: Bytes,
+    runtime: R,
+    write_timeout: Option<Duration>,
+    /// Set as long as the stream takes nothing.
+    write_timer: Option<R::Timer>,
 }
 
-impl<S> HyperIo<S> {
-    pub(super) fn new(stream: S, received: Bytes) -> Self {
-        Self { stream, received }
+impl<R: Runtime, S> HyperIo<R, S> {
+    pub(super) fn new(
+        runtime: R,
+        stream: S,
+        received: Bytes,
+        write_timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            stream,
+            received,
+            runtime,
+            write_timeout,
+            write_timer: None,
+        }
     }
 
     pub(super) fn into_stream(self) -> S {
         self.stream
     }
+
+    /// Fails a write that waits for too long.
+    fn bounded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let (Poll::Pending, Some(timeout)) = (&written, self.write_timeout) else {
+            self.write_timer = None;
+            return written;
+        };
+        let timer = self.write_timer.get_or_insert_with(|| {
+            let mut timer = self.runtime.timer();
+            if let Some(deadline) = self.runtime.now().checked_add(timeout) {
+                timer.set(deadline);
+            }
+            timer
+        });
+        timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
-impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
+/// Nothing here is pinned in place; a runtime need not be `Unpin`.
+impl<R: Runtime, S: Unpin> Unpin for HyperIo<R, S> {}
+
+impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         if !self.received.is_empty() {
             let len = self.received.len().min(cursor.remaining());
             cursor.put_slice(&self.received[..len]);
@@ -51,32 +91,34 @@ impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
+impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bounded(cx, written)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.bounded(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
     }
 }

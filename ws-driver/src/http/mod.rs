@@ -58,12 +58,14 @@ where
         Box::pin(answer(shared, &witness, Arc::clone(&accepted), request))
     });
     let config = &shared.options.config;
+    let wait = config.handshake_wait();
+    let io = HyperIo::new(shared.runtime.clone(), stream, received, wait);
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
-        .header_read_timeout(config.handshake_wait())
+        .header_read_timeout(wait)
         .max_buf_size(config.head_len_limit().max(HYPER_BUFFER_LEN))
         .title_case_headers(true)
-        .serve_connection(HyperIo::new(stream, received), service);
+        .serve_connection(io, service);
     let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
     let mut aborting = pin!(stop.wait(Phase::Aborting));
     let mut is_stopping = false;

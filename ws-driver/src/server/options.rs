@@ -108,8 +108,8 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
-    /// Bounds the whole opening handshake, the answer of `on_upgrade` included, and the wait for
-    /// each plain request: 10 s.
+    /// Bounds the whole opening handshake, the answer of `on_upgrade` included, the wait for each
+    /// plain request, and each wait for a client to take some of an answer to one: 10 s.
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.config = self.options.config.handshake_timeout(timeout);
         self

@@ -237,13 +237,19 @@ impl Answer {
 
     /// Writes the answer down for a socket.
     pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.encode_head();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Writes it down without its body.
+    pub(super) fn encode_head(&self) -> Vec<u8> {
         let mut bytes =
             format!("HTTP/1.1 {} {}\r\n", self.status.as_str(), self.reason).into_bytes();
         for (name, value) in &self.headers {
             push_header(&mut bytes, name, value.as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(&self.body);
         bytes
     }
 

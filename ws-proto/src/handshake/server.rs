@@ -47,6 +47,8 @@ pub struct ServerHandshake {
     events: VecDeque<HandshakeEvent>,
     outgoing: Outgoing,
     delivery: Delivery,
+    /// Whether the method is HEAD, whose answers have no body (RFC 9110 §9.3.2).
+    is_head: bool,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl ServerHandshake {
             events: VecDeque::new(),
             outgoing: Outgoing::new(),
             delivery: Delivery::Outgoing,
+            is_head: false,
             config: config.clone(),
         }
     }
@@ -225,6 +228,14 @@ impl ServerHandshake {
         }
     }
 
+    /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
+    /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
+    /// the connection read it at once, all of it.
+    pub fn take_early(&mut self) -> Bytes {
+        let early = self.received.split_off(self.consumed);
+        Bytes::copy_from_slice(&early)
+    }
+
     /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
     /// received behind the handshake move over.
     ///
@@ -325,6 +336,7 @@ impl ServerHandshake {
     }
 
     fn handle_request(&mut self, head: RequestHead, http_version: http::Version) {
+        self.is_head = head.method() == http::Method::HEAD;
         let request = match upgrade::examine(head, http_version, &self.config) {
             Ok(Some((request, pending))) => {
                 self.stage = Stage::Pending(pending);
@@ -373,6 +385,7 @@ impl ServerHandshake {
 
     fn deliver(&mut self, answer: Answer) {
         match &mut self.delivery {
+            Delivery::Outgoing if self.is_head => self.outgoing.push(&answer.encode_head()),
             Delivery::Outgoing => self.outgoing.push(&answer.encode()),
             Delivery::Response(response) => *response = Some(answer.into_response()),
         }
