@@ -44,8 +44,9 @@ pub async fn connect_with<R: Runtime + Default>(
     }
     let runtime = R::default();
     let (stream, peer_addr) = runtime.connect(url.host(), url.port()).await?;
-    let (stream, handshake) = open(&runtime, stream, &url, config).await?;
+    let (stream, mut handshake) = open(&runtime, stream, &url, config).await?;
     let response = handshake.response_head().cloned();
+    let early = handshake.take_early();
     let machine = handshake.into_connection(runtime.now());
     if !machine.version().features().ping {
         probe_silent(&runtime, &stream, config.silence_limits());
@@ -60,7 +61,7 @@ pub async fn connect_with<R: Runtime + Default>(
             .map(str::to_owned),
         head: response.map_or(Head::Unknown, Head::Response),
     };
-    Ok(detached::start(&runtime, stream, machine, facts))
+    Ok(detached::start(&runtime, stream, early, machine, facts))
 }
 
 /// Does the opening handshake.

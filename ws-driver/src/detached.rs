@@ -3,16 +3,23 @@
 use std::future::Pending;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection as Machine, State};
 
 use crate::connection::Connection;
-use crate::driver::{self, Watch};
+use crate::driver::{Driver, Watch};
 use crate::mailbox::{Facts, Mailbox};
 use crate::runtime::Runtime;
 
-/// Starts to drive a connection.
-pub(crate) fn start<R, S>(runtime: &R, stream: S, machine: Machine, facts: Facts) -> Connection
+/// Starts to drive a connection. `unread` was read from the stream before.
+pub(crate) fn start<R, S>(
+    runtime: &R,
+    stream: S,
+    unread: Bytes,
+    machine: Machine,
+    facts: Facts,
+) -> Connection
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -20,14 +27,10 @@ where
     let clock = runtime.clone();
     let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
     let connection = Connection::new(Arc::clone(&mailbox), http::Extensions::new());
-    let no_handler = None::<Pending<()>>;
-    runtime.spawn(driver::drive(
-        runtime.clone(),
-        stream,
-        mailbox,
-        no_handler,
-        Unwatched,
-    ));
+    // Without a handler: it is in the hands of whoever asked for it.
+    let driver: Driver<_, _, Pending<()>, _> =
+        Driver::new(runtime.clone(), stream, unread, mailbox, Unwatched);
+    runtime.spawn(driver);
     connection
 }
 

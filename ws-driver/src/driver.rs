@@ -4,14 +4,14 @@
 //! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
 //! long as they get somewhere, up to a limit; then the other tasks of the thread have theirs.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
@@ -36,44 +36,13 @@ pub(crate) trait Watch {
     fn panicked(&mut self, mailbox: &Mailbox);
 }
 
-/// Drives a connection to its end, and `handler` to its own.
-pub(crate) async fn drive<R, S, H>(
-    runtime: R,
-    stream: S,
-    mailbox: Arc<Mailbox>,
-    handler: Option<H>,
-    watch: impl Watch,
-) where
-    R: Runtime,
-    S: AsyncRead + AsyncWrite + Unpin,
-    H: Future<Output = ()>,
-{
-    let mut handler = pin!(handler);
-    let timer = runtime.timer();
-    let mut driver = Driver {
-        runtime,
-        stream: Some(stream),
-        read_ended: false,
-        read_waits: false,
-        writing: Outgoing::new(),
-        needs_flush: false,
-        shutdown_waits: false,
-        write_ended: false,
-        timer,
-        armed: None,
-        timer_waits: false,
-        now: None,
-        calls_handler: false,
-        mailbox,
-        watch,
-    };
-    poll_fn(|cx| driver.poll(cx, handler.as_mut())).await;
-}
-
-struct Driver<R: Runtime, S, W> {
+/// A future that drives a connection to its end, and the handler to its own.
+pub(crate) struct Driver<R: Runtime, S, H, W> {
     runtime: R,
     /// `None` once it is closed.
     stream: Option<S>,
+    /// Was read from the stream, but not taken by the machine yet.
+    unread: Bytes,
     read_ended: bool,
     /// Whether the stream will wake the task when there is something to read.
     read_waits: bool,
@@ -91,22 +60,77 @@ struct Driver<R: Runtime, S, W> {
     /// When something was last read in this poll; the time is asked for once, as a clock costs as much
     /// as a message.
     now: Option<Instant>,
+    /// Boxed, as it is moved from hand to hand until it gets here, and each keeps room for it.
+    handler: Option<Pin<Box<H>>>,
     /// Whether something came that concerns the handler.
     calls_handler: bool,
     mailbox: Arc<Mailbox>,
     watch: W,
 }
 
-impl<R, S, W> Driver<R, S, W>
+/// Nothing is pinned in place but what is boxed.
+impl<R: Runtime, S, H, W> Unpin for Driver<R, S, H, W> {}
+
+impl<R, S, H, W> Future for Driver<R, S, H, W>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
     W: Watch,
 {
-    fn poll<H>(&mut self, cx: &mut Context<'_>, mut handler: Pin<&mut Option<H>>) -> Poll<()>
-    where
-        H: Future<Output = ()>,
-    {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().poll_turns(cx)
+    }
+}
+
+impl<R, S, H, W> Driver<R, S, H, W>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
+    W: Watch,
+{
+    /// Drives a connection. `unread` was read from the stream before.
+    pub(crate) fn new(
+        runtime: R,
+        stream: S,
+        unread: Bytes,
+        mailbox: Arc<Mailbox>,
+        watch: W,
+    ) -> Self {
+        Self {
+            timer: runtime.timer(),
+            runtime,
+            stream: Some(stream),
+            unread,
+            read_ended: false,
+            read_waits: false,
+            writing: Outgoing::new(),
+            needs_flush: false,
+            shutdown_waits: false,
+            write_ended: false,
+            armed: None,
+            timer_waits: false,
+            now: None,
+            handler: None,
+            calls_handler: false,
+            mailbox,
+            watch,
+        }
+    }
+
+    /// Calls the handler and drives what it returns, too.
+    pub(crate) fn with_handler(mut self, handler: impl FnOnce() -> H) -> Self {
+        match panics::catch(handler) {
+            Ok(handler) => self.handler = Some(Box::pin(handler)),
+            Err(Panicked) => self.watch.panicked(&self.mailbox),
+        }
+        self
+    }
+
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Awake {
             mut is_aborted,
             mut wants_read,
@@ -120,12 +144,12 @@ where
         self.calls_handler = true;
         for _ in 0..TURN_LIMIT {
             if is_aborted {
-                handler.set(None);
+                self.handler = None;
                 self.reset(cx);
             }
             let has_read = wants_read && self.poll_read(cx);
             if std::mem::take(&mut self.calls_handler) {
-                self.poll_handler(cx, handler.as_mut());
+                self.poll_handler(cx);
             } else if !has_read && self.park(cx) {
                 return Poll::Pending;
             }
@@ -138,7 +162,7 @@ where
             if wants.is_finished && self.stream.is_some() {
                 self.close();
             }
-            if self.stream.is_none() && handler.is_none() {
+            if self.stream.is_none() && self.handler.is_none() {
                 self.mailbox.release(&mut self.writing);
                 self.mailbox.note_driven();
                 return Poll::Ready(());
@@ -154,18 +178,34 @@ where
     /// Reads once; tells whether anything came of it.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         let waits = self.read_ended || self.read_waits;
+        let (mailbox, runtime, unread) = (&self.mailbox, &self.runtime, &mut self.unread);
+        if !unread.is_empty() {
+            let now = runtime.now();
+            let (taken, is_stirred) =
+                mailbox.drive(cx, |machine| machine.handle_read_some(now, unread));
+            // All of it gives the memory back.
+            *unread = unread.split_off(taken);
+            self.now = Some(now);
+            self.calls_handler |= is_stirred;
+            return true;
+        }
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
             return false;
         };
-        let (mailbox, runtime) = (&self.mailbox, &self.runtime);
         let read = scratch::with(|buffer| {
             let read = Pin::new(stream).poll_read(cx, buffer);
             read.map_ok(|len| {
                 let now = runtime.now();
-                let is_stirred = mailbox.drive(cx, |machine| match len {
-                    0 => machine.handle_eof(now),
-                    _ => machine.handle_read(now, &buffer[..len]),
+                let (taken, is_stirred) = mailbox.drive(cx, |machine| match len {
+                    0 => {
+                        machine.handle_eof(now);
+                        0
+                    }
+                    _ => machine.handle_read_some(now, &buffer[..len]),
                 });
+                if taken < len {
+                    *unread = Bytes::copy_from_slice(&buffer[taken..len]);
+                }
                 (len, now, is_stirred)
             })
         });
@@ -188,21 +228,18 @@ where
     }
 
     /// Polls the handler. If it panics only this connection ends (P8).
-    fn poll_handler<H>(&mut self, cx: &mut Context<'_>, mut handler: Pin<&mut Option<H>>)
-    where
-        H: Future<Output = ()>,
-    {
-        let Some(running) = handler.as_mut().as_pin_mut() else {
+    fn poll_handler(&mut self, cx: &mut Context<'_>) {
+        let Some(handler) = &mut self.handler else {
             return;
         };
-        match panics::poll(running, cx) {
+        match panics::poll(handler.as_mut(), cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) => handler.set(None),
+            Poll::Ready(Ok(_)) => self.handler = None,
             Poll::Ready(Err(Panicked)) => {
                 self.mailbox.abandon(CloseCode::SERVER_ERROR);
                 self.watch.panicked(&self.mailbox);
                 // What it held may panic again when it is dropped; that changes nothing any more.
-                let _ = panics::catch(|| handler.set(None));
+                let _ = panics::catch(|| self.handler = None);
             }
         }
     }
@@ -285,16 +322,17 @@ where
         self.timer_waits = false;
         let now = self.runtime.now().max(armed);
         self.now = Some(now);
-        self.calls_handler |= self
+        let ((), is_stirred) = self
             .mailbox
             .drive(cx, |machine| machine.handle_timeout(now));
+        self.calls_handler |= is_stirred;
     }
 
     /// Waits, unless there is anything to do that nobody will wake the task for: others can change the
     /// machine at any time of a turn, also after the step that would have seen it.
     fn park(&mut self, cx: &Context<'_>) -> bool {
         let is_open = self.stream.is_some();
-        let may_read = !self.read_ended && !self.read_waits;
+        let may_read = !self.unread.is_empty() || !self.read_ended && !self.read_waits;
         let may_shut_down = !self.write_ended && !self.shutdown_waits;
         let armed = self.armed;
         let has_work = |machine: &mut Machine, writing: &Outgoing| {
@@ -310,6 +348,7 @@ where
 
     fn close(&mut self) {
         self.stream = None;
+        self.unread = Bytes::new();
         self.watch.ended(&self.mailbox);
         self.mailbox.note_ended();
     }
@@ -326,7 +365,8 @@ where
         self.write_ended = true;
         self.writing = Outgoing::new();
         let now = self.runtime.now();
-        self.calls_handler |= self.mailbox.drive(cx, |machine| machine.handle_reset(now));
+        let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));
+        self.calls_handler |= is_stirred;
     }
 }
 
@@ -463,10 +503,11 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(Instant::now)));
         let shutdowns = Arc::new(AtomicUsize::new(0));
         let stream = Silent(Arc::clone(&shutdowns));
-        let handler = Some(std::future::pending());
         let meddler = Meddler(Arc::clone(&mailbox), Some(meddle));
-        let mut task = pin!(drive(Still, stream, Arc::clone(&mailbox), handler, meddler));
-        let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let (unread, shared) = (Bytes::new(), Arc::clone(&mailbox));
+        let mut task = Driver::new(Still, stream, unread, shared, meddler)
+            .with_handler(std::future::pending::<()>);
+        let polled = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
         (polled, shutdowns.load(Ordering::SeqCst), mailbox)
     }
 

@@ -71,7 +71,13 @@ fn server<R: Runtime + Default>(
 ) -> Connection {
     let runtime = R::default();
     let machine = Machine::server(version, config.clone(), runtime.now());
-    detached::start(&runtime, stream, machine, facts(version))
+    detached::start(
+        &runtime,
+        stream,
+        bytes::Bytes::new(),
+        machine,
+        facts(version),
+    )
 }
 
 fn client<R: Runtime + Default>(
@@ -82,7 +88,13 @@ fn client<R: Runtime + Default>(
     let runtime = R::default();
     let masks = Box::new(SystemRandomness);
     let machine = Machine::client(version, config.clone(), runtime.now(), masks);
-    detached::start(&runtime, stream, machine, facts(version))
+    detached::start(
+        &runtime,
+        stream,
+        bytes::Bytes::new(),
+        machine,
+        facts(version),
+    )
 }
 
 fn facts(version: Version) -> Facts {

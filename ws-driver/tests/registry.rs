@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

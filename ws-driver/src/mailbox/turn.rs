@@ -38,18 +38,22 @@ impl Mailbox {
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
         inner.lend(scratch::take_spare());
+        inner.driver.resume();
         Awake {
-            is_same_task: inner.driver.resume(cx),
+            is_same_task: inner.driver.is(cx),
             is_aborted: inner.aborted,
             wants_read: inner.machine.wants_read(),
         }
     }
 
-    /// Lets the driver work on the machine; tells those who wait what came of it. Tells whether that
-    /// concerns a handler that runs in the driver's own task and is polled by it.
-    pub(crate) fn drive(&self, cx: &Context<'_>, work: impl FnOnce(&mut Machine)) -> bool {
-        let ((), is_own) = self.work(cx, |inner| work(&mut inner.machine));
-        is_own
+    /// Lets the driver work on the machine; tells those who wait what came of it. Tells whether the
+    /// one who waits to receive runs in the driver's own task, so that the driver is to poll it.
+    pub(crate) fn drive<T>(
+        &self,
+        cx: &Context<'_>,
+        work: impl FnOnce(&mut Machine) -> T,
+    ) -> (T, bool) {
+        self.work(cx, |inner| work(&mut inner.machine))
     }
 
     /// Says that `written` bytes of what was taken have left, takes more if there is none in `writing`,
@@ -68,11 +72,11 @@ impl Mailbox {
             }
             inner.machine.handle_written(written);
             if !writing.has_remaining() {
-                if let Some(spare) = writing.reclaim() {
-                    inner.lend(spare);
-                } else if !inner.machine.outgoing().is_empty() {
+                let spare = writing.reclaim();
+                if !inner.machine.outgoing().is_empty() {
                     *writing = inner.machine.take_outgoing(WRITE_LEN);
                 }
+                inner.lend(spare.unwrap_or_default());
             }
             inner.wants()
         })
@@ -84,11 +88,12 @@ impl Mailbox {
         let result = work(&mut inner);
         inner.refill();
         let has_news = inner.status().is_news(before);
-        let is_stirred = inner.machine.has_events() || inner.machine.closed().is_some();
+        let concerns_receiver = inner.machine.has_events() || inner.is_over();
         let is_own = inner.receiver.is(cx);
-        let receiver = match is_stirred && !is_own {
-            true => inner.receiver.take(),
-            false => None,
+        let (calls_handler, receiver) = match concerns_receiver {
+            true if is_own => (inner.receiver.resume(), None),
+            true => (false, inner.receiver.take()),
+            false => (false, None),
         };
         drop(inner);
         if has_news {
@@ -97,7 +102,7 @@ impl Mailbox {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        (result, is_stirred && is_own)
+        (result, calls_handler)
     }
 
     /// Notes that the driver waits, unless it has work; tells whether it may.

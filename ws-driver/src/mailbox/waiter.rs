@@ -20,17 +20,16 @@ impl Waiter {
         self.waits = true;
     }
 
-    /// Notes that the task does not wait any more; tells whether it is the one that did.
-    pub(super) fn resume(&mut self, cx: &Context<'_>) -> bool {
-        self.waits = false;
-        self.is(cx)
+    /// Notes that the task does not wait any more; tells whether it did.
+    pub(super) fn resume(&mut self) -> bool {
+        std::mem::take(&mut self.waits)
     }
 
     /// If the task waits, returns what wakes it: to be called once all locks are released.
     #[must_use]
     #[inline]
     pub(super) fn take(&mut self) -> Option<Waker> {
-        match std::mem::take(&mut self.waits) {
+        match self.resume() {
             true => self.waker.clone(),
             false => None,
         }
@@ -39,7 +38,7 @@ impl Waiter {
     /// As [`take`](Self::take), of a task that will not wait again.
     #[must_use]
     pub(super) fn take_last(&mut self) -> Option<Waker> {
-        let waits = std::mem::take(&mut self.waits);
+        let waits = self.resume();
         self.waker.take().filter(|_| waits)
     }
 

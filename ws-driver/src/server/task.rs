@@ -14,7 +14,7 @@ use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
 use crate::connection::Connection;
-use crate::driver;
+use crate::driver::{self, Driver};
 use crate::exchange::Exchange;
 use crate::http;
 use crate::mailbox::{Facts, Head, Mailbox};
@@ -22,14 +22,40 @@ use crate::observer::{ConnectionInfo, Rejected, Witness};
 use crate::registry::Entry;
 use crate::runtime::Runtime;
 
-pub(super) async fn run<R, S, H, F>(
+/// Makes the task of a stream. Both of its halves are boxed: the memory of the opening handshake goes
+/// back when the connection opens, and what an open connection keeps is as small as it can be.
+pub(super) fn run<R, S, H, F>(
     shared: Arc<Shared<R>>,
     entry: Entry,
     stream: S,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
     handler: Arc<H>,
-) where
+) -> impl Future<Output = ()> + Send + 'static
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Fn(Connection) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+{
+    let opening = Box::pin(start(shared, entry, stream, peer_addr, probe, handler));
+    async move {
+        if let Some(driver) = opening.await {
+            driver.await;
+        }
+    }
+}
+
+/// Does the opening handshake; returns what drives the connection if there is one in the end.
+async fn start<R, S, H, F>(
+    shared: Arc<Shared<R>>,
+    entry: Entry,
+    stream: S,
+    peer_addr: Option<SocketAddr>,
+    probe: fn(&Shared<R>, &S),
+    handler: Arc<H>,
+) -> Option<Box<Driver<R, S, F, Registered>>>
+where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Fn(Connection) -> F + Send + Sync + 'static,
@@ -45,17 +71,12 @@ pub(super) async fn run<R, S, H, F>(
         info,
         shared.clients.clone(),
     );
-    // Boxed, as what an open connection keeps should be as small as it can be.
-    let opening = Box::pin(open(&shared, stream, witness)).await;
-    let Some(Opened {
+    let Opened {
         stream,
-        handshake,
+        mut handshake,
         ticket,
         mut witness,
-    }) = opening
-    else {
-        return;
-    };
+    } = open(&shared, stream, witness).await?;
     let Ticket {
         head,
         version,
@@ -73,6 +94,7 @@ pub(super) async fn run<R, S, H, F>(
         subprotocol,
         head: Head::Request(head),
     };
+    let early = handshake.take_early();
     let machine = handshake.into_connection(shared.runtime.now());
     let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
     let mailbox = Arc::new(mailbox.in_registry(&entry.registry));
@@ -90,10 +112,9 @@ pub(super) async fn run<R, S, H, F>(
         witness,
         entry: Some(entry),
     };
-    let work = async move {
-        handler(connection).await;
-    };
-    driver::drive(shared.runtime.clone(), stream, mailbox, Some(work), watch).await;
+    let runtime = shared.runtime.clone();
+    let driver = Driver::new(runtime, stream, early, mailbox, watch);
+    Some(Box::new(driver.with_handler(|| handler(connection))))
 }
 
 /// A stream whose opening handshake is done.

@@ -62,6 +62,12 @@ impl Assembler {
         }
     }
 
+    /// Gives up what has arrived of a message: it will not be completed.
+    pub(super) fn clear(&mut self) {
+        self.message = None;
+        self.control = Vec::new();
+    }
+
     /// Tells whether no message is open.
     pub(super) fn is_between_messages(&self) -> bool {
         self.message.is_none()

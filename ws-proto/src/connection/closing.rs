@@ -123,6 +123,7 @@ impl Connection {
     /// Ends the connection: at once if the application has taken everything that came before,
     /// otherwise when it has.
     pub(super) fn end(&mut self, now: Instant, end: End) {
+        self.assembler.clear();
         match self.phase {
             Phase::Open if !self.events.is_worked_off() && !matches!(end, End::Reset) => {
                 self.phase = Phase::Deferred(end);
@@ -231,6 +232,7 @@ impl Connection {
 
     fn finish(&mut self) {
         self.phase = Phase::Finished;
+        self.assembler.clear();
         self.timers.stop_all();
         self.outgoing = Outgoing::new();
         self.in_flight = 0;

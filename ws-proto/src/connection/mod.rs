@@ -52,7 +52,8 @@ pub struct Connection {
     /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
     /// stop: it stops for what arrives, and that ends the wait.)
     paused: bool,
-    /// Whether the transport took some of what waited, but not all, since the ping was sent.
+    /// Whether the transport took some of what waited since the ping was sent: not all, or while nothing
+    /// is read.
     drains: bool,
     /// The message that is being sent in fragments, if there is one: whether it is text.
     open_message: Option<bool>,
@@ -153,34 +154,23 @@ impl Connection {
 
     /// Takes bytes that were read from the stream; all of them, in any portions.
     ///
-    /// The work is bounded by the length of `data`. Can change what every other method says.
+    /// The work is bounded by the length of `data`, and so is what is queued: two bytes can make an
+    /// event. Can change what every other method says.
     pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
-        if data.is_empty() {
-            return;
-        }
-        self.last_read = now;
-        self.note_alive(now);
-        let mut input = data;
-        while self.phase.reads() {
-            if self.assembler.is_between_messages() {
-                if let Some(piece) = self.codec.decode_message(&mut input) {
-                    match self.assembler.whole(&piece, &self.config) {
-                        Ok(message) => self.push_message(message),
-                        Err(error) => self.fail(now, error),
-                    }
-                    continue;
-                }
-            }
-            match self.codec.decode(&mut input) {
-                Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
-                    Ok(Some(assembled)) => self.handle_assembled(now, assembled),
-                    Ok(None) => {}
-                    Err(error) => self.fail(now, error),
-                },
-                Ok(None) => break,
-                Err(error) => self.fail(now, error),
-            }
-        }
+        self.read(now, data, usize::MAX);
+    }
+
+    /// Takes bytes that were read from the stream up to where the `receive_queue_limit` is reached;
+    /// returns how many. What is left comes before anything else that is read: hand it in again when
+    /// [`wants_read`](Self::wants_read) says so. Can change what every other method says.
+    ///
+    /// However the bytes come, between two calls the connection holds at most twice the sum of the
+    /// `receive_queue_limit` and the longest message, and 40 KiB besides what waits to be written.
+    /// The longest message is the `message_limit`, or three times that where invalid UTF-8 is
+    /// replaced.
+    pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
+        let queue_limit = self.config.receive_queue_limit.unwrap_or(usize::MAX);
+        self.read(now, data, queue_limit)
     }
 
     /// Takes the end of the stream: the peer will send no more.
@@ -217,7 +207,7 @@ impl Connection {
     /// Not needed for bytes that are written from [`outgoing`](Self::outgoing) in place.
     pub fn handle_written(&mut self, count: usize) {
         self.in_flight = self.in_flight.saturating_sub(count);
-        self.drains |= count > 0 && self.buffered_amount() > 0;
+        self.drains |= count > 0 && (self.paused || self.buffered_amount() > 0);
     }
 
     /// Returns the next thing that happened, or `None` if there is nothing to tell.
@@ -482,6 +472,39 @@ impl Connection {
     /// Returns the `send_queue_limit`, in bytes.
     pub fn send_queue_limit(&self) -> Option<usize> {
         self.config.send_queue_limit
+    }
+
+    fn read(&mut self, now: Instant, data: &[u8], queue_limit: usize) -> usize {
+        if data.is_empty() {
+            return 0;
+        }
+        self.last_read = now;
+        self.note_alive(now);
+        let mut input = data;
+        while self.phase.reads() {
+            if self.events.len() >= queue_limit {
+                return data.len() - input.len();
+            }
+            if self.assembler.is_between_messages() {
+                if let Some(piece) = self.codec.decode_message(&mut input) {
+                    match self.assembler.whole(&piece, &self.config) {
+                        Ok(message) => self.push_message(message),
+                        Err(error) => self.fail(now, error),
+                    }
+                    continue;
+                }
+            }
+            match self.codec.decode(&mut input) {
+                Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
+                    Ok(Some(assembled)) => self.handle_assembled(now, assembled),
+                    Ok(None) => {}
+                    Err(error) => self.fail(now, error),
+                },
+                Ok(None) => break,
+                Err(error) => self.fail(now, error),
+            }
+        }
+        data.len()
     }
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {

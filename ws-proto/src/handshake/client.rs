@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::answer::push_header;
 use super::client_config::ClientConfig;
@@ -150,6 +150,14 @@ impl ClientHandshake {
     /// Returns the bytes that wait to be written.
     pub fn outgoing(&mut self) -> &mut Outgoing {
         &mut self.outgoing
+    }
+
+    /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
+    /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
+    /// the connection read it at once, all of it.
+    pub fn take_early(&mut self) -> Bytes {
+        let early = self.received.split_off(self.consumed);
+        Bytes::copy_from_slice(&early)
     }
 
     /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
