@@ -129,7 +129,10 @@ fn main() -> io::Result<()> {
 
     frames_rfc6455()?;
     frames_hixie()?;
-    pair()
+    pair()?;
+    close_and_timers()?;
+    http_fall_through()?;
+    topics()
 }
 
 /// Role, limits, tolerance, fragments, step.
@@ -177,15 +180,43 @@ fn frames_rfc6455() -> io::Result<()> {
     for (name, bytes) in frames {
         let is_masked = bytes.get(1).is_some_and(|byte| byte & 0x80 != 0);
         let role = u8::from(!is_masked);
-        write("frames_rfc6455", name, &[&[role, 0, 0, 1, 0], bytes])?;
+        write("frames_rfc6455", name, &[&[role, 0, 0, 1, 0, 0], bytes])?;
         write(
             "frames_rfc6455",
             &format!("{name}-limits"),
-            &[&[role, 1, 0, 0, 3], bytes],
+            &[&[role, 1, 0, 0, 0, 3], bytes],
         )?;
+        // Whether the rest is choices, step.
+        write("differential", name, &[&[role, 1, 0], bytes])?;
+    }
+    for (name, choices) in BUILT {
+        for role in [0, 1] {
+            let name = format!("{name}-{role}");
+            write("frames_rfc6455", &name, &[&[role, 0, 0, 1, 1, 7], choices])?;
+            write("differential", &name, &[&[role, 0, 7], choices])?;
+        }
     }
     Ok(())
 }
+
+/// Pieces of `src/wire.rs`: shape, first byte, payload.
+const BUILT: [(&str, &[u8]); 12] = [
+    ("built-reserved-code", &[0, 6, 2, 11]),
+    ("built-long-control", &[12, 6, 0, 0, 0, 0]),
+    ("built-text", &[0, 0, 0, 1, 0, 1, 3, 0, 8, 3]),
+    ("built-fragments", &[0, 2, 0, 2, 0, 7, 3, 0, 5, 0, 3]),
+    ("built-cut-text", &[0, 2, 0, 2, 0, 5, 0, 5]),
+    (
+        "built-lengths",
+        &[0, 1, 1, 4, 0, 1, 1, 6, 0, 7, 1, 4, 0, 7, 1, 5],
+    ),
+    ("built-close", &[0, 6, 4, 0, 1, 0, 0, 0, 0]),
+    ("built-close-codes", &[0, 0, 0, 0, 0, 6, 2, 9]),
+    ("built-bad-close", &[0, 6, 2, 4]),
+    ("built-long-form", &[13, 0, 0, 0, 12, 1, 1, 7]),
+    ("built-other-mask", &[0, 0, 0, 0, 11, 0, 0, 0]),
+    ("built-declared", &[14, 1, 3, 0, 0, 0, 0, 0, 1, 0, 0]),
+];
 
 fn frames_hixie() -> io::Result<()> {
     let frames: [(&str, &[u8]); 13] = [
@@ -209,7 +240,7 @@ fn frames_hixie() -> io::Result<()> {
     for (name, bytes) in frames {
         for version in [0, 1] {
             for role in [0, 1] {
-                let choices = [version, role, role, 1 - role, version, 2];
+                let choices = [version, role, role, 1 - role, version, 0, 2];
                 let name = format!("{name}-{version}{role}");
                 write("frames_hixie", &name, &[&choices, bytes])?;
             }
@@ -252,6 +283,114 @@ fn pair() -> io::Result<()> {
                 write("pair", &name, &[&[place, is_small], steps])?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Version, role, close timeout, keepalive, limits, then calls.
+fn close_and_timers() -> io::Result<()> {
+    // Calls: 0 reads a piece, 3 ends the stream, 4 and 5 send, 9 closes, 10 and 11 take events, 12 and
+    // 13 write, 14 sleeps, 15 waits for the deadline or oversleeps.
+    let sequences: [(&str, &[u8]); 13] = [
+        (
+            "paused",
+            &[
+                0, 0, 0, 1, 3, 0, 0, 0, 1, 3, 0, 0, 0, 1, 3, 0, 0, 0, 1, 3, 14, 15, 160, 14, 15,
+                160, 15, 1, 11,
+            ],
+        ),
+        (
+            "both-close",
+            &[9, 1, 3, 0, 0, 6, 2, 0, 11, 13, 0, 200, 15, 1],
+        ),
+        (
+            "other-fragment-after-close",
+            &[7, 9, 0, 1, 9, 0, 0, 7, 0, 0, 0],
+        ),
+        ("close-first", &[9, 1, 3, 12, 0, 99, 15, 1, 15, 1]),
+        (
+            "close-second",
+            &[5, 2, 0, 0, 6, 2, 0, 11, 13, 0, 200, 15, 1],
+        ),
+        (
+            "deferred",
+            &[0, 0, 0, 0, 0, 0, 0, 6, 2, 0, 6, 4, 15, 1, 15, 1],
+        ),
+        ("hixie-close", &[5, 3, 0, 10, 3, 11, 12, 0, 200, 3]),
+        ("no-answer", &[9, 2, 0, 15, 0, 11]),
+        ("fails", &[0, 10, 0xff, 3, 11, 5, 1, 12, 1, 0]),
+        ("silence", &[14, 15, 160, 14, 15, 160, 14, 15, 160, 11]),
+        (
+            "slow",
+            &[5, 9, 12, 0, 10, 14, 15, 160, 12, 0, 10, 15, 1, 15, 1],
+        ),
+        ("reset", &[5, 9, 12, 0, 10, 4, 3, 11, 3]),
+        ("open-fragment", &[7, 9, 0, 1, 9, 0, 0, 12, 0, 255, 3, 11]),
+    ];
+    for (name, calls) in sequences {
+        for version in 0..3 {
+            for role in [0, 1] {
+                let choices = [version, role, version, 1 + role, role];
+                let name = format!("{name}-{version}{role}");
+                write("close_and_timers", &name, &[&choices, calls])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Step, then requests by their places in the table of `src/fall_through.rs`.
+fn http_fall_through() -> io::Result<()> {
+    let streams: [(&str, &[u8]); 12] = [
+        ("pipeline", &[0, 1, 2, 3, 4, 0]),
+        ("http10", &[0, 5, 0]),
+        ("close", &[6, 0]),
+        ("continue", &[7, 0]),
+        ("empty-line", &[8, 0, 8]),
+        ("upgrade-later", &[1, 20]),
+        ("upgrade-76-later", &[0, 21]),
+        ("upgrade-75-first", &[22, 0]),
+        ("h2c", &[23, 2, 23]),
+        ("raw", &[0, 24, 4, b'G', b'E', b'T', b' ', 0]),
+        ("declared-key3", &[21, 1]),
+        (
+            "no-end",
+            &[1, 24, 7, b'G', b'E', b'T', b' ', b'/', b'\r', b'\n'],
+        ),
+    ];
+    for (name, pieces) in streams {
+        for step in [0, 40] {
+            let name = format!("{name}-{step}");
+            write("http_fall_through", &name, &[&[step], pieces])?;
+        }
+    }
+    for place in 8..20 {
+        let (first, later) = (format!("odd-{place}-first"), format!("odd-{place}-later"));
+        write("http_fall_through", &first, &[&[5, place, 0]])?;
+        write("http_fall_through", &later, &[&[5, 0, place, 0]])?;
+    }
+    Ok(())
+}
+
+/// Steps: 0 and a version connect, 2 disconnects, 3 joins, 6 leaves, 7 publishes, 8 broadcasts, 9 uses
+/// a handle that is gone.
+fn topics() -> io::Result<()> {
+    for (name, steps) in [
+        (
+            "talk",
+            &[0, 0, 0, 1, 3, 0, 3, 3, 1, 3, 7, 3, 0, 8, 7, 3, 1, 0][..],
+        ),
+        ("leave", &[0, 2, 3, 4, 6, 4, 7, 4, 0, 6, 4]),
+        ("limit", &[0, 0, 3, 0, 3, 1, 3, 2, 3, 3, 3, 4, 3, 3]),
+        ("again", &[0, 0, 3, 3, 2, 0, 0, 0, 9, 3, 7, 3, 0]),
+        (
+            "reset",
+            &[
+                0, 1, 0, 2, 3, 0, 3, 3, 1, 3, 2, 0, 1, 7, 3, 0, 2, 0, 9, 0, 3,
+            ],
+        ),
+    ] {
+        write("topics", name, &[steps])?;
     }
     Ok(())
 }

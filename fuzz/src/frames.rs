@@ -10,6 +10,7 @@ use crate::chop::chop;
 use crate::memory::bounded;
 use crate::merge::Merge;
 use crate::support::{connect, describe, events, told, written};
+use crate::wire;
 
 /// So short that pongs for all of it fit their limit: then none is left out, whatever the reads.
 const INPUT_LIMIT: usize = 4096;
@@ -17,7 +18,7 @@ const INPUT_LIMIT: usize = 4096;
 /// The bytes of pongs that may wait when the peer does not read (16 KiB), the last of them, and a close.
 const OUTGOING_LIMIT: usize = (16 << 10) + 131 + 131;
 
-/// Choices: version, role, limits, tolerance, fragments, step.
+/// Choices: version, role, limits, tolerance, fragments, whether the rest is choices, too, step.
 pub(crate) fn read(u: &mut Unstructured<'_>, versions: &[Version]) -> Result<()> {
     let version = *u.choose(versions)?;
     let role = *u.choose(&[Role::Server, Role::Client])?;
@@ -33,9 +34,14 @@ pub(crate) fn read(u: &mut Unstructured<'_>, versions: &[Version]) -> Result<()>
         config = config.replace_invalid_utf8(true).skip_unknown_frames(true);
     }
     config = config.receive_fragments(u.arbitrary::<bool>()?);
+    let is_built = u.arbitrary()?;
     let step = u.arbitrary()?;
-    let len = u.len().min(INPUT_LIMIT);
-    let bytes = u.bytes(len)?;
+    let bytes = if is_built {
+        &wire::stream(u, role, version, INPUT_LIMIT)?
+    } else {
+        u.bytes(u.len().min(INPUT_LIMIT))?
+    };
+    let len = bytes.len();
 
     let now = Instant::now();
     let open = || connect(role, version, config.clone(), now);

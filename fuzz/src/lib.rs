@@ -6,7 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod chop;
+mod closing;
 mod decision;
+mod differential;
+#[path = "../../ws-driver/tests/support/mod.rs"]
+mod driver_support;
+mod fall_through;
 mod frames;
 mod handshake;
 #[path = "../../ws-proto/tests/handshake_support/mod.rs"]
@@ -16,9 +21,33 @@ mod merge;
 mod pair;
 #[path = "../../ws-proto/tests/support/mod.rs"]
 mod support;
+mod topics;
+mod wire;
 
 use arbitrary::{Result, Unstructured};
 use ws_proto::Version;
+
+/// An oracle: it panics if a promise is broken.
+pub type Oracle = fn(&[u8]);
+
+/// All of them, by the names of their targets.
+pub const TARGETS: [(&str, Oracle); 10] = [
+    ("request_head", request_head),
+    ("version_decision", version_decision),
+    ("response_head", response_head),
+    ("http_fall_through", http_fall_through),
+    ("frames_rfc6455", frames_rfc6455),
+    ("frames_hixie", frames_hixie),
+    ("differential", differential),
+    ("close_and_timers", close_and_timers),
+    ("pair", pair),
+    ("topics", topics),
+];
+
+const _: () = assert!(
+    cfg!(debug_assertions),
+    "an oracle without assertions finds less"
+);
 
 /// What an input is too short or too odd for is no finding.
 fn run(input: &[u8], oracle: impl FnOnce(&mut Unstructured<'_>) -> Result<()>) {
@@ -56,6 +85,26 @@ pub fn frames_hixie(input: &[u8]) {
 /// Two of our own endpoints: what one accepts for sending arrives at the other, in order.
 pub fn pair(input: &[u8]) {
     run(input, pair::talk);
+}
+
+/// Any calls on an open connection of any version, in virtual time.
+pub fn close_and_timers(input: &[u8]) {
+    run(input, closing::exercise);
+}
+
+/// Plain HTTP, upgrades and what is neither, at a whole server.
+pub fn http_fall_through(input: &[u8]) {
+    run(input, fall_through::part);
+}
+
+/// The registry of a whole server, against a plain model.
+pub fn topics(input: &[u8]) {
+    run(input, topics::exercise);
+}
+
+/// Any bytes on an open connection of RFC 6455, of ours and of tungstenite.
+pub fn differential(input: &[u8]) {
+    run(input, differential::compare);
 }
 
 /// The right answer to the request of the client in [`response_head`], for its seeds.

@@ -6,16 +6,8 @@ use std::path::Path;
 /// Every seed of every target is fine. One test, as the oracles count what the process allocates.
 #[test]
 fn no_seed_is_a_finding() {
-    let targets: [(&str, fn(&[u8])); 6] = [
-        ("request_head", fuzz::request_head),
-        ("version_decision", fuzz::version_decision),
-        ("response_head", fuzz::response_head),
-        ("frames_rfc6455", fuzz::frames_rfc6455),
-        ("frames_hixie", fuzz::frames_hixie),
-        ("pair", fuzz::pair),
-    ];
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    for (name, oracle) in targets {
+    for (name, oracle) in fuzz::TARGETS {
         let mut count = 0;
         for seed in fs::read_dir(seeds.join(name)).expect("the target has seeds") {
             let path = seed.expect("the folder can be read").path();

@@ -34,6 +34,10 @@ pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, Conn
 /// # Errors
 ///
 /// As [`connect`].
+///
+/// # Cancel safety
+///
+/// As [`connect`].
 pub async fn connect_with<R: Runtime + Default>(
     url: &str,
     config: &ClientConfig,

@@ -41,6 +41,7 @@ mod scratch;
 mod sender;
 mod server;
 mod slow_peer;
+mod sync;
 pub mod test;
 mod topics;
 

@@ -10,11 +10,10 @@ mod waiter;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use event_listener::{Event as Notice, EventListener};
+use event_listener::EventListener;
 use ws_proto::{
     CloseCause, CloseCode, Closed, Connection as Machine, Event, Message, PreparedMessage,
     RequestHead, ResponseHead, SendError, State, Version,
@@ -26,6 +25,7 @@ use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
 use crate::id::ConnectionId;
 use crate::registry::Registry;
+use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError, Weak};
 use crate::topics::TopicError;
 
 /// The clock of a runtime.

@@ -5,15 +5,13 @@
 //! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
 //! receivers first.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use event_listener::Event as Notice;
 use slab::Slab;
 
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
 use crate::sender::Sender;
 use crate::slow_peer::SlowPeer;
+use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::topics::{TopicError, Topics};
 
 pub(crate) struct Registry {

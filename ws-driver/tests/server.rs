@@ -722,6 +722,33 @@ fn close_stops_accepting_and_open_connections_go_on() {
     });
 }
 
+/// A handshake that is under way when `accept` says that there are no more ends in a connection that is
+/// closed with 1001: nobody would ever take it. Breaks if it waits in the queue for ever.
+#[test]
+fn a_connection_that_opens_after_the_last_accept_is_closed() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        let acceptor = server.clone();
+        let accepted = spawned(
+            &sim,
+            async move { acceptor.accept().await.unwrap().is_some() },
+        );
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        let (first, last) = RFC6455.as_bytes().split_at(50);
+        peer.ask(first).await;
+        server.close();
+        sim.settle().await;
+        assert_eq!(taken(&accepted), Some(false));
+        let answer = peer.ask(last).await;
+        let going_away = [OK_6455.as_bytes(), b"\x88\x02\x03\xe9"].concat();
+        assert_eq!(answer, going_away);
+        peer.ask(close(1001)).await;
+        peer.end().await;
+        sim.settle().await;
+        assert_eq!((server.clients().len(), sim.live_tasks()), (0, 0));
+    });
+}
+
 /// A `serve` that is dropped loses no stream: what arrived meanwhile is there for the next.
 #[test]
 fn serve_can_be_dropped_and_called_again() {

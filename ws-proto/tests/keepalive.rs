@@ -292,6 +292,23 @@ fn a_transport_that_takes_nothing_is_failed_although_nothing_is_read() {
     }
 }
 
+/// Proves that a wait of zero for the pong is one: it is over when the ping is queued, and does not run
+/// out again and again while nothing is read.
+#[test]
+fn a_pong_timeout_of_zero_fails_a_silent_peer_at_once() {
+    for reads in [true, false] {
+        let start = Instant::now();
+        let config = ConnectionConfig::new()
+            .receive_queue_limit(if reads { 1000 } else { 100 })
+            .pong_timeout(Some(seconds(0)));
+        let mut connection = server(config, start);
+        connection.handle_read(start, &Frame::new(0x82, [0; 100]).to(Role::Server));
+        assert_eq!(connection.wants_read(), reads);
+        assert_eq!(pass(&mut connection), start + seconds(20));
+        assert!(told(&mut connection, start)[1].contains("PongTimeout"));
+    }
+}
+
 /// Proves that a peer that slowly drains a full transport is not taken for dead, as the ping waits
 /// behind what it drains; and that it is once it stops.
 #[test]

@@ -17,6 +17,7 @@ pub mod close;
 pub mod echo;
 pub mod http;
 pub mod limits;
+pub mod misbehaviour;
 pub mod observer;
 pub mod registry;
 mod support;
@@ -146,6 +147,12 @@ macro_rules! __conformance {
                 a_full_send_queue_waits_or_tells
                 a_handler_that_does_not_receive_makes_the_peer_wait
             }
+            misbehaviour {
+                a_panic_at_any_place_ends_one_connection
+                a_panic_elsewhere_closes_what_it_held
+                a_handler_that_blocks_its_thread_delays_and_harms_nobody
+                a_handler_that_never_returns_keeps_no_connection
+            }
             time {
                 half_a_handshake_is_gone_in_time
                 an_on_upgrade_that_waits_too_long_is_a_503
@@ -176,6 +183,7 @@ mod tests {
             ("http", include_str!("http.rs")),
             ("registry", include_str!("registry.rs")),
             ("limits", include_str!("limits.rs")),
+            ("misbehaviour", include_str!("misbehaviour.rs")),
             ("time", include_str!("time.rs")),
         ];
         let list = crate::__conformance!(@list names []);

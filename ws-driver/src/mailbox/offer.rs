@@ -1,12 +1,11 @@
 //! Sends that do not wait, whatever the peer does: what the policy says if there is no room, and the
 //! backlog of what the machine cannot take yet.
 
-use std::sync::MutexGuard;
-
 use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
 
 use super::{Inner, Mailbox};
 use crate::slow_peer::SlowPeer;
+use crate::sync::MutexGuard;
 
 impl Mailbox {
     /// Queues a message. If the send queue is at its limit it does what the policy says.

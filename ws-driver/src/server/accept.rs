@@ -65,7 +65,10 @@ pub(super) async fn accept_one<R: Runtime>(
     let mut accepting = pin!(accept_all(shared, Arc::new(hand_over)));
     poll_fn(|cx| match opened.as_mut().poll(cx) {
         Poll::Ready(connection) => Poll::Ready(Ok(Some(connection))),
-        Poll::Pending => accepting.as_mut().poll(cx).map_ok(|()| None),
+        Poll::Pending => accepting
+            .as_mut()
+            .poll(cx)
+            .map_ok(|()| shared.opened.pop_last()),
     })
     .await
 }

@@ -60,6 +60,10 @@ impl<R: Runtime + Default> Server<R> {
     /// # Errors
     ///
     /// Fails if the address cannot be resolved or listened on.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, nothing listens.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         Self::builder().bind(addr).await
     }

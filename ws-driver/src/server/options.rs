@@ -218,6 +218,10 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// # Errors
     ///
     /// Fails if the address cannot be resolved or listened on, or an option makes no sense.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, nothing listens.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
         if let Some(error) = self.error {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, error));

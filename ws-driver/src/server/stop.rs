@@ -1,8 +1,7 @@
 //! Tells the tasks of a server to stop, and who has heard it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use event_listener::Event as Notice;
+use crate::sync::Notice;
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// How far a server has stopped, after it ran. It never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -61,6 +61,10 @@ where
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
+    if shared.stop.has_reached(Phase::ShuttingDown) {
+        // It was accepted too late for the shutdown to wait for it.
+        return None;
+    }
     let info = ConnectionInfo {
         id: entry.id,
         peer_addr,
@@ -100,8 +104,10 @@ where
     let mailbox = Arc::new(mailbox.in_registry(&entry.registry));
     let connection = Connection::new(Arc::clone(&mailbox), extensions);
     entry.open(connection.sender());
-    if shared.stop.has_reached(Phase::ShuttingDown) {
-        // It came too late for the shutdown to see it.
+    // It may have come too late for the shutdown to see it.
+    if shared.stop.has_reached(Phase::Aborting) {
+        mailbox.abort();
+    } else if shared.stop.has_reached(Phase::ShuttingDown) {
         let closing = mailbox.close(CloseCode::GOING_AWAY, "");
         debug_assert!(
             closing.is_ok(),

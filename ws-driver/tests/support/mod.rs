@@ -24,7 +24,7 @@ use ws_driver::{Runtime, Timer};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::executor::{Sim, SimTimer, lock};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::network::{Link, SimListener, SimStream};
+pub(crate) use self::network::{Link, Network, SimListener, SimStream};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::peer::Peer;
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
@@ -83,6 +83,11 @@ impl Timer for SimTimer {
 }
 
 impl Sim {
+    /// Makes all streams that are opened from now on move at most `limit` bytes in each call.
+    pub(crate) fn chop(&self, limit: usize) {
+        self.network().chop(limit);
+    }
+
     /// Makes a listener's next accept fail.
     pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
         self.network().fail_accept(addr, error);

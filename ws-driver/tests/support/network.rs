@@ -40,6 +40,8 @@ struct Climate {
 struct Ports {
     listening: BTreeMap<SocketAddr, Backlog>,
     used: u16,
+    /// The most that one call moves in streams that are opened, if there is a limit.
+    chop: Option<usize>,
 }
 
 type Backlog = Arc<Mutex<Pending>>;
@@ -52,7 +54,7 @@ struct Pending {
 }
 
 impl Network {
-    pub(super) fn new(rng: Option<Rng>) -> Self {
+    pub(crate) fn new(rng: Option<Rng>) -> Self {
         let climate = rng.map(|rng| {
             let links = Vec::new();
             Mutex::new(Climate { rng, links })
@@ -63,7 +65,7 @@ impl Network {
         }
     }
 
-    pub(super) fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
+    pub(crate) fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
         let mut ports = lock(&self.ports);
         if addr.port() == 0 {
             addr.set_port(ports.next());
@@ -77,7 +79,7 @@ impl Network {
     }
 
     /// Opens a stream; it is there at once and waits to be accepted.
-    pub(super) fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
+    pub(crate) fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
         Ok(self.open(addr)?.0)
     }
 
@@ -94,6 +96,9 @@ impl Network {
         if let Some(climate) = &self.climate {
             lock(climate).take_in(peer_addr, &near);
         }
+        if let Some(limit) = ports.chop {
+            near.link().chop(limit);
+        }
         arrive(&backlog, Ok((far, peer_addr)));
         Ok((near, peer_addr))
     }
@@ -109,6 +114,11 @@ impl Network {
         let links = climate.links.iter();
         let held = links.filter_map(|(addr, link)| Some((*addr, link.upgrade()?)));
         held.collect()
+    }
+
+    /// Makes all streams that are opened from now on move at most `limit` bytes in each call.
+    pub(crate) fn chop(&self, limit: usize) {
+        lock(&self.ports).chop = Some(limit);
     }
 
     /// Makes a listener's next accept fail.
@@ -149,12 +159,12 @@ fn arrive(backlog: &Backlog, arrived: io::Result<(SimStream, SocketAddr)>) {
 
 /// A listening socket.
 pub(crate) struct SimListener {
-    pub(super) addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     backlog: Backlog,
 }
 
 impl SimListener {
-    pub(super) fn poll_accept(
+    pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(SimStream, SocketAddr)>> {
@@ -166,6 +176,14 @@ impl SimListener {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl Drop for SimListener {
+    /// Drops what was not accepted.
+    fn drop(&mut self) {
+        let arrived = std::mem::take(&mut lock(&self.backlog).arrived);
+        drop(arrived);
     }
 }
 
