@@ -1,0 +1,119 @@
+//! What is measured of a server: its time on a CPU, its memory, and how long answers took.
+
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use serde::Serialize;
+
+/// A load that can be put on a server again and again.
+pub(crate) trait Load {
+    /// Runs until the goal is reached and every answer is there.
+    fn run(&mut self, goal: Goal) -> io::Result<Tally>;
+}
+
+/// When to begin nothing more.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    At(Instant),
+    Messages(u64),
+}
+
+impl Goal {
+    pub(crate) fn for_millis(millis: u64) -> Self {
+        Self::At(Instant::now() + Duration::from_millis(millis))
+    }
+
+    /// Whether to begin more, when that many messages were begun.
+    pub(crate) fn is_open(self, begun: u64, now: Instant) -> bool {
+        match self {
+            Self::At(end) => now < end,
+            Self::Messages(count) => begun < count,
+        }
+    }
+}
+
+/// What was done.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) messages: u64,
+    samples: Vec<u64>,
+}
+
+/// The result of a run.
+#[derive(Default, Serialize)]
+pub(crate) struct Measured {
+    pub(crate) messages: u64,
+    pub(crate) cpu_ns: u64,
+    pub(crate) wall_ns: u64,
+    pub(crate) p50_ns: u64,
+    pub(crate) p99_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rss_bytes: Option<u64>,
+}
+
+impl Tally {
+    /// Counts messages that were answered, and how long that took.
+    pub(crate) fn add(&mut self, messages: u64, latency: Duration) {
+        self.messages += messages;
+        if self.samples.len() < SAMPLE_LIMIT {
+            self.samples.push(nanos(latency));
+        }
+    }
+
+    pub(crate) fn measured(mut self, cpu_ns: u64, wall: Duration) -> Measured {
+        self.samples.sort_unstable();
+        Measured {
+            messages: self.messages,
+            cpu_ns,
+            wall_ns: nanos(wall),
+            p50_ns: self.percentile(50),
+            p99_ns: self.percentile(99),
+            rss_bytes: None,
+        }
+    }
+
+    fn percentile(&self, percent: usize) -> u64 {
+        let index = (self.samples.len() * percent / 100).min(self.samples.len().saturating_sub(1));
+        self.samples.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// Keeps the samples of one run below 16 MiB.
+const SAMPLE_LIMIT: usize = 2 << 20;
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Looks at a process from outside.
+pub(crate) struct Meter {
+    pid: u32,
+}
+
+impl Meter {
+    pub(crate) fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    /// Returns for how many nanoseconds its threads were on a CPU.
+    pub(crate) fn cpu(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
+            sum += number(schedstat.split_whitespace().next())?;
+        }
+        Ok(sum)
+    }
+
+    /// Returns how much of its memory is resident.
+    pub(crate) fn rss(&self) -> io::Result<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+        Ok(number(line.and_then(|rest| rest.split_whitespace().next()))? * 1024)
+    }
+}
+
+fn number(text: Option<&str>) -> io::Result<u64> {
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| io::Error::other("what /proc says is not understood"))
+}

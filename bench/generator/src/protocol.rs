@@ -1,0 +1,137 @@
+//! The versions as a client speaks them: handshakes with fixed keys, whose answers are known by heart,
+//! and frames.
+
+use std::io;
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    Rfc6455,
+    Draft76,
+    Draft75,
+    /// The frames of RFC 6455 without a handshake, to a server that sends bytes back.
+    Raw,
+}
+
+impl Protocol {
+    /// Returns what a client says first.
+    pub(crate) fn request(self) -> &'static [u8] {
+        match self {
+            Self::Rfc6455 => REQUEST_RFC6455,
+            Self::Draft76 => REQUEST_DRAFT76,
+            Self::Draft75 => REQUEST_DRAFT75,
+            Self::Raw => b"",
+        }
+    }
+
+    /// Returns whether the answer is complete.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is not a correct one.
+    pub(crate) fn check_response(self, response: &[u8]) -> io::Result<bool> {
+        if self == Self::Raw {
+            return Ok(response.is_empty());
+        }
+        let Some(end) = response.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return Ok(false);
+        };
+        let (head, rest) = response.split_at(end + 4);
+        let head = head.to_ascii_lowercase();
+        let has = |line: &[u8]| head.windows(line.len()).any(|part| part == line);
+        if !head.starts_with(b"http/1.1 101 ") || !has(b"\r\nupgrade: websocket\r\n") {
+            return Err(io::Error::other("the upgrade was not accepted"));
+        }
+        let (is_right, trailer): (bool, &[u8]) = match self {
+            Self::Rfc6455 => (has(ACCEPT_RFC6455), b""),
+            Self::Draft76 => (has(b"\r\nsec-websocket-location: ws://"), DIGEST_DRAFT76),
+            Self::Draft75 | Self::Raw => (has(b"\r\nwebsocket-location: ws://"), b""),
+        };
+        if !is_right || !trailer.starts_with(rest) {
+            return Err(io::Error::other("the answer to the upgrade is wrong"));
+        }
+        Ok(rest == trailer)
+    }
+
+    /// Appends a text message as a client sends it.
+    pub(crate) fn encode_sent(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
+        match self {
+            Self::Rfc6455 | Self::Raw => {
+                encode_header(payload.len(), MASK, frame);
+                frame.extend_from_slice(&masking_key);
+                let masked = payload.iter().zip(masking_key.iter().cycle());
+                frame.extend(masked.map(|(byte, key)| byte ^ key));
+            }
+            Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
+        }
+    }
+
+    /// Appends the same message as a server returns it.
+    pub(crate) fn encode_returned(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
+        match self {
+            Self::Rfc6455 => {
+                encode_header(payload.len(), 0, frame);
+                frame.extend_from_slice(payload);
+            }
+            Self::Raw => self.encode_sent(payload, masking_key, frame),
+            Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
+        }
+    }
+}
+
+/// RFC 6455 §5.2: FIN and text, then the shortest length (R-F5).
+fn encode_header(len: usize, mask: u8, frame: &mut Vec<u8>) {
+    frame.push(0x81);
+    match (u8::try_from(len), u16::try_from(len), u64::try_from(len)) {
+        (Ok(len @ 0..=125), _, _) => frame.push(len | mask),
+        (_, Ok(len), _) => {
+            frame.push(126 | mask);
+            frame.extend_from_slice(&len.to_be_bytes());
+        }
+        (_, _, len) => {
+            frame.push(127 | mask);
+            frame.extend_from_slice(&len.unwrap_or(u64::MAX).to_be_bytes());
+        }
+    }
+}
+
+fn encode_draft(payload: &[u8], frame: &mut Vec<u8>) {
+    frame.push(0x00);
+    frame.extend_from_slice(payload);
+    frame.push(0xff);
+}
+
+const MASK: u8 = 0x80;
+
+/// The example of RFC 6455 §1.3.
+const REQUEST_RFC6455: &[u8] = b"GET /chat HTTP/1.1\r\n\
+    Host: server.example.com\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Origin: http://example.com\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    \r\n";
+
+const ACCEPT_RFC6455: &[u8] = b"\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n";
+
+/// The keys of draft-76 §1.3.
+const REQUEST_DRAFT76: &[u8] = b"GET /chat HTTP/1.1\r\n\
+    Host: server.example.com\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key2: 1_ tx7X d  <  nw  334J702) 7]o}` 0\r\n\
+    Upgrade: WebSocket\r\n\
+    Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n\
+    Origin: http://example.com\r\n\
+    \r\n\
+    Tm[K T2u";
+
+const DIGEST_DRAFT76: &[u8; 16] = b"fQJ,fN/4F4!~K~MH";
+
+const REQUEST_DRAFT75: &[u8] = b"GET /chat HTTP/1.1\r\n\
+    Upgrade: WebSocket\r\n\
+    Connection: Upgrade\r\n\
+    Host: server.example.com\r\n\
+    Origin: http://example.com\r\n\
+    \r\n";

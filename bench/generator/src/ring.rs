@@ -1,0 +1,144 @@
+//! Messages encoded ahead, each with its own content, in both directions, so that a load copies nothing
+//! and a comparison of bytes verifies an answer.
+
+use std::io;
+use std::ops::Range;
+
+use clap::ValueEnum;
+
+use crate::protocol::Protocol;
+
+/// What texts are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Script {
+    Ascii,
+    /// Latin, Cyrillic, Han and emoji: characters of one to four bytes.
+    Mixed,
+}
+
+/// So many messages that windows of neighbours differ, and no more memory than a cache can hold.
+pub(crate) struct Ring {
+    count: usize,
+    sent: Vec<u8>,
+    sent_len: usize,
+    returned: Vec<u8>,
+    returned_len: usize,
+}
+
+impl Ring {
+    pub(crate) fn new(protocol: Protocol, script: Script, size: usize, window: usize) -> Self {
+        let count = (RING_LEN / size.max(1)).clamp(3, 251);
+        let mut random = Random::default();
+        let (mut sent, mut returned) = (Vec::new(), Vec::new());
+        let messages: Vec<_> = (0..count)
+            .map(|number| {
+                (
+                    text(script, number, size, &mut random),
+                    random.masking_key(),
+                )
+            })
+            .collect();
+        // A window that begins at the last message is in one piece, too.
+        for (payload, key) in messages.iter().cycle().take(count + window) {
+            protocol.encode_sent(payload, *key, &mut sent);
+            protocol.encode_returned(payload, *key, &mut returned);
+        }
+        Self {
+            count,
+            sent_len: sent.len() / (count + window),
+            returned_len: returned.len() / (count + window),
+            sent,
+            returned,
+        }
+    }
+
+    /// Returns which message is that many after another.
+    pub(crate) fn after(&self, message: usize, count: usize) -> usize {
+        (message + count) % self.count
+    }
+
+    /// Returns where in the bytes that are sent a window lies.
+    pub(crate) fn sent_window(&self, first: usize, count: usize) -> Range<usize> {
+        first * self.sent_len..(first + count) * self.sent_len
+    }
+
+    /// Returns where in the bytes that are returned a window lies.
+    pub(crate) fn returned_window(&self, first: usize, count: usize) -> Range<usize> {
+        first * self.returned_len..(first + count) * self.returned_len
+    }
+
+    pub(crate) fn sent(&self, range: Range<usize>) -> &[u8] {
+        self.sent.get(range).unwrap_or_default()
+    }
+
+    /// Verifies bytes that came back.
+    pub(crate) fn verify(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        match self.returned.get(at..at + bytes.len()) == Some(bytes) {
+            true => Ok(()),
+            false => Err(io::Error::other("a message came back changed")),
+        }
+    }
+}
+
+/// The second-level cache of the machine holds it beside the buffers.
+const RING_LEN: usize = 256 * 1024;
+
+fn text(script: Script, number: usize, size: usize, random: &mut Random) -> Vec<u8> {
+    let mut text = format!("{number:08x}");
+    let left = |text: &String| size.saturating_sub(text.len());
+    if script == Script::Mixed {
+        while left(&text) >= 4 {
+            text.push(random.pick(MIXED));
+        }
+    }
+    while left(&text) > 0 {
+        text.push(random.pick(ASCII));
+    }
+    text.truncate(size);
+    text.into_bytes()
+}
+
+/// As many of each length, and all next to each other, which is the hard case for a validator.
+const MIXED: &[char] = &[
+    'a', 'é', 'ж', '界', 'ß', 'Я', '語', '🙂', 'x', 'ü', 'д', '中', '🚀',
+];
+const ASCII: &[char] = &[
+    'a', 'b', 'c', 'd', 'e', ' ', '0', '1', '{', '}', '"', ',', 'z', 'Q',
+];
+
+/// A xorshift generator: the same messages in every run.
+pub(crate) struct Random {
+    state: u64,
+}
+
+impl Default for Random {
+    fn default() -> Self {
+        Self {
+            state: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+}
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
+    }
+
+    /// Returns a number below a limit.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap_or_default() % limit.max(1)
+    }
+
+    fn pick(&mut self, characters: &[char]) -> char {
+        let index = self.below(characters.len());
+        characters.get(index).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn masking_key(&mut self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.next().to_be_bytes();
+        [a, b, c, d]
+    }
+}

@@ -1,0 +1,1 @@
+"""Runs servers under load and says what they cost: plan, measure, report, plot, limits."""

@@ -1,0 +1,199 @@
+"""Builds the programs, and runs one server under one load: its time, or its system calls and allocations."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent
+SERVER_CORE, GENERATOR_CORE = "0", "1"
+PATIENCE = 60  # seconds for one run of the generator, and for each answer of a program
+
+# Runtimes that take their number of threads from the environment.
+ENVIRONMENT = {"ASYNC_STD_THREAD_COUNT": "1", "SMOL_THREADS": "1"}
+
+
+class Failure(Exception):
+    """A run that did not come to its end."""
+
+
+def build(servers, with_counts):
+    """Builds the servers, without and with counted allocations, and returns where each kind is.
+
+    Cargo puts both at the same place, so they are copied to a folder each.
+    """
+    target = Path(os.environ.get("CARGO_TARGET_DIR", BENCH / "target"))
+    folders = {"generator": target / "release" / "generate"}
+    binaries = {}
+    for server in servers:
+        binaries.setdefault(server.package, set()).add(server.binary)
+    kinds = {"counting": ["--features", "count-allocations"]} if with_counts else {}
+    for kind, features in (kinds | {"plain": []}).items():
+        folder = folders[kind] = target / "bench" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for package, names in binaries.items():
+            wanted = [word for name in sorted(names) for word in ("--bin", name)]
+            cargo("--package", package, *features, *wanted)
+            for name in names:
+                copy(target / "release" / name, folder / name)
+    cargo("--package", "generator")
+    return folders
+
+
+def cargo(*arguments):
+    # One package at a time: what is built together shares its features.
+    command = ["cargo", "build", "--release", "--locked", "--quiet", *arguments]
+    subprocess.run(command, cwd=BENCH, check=True)
+
+
+def copy(source, destination):
+    """Replaces a program that may be running."""
+    beside = destination.with_suffix(".new")
+    shutil.copy2(source, beside)
+    beside.replace(destination)
+
+
+class Process:
+    """A program on a core, with lines in both directions."""
+
+    def __init__(self, core, command):
+        self.stderr = tempfile.TemporaryFile()
+        self.child = subprocess.Popen(
+            ["taskset", "-c", core, *map(str, command)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
+            env=os.environ | ENVIRONMENT,
+        )
+        self.pid = self.child.pid
+
+    def line(self):
+        """Returns the next line; a program writes each at once."""
+        ready, _, _ = select.select([self.child.stdout], [], [], PATIENCE)
+        text = self.child.stdout.readline().decode().strip() if ready else ""
+        if not text:
+            raise Failure(self.complaint() or "no answer")
+        return text
+
+    def tell(self, text):
+        self.child.stdin.write(f"{text}\n".encode())
+        self.child.stdin.flush()
+
+    def complaint(self):
+        """Returns the last that it said on its standard error."""
+        self.child.kill()
+        self.child.wait()
+        self.stderr.seek(0)
+        lines = self.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"ended with status {self.child.returncode}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+        for file in (self.child.stdin, self.child.stdout, self.stderr):
+            try:
+                file.close()
+            except BrokenPipeError:
+                pass
+
+
+def start_server(folder, server, scenario):
+    process = Process(SERVER_CORE, [folder / server.binary, "--mode", scenario.mode, *server.arguments])
+    try:
+        return process, process.line().removeprefix("listening on ")
+    except Failure:
+        process.__exit__()
+        raise
+
+
+def start_generator(program, server, scenario, process, addr, phases):
+    fixed = ["--connect", addr, "--pid", process.pid]
+    return Process(GENERATOR_CORE, [program, *fixed, *scenario.arguments(server), *phases, *scenario.load])
+
+
+def run_time(folders, server, scenario, window):
+    """Returns what the generator measured."""
+    process, addr = start_server(folders["plain"], server, scenario)
+    with process:
+        phases = ["--warm-up", window // 3, "--window", window]
+        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
+            return json.loads(generator.line())
+
+
+def run_counts(folders, server, scenario):
+    """Returns system calls (in all, and by name) and allocations, each per message.
+
+    Only what happens between the two marks counts, when no message is under way.
+    """
+    process, addr = start_server(folders["counting"], server, scenario)
+    with process, tempfile.NamedTemporaryFile("r") as report:
+        phases = ["--messages", scenario.messages]
+        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
+            expect_mark(generator)
+            before = allocations(process)
+            strace = attach(process.pid, report.name)
+            try:
+                generator.tell("go")
+                expect_mark(generator)
+            finally:
+                strace.send_signal(signal.SIGINT)
+                strace.wait(PATIENCE)
+            after = allocations(process)
+            generator.tell("go")
+            messages = json.loads(generator.line())["messages"]
+        calls = system_calls(report.read())
+    return {
+        "messages": messages,
+        "syscalls": sum(calls.values()) / messages,
+        "allocations": (after[0] - before[0]) / messages,
+        "allocated_bytes": (after[1] - before[1]) / messages,
+        "syscalls_by_name": {name: count / messages for name, count in calls.items()},
+    }
+
+
+def expect_mark(generator):
+    text = generator.line()
+    if text != "mark":
+        raise Failure(text)
+
+
+def allocations(process):
+    process.tell("allocations")
+    word, count, size = process.line().split()
+    if word != "allocations":
+        raise Failure("the server does not count allocations")
+    return int(count), int(size)
+
+
+def attach(pid, report):
+    """Starts to count system calls of all threads, and returns once it does."""
+    command = ["strace", "--summary-only", "--summary-columns=calls,name", "--follow-forks",
+               "--output", report, "--attach", str(pid)]
+    strace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + PATIENCE
+    while not all(is_traced(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        if time.monotonic() > end or strace.poll() is not None:
+            strace.kill()
+            raise Failure("strace cannot attach to the server")
+        time.sleep(0.01)
+    return strace
+
+
+def is_traced(task):
+    return "TracerPid:\t0\n" not in (task / "status").read_text()
+
+
+def system_calls(report):
+    """Reads strace's table of calls and names; what stands for an interrupted call is none of the server's."""
+    calls = {}
+    for line in report.splitlines():
+        fields = line.split()
+        if len(fields) == 2 and fields[0].isdigit() and fields[1] not in ("total", "restart_syscall"):
+            calls[fields[1]] = int(fields[0])
+    return calls

@@ -1,0 +1,125 @@
+"""Makes tables of the results."""
+
+import json
+import statistics
+
+from . import plan
+
+
+def tables(results):
+    """Returns the Markdown: what a message costs, as a ratio to the ceiling and in nanoseconds, and counts."""
+    sections = [head(results), ratios(results), nanoseconds(results), latencies(results), counts(results, "syscalls"),
+                counts(results, "allocations"), memory(results), legend(results)]
+    return "\n".join(section for section in sections if section)
+
+
+def write(folder, name, results):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(tables(results))
+
+
+def failures(results):
+    return [f"failed: {what}: {why}" for what, why in results["failures"].items()]
+
+
+def head(results):
+    return (f"# Measured {results['date']}\n\n{results['machine']}.\n{results['rounds']} rounds of "
+            f"{results['window_ms']} ms in {results['seconds']} s; load averages before and after: "
+            f"{' and '.join(results['load'])}.\n")
+
+
+def timed(results):
+    return [one for one in plan.SCENARIOS if one.name in results["times"] and not one.is_memory]
+
+
+def cpu_per_message(results, scenario, server):
+    """Returns the nanoseconds on a CPU for each message, one for each round."""
+    runs = results["times"].get(scenario, {}).get(server, [])
+    return [run["cpu_ns"] / run["messages"] for run in runs]
+
+
+def ratio_per_round(results, scenario, server):
+    """Returns the ratios to the ceiling in the same round."""
+    pairs = zip(cpu_per_message(results, scenario, server), cpu_per_message(results, scenario, plan.CEILING))
+    return [cost / ceiling for cost, ceiling in pairs]
+
+
+def ratio_of_least(results, scenario, server):
+    """Returns the ratio of the least disturbed rounds, which is the figure that counts."""
+    cost, ceiling = (cpu_per_message(results, scenario, name) for name in (server, plan.CEILING))
+    return min(cost) / min(ceiling) if cost and ceiling else None
+
+
+def ratios(results):
+    def cell(scenario, server):
+        least = ratio_of_least(results, scenario.name, server)
+        return least and f"{least:.2f}"
+    return table(results, "CPU time of the server per message, as a ratio to raw-tokio: the least of all rounds to the "
+                 "least of all rounds", timed(results), cell)
+
+
+def nanoseconds(results):
+    def cell(scenario, server):
+        costs = cpu_per_message(results, scenario.name, server)
+        if not costs:
+            return None
+        least, median = min(costs), statistics.median(costs)
+        return f"{least:,.0f} / {median:,.0f} / {100 * (max(costs) - least) / least:.0f} %"
+    return table(results, "CPU nanoseconds per message: least / median / spread (greatest over least)",
+                 timed(results), cell)
+
+
+def latencies(results):
+    def cell(scenario, server):
+        runs = results["times"].get(scenario.name, {}).get(server, [])
+        if not runs:
+            return None
+        p50, p99 = (statistics.median(run[key] for run in runs) / 1000 for key in ("p50_ns", "p99_ns"))
+        return f"{p50:,.0f} / {p99:,.0f}"
+    return table(results, "Microseconds until a window is back: p50 / p99, medians of the rounds", timed(results), cell)
+
+
+def counts(results, what):
+    def cell(scenario, server):
+        run = results["counts"].get(scenario.name, {}).get(server)
+        return run and f"{run[what]:.3f}"
+    title = {"syscalls": "System calls per message", "allocations": "Allocations and reallocations per message"}[what]
+    return table(results, title, [one for one in plan.SCENARIOS if one.name in results["counts"]], cell)
+
+
+def bytes_per_connection(results, scenario, server):
+    runs = results["times"].get(scenario, {}).get(server, [])
+    return min((run["rss_bytes"] / run["messages"] for run in runs if "rss_bytes" in run), default=None)
+
+
+def memory(results):
+    def cell(scenario, server):
+        size = bytes_per_connection(results, scenario.name, server)
+        return size and f"{size:,.0f}"
+    scenarios = [one for one in plan.SCENARIOS if one.name in results["times"] and one.is_memory]
+    return table(results, "Resident bytes per idle connection", scenarios, cell)
+
+
+def table(results, title, scenarios, cell):
+    """Returns a table with a row for each server, or nothing if it would be empty."""
+    rows = []
+    for server in results["servers"]:
+        cells = [cell(scenario, server) or failed(results, scenario, server) for scenario in scenarios]
+        if any(cells):
+            rows.append(f"| {server} | {' | '.join(text or '-' for text in cells)} |")
+    if not rows:
+        return ""
+    names = " | ".join(scenario.name for scenario in scenarios)
+    return "\n".join([f"## {title}\n", f"| | {names} |", "|---|" + "---|" * len(scenarios), *rows, ""])
+
+
+def failed(results, scenario, server):
+    return "failed" if f"{server} {scenario.name}" in results["failures"] else None
+
+
+def legend(results):
+    scenarios = [f"- {one.name}: {one.about} (per {one.unit})" for one in plan.SCENARIOS
+                 if one.name in results["scenarios"]]
+    lines = [f"- {line}" for line in failures(results)]
+    return "\n".join(["## Scenarios\n", *scenarios, "", *(["## Failures\n", *lines, ""] if lines else [])])

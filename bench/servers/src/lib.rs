@@ -1,0 +1,91 @@
+//! Ours: the plain loops that README.md shows, with the default options, on any runtime.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use support::{LISTEN, Mode, Start, announce};
+use ws_driver::ws_proto::Message;
+use ws_driver::{Clients, Connection, ConnectionId, Runtime, Server};
+
+/// Serves until listening fails.
+///
+/// # Errors
+///
+/// Fails if the port cannot be listened on.
+pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
+    let start = Start::new().expect(&[Mode::Echo, Mode::Broadcast, Mode::ById], false);
+    let server = Server::<R>::bind(LISTEN).await?;
+    announce(server.local_addr());
+    let clients = server.clients();
+    match start.mode {
+        Mode::Echo => {
+            server
+                .serve(|mut connection| async move {
+                    while let Some(message) = connection.recv().await {
+                        let _ = connection.send(message).await;
+                    }
+                })
+                .await
+        }
+        Mode::Broadcast => {
+            server
+                .serve(move |connection| broadcast(connection, clients.clone()))
+                .await
+        }
+        Mode::ById => {
+            let directory = Directory::default();
+            server
+                .serve(move |connection| by_id(connection, clients.clone(), directory.clone()))
+                .await
+        }
+    }
+}
+
+async fn broadcast(mut connection: Connection, clients: Clients) {
+    while let Some(message) = connection.recv().await {
+        clients.broadcast(message);
+    }
+}
+
+/// A message starts with a letter and eight digits: `r` registers the connection under a number, the
+/// next one, and comes back; `s` goes to the connection of that number.
+async fn by_id(mut connection: Connection, clients: Clients, directory: Directory) {
+    while let Some(message) = connection.recv().await {
+        match address(&message) {
+            Some(("r", number)) => {
+                directory.register(number, connection.id());
+                let _ = connection.send(message).await;
+            }
+            Some(("s", number)) => {
+                if let Some(id) = directory.find(number) {
+                    let _ = clients.send(id, message);
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// The ids of those who gave their number.
+#[derive(Clone, Default)]
+struct Directory {
+    ids: Arc<Mutex<Vec<ConnectionId>>>,
+}
+
+impl Directory {
+    fn register(&self, number: usize, id: ConnectionId) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(ids.len(), number, "connections register in their order");
+        ids.push(id);
+    }
+
+    fn find(&self, number: usize) -> Option<ConnectionId> {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.get(number).copied()
+    }
+}
+
+fn address(message: &Message) -> Option<(&str, usize)> {
+    let (action, rest) = message.as_text()?.split_at_checked(1)?;
+    Some((action, rest.get(..8)?.parse().ok()?))
+}

@@ -1,0 +1,76 @@
+//! What all measured servers share: their arguments, the raw echo that is the ceiling, and the control
+//! over standard input: a line there asks for the allocations so far, and its end ends the server.
+//!
+//! Knows nothing of WebSockets.
+
+mod allocations;
+mod control;
+mod raw;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::{Parser, ValueEnum};
+
+pub use self::raw::{PollRead, PollWrite, echo};
+
+/// What a server does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Sends it back.
+    Echo,
+    /// Sends it to every connection.
+    Broadcast,
+    /// Sends it to the connection that it names.
+    ById,
+}
+
+#[derive(Parser)]
+struct Options {
+    /// What to do with a message.
+    #[arg(long, value_enum, default_value = "echo")]
+    mode: Mode,
+    /// The form in which a peer is used, where there is more than one.
+    #[arg(long)]
+    batch: bool,
+}
+
+/// How this server was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// What to do with a message.
+    pub mode: Mode,
+    /// Whether to answer all messages that are ready with one flush.
+    pub batch: bool,
+}
+
+impl Start {
+    /// Reads the arguments, and starts to listen to standard input.
+    pub fn new() -> Self {
+        let Options { mode, batch } = Options::parse();
+        control::listen();
+        Self { mode, batch }
+    }
+
+    /// Ends the program if it was asked for something that it does not do.
+    pub fn expect(self, modes: &[Mode], may_batch: bool) -> Self {
+        if !modes.contains(&self.mode) || (self.batch && !may_batch) {
+            eprintln!("this server has no such mode: {self:?}");
+            std::process::exit(2);
+        }
+        self
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a server listens: any free port.
+pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Says where the server listens, once it does.
+pub fn announce(addr: SocketAddr) {
+    println!("listening on {addr}");
+}
