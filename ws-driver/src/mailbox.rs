@@ -158,6 +158,7 @@ impl Mailbox {
     }
 
     /// Queues a message if it need not wait; otherwise gives it back.
+    #[inline]
     pub(crate) fn send_at_once(&self, message: Message) -> Result<Result<(), SendError>, Message> {
         let mut inner = self.lock();
         if inner.is_full() {
@@ -347,6 +348,7 @@ impl Mailbox {
     }
 
     /// What was refused gives the driver nothing to do.
+    #[inline]
     fn wake_driver_if_ok<T, E>(
         &self,
         inner: MutexGuard<'_, Inner>,
@@ -417,6 +419,7 @@ impl Inner {
         self.machine.buffered_amount() + self.backlog.len()
     }
 
+    #[inline]
     fn queue(&mut self, message: Message) -> Result<(), SendError> {
         let len = message.len();
         self.machine.send(message)?;

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
-const SCRATCH_LEN: usize = 64 << 10;
+const SCRATCH_LEN: usize = 128 << 10;
 
 /// Room that a thread keeps for what a connection sends in one turn; a buffer that has grown beyond it
 /// is given up.

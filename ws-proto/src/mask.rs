@@ -23,12 +23,20 @@ impl Mask {
         let key = u32::from_ne_bytes(self.0);
         let wide = u64::from(key) << 32 | u64::from(key);
         let mut seen = 0;
-        let mut words = bytes.chunks_exact_mut(8);
-        for word in &mut words {
+        let mut apply_word = |word: &mut [u8]| {
             let word: &mut [u8; 8] = word.try_into().expect("chunks are 8 bytes");
             let masked = u64::from_ne_bytes(*word) ^ wide;
             seen |= masked;
             *word = masked.to_ne_bytes();
+        };
+        // Several words a round, so that the processor is not held up by the counting of rounds.
+        let mut rounds = bytes.chunks_exact_mut(64);
+        for round in &mut rounds {
+            round.chunks_exact_mut(8).for_each(&mut apply_word);
+        }
+        let mut words = rounds.into_remainder().chunks_exact_mut(8);
+        for word in &mut words {
+            apply_word(word);
         }
         for (byte, key) in words.into_remainder().iter_mut().zip(wide.to_ne_bytes()) {
             *byte ^= key;

@@ -74,7 +74,7 @@ impl Mailbox {
             if !writing.has_remaining() {
                 let spare = writing.reclaim();
                 if !inner.machine.outgoing().is_empty() {
-                    *writing = inner.machine.take_outgoing(WRITE_LEN);
+                    inner.machine.take_outgoing_into(WRITE_LEN, writing);
                 }
                 inner.lend(spare.unwrap_or_default());
             }

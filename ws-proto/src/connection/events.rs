@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::event::Event;
+use crate::message::Message;
 
 /// The queue of events.
 #[derive(Debug, Default)]
@@ -17,11 +18,13 @@ pub(super) struct EventQueue {
 
 impl EventQueue {
     pub(super) fn push(&mut self, event: Event) {
-        if self.waiting.len() == self.waiting.capacity() {
-            self.grow();
-        }
-        self.waiting_len += cost(&event);
-        self.waiting.push_back(event);
+        self.push_back(cost(&event), event);
+    }
+
+    /// As [`push`](Self::push), for what is pushed most.
+    #[inline]
+    pub(super) fn push_message(&mut self, message: Message) {
+        self.push_back(message.len() + size_of::<Event>(), Event::Message(message));
     }
 
     /// Hands out the next event.
@@ -59,6 +62,15 @@ impl EventQueue {
         self.waiting_len + self.batch_len
     }
 
+    #[inline]
+    fn push_back(&mut self, cost: usize, event: Event) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.grow();
+        }
+        self.waiting_len += cost;
+        self.waiting.push_back(event);
+    }
+
     #[cold]
     fn grow(&mut self) {
         let kept = self.waiting.capacity() >= EVENTS_KEPT;
@@ -84,7 +96,6 @@ const GROWTH: usize = 31;
 
 /// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
 /// empty messages are bounded, too.
-#[inline]
 fn cost(event: &Event) -> usize {
     let payload = match event {
         Event::Message(message) => message.len(),
@@ -98,7 +109,7 @@ fn cost(event: &Event) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Message, Payload};
+    use crate::message::Payload;
 
     fn message(i: usize) -> Event {
         Event::Message(Message::Binary(Payload::from(vec![0; i])))

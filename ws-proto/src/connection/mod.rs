@@ -341,9 +341,16 @@ impl Connection {
     /// Takes bytes to write out of [`outgoing`](Self::outgoing), whole segments until there are at
     /// least `limit`; they count as buffered until [`handle_written`](Self::handle_written).
     pub fn take_outgoing(&mut self, limit: usize) -> Outgoing {
-        let taken = self.outgoing.take_front(limit);
-        self.in_flight += taken.len();
+        let mut taken = Outgoing::new();
+        self.take_outgoing_into(limit, &mut taken);
         taken
+    }
+
+    /// As [`take_outgoing`](Self::take_outgoing), into a queue in which nothing waits: one that is used
+    /// again and again costs no allocations.
+    pub fn take_outgoing_into(&mut self, limit: usize, taken: &mut Outgoing) {
+        self.outgoing.move_front(limit, taken);
+        self.in_flight += taken.len();
     }
 
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -529,7 +536,7 @@ impl Connection {
 
     fn push_message(&mut self, message: Message) {
         self.note_received(message.len(), true);
-        self.events.push(Event::Message(message));
+        self.events.push_message(message);
     }
 
     fn note_received(&mut self, len: usize, last: bool) {

@@ -130,6 +130,7 @@ impl Codec {
     }
 
     /// Writes a whole message in one frame.
+    #[inline]
     pub(crate) fn encode_message(&mut self, message: Message, outgoing: &mut Outgoing) {
         let opcode = match message {
             Message::Text(_) => Opcode::Text,

@@ -159,6 +159,7 @@ impl Codec {
         self.masks.is_some()
     }
 
+    #[inline]
     pub(super) fn encode(
         &mut self,
         opcode: Opcode,
@@ -222,6 +223,7 @@ impl Codec {
     }
 
     /// Draws a fresh masking key (R-F7).
+    #[inline]
     fn next_mask(&mut self) -> Option<[u8; 4]> {
         let mut key = [0; 4];
         self.masks.as_mut()?.fill(&mut key);
@@ -352,6 +354,7 @@ struct HeaderBuf {
 
 impl HeaderBuf {
     /// Writes the first byte and the length, in its shortest form (R-F6).
+    #[inline]
     fn new(first_byte: u8, payload_len: usize) -> Self {
         let mut bytes = [0; HEADER_LIMIT];
         bytes[0] = first_byte;

@@ -98,6 +98,7 @@ impl Outgoing {
     }
 
     /// Appends a frame: header, payload, trailer.
+    #[inline]
     pub(crate) fn push_frame(&mut self, header: &[u8], payload: FramePayload<'_>, trailer: &[u8]) {
         let frame_len = header.len() + payload.len() + trailer.len();
         self.len += frame_len;
@@ -197,11 +198,16 @@ impl Outgoing {
 
     /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
     /// that they can be written while this queue is used by others.
-    pub(crate) fn take_front(&mut self, limit: usize) -> Self {
-        let mut taken = Self {
-            mid_frame: self.mid_frame,
-            ..Self::default()
-        };
+    pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self) {
+        debug_assert!(taken.is_empty(), "what was taken before is written first");
+        if self.len <= limit {
+            // Each goes on with the other's list, which costs no allocation.
+            std::mem::swap(self, taken);
+            self.control_len = taken.control_len.saturating_sub(taken.len);
+            self.mid_frame = false;
+            return;
+        }
+        taken.mid_frame = self.mid_frame;
         while taken.len < limit {
             let Some(segment) = self.segments.pop_front() else {
                 break;
@@ -220,7 +226,6 @@ impl Outgoing {
         }
         self.len -= taken.len;
         self.control_len = self.control_len.saturating_sub(taken.len);
-        taken
     }
 
     /// Returns how many bytes wait.
@@ -443,14 +448,16 @@ mod tests {
         let mut outgoing = Outgoing::new();
         outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b"");
         outgoing.push(b"rest");
-        let mut taken = outgoing.take_front(1);
+        let mut taken = Outgoing::new();
+        outgoing.move_front(1, &mut taken);
         assert_eq!(
             drain(&mut taken, 1),
             b"<",
             "the header alone reaches the limit"
         );
         assert!(outgoing.mid_frame);
-        let mut taken = outgoing.take_front(usize::MAX);
+        let mut taken = Outgoing::new();
+        outgoing.move_front(usize::MAX, &mut taken);
         assert_eq!(drain(&mut taken, 4096), [&*large, b"rest"].concat());
         assert!(outgoing.is_empty() && !outgoing.mid_frame);
     }
@@ -483,7 +490,8 @@ mod tests {
         outgoing.lend(&mut buffer);
         outgoing.lend(&mut vec![0; 1]);
         outgoing.push(b"small");
-        let mut taken = outgoing.take_front(usize::MAX);
+        let mut taken = Outgoing::new();
+        outgoing.move_front(usize::MAX, &mut taken);
         assert!(outgoing.reclaim().is_none(), "it went with what was taken");
         assert_eq!(drain(&mut taken, 1), b"small");
         let mut buffer = taken.reclaim().unwrap();
