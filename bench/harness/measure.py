@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent.parent
-SERVER_CORE, GENERATOR_CORE = "0", "1"
+GENERATOR_CORE = "1"
 PATIENCE = 60  # seconds for one run of the generator, and for each answer of a program
 
 # Runtimes that take their number of threads from the environment.
@@ -104,7 +104,7 @@ class Process:
 
 
 def start_server(folder, server, scenario):
-    process = Process(SERVER_CORE, [folder / server.binary, "--mode", scenario.mode, *server.arguments])
+    process = Process(server.cores, [folder / server.binary, "--mode", scenario.mode, *server.arguments])
     try:
         return process, process.line().removeprefix("listening on ")
     except Failure:

@@ -15,6 +15,8 @@ class Server:
     protocol: str = "rfc6455"
     broadcasts: bool = False
     sends_by_id: bool = False
+    # What it may run on; the generator has core 1.
+    cores: str = "0"
 
     @property
     def is_raw(self):
@@ -24,6 +26,11 @@ class Server:
 def ours(runtime, protocol="rfc6455"):
     name = f"ours-{runtime}" + ("" if protocol == "rfc6455" else f"-{protocol}")
     return Server(name, "servers", f"ours-{runtime}", (), protocol, True, True)
+
+
+def ours_on_both_cores(how, **what):
+    name = f"ours-tokio-{how}"
+    return Server(name, "cores", name, cores="0,1", **what)
 
 
 def peer(binary, batch=False, broadcasts=False):
@@ -39,6 +46,8 @@ SERVERS = [
     ours("async-std"),
     ours("tokio", "draft76"),
     ours("tokio", "draft75"),
+    ours_on_both_cores("2-workers", broadcasts=True, sends_by_id=True),
+    ours_on_both_cores("2-servers"),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),

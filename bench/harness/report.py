@@ -8,8 +8,8 @@ from . import plan
 
 def tables(results):
     """Returns the Markdown: what a message costs, as a ratio to the ceiling and in nanoseconds, and counts."""
-    sections = [head(results), ratios(results), nanoseconds(results), latencies(results), counts(results, "syscalls"),
-                counts(results, "allocations"), memory(results), legend(results)]
+    sections = [head(results), ratios(results), nanoseconds(results), rates(results), latencies(results),
+                counts(results, "syscalls"), counts(results, "allocations"), memory(results), legend(results)]
     return "\n".join(section for section in sections if section)
 
 
@@ -67,6 +67,14 @@ def nanoseconds(results):
         least, median = min(costs), statistics.median(costs)
         return f"{least:,.0f} / {median:,.0f} / {100 * (max(costs) - least) / least:.0f} %"
     return table(results, "CPU nanoseconds per message: least / median / spread (greatest over least)",
+                 timed(results), cell)
+
+
+def rates(results):
+    def cell(scenario, server):
+        runs = results["times"].get(scenario.name, {}).get(server, [])
+        return runs and f"{max(run['messages'] / run['wall_ns'] for run in runs) * 1e6:,.1f}"
+    return table(results, "Thousands of messages per second, the most of all rounds: the generator may be the limit",
                  timed(results), cell)
 
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_std::net::{TcpListener, TcpStream};
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
+use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The async-std runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +20,8 @@ impl Runtime for AsyncStd {
     type Listener = TcpListener;
     type Timer = AsyncStdTimer;
 
-    async fn bind(&self, addr: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(addr).await
+    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+        Ok(bind_tcp(addr, options)?.into())
     }
 
     fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {

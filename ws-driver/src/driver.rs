@@ -396,6 +396,7 @@ mod tests {
     use super::*;
     use crate::id::ConnectionId;
     use crate::mailbox::{Facts, Head};
+    use crate::runtime::BindOptions;
 
     /// A runtime whose time stands still.
     #[derive(Clone)]
@@ -406,7 +407,7 @@ mod tests {
         type Listener = ();
         type Timer = Never;
 
-        async fn bind(&self, _: SocketAddr) -> io::Result<()> {
+        async fn bind(&self, _: SocketAddr, _: &BindOptions) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
 

@@ -48,7 +48,7 @@ mod topics;
 pub use self::client::{connect, connect_with};
 pub use self::exports::*;
 pub use self::http::service::{Closure, Tower};
-pub use self::runtime::{Runtime, Timer, probe_tcp};
+pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::options::ServerBuilder;
 pub use socket2::SockRef;

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.
 ///
@@ -22,8 +22,13 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// A timer that can be set again and again.
     type Timer: Timer;
 
-    /// Listens on an address; port 0 means any free port.
-    fn bind(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    /// Listens on an address; port 0 means any free port. What the options ask for and the runtime
+    /// cannot do makes it fail with [`Unsupported`](io::ErrorKind::Unsupported).
+    fn bind(
+        &self,
+        addr: SocketAddr,
+        options: &BindOptions,
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Returns the address that a listener is bound to.
     ///
@@ -70,6 +75,49 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Returns the time. Deadlines are set in terms of it.
     fn now(&self) -> Instant;
 }
+
+/// How to [listen](Runtime::bind).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct BindOptions {
+    /// Whether other listeners that say so, too, can listen on the same port: `SO_REUSEPORT`. The
+    /// system shares what arrives between them.
+    pub reuse_port: bool,
+}
+
+/// Implements [`Runtime::bind`] for TCP; the listener does not block.
+///
+/// # Errors
+///
+/// Fails if the operating system does not agree, or cannot do what the options ask for.
+pub fn bind_tcp(addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A server can start again while connections of the one before rest. On Windows the option has
+    // another meaning, and this is so without it.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        reuse_port(&socket)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+fn reuse_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos")))))]
+fn reuse_port(_: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Streams that can wait to be accepted. The system lowers it to its own limit, which is for the
+/// administrator to set.
+const BACKLOG: i32 = 4096;
 
 /// Has a peer probed within these limits, if there are any. If that cannot be done a peer that vanishes
 /// is kept for longer, which is no reason to give up one that is there.

@@ -386,7 +386,10 @@ impl TryFrom<Payload> for Utf8Bytes {
     type Error = str::Utf8Error;
 
     fn try_from(payload: Payload) -> Result<Self, str::Utf8Error> {
-        str::from_utf8(&payload)?;
+        // The fast check says only that something is wrong; the standard library's says where.
+        if simdutf8::basic::from_utf8(&payload).is_err() {
+            str::from_utf8(&payload)?;
+        }
         Ok(Self(payload))
     }
 }

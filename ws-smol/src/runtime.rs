@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
-use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
+use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The smol runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +20,12 @@ impl Runtime for Smol {
     type Listener = Async<TcpListener>;
     type Timer = SmolTimer;
 
-    async fn bind(&self, addr: SocketAddr) -> io::Result<Async<TcpListener>> {
-        Async::<TcpListener>::bind(addr)
+    async fn bind(
+        &self,
+        addr: SocketAddr,
+        options: &BindOptions,
+    ) -> io::Result<Async<TcpListener>> {
+        Async::new_nonblocking(bind_tcp(addr, options)?)
     }
 
     fn local_addr(&self, listener: &Async<TcpListener>) -> io::Result<SocketAddr> {

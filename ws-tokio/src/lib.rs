@@ -32,6 +32,7 @@
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
 //! | test a handler without a port | [`test::Kit`] |
@@ -82,6 +83,9 @@ pub mod coming_from_node_websocket_server {}
 
 #[doc = include_str!("../../docs/backpressure.md")]
 pub mod backpressure {}
+
+#[doc = include_str!("../../docs/deployment.md")]
+pub mod deployment {}
 
 /// Compiles the programs of README.md with the tests.
 #[cfg(doctest)]

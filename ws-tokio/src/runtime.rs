@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-use ws_driver::{Runtime, SockRef, Timer, probe_tcp};
+use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The tokio runtime; everything must be called inside one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +22,8 @@ impl Runtime for Tokio {
     type Listener = TcpListener;
     type Timer = TokioTimer;
 
-    async fn bind(&self, addr: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(addr).await
+    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+        TcpListener::from_std(bind_tcp(addr, options)?)
     }
 
     fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
@@ -133,7 +133,9 @@ mod tests {
     /// Connections of the drafts, which have no ping, are probed by the operating system.
     #[tokio::test]
     async fn a_silent_peer_is_probed_by_the_system() {
-        let listener = Tokio.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let options = BindOptions::default();
+        let listener = Tokio.bind(([127, 0, 0, 1], 0).into(), &options);
+        let listener = listener.await.unwrap();
         let addr = Tokio.local_addr(&listener).unwrap();
         let (stream, _) = Tokio.connect("127.0.0.1", addr.port()).await.unwrap();
         let socket = SockRef::from(&stream.0);

@@ -92,6 +92,20 @@ pub(crate) fn wait(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
+/// Fails unless a read found nothing.
+pub(crate) fn silence(read: io::Result<usize>) -> io::Result<()> {
+    match read {
+        Ok(0) => Err(closed()),
+        Ok(_) => Err(io::Error::other("more came back than was sent")),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the server closed a connection")
+}
+
 /// An open connection, with a window of a [`Ring`] under way.
 pub(crate) struct Link {
     stream: mio::net::TcpStream,
@@ -145,12 +159,7 @@ impl Link {
     pub(crate) fn receive(&mut self, ring: &Ring, buf: &mut [u8]) -> io::Result<Option<Duration>> {
         loop {
             match self.stream.read(buf) {
-                Ok(0) => {
-                    return Err(io::Error::new(
-                        ErrorKind::UnexpectedEof,
-                        "the server closed a connection",
-                    ));
-                }
+                Ok(0) => return Err(closed()),
                 Ok(len) => {
                     if len > self.missing.len() {
                         return Err(io::Error::other("more came back than was sent"));
@@ -168,6 +177,11 @@ impl Link {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Fails if there is anything to read, when all is back.
+    pub(crate) fn verify_silence(&mut self) -> io::Result<()> {
+        silence(self.stream.read(&mut [0]))
     }
 
     /// Whether nothing is under way.

@@ -108,6 +108,7 @@ fn run(options: &Options) -> io::Result<()> {
     };
     load.run(warm_up)?;
     settle();
+    load.verify_silence()?;
     if phases.messages.is_some() {
         mark()?;
     }
@@ -121,6 +122,7 @@ fn run(options: &Options) -> io::Result<()> {
     let wall = begin.elapsed();
     settle();
     let cpu = meter.cpu()?.saturating_sub(before);
+    load.verify_silence()?;
     if phases.messages.is_some() {
         mark()?;
     }

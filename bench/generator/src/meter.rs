@@ -9,6 +9,9 @@ use serde::Serialize;
 pub(crate) trait Load {
     /// Runs until the goal is reached and every answer is there.
     fn run(&mut self, goal: Goal) -> io::Result<Tally>;
+
+    /// Fails if anything came after the last answer.
+    fn verify_silence(&mut self) -> io::Result<()>;
 }
 
 /// When to begin nothing more.

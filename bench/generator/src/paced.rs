@@ -92,4 +92,7 @@ impl Load for Paced {
             }
         }
     }
+    fn verify_silence(&mut self) -> io::Result<()> {
+        self.links.iter_mut().try_for_each(Link::verify_silence)
+    }
 }

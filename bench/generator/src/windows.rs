@@ -119,4 +119,7 @@ impl Load for Windows {
         }
         Ok(tally)
     }
+    fn verify_silence(&mut self) -> io::Result<()> {
+        self.links.iter_mut().try_for_each(Link::verify_silence)
+    }
 }

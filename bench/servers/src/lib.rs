@@ -18,15 +18,7 @@ pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
     announce(server.local_addr());
     let clients = server.clients();
     match start.mode {
-        Mode::Echo => {
-            server
-                .serve(|mut connection| async move {
-                    while let Some(message) = connection.recv().await {
-                        let _ = connection.send(message).await;
-                    }
-                })
-                .await
-        }
+        Mode::Echo => echo(server).await,
         Mode::Broadcast => {
             server
                 .serve(move |connection| broadcast(connection, clients.clone()))
@@ -39,6 +31,21 @@ pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
                 .await
         }
     }
+}
+
+/// Sends every message back, until listening fails.
+///
+/// # Errors
+///
+/// Fails if listening does.
+pub async fn echo<R: Runtime>(server: Server<R>) -> io::Result<()> {
+    server
+        .serve(|mut connection| async move {
+            while let Some(message) = connection.recv().await {
+                let _ = connection.send(message).await;
+            }
+        })
+        .await
 }
 
 async fn broadcast(mut connection: Connection, clients: Clients) {

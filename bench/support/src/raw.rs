@@ -66,8 +66,9 @@ impl Unwritten {
     }
 }
 
-/// More than any window of small messages, and what a socket buffer holds of large ones.
-const BUFFER_LEN: usize = 256 * 1024;
+/// More than any window of small messages, and a whole one of the largest. It belongs to the thread, and
+/// what no read fills is never touched.
+const BUFFER_LEN: usize = 1024 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_LEN]);

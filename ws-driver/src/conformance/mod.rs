@@ -139,6 +139,7 @@ macro_rules! __conformance {
                 a_slow_peer_is_closed_with_1013
                 a_slow_peer_can_be_spared
                 the_connection_limit_makes_streams_wait
+                two_servers_share_a_port
             }
             limits {
                 what_is_too_big_closes_with_1009

@@ -1,10 +1,13 @@
 //! A server reaches its connections by id, all of them, or those of a topic.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 
 use ws_proto::{SendError, Version};
 
-use super::support::{Peer, Told, client, echo, ms, serve, sleep, spawn, text, until, url};
+use super::support::{
+    ANY, Peer, Told, client, echo, ms, serve, serve_at, sleep, spawn, text, until, url,
+};
 use crate::{
     ClientError, Connection, ConnectionId, Runtime, Server, ServerBuilder, SlowPeer, TopicError,
     connect,
@@ -231,4 +234,38 @@ pub async fn the_connection_limit_makes_streams_wait<R: Runtime + Default>() {
     assert_eq!(second.try_next(), None);
     first.close().await;
     assert!(second.next().await);
+}
+
+/// Two servers with `reuse_port` listen on one port, and each gets some of its connections; the one knows
+/// nothing of the other's. A server that does not say so shares its port with nobody.
+pub async fn two_servers_share_a_port<R: Runtime + Default>() {
+    if cfg!(windows) {
+        let error = Server::<R>::builder().reuse_port(true).bind(ANY).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+        return;
+    }
+    let builder = || Server::<R>::builder().reuse_port(true);
+    let first = serve(builder(), echo).await;
+    let addr = first.local_addr();
+    let alone = Server::<R>::bind(addr).await;
+    assert_eq!(alone.unwrap_err().kind(), ErrorKind::AddrInUse);
+    let second = serve_at(builder(), addr, echo).await;
+    assert_eq!(second.local_addr(), addr);
+    let mut connections = Vec::new();
+    while first.clients().is_empty() || second.clients().is_empty() {
+        assert!(connections.len() < 64, "all went to one server");
+        let mut connection = client(&first, Version::Rfc6455).await;
+        connection.send("to either").await.unwrap();
+        assert_eq!(text(&mut connection).await, "to either");
+        connections.push(connection);
+    }
+    let reached = (first.broadcast("of one"), second.broadcast("of the other"));
+    assert_eq!(reached.0 + reached.1, connections.len());
+    let mut texts = Vec::new();
+    for connection in &mut connections {
+        texts.push(text(connection).await);
+    }
+    let of_one = texts.iter().filter(|text| *text == "of one").count();
+    let of_other = texts.iter().filter(|text| *text == "of the other").count();
+    assert_eq!((of_one, of_other), reached);
 }

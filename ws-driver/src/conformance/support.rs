@@ -55,14 +55,28 @@ impl<R: Runtime> Drop for Host<R> {
     }
 }
 
-/// Runs a server as a task of its own.
+/// Runs a server as a task of its own, on any free port.
 pub(super) async fn serve<R, H, F>(builder: ServerBuilder<R>, handler: H) -> Host<R>
 where
     R: Runtime + Default,
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let server = builder.bind(ANY).await.unwrap();
+    serve_at(builder, ANY.parse().unwrap(), handler).await
+}
+
+/// Runs a server as a task of its own.
+pub(super) async fn serve_at<R, H, F>(
+    builder: ServerBuilder<R>,
+    addr: SocketAddr,
+    handler: H,
+) -> Host<R>
+where
+    R: Runtime + Default,
+    H: Fn(Connection) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let server = builder.bind(addr).await.unwrap();
     let serving = server.clone();
     R::default().spawn(async move { serving.serve(handler).await.unwrap() });
     Host(server)

@@ -7,6 +7,7 @@ use ws_proto::{
 use super::support::{
     ANY, DRAFT76, Log, Peer, RFC6455, Told, client, echo, masked, ms, serve, sleep, text, until,
 };
+use crate::runtime::BindOptions;
 use crate::{ConnectError, Connection, Runtime, Server, Upgrade, connect_with};
 
 /// Half a handshake is gone after the `handshake_timeout`, whatever is missing; nobody was connected.
@@ -49,7 +50,8 @@ pub async fn an_on_upgrade_that_waits_too_long_is_a_503<R: Runtime + Default>() 
 /// A client gives up on a server that does not answer.
 pub async fn a_client_gives_up_in_time<R: Runtime + Default>() {
     let runtime = R::default();
-    let listener = runtime.bind(ANY.parse().unwrap()).await.unwrap();
+    let options = BindOptions::default();
+    let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let url = format!("ws://{}/", runtime.local_addr(&listener).unwrap());
     let config = ClientConfig::new().handshake_timeout(ms(100));
     let error = connect_with::<R>(&url, &config).await.unwrap_err();

@@ -81,7 +81,7 @@ impl<R: Runtime> Server<R> {
             "no address to listen on",
         ));
         for addr in addrs {
-            result = runtime.bind(addr).await;
+            result = runtime.bind(addr, &options.bind).await;
             if result.is_ok() {
                 break;
             }

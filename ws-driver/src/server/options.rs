@@ -15,7 +15,7 @@ use super::upgrade::{Answer, Upgrade};
 use crate::http::service::{HttpService, RequestService};
 use crate::observer::{DebugLines, Observer, Observers};
 use crate::registry::RegistryOptions;
-use crate::runtime::Runtime;
+use crate::runtime::{BindOptions, Runtime};
 use crate::slow_peer::SlowPeer;
 
 pub(crate) type UpgradeHook =
@@ -26,6 +26,7 @@ pub(crate) type UpgradeHook =
 pub(crate) struct Options {
     pub(crate) config: ServerConfig,
     pub(crate) connection: ConnectionConfig,
+    pub(crate) bind: BindOptions,
     pub(crate) connection_limit: Option<usize>,
     pub(crate) registry: RegistryOptions,
     pub(crate) observers: Observers,
@@ -173,6 +174,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// stream is accepted until one has gone.
     pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.options.connection_limit = limit.into();
+        self
+    }
+
+    /// Lets several servers listen on the same address, if all of them say so: off. The system shares
+    /// the streams that arrive between them (`SO_REUSEPORT`), so a server for each thread, on a runtime
+    /// of its own, keeps all cores busy. Each knows its own connections only: its ids, topics,
+    /// [`connection_limit`](Self::connection_limit) and counters are not those of the others.
+    ///
+    /// Where the system has nothing of the kind, as Windows, [`bind`](Self::bind) fails.
+    pub fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.options.bind.reuse_port = reuse_port;
         self
     }
 

@@ -17,7 +17,7 @@ use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler}
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::{Config, Runner};
 use ws_driver::ws_proto::Closed;
-use ws_driver::{Connection, ConnectionInfo, Observer, Runtime, Timer};
+use ws_driver::{BindOptions, Connection, ConnectionInfo, Observer, Runtime, Timer};
 
 use crate::support::peer::{Frame, OK_6455, RFC6455, close};
 use crate::support::{Network, SimListener, SimStream};
@@ -206,7 +206,10 @@ impl Runtime for World {
     type Listener = SimListener;
     type Timer = WorldTimer;
 
-    async fn bind(&self, addr: SocketAddr) -> io::Result<SimListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<SimListener> {
+        if options.reuse_port {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.core.network.bind(addr)
     }
 

@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use ws_driver::{Runtime, Timer};
+use ws_driver::{BindOptions, Runtime, Timer};
 
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::executor::{Sim, SimTimer, lock};
@@ -41,7 +41,10 @@ impl Runtime for Sim {
     type Listener = SimListener;
     type Timer = SimTimer;
 
-    async fn bind(&self, addr: SocketAddr) -> io::Result<SimListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<SimListener> {
+        if options.reuse_port {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.network().bind(addr)
     }
 
