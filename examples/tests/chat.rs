@@ -6,7 +6,9 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -378,5 +380,74 @@ fn an_upgrade_elsewhere_or_from_elsewhere_is_rejected() {
             head.starts_with(&format!("http/1.1 {status} ")),
             "{line}: {head}"
         );
+    }
+}
+
+/// Joins by hand, and reads nothing.
+fn join_unread(addr: SocketAddr, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let head =
+        format!("GET /chat HTTP/1.1\r\nHost: h\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n");
+    let join = json!({"type": "join", "name": name}).to_string();
+    let len = u8::try_from(join.len()).unwrap();
+    let frame = [&[0x81, 0x80 | len, 0, 0, 0, 0], join.as_bytes()].concat();
+    stream
+        .write_all(&[head.as_bytes(), &frame].concat())
+        .unwrap();
+    stream
+}
+
+/// Proves that guests that send garbage, reset their stream or never read have left soon, that the
+/// others hear so and talk on meanwhile, and that new ones come in (X18).
+#[tokio::test]
+async fn bad_guests_leave_and_the_others_talk_on() {
+    let (_chat, addr) = chat(&[]);
+    let mut ana = Guest::connect(addr, Version::Rfc6455).await;
+    ana.join("Ana").await;
+
+    let mut noise = join_unread(addr, "Noise");
+    assert_eq!(ana.hear().await["type"], "joined");
+    noise.write_all(&[0xff; 1000]).unwrap();
+    assert_eq!(ana.hear().await["type"], "left");
+
+    // What it has not read when it is closed makes a reset of the close.
+    let reset = join_unread(addr, "Reset");
+    assert_eq!(ana.hear().await["type"], "joined");
+    drop(reset);
+    assert_eq!(ana.hear().await["type"], "left");
+
+    let _deaf = join_unread(addr, "Deaf");
+    assert_eq!(ana.hear().await["type"], "joined");
+    let text = "\u{1f44b}".repeat(2000);
+    let begin = Instant::now();
+    let mut has_left = false;
+    while !has_left {
+        // Sooner than after 40 s, when it would be taken for dead.
+        let took = begin.elapsed();
+        assert!(took < PATIENCE * 3 / 2, "who never reads is still there");
+        ana.send(json!({"type": "say", "text": text})).await;
+        loop {
+            let event = ana.hear().await;
+            if event["type"] == "said" {
+                assert_eq!(event["text"], text);
+                break;
+            }
+            assert_eq!(
+                (&event["type"], &event["name"]),
+                (&json!("left"), &json!("Deaf"))
+            );
+            has_left = true;
+        }
+    }
+
+    for version in [Version::Draft75, Version::Draft76, Version::Rfc6455] {
+        let mut guest = Guest::connect(addr, version).await;
+        guest.join("Bo").await;
+        assert_eq!(ana.hear().await["name"], "Bo");
+        guest.send(json!({"type": "say", "text": "hello"})).await;
+        assert_eq!(guest.hear().await["text"], "hello");
+        assert_eq!(ana.hear().await["text"], "hello");
+        guest.connection.close().await;
+        assert_eq!(ana.hear().await["type"], "left");
     }
 }

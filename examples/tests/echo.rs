@@ -6,8 +6,10 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -54,6 +56,7 @@ on_each_runtime! {
     more_fragments_and_longer_frames_are_refused
     a_broadcast_reaches_all
     what_happens_is_said_if_asked
+    how_long_is_waited_is_an_option
 }
 
 fn echo(program: &str, options: &[&str]) -> (Program, SocketAddr) {
@@ -247,6 +250,59 @@ async fn what_happens_is_said_if_asked(program: &str) {
     let headers = format!("{UPGRADE}Sec-WebSocket-Version: 13\r\nOrigin: http://bad.example\r\n");
     let (_, body) = request(addr, "GET /", &headers);
     assert!(body.contains("bad.example"), "{body}");
+}
+
+/// Proves that --handshake-timeout, --keepalive-interval, --pong-timeout and --close-timeout are the
+/// waits that they are named after: each is short where the defaults are 10 s and more (X11, X20).
+async fn how_long_is_waited_is_an_option(program: &str) {
+    const WAIT: Duration = Duration::from_millis(500);
+    // What a busy machine may add; the next longer wait is 10 s.
+    let is_it = |took: Duration| took >= WAIT / 2 && took < 10 * WAIT;
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n");
+
+    let (_echo, addr) = echo(program, &["--handshake-timeout", "0.5"]);
+    let begin = Instant::now();
+    let answer = exchange(addr, &head.as_bytes()[..20]);
+    assert!(
+        answer.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        answer.escape_ascii()
+    );
+    assert!(is_it(begin.elapsed()), "{:?}", begin.elapsed());
+
+    // Nobody answers the ping. The two waits are told apart, as they could be exchanged.
+    let (_echo, addr) = echo(
+        program,
+        &["--keepalive-interval", "0.05", "--pong-timeout", "0.5"],
+    );
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n\x89\0") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    let begin = Instant::now();
+    seen.clear();
+    stream.read_to_end(&mut seen).unwrap();
+    assert!(seen.starts_with(b"\x88"), "{}", seen.escape_ascii());
+    assert!(is_it(begin.elapsed()), "{:?}", begin.elapsed());
+
+    // A frame that is not masked fails the connection. What comes behind it is drained, until the
+    // server no longer waits for the end (R-X5).
+    let (_echo, addr) = echo(program, &["--close-timeout", "0.5"]);
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream
+        .write_all(&[head.as_bytes(), &[0x81, 0]].concat())
+        .unwrap();
+    let begin = Instant::now();
+    while stream.write_all(&[0]).is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "the stream is still open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(is_it(begin.elapsed()), "{:?}", begin.elapsed());
 }
 
 /// Proves that where threads are a matter of the environment, asking for them says so, and that no

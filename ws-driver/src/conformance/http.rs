@@ -6,7 +6,7 @@ use ::http::{Request, Response};
 use http_body_util::BodyExt;
 use ws_proto::Version;
 
-use super::support::{Log, Peer, RFC6455, client, echo, masked, serve, text};
+use super::support::{Log, Peer, RFC6455, client, echo, masked, ms, serve, text};
 use crate::{RequestBody, Runtime, Server};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
@@ -121,4 +121,26 @@ pub async fn a_head_over_a_limit_gets_431<R: Runtime + Default>() {
         let head = Peer::connect(&server).await.ask(request).await;
         assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
     }
+}
+
+/// X11, X18: a client that pipelines plain requests and reads no answer is cut off once it has taken
+/// nothing for the `handshake_timeout`, and its place is free again.
+pub async fn who_pipelines_requests_and_reads_no_answer_is_cut_off<R: Runtime + Default>() {
+    let waited = ms(300);
+    let builder = Server::<R>::builder().handshake_timeout(waited);
+    let builder = builder.on_request(|_: Request<RequestBody>| async {
+        // Fills the buffers of the host sooner than a short answer.
+        Response::new("x".repeat(64 << 10))
+    });
+    let server = serve(builder.connection_limit(1), echo).await;
+    let runtime = R::default();
+    let begin = runtime.now();
+    let mut peer = Peer::connect(&server).await;
+    peer.write_until_it_breaks(PLAIN.repeat(1000).as_bytes())
+        .await;
+    assert!(runtime.now() - begin >= waited);
+    // While that one was there, this one would have had to wait.
+    let mut connection = client(&server, Version::Rfc6455).await;
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
 }

@@ -128,6 +128,7 @@ macro_rules! __conformance {
                 a_service_that_panics_makes_it_a_500
                 garbage_is_answered_with_400
                 a_head_over_a_limit_gets_431
+                who_pipelines_requests_and_reads_no_answer_is_cut_off
             }
             registry {
                 server_send_by_id

@@ -283,6 +283,21 @@ impl<R: Runtime + Default> Peer<R> {
         }
     }
 
+    /// Writes the same bytes again and again, and reads nothing, until the stream breaks.
+    pub(super) async fn write_until_it_breaks(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        loop {
+            let stream = &mut self.stream;
+            match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, rest)).await {
+                Ok(written) => rest = &rest[written..],
+                Err(_) => return,
+            }
+            if rest.is_empty() {
+                rest = bytes;
+            }
+        }
+    }
+
     /// Reads so many bytes.
     pub(super) async fn read(&mut self, len: usize) -> Vec<u8> {
         while self.received.len() < len {

@@ -255,3 +255,127 @@ impl<R> std::fmt::Debug for ServerBuilder<R> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::observer::Observers;
+
+    /// The defaults are a promise. Whoever changes one, or adds an option, changes this list: without
+    /// it, a field that is new here does not compile, and one in `ws-proto` makes the text another.
+    ///
+    /// A client has no options but those of `ClientConfig`, which freezes its own.
+    #[test]
+    fn the_defaults_are_frozen() {
+        let frozen = [
+            "config: ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, \
+             subprotocols: [], require_origin: true, secure: false, head_limit: 16384, \
+             header_limit: 100, handshake_timeout: Some(10s), reveal_reasons: false }",
+            "connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \
+             fragment_limit: Some(4096), send_queue_limit: Some(262144), \
+             receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
+             pong_timeout: Some(20s), close_timeout: Some(10s), replace_invalid_utf8: false, \
+             skip_unknown_frames: false, control_events: false, receive_fragments: false }",
+            "connection_limit: None",
+            "reuse_port: false",
+            "slow_peer: Close",
+            "topic_limit: Some(64)",
+            "observers: 0",
+            "on_upgrade: none",
+            "on_request: none",
+        ];
+        let builder = ServerBuilder::<()> {
+            options: Options::default(),
+            error: None,
+            runtime: PhantomData,
+        };
+        assert_eq!(list(&builder), frozen);
+    }
+
+    /// Every setter is a name in the list above, or stands here for those that it sets: so a default
+    /// that was forgotten there is missed.
+    #[test]
+    fn every_option_has_a_frozen_default() {
+        let set_others = [
+            ("allow_origins", "origins"),
+            ("debug", "reveal_reasons"),
+            ("observer", "observers"),
+        ];
+        let builder = ServerBuilder::<()> {
+            options: Options::default(),
+            error: None,
+            runtime: PhantomData,
+        };
+        let list = list(&builder).join("\n");
+        let source = include_str!("options.rs");
+        let (_, source) = source.split_once("fn new()").unwrap();
+        let (source, _) = source.split_once("pub async fn bind").unwrap();
+        // As rustfmt leaves them: a method, or a line of `setters!`.
+        let names = source.lines().filter_map(|line| {
+            let method = line.strip_prefix("    pub fn ");
+            let name = method.or_else(|| line.strip_prefix("        "))?;
+            let len = name.find(|c: char| !c.is_ascii_lowercase() && c != '_' && c != '8')?;
+            let is_one = method.is_some() || (len > 0 && name[len..].starts_with(": "));
+            is_one.then_some(&name[..len])
+        });
+        let setters: Vec<_> = names.collect();
+        assert_eq!(setters.len(), 28, "{setters:?}");
+        for setter in setters {
+            let other = set_others.iter().find(|(name, _)| *name == setter);
+            let name = other.map_or(setter, |(_, name)| name);
+            let found = list
+                .split(['\n', ' '])
+                .any(|word| word == format!("{name}:"));
+            assert!(found, "{setter} is not in the list");
+        }
+    }
+
+    /// Each option with its value, by name.
+    fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
+        // Exhaustive: a new option is an error here until it is in the list.
+        let ServerBuilder {
+            options,
+            error: None,
+            runtime: PhantomData,
+        } = builder
+        else {
+            panic!("an option makes no sense");
+        };
+        let Options {
+            config,
+            connection,
+            connection_limit,
+            registry:
+                RegistryOptions {
+                    slow_peer,
+                    topic_limit,
+                },
+            observers,
+            on_upgrade,
+            on_request,
+            bind: BindOptions { reuse_port, .. },
+        } = options;
+        // `bind` replaces the connection's options in it by those beside it.
+        let inner = format!(", connection: {connection:?}");
+        let some = |is_some| if is_some { "some" } else { "none" };
+        vec![
+            format!("config: {}", format!("{config:?}").replace(&inner, "")),
+            format!("connection: {connection:?}"),
+            format!("connection_limit: {connection_limit:?}"),
+            format!("reuse_port: {reuse_port}"),
+            format!("slow_peer: {slow_peer:?}"),
+            format!("topic_limit: {topic_limit:?}"),
+            format!("observers: {}", count(observers)),
+            format!("on_upgrade: {}", some(on_upgrade.is_some())),
+            format!("on_request: {}", some(on_request.is_some())),
+        ]
+    }
+
+    fn count(observers: &Observers) -> usize {
+        let count = Cell::new(0);
+        observers.tell(|_| count.set(count.get() + 1));
+        count.get()
+    }
+}

@@ -37,6 +37,9 @@ pub(crate) async fn conduct(
         }
         conductor.seq += 1;
         conductor.act(&over).await;
+        if plan.has_bursts {
+            conductor.burst();
+        }
     }
 }
 
@@ -93,6 +96,16 @@ impl Conductor {
                 }
             }
             _ => self.send_to_nobody(),
+        }
+    }
+
+    /// Broadcasts again and again, without a pause in which anybody could read.
+    fn burst(&mut self) {
+        let open: Vec<_> = self.clients.iter().collect();
+        for _ in 0..self.rng.within(0..=MOST_IN_A_BURST) {
+            self.seq += 1;
+            let (clients, message) = (self.clients.clone(), self.broadcast(BROADCAST));
+            self.offer(&open, BROADCAST, || clients.broadcast(message));
         }
     }
 
@@ -239,3 +252,6 @@ impl Conductor {
         found.map(|(peer, _)| *peer)
     }
 }
+
+/// Broadcasts without a pause, at most.
+const MOST_IN_A_BURST: u64 = 30;

@@ -334,5 +334,6 @@ fn check_refusal(ledger: &Ledger, peer: u32, sent: &Result<(), SendError>, may_b
     }
 }
 
-/// How long a handler can go on when its connection has ended, at most.
-pub(crate) const LONGEST_AFTERMATH: Duration = Duration::from_secs(300);
+/// How long a handler can go on when its connection has ended, at most: the slow one takes up to 20 s for
+/// each message that came, and one who floods sends up to 400.
+pub(crate) const LONGEST_AFTERMATH: Duration = Duration::from_secs(400 * 20 + 300);

@@ -122,7 +122,11 @@ impl Oracles {
                 );
                 let is_quiet = life.is_open && life.closing.is_none();
                 if is_quiet && life.version == Some(Version::Rfc6455) && !is_busy {
-                    deadlines.push(("keepalive", record.vanished.map(|at| at + idle + 2 * wait)));
+                    // It may have vanished while `on_upgrade` still decided.
+                    let silent = record
+                        .vanished
+                        .max(life.opened.filter(|_| record.vanished.is_some()));
+                    deadlines.push(("keepalive", silent.map(|at| at + idle + 2 * wait)));
                 }
             }
             let what = record.map_or_else(String::new, |record| record.what.clone());

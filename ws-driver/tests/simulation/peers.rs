@@ -67,10 +67,43 @@ pub(crate) struct Habits {
     pub(crate) messages: u32,
     /// The longest pause between messages, in milliseconds.
     pub(crate) pause: u64,
+    /// Whether it vanishes as soon as all is written, or no more is taken.
+    pub(crate) floods: bool,
 }
 
 impl Habits {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let habits = Self::draw_any(rng);
+        match rng.once_in(16) {
+            true => habits.flooding(rng),
+            false => habits,
+        }
+    }
+
+    /// Takes its time with all that it hears, and stays for it.
+    pub(crate) fn listening_slowly(self, rng: &mut Rng) -> Self {
+        Self {
+            opening: Opening::Upgrade,
+            reading: Reading::Slow(rng.len(20..=600), rng.within(1..=100)),
+            ending: rng.pick(&[Ending::Close, Ending::Stay]),
+            floods: false,
+            ..self
+        }
+    }
+
+    /// Sends all that it has at once, and is never heard of again.
+    fn flooding(self, rng: &mut Rng) -> Self {
+        Self {
+            opening: Opening::Upgrade,
+            ending: Ending::Vanish,
+            messages: u32::try_from(rng.within(100..=400)).expect("some"),
+            pause: 0,
+            floods: true,
+            ..self
+        }
+    }
+
+    fn draw_any(rng: &mut Rng) -> Self {
         use Ending::{Close, Drop, HalfClose, Malice, Reset, Stay, Vanish};
         use Opening::{Bad, Drip, Half, Http, HttpFirst, Silent, Upgrade};
         let u = Upgrade;
@@ -90,6 +123,7 @@ impl Habits {
             behaviour: rng.pick(crate::handlers::BEHAVIOURS),
             messages: u32::try_from(rng.within(0..=30)).expect("a few"),
             pause: rng.pick(&[0, 50, 1000, 30_000]),
+            floods: false,
         }
     }
 }
@@ -215,6 +249,7 @@ impl Peer {
             messages,
             pause,
             ending,
+            floods,
             ..
         } = self.habits;
         for seq in 1..=messages {
@@ -232,12 +267,18 @@ impl Peer {
             let bytes = wire::message(version, is_text, text.as_bytes(), &mut self.rng);
             self.write(&bytes);
             // Said once it is written.
-            self.run_until(None, |peer| peer.outbox.is_empty()).await;
+            let time = floods.then_some(PATIENCE_OF_A_FLOOD);
+            self.run_until(time, |peer| peer.outbox.is_empty()).await;
+            if floods && !self.outbox.is_empty() {
+                break;
+            }
             if self.outbox.is_empty() && !self.is_unheard {
                 self.ledger.with(self.number, |record| record.said = seq);
             }
         }
-        self.pause(20_000).await;
+        if !floods {
+            self.pause(20_000).await;
+        }
         if self.has_ended {
             return;
         }
@@ -449,3 +490,6 @@ impl Peer {
         }
     }
 }
+
+/// How long who floods waits for room before it vanishes.
+const PATIENCE_OF_A_FLOOD: Duration = Duration::from_secs(1);

@@ -40,6 +40,9 @@ pub(crate) struct Plan {
     pub(crate) grace: Duration,
     /// Whether streams are reset, held up and lost.
     pub(crate) has_faults: bool,
+    /// Whether broadcasts come in bursts, to peers that read slowly, through small queues that drop
+    /// their oldest messages.
+    pub(crate) has_bursts: bool,
     /// Whether the server is closed before it is shut down.
     pub(crate) closes_first: bool,
 }
@@ -58,9 +61,21 @@ impl Plan {
         let busy = rng.millis(20_000..=200_000);
         let coming = u64::try_from(busy.as_millis() / 2).expect("minutes");
         let count = rng.len(3..=MOST_PEERS);
+        let has_bursts = rng.once_in(8);
         let peers = (0..count).map(|_| {
             let at = rng.millis(0..=coming);
-            (at, (!rng.once_in(8)).then(|| Habits::draw(rng)))
+            let habits = (!rng.once_in(8)).then(|| Habits::draw(rng));
+            let listens = has_bursts && rng.once_in(2);
+            (
+                at,
+                habits.map(|habits| {
+                    if listens {
+                        habits.listening_slowly(rng)
+                    } else {
+                        habits
+                    }
+                }),
+            )
         });
         let peers = peers.collect();
         let keepalive = rng.pick(&[
@@ -75,19 +90,19 @@ impl Plan {
         let most_idle = keepalive.map_or(30 * 86_400, |(idle, _)| idle.as_secs() * 360);
         Self {
             versions,
-            slow_peer: rng.pick(&[
-                SlowPeer::Wait,
-                SlowPeer::DropNewest,
-                SlowPeer::DropOldest,
-                SlowPeer::Close,
-            ]),
-            send_queue_limit: rng.pick(&[
-                None,
-                Some(256 << 10),
-                Some(16 << 10),
-                Some(2000),
-                Some(100),
-            ]),
+            slow_peer: match has_bursts {
+                true => SlowPeer::DropOldest,
+                false => rng.pick(&[
+                    SlowPeer::Wait,
+                    SlowPeer::DropNewest,
+                    SlowPeer::DropOldest,
+                    SlowPeer::Close,
+                ]),
+            },
+            send_queue_limit: match has_bursts {
+                true => rng.pick(&[Some(4000), Some(2000), Some(100)]),
+                false => rng.pick(&[None, Some(256 << 10), Some(16 << 10), Some(2000), Some(100)]),
+            },
             receive_queue_limit: rng.pick(&[None, Some(256 << 10), Some(4000), Some(100)]),
             message_limit: rng.pick(&[None, Some(1 << 20), Some(8 << 10)]),
             receive_fragments: rng.once_in(4),
@@ -104,6 +119,7 @@ impl Plan {
             idle: Duration::from_secs(rng.within(0..=most_idle)),
             grace: rng.pick(&[Duration::ZERO, seconds(1), seconds(15), seconds(200)]),
             has_faults: !rng.once_in(4),
+            has_bursts,
             closes_first: rng.once_in(3),
         }
     }

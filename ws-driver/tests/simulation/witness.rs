@@ -24,6 +24,8 @@ pub(crate) struct Life {
     pub(crate) is_rejected: bool,
     pub(crate) is_open: bool,
     pub(crate) was_open: bool,
+    /// When it opened: the first ping is counted from here.
+    pub(crate) opened: Option<Instant>,
     /// Since when it is closing.
     pub(crate) closing: Option<Instant>,
     pub(crate) closes: usize,
@@ -100,6 +102,7 @@ impl Observer for Witness {
             is_rejected: false,
             is_open: false,
             was_open: false,
+            opened: None,
             closing: None,
             closes: 0,
         };
@@ -111,8 +114,10 @@ impl Observer for Witness {
     }
 
     fn connection(&self, info: &ConnectionInfo) {
+        let now = self.ledger.sim().now();
         self.note(info, "connection", |life| {
             let is_first = !std::mem::replace(&mut life.was_open, true);
+            life.opened.get_or_insert(now);
             life.is_open = true;
             (!is_first || life.state != State::Connected).then(|| format!("{life:?}"))
         });
