@@ -8,8 +8,15 @@ use ws_proto::PreparedMessage;
 /// What a message counts against the limit besides its payload, so that empty ones are bounded, too.
 const MESSAGE_COST: usize = size_of::<PreparedMessage>();
 
+/// Small while it is empty, as it is at almost all connections.
 #[derive(Default)]
 pub(crate) struct Backlog {
+    /// Invariant: holds a message.
+    waiting: Option<Box<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
     messages: VecDeque<PreparedMessage>,
     /// Bytes of payload in `messages`.
     len: usize,
@@ -17,15 +24,16 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     pub(crate) fn push_back(&mut self, message: PreparedMessage) {
-        self.len += message.len();
-        self.messages.push_back(message);
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.len += message.len();
+        waiting.messages.push_back(message);
     }
 
     /// Drops the oldest messages while there are more than `limit` bytes, but not the newest one, as it
     /// may be larger than the limit by itself; returns how many were dropped.
     pub(crate) fn shorten(&mut self, limit: usize) -> u64 {
         let mut dropped = 0;
-        while self.messages.len() > 1 && self.cost() > limit {
+        while self.count() > 1 && self.cost() > limit {
             self.pop();
             dropped += 1;
         }
@@ -34,37 +42,46 @@ impl Backlog {
 
     /// Drops the oldest message.
     pub(crate) fn pop(&mut self) {
-        if let Some(message) = self.messages.pop_front() {
-            self.len -= message.len();
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        if let Some(message) = waiting.messages.pop_front() {
+            waiting.len -= message.len();
         }
-        if self.messages.is_empty() {
+        if waiting.messages.is_empty() {
             // Gives the memory back: a connection at rest holds none.
-            self.messages = VecDeque::new();
+            self.waiting = None;
         }
     }
 
     /// Drops all messages; returns how many there were.
     pub(crate) fn clear(&mut self) -> u64 {
-        let backlog = std::mem::take(self);
-        crate::counters::count(backlog.messages.len())
+        let count = self.count();
+        self.waiting = None;
+        crate::counters::count(count)
     }
 
     pub(crate) fn oldest(&self) -> Option<&PreparedMessage> {
-        self.messages.front()
+        self.waiting.as_ref()?.messages.front()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.waiting.is_none()
     }
 
     /// Returns the bytes of payload.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
 
     /// Returns what counts against the limit, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        self.len + self.messages.len() * MESSAGE_COST
+        self.len() + self.count() * MESSAGE_COST
+    }
+
+    fn count(&self) -> usize {
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(0, |waiting| waiting.messages.len())
     }
 }
 
@@ -84,18 +101,15 @@ mod tests {
                 dropped += backlog.shorten(1000);
             }
             assert!(backlog.cost() <= 1000 && backlog.cost() > 800);
-            assert_eq!(
-                dropped + crate::counters::count(backlog.messages.len()),
-                1000
-            );
-            let mut parity = backlog.messages.len() % 2;
+            assert_eq!(dropped + crate::counters::count(backlog.count()), 1000);
+            let mut parity = backlog.count() % 2;
             while let Some(message) = backlog.oldest() {
                 assert_eq!(message.len(), len + parity);
                 backlog.pop();
                 parity = 1 - parity;
             }
             assert_eq!(backlog.len(), 0);
-            assert_eq!(backlog.messages.capacity(), 0);
+            assert!(backlog.waiting.is_none(), "an empty one holds memory");
         }
     }
 

@@ -11,8 +11,9 @@ use ws_proto::{
 use crate::connection::Connection;
 use crate::detached;
 use crate::exchange::Exchange;
+use crate::head::Head;
 use crate::id::ConnectionId;
-use crate::mailbox::{Facts, Head};
+use crate::mailbox::Facts;
 use crate::random::SystemRandomness;
 use crate::runtime::{Runtime, probe_silent};
 
@@ -49,7 +50,9 @@ pub async fn connect_with<R: Runtime + Default>(
     let runtime = R::default();
     let (stream, peer_addr) = runtime.connect(url.host(), url.port()).await?;
     let (stream, mut handshake) = open(&runtime, stream, &url, config).await?;
-    let response = handshake.response_head().cloned();
+    let response = handshake.response_head();
+    let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
+    let head = response.map_or(Head::Unknown, |head| Head::of_response(head.pack()));
     let early = handshake.take_early();
     let machine = handshake.into_connection(runtime.now());
     if !machine.version().features().ping {
@@ -59,11 +62,8 @@ pub async fn connect_with<R: Runtime + Default>(
         id: ConnectionId::of_client(),
         peer_addr: Some(peer_addr),
         version: machine.version(),
-        subprotocol: response
-            .as_ref()
-            .and_then(|head| head.subprotocol())
-            .map(str::to_owned),
-        head: response.map_or(Head::Unknown, Head::Response),
+        subprotocol,
+        head,
     };
     Ok(detached::start(&runtime, stream, early, machine, facts))
 }

@@ -18,7 +18,7 @@ use ws_proto::{
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::{Head, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::sender::Sender;
 use crate::topics::TopicError;
 
@@ -83,10 +83,12 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        match self.mailbox.send_at_once(message.into()) {
-            Ok(queued) => queued,
-            Err(message) => self.mailbox.send(message).await,
-        }
+        // Boxed, as it is rare, and large: each future that sends would keep room for it.
+        let waiting = match self.mailbox.send_at_once(message.into()) {
+            Ok(queued) => return queued,
+            Err(message) => Box::pin(self.mailbox.send(message)),
+        };
+        waiting.await
     }
 
     /// Waits for room in the send queue, then queues a part of a message, so that one of any length
@@ -210,18 +212,12 @@ impl Connection {
 
     /// Returns the head of the request that opened this connection; a client has none.
     pub fn request(&self) -> Option<&RequestHead> {
-        match &self.mailbox.facts.head {
-            Head::Request(head) => Some(head),
-            Head::Response(_) | Head::Unknown => None,
-        }
+        self.mailbox.facts.head.request()
     }
 
     /// Returns the head of the response that opened this connection; a server has none.
     pub fn response(&self) -> Option<&ResponseHead> {
-        match &self.mailbox.facts.head {
-            Head::Request(_) | Head::Unknown => None,
-            Head::Response(head) => Some(head),
-        }
+        self.mailbox.facts.head.response()
     }
 
     /// Returns the state.

@@ -121,6 +121,11 @@ where
         }
     }
 
+    /// Goes on with a timer that was used before, instead of a new one.
+    pub(crate) fn with_timer(self, timer: R::Timer) -> Self {
+        Self { timer, ..self }
+    }
+
     /// Calls the handler and drives what it returns, too.
     pub(crate) fn with_handler(mut self, handler: impl FnOnce() -> H) -> Self {
         match panics::catch(handler) {
@@ -157,7 +162,8 @@ where
             if wants.shutdown {
                 self.poll_shutdown(cx);
             }
-            self.poll_timer(cx, wants.deadline);
+            // To set a timer can cost a system call, and a stream that is about to be closed waits for none.
+            self.poll_timer(cx, wants.deadline.filter(|_| !wants.is_finished));
             self.watch.stirred(wants.state);
             if wants.is_finished && self.stream.is_some() {
                 self.close();
@@ -387,6 +393,7 @@ fn poll_write_some<S: AsyncWrite>(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::net::SocketAddr;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Waker;
@@ -394,8 +401,9 @@ mod tests {
     use ws_proto::{ConnectionConfig, Version};
 
     use super::*;
+    use crate::head::Head;
     use crate::id::ConnectionId;
-    use crate::mailbox::{Facts, Head};
+    use crate::mailbox::Facts;
     use crate::runtime::BindOptions;
 
     /// A runtime whose time stands still.
@@ -436,8 +444,15 @@ mod tests {
 
     struct Never;
 
+    thread_local! {
+        /// How often a timer was set in this test.
+        static TIMER_SETS: Cell<usize> = const { Cell::new(0) };
+    }
+
     impl Timer for Never {
-        fn set(&mut self, _: Instant) {}
+        fn set(&mut self, _: Instant) {
+            TIMER_SETS.set(TIMER_SETS.get() + 1);
+        }
 
         fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
             Poll::Pending
@@ -521,11 +536,12 @@ mod tests {
         assert_eq!((polled, shutdowns), (Poll::Pending, 1));
     }
 
-    /// The same of an abort: the task ends.
+    /// The same of an abort: the task ends, and sets no timer on the way.
     #[test]
     fn an_abort_at_the_end_of_a_turn_is_not_missed() {
         let (polled, _, mailbox) = polled_once(Mailbox::abort);
         assert_eq!(polled, Poll::Ready(()));
         assert!(mailbox.closed().is_some());
+        assert_eq!(TIMER_SETS.get(), 0);
     }
 }

@@ -82,6 +82,11 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         self.stream
     }
 
+    /// Gives the timer up, too, as the connection can go on with it.
+    pub(crate) fn into_parts(self) -> (S, R::Timer) {
+        (self.stream, self.timer)
+    }
+
     /// Waits for the next event of the machine; writes meanwhile.
     pub(crate) async fn next_event(
         &mut self,

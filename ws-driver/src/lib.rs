@@ -29,6 +29,7 @@ mod exchange;
 #[doc(hidden)]
 pub mod exports;
 mod gather;
+mod head;
 mod http;
 mod id;
 mod mailbox;

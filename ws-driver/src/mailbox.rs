@@ -16,13 +16,14 @@ use std::time::Instant;
 use event_listener::EventListener;
 use ws_proto::{
     CloseCause, CloseCode, Closed, Connection as Machine, Event, Message, PreparedMessage,
-    RequestHead, ResponseHead, SendError, State, Version,
+    SendError, State, Version,
 };
 
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
+use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::registry::Registry;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError, Weak};
@@ -32,22 +33,12 @@ use crate::topics::TopicError;
 pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// What is known of a connection and does not change.
-#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) version: Version,
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) head: Head,
-}
-
-/// The head that the peer sent in the opening handshake.
-#[derive(Clone, Debug)]
-pub(crate) enum Head {
-    Request(RequestHead),
-    Response(ResponseHead),
-    /// The handshake was done elsewhere.
-    Unknown,
 }
 
 pub(crate) struct Mailbox {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
 use crate::clients::Clients;
 use crate::id::ConnectionId;
+use crate::mailbox::Mailbox;
 
 /// Looks on at what a server does. Every method does nothing unless it is written.
 ///
@@ -159,23 +161,23 @@ impl Observer for DebugLines {
 
 /// All observers of a server.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Vec<std::sync::Arc<dyn Observer>>);
+pub(crate) struct Observers(Arc<Vec<Arc<dyn Observer>>>);
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: impl Observer) {
-        self.0.push(std::sync::Arc::new(observer));
+        Arc::make_mut(&mut self.0).push(Arc::new(observer));
     }
 
     pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
-        for observer in &self.0 {
+        for observer in &*self.0 {
             tell(&**observer);
         }
     }
 }
 
-/// Tells the observers of a server about one connection.
+/// Tells the observers of a server about a stream until its connection is open.
 pub(crate) struct Witness {
-    pub(crate) observers: Observers,
+    observers: Observers,
     pub(crate) info: ConnectionInfo,
     state: State,
     /// Where rejections are counted.
@@ -225,23 +227,50 @@ impl Witness {
         self.observers
             .tell(|observer| observer.connection(&self.info));
     }
+
+    /// Goes on with the open connection.
+    pub(crate) fn into_open(self, mailbox: Arc<Mailbox>) -> OpenWitness {
+        OpenWitness {
+            observers: self.observers,
+            state: self.state,
+            mailbox,
+        }
+    }
 }
 
-impl crate::driver::Watch for Witness {
-    fn stirred(&mut self, state: State) {
-        self.note_state(state);
-    }
+/// The same of an open connection: holds no more than it must, and asks the mailbox for the rest.
+pub(crate) struct OpenWitness {
+    observers: Observers,
+    state: State,
+    mailbox: Arc<Mailbox>,
+}
 
-    fn ended(&mut self, mailbox: &crate::mailbox::Mailbox) {
-        self.note_state(State::Closed);
-        if let Some(closed) = mailbox.closed() {
-            self.observers
-                .tell(|observer| observer.close(&self.info, &closed));
+impl OpenWitness {
+    pub(crate) fn note_state(&mut self, state: State) {
+        if state != self.state {
+            let previous = std::mem::replace(&mut self.state, state);
+            self.tell(|observer, info| observer.state_change(info, state, previous));
         }
     }
 
-    fn panicked(&mut self, _: &crate::mailbox::Mailbox) {
-        self.observers
-            .tell(|observer| observer.panicked(&self.info));
+    pub(crate) fn note_end(&mut self) {
+        self.note_state(State::Closed);
+        if let Some(closed) = self.mailbox.closed() {
+            self.tell(|observer, info| observer.close(info, &closed));
+        }
+    }
+
+    pub(crate) fn note_panic(&self) {
+        self.tell(|observer, info| observer.panicked(info));
+    }
+
+    fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
+        let facts = &self.mailbox.facts;
+        let info = ConnectionInfo {
+            id: facts.id,
+            peer_addr: facts.peer_addr,
+            version: Some(facts.version),
+        };
+        self.observers.tell(|observer| tell(observer, &info));
     }
 }

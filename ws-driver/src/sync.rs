@@ -48,6 +48,16 @@ mod checked {
         }
     }
 
+    /// For listeners on the stack.
+    impl std::ops::Deref for Notice {
+        type Target = Event;
+
+        fn deref(&self) -> &Event {
+            self.turn.load(Ordering::SeqCst);
+            &self.event
+        }
+    }
+
     impl Default for Notice {
         fn default() -> Self {
             Self::new()

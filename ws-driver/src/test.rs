@@ -17,8 +17,9 @@ use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
 use crate::connection::Connection;
 use crate::detached;
+use crate::head::Head;
 use crate::id::ConnectionId;
-use crate::mailbox::{Facts, Head};
+use crate::mailbox::Facts;
 use crate::random::SystemRandomness;
 use crate::runtime::Runtime;
 

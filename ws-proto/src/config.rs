@@ -2,6 +2,7 @@
 //!
 //! `None` means unlimited (or never, for a wait); zero means zero.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handshake::{OriginPolicy, Subprotocol};
@@ -119,7 +120,8 @@ pub struct ServerConfig {
     pub(crate) header_limit: usize,
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) reveal_reasons: bool,
-    pub(crate) connection: ConnectionConfig,
+    /// Shared by all connections.
+    pub(crate) connection: Arc<ConnectionConfig>,
 }
 
 impl Default for ServerConfig {
@@ -134,7 +136,7 @@ impl Default for ServerConfig {
             header_limit: 100,
             handshake_timeout: Some(Duration::from_secs(10)),
             reveal_reasons: false,
-            connection: ConnectionConfig::default(),
+            connection: Arc::default(),
         }
     }
 }
@@ -167,7 +169,7 @@ impl ServerConfig {
         /// Tells the client why it was rejected, in the body of the answer: off.
         reveal_reasons: bool,
         /// Sets the options of the connections that are opened.
-        connection: ConnectionConfig,
+        connection: Arc<ConnectionConfig>,
     }
 }
 

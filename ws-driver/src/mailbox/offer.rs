@@ -131,8 +131,9 @@ mod tests {
     use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
     use super::*;
+    use crate::head::Head;
     use crate::id::ConnectionId;
-    use crate::mailbox::{Facts, Head};
+    use crate::mailbox::Facts;
 
     fn mailbox(version: Version) -> Mailbox {
         let facts = Facts {

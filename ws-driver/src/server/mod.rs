@@ -98,6 +98,7 @@ impl<R: Runtime> Server<R> {
             listener,
             local_addr,
             clients: Clients::new(options.registry),
+            config: Arc::new(options.config.clone()),
             options,
             stop: Stop::default(),
             opened: OpenedConnections::default(),

@@ -1,7 +1,7 @@
 //! What an upgrade request is answered, whoever read it: the application is asked, the handshake is
 //! told.
 
-use ws_proto::{Rejection, RequestHead, ServerHandshake, UpgradeRequest, Version};
+use ws_proto::{PackedRequest, Rejection, ServerHandshake, UpgradeRequest, Version};
 
 use super::shared::Shared;
 use super::upgrade::{Answer, Upgrade, Verdict};
@@ -11,10 +11,19 @@ use crate::runtime::Runtime;
 
 /// What is known of an upgrade once it is accepted.
 pub(crate) struct Ticket {
-    pub(crate) head: RequestHead,
+    pub(crate) head: PackedRequest,
     pub(crate) version: Version,
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) extensions: ::http::Extensions,
+}
+
+/// What the application answers to a request, and what is to be kept of that.
+pub(crate) struct Decision {
+    head: PackedRequest,
+    version: Version,
+    /// What the options choose.
+    selected: Option<Box<str>>,
+    answer: Answer,
 }
 
 /// Asks the application what to answer.
@@ -22,36 +31,51 @@ pub(crate) async fn decide<R: Runtime>(
     shared: &Shared<R>,
     request: UpgradeRequest,
     info: &ConnectionInfo,
-) -> (UpgradeRequest, Answer) {
-    let upgrade = Upgrade::new(request.clone(), info.id, info.peer_addr);
+) -> Decision {
+    let head = request.head().pack();
+    let version = request.version();
+    let selected = request.subprotocol().map(Into::into);
     let answer = match &shared.options.on_upgrade {
         Some(decide) => {
-            let failed = upgrade.reject(500);
+            let upgrade = Upgrade::new(request, info.id, info.peer_addr);
+            let failed = Answer::reject(500);
             panics::run(|| decide(upgrade)).await.unwrap_or(failed)
         }
-        None => upgrade.accept(),
+        None => Answer::accept(),
     };
-    (request, answer)
+    Decision {
+        head,
+        version,
+        selected,
+        answer,
+    }
 }
 
 /// Gives the application's answer to the handshake.
 pub(crate) fn answer(
     handshake: &mut ServerHandshake,
-    (request, answer): (UpgradeRequest, Answer),
+    decision: Decision,
 ) -> Result<Ticket, Rejected> {
+    let Decision {
+        head,
+        version,
+        selected,
+        answer,
+    } = decision;
     let Answer {
         verdict,
         extensions,
     } = answer;
     let rejection = match verdict {
         Ok(Verdict::Accept(accept)) => {
-            let chosen = request.chosen_subprotocol(&accept).map(str::to_owned);
+            let subprotocol = accept.chosen_subprotocol(selected.as_deref());
+            let subprotocol = subprotocol.map(Into::into);
             match handshake.accept(accept) {
                 Ok(()) => {
                     return Ok(Ticket {
-                        version: request.version(),
-                        subprotocol: chosen,
-                        head: request.into_head(),
+                        head,
+                        version,
+                        subprotocol,
                         extensions,
                     });
                 }

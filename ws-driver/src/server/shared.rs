@@ -1,6 +1,9 @@
 //! What the tasks of a server share.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ws_proto::ServerConfig;
 
 use super::opened::OpenedConnections;
 use super::options::Options;
@@ -16,6 +19,8 @@ pub(crate) struct Shared<R: Runtime> {
     pub(super) listener: R::Listener,
     pub(super) local_addr: SocketAddr,
     pub(crate) options: Options,
+    /// That of the options, as all handshakes share it.
+    pub(crate) config: Arc<ServerConfig>,
     pub(crate) clients: Clients,
     pub(crate) stop: Stop,
     pub(super) opened: OpenedConnections,

@@ -1,5 +1,7 @@
 //! Tells the tasks of a server to stop, and who has heard it.
 
+use event_listener::listener;
+
 use crate::sync::Notice;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
@@ -33,7 +35,8 @@ impl Stop {
     /// Waits until the server has come to `phase`.
     pub(crate) async fn wait(&self, phase: Phase) {
         loop {
-            let changed = self.changed.listen();
+            // On the stack: every stream waits for this while it is opened.
+            listener!(self.changed => changed);
             if self.has_reached(phase) {
                 return;
             }

@@ -3,9 +3,9 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
@@ -16,14 +16,15 @@ use super::stop::Phase;
 use crate::connection::Connection;
 use crate::driver::{self, Driver};
 use crate::exchange::Exchange;
+use crate::head::Head;
 use crate::http;
-use crate::mailbox::{Facts, Head, Mailbox};
-use crate::observer::{ConnectionInfo, Rejected, Witness};
+use crate::mailbox::{Facts, Mailbox};
+use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
 use crate::registry::Entry;
 use crate::runtime::Runtime;
 
-/// Makes the task of a stream. Both of its halves are boxed: the memory of the opening handshake goes
-/// back when the connection opens, and what an open connection keeps is as small as it can be.
+/// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
+/// goes back when the connection opens.
 pub(super) fn run<R, S, H, F>(
     shared: Arc<Shared<R>>,
     entry: Entry,
@@ -38,10 +39,34 @@ where
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
-    let opening = Box::pin(start(shared, entry, stream, peer_addr, probe, handler));
-    async move {
-        if let Some(driver) = opening.await {
-            driver.await;
+    Life::Opening(Box::pin(start(
+        shared, entry, stream, peer_addr, probe, handler,
+    )))
+}
+
+/// One thing after the other. An `async` block would keep room for both, and for the second twice.
+enum Life<O, D> {
+    Opening(Pin<Box<O>>),
+    Open(D),
+}
+
+impl<O, D> Future for Life<O, D>
+where
+    O: Future<Output = Option<D>>,
+    D: Future<Output = ()> + Unpin,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Opening(opening) = &mut *self {
+            let Some(driver) = ready!(opening.as_mut().poll(cx)) else {
+                return Poll::Ready(());
+            };
+            *self = Self::Open(driver);
+        }
+        match &mut *self {
+            Self::Opening(_) => unreachable!("it was opened just now"),
+            Self::Open(driver) => Pin::new(driver).poll(cx),
         }
     }
 }
@@ -54,7 +79,7 @@ async fn start<R, S, H, F>(
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
     handler: Arc<H>,
-) -> Option<Box<Driver<R, S, F, Registered>>>
+) -> Option<Driver<R, S, F, Registered>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -77,6 +102,7 @@ where
     );
     let Opened {
         stream,
+        timer,
         mut handshake,
         ticket,
         mut witness,
@@ -96,7 +122,7 @@ where
         peer_addr,
         version,
         subprotocol,
-        head: Head::Request(head),
+        head: Head::of_request(head),
     };
     let early = handshake.take_early();
     let machine = handshake.into_connection(shared.runtime.now());
@@ -115,30 +141,35 @@ where
         );
     }
     let watch = Registered {
-        witness,
+        witness: witness.into_open(Arc::clone(&mailbox)),
         entry: Some(entry),
     };
     let runtime = shared.runtime.clone();
-    let driver = Driver::new(runtime, stream, early, mailbox, watch);
-    Some(Box::new(driver.with_handler(|| handler(connection))))
+    let driver = Driver::new(runtime, stream, early, mailbox, watch).with_timer(timer);
+    Some(driver.with_handler(|| handler(connection)))
 }
 
 /// A stream whose opening handshake is done.
-struct Opened<S> {
+struct Opened<S, T> {
     stream: S,
+    timer: T,
     handshake: ServerHandshake,
     ticket: Ticket,
     witness: Witness,
 }
 
 /// Does the opening handshake; `None` if there is no connection in the end.
-async fn open<R, S>(shared: &Arc<Shared<R>>, stream: S, mut witness: Witness) -> Option<Opened<S>>
+async fn open<R, S>(
+    shared: &Arc<Shared<R>>,
+    stream: S,
+    mut witness: Witness,
+) -> Option<Opened<S, R::Timer>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let config = &shared.options.config;
-    let mut handshake = ServerHandshake::new(config, shared.runtime.now());
+    let config = Arc::clone(&shared.config);
+    let mut handshake = ServerHandshake::shared(config, shared.runtime.now());
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     let mut ticket = None;
     witness.note_state(State::Opening);
@@ -152,9 +183,13 @@ where
         match event {
             HandshakeEvent::Request(Request::Upgrade(request)) => {
                 witness.info.version = Some(request.version());
-                let decision = negotiate::decide(shared, request, &witness.info);
-                let decision = exchange.decide(&mut handshake, decision);
-                let Some(decision) = or_stop(shared, decision).await?.ok()? else {
+                let decision = {
+                    // Pinned here: who is handed a future to pin it keeps room for it twice.
+                    let deciding = pin!(negotiate::decide(shared, request, &witness.info));
+                    let deciding = pin!(exchange.decide(&mut handshake, deciding));
+                    or_stop(shared, deciding).await?.ok()?
+                };
+                let Some(decision) = decision else {
                     continue;
                 };
                 match negotiate::answer(&mut handshake, decision) {
@@ -169,15 +204,19 @@ where
             HandshakeEvent::Request(Request::Http) => {
                 let received = handshake.into_received();
                 let stream = exchange.into_stream();
-                let upgraded = http::serve(shared, stream, received, &mut witness).await?;
+                // Boxed, as it is large and most streams never come here.
+                let serving = Box::pin(http::serve(shared, stream, received, &mut witness));
+                let upgraded = serving.await?;
                 exchange = Exchange::new(shared.runtime.clone(), upgraded.stream);
                 handshake = upgraded.handshake;
                 ticket = Some(upgraded.ticket);
             }
             HandshakeEvent::Open => {
                 let ticket = ticket.expect("a handshake opens after it was accepted");
+                let (stream, timer) = exchange.into_parts();
                 return Some(Opened {
-                    stream: exchange.into_stream(),
+                    stream,
+                    timer,
                     handshake,
                     ticket,
                     witness,
@@ -210,21 +249,21 @@ async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T
 
 /// Keeps a connection in the registry as long as its stream is open, and tells the observers.
 struct Registered {
-    witness: Witness,
+    witness: OpenWitness,
     entry: Option<Entry>,
 }
 
 impl driver::Watch for Registered {
     fn stirred(&mut self, state: State) {
-        self.witness.stirred(state);
+        self.witness.note_state(state);
     }
 
-    fn ended(&mut self, mailbox: &Mailbox) {
+    fn ended(&mut self, _: &Mailbox) {
         self.entry = None;
-        self.witness.ended(mailbox);
+        self.witness.note_end();
     }
 
-    fn panicked(&mut self, mailbox: &Mailbox) {
-        self.witness.panicked(mailbox);
+    fn panicked(&mut self, _: &Mailbox) {
+        self.witness.note_panic();
     }
 }

@@ -32,21 +32,12 @@ impl Upgrade {
 
     /// Accepts the request.
     pub fn accept(&self) -> Answer {
-        Answer {
-            verdict: Ok(Verdict::Accept(Accept::new())),
-            extensions: http::Extensions::new(),
-        }
+        Answer::accept()
     }
 
     /// Rejects the request with a status of 200 to 599, and a short body that says no more.
     pub fn reject(&self, status: u16) -> Answer {
-        let verdict = StatusCode::from_u16(status)
-            .map(|status| Verdict::Reject(Rejection::new(status)))
-            .map_err(|_| ConfigError::InvalidStatus { status });
-        Answer {
-            verdict,
-            extensions: http::Extensions::new(),
-        }
+        Answer::reject(status)
     }
 
     /// Returns the head of the request.
@@ -112,6 +103,23 @@ pub(crate) enum Verdict {
 }
 
 impl Answer {
+    pub(super) fn accept() -> Self {
+        Self {
+            verdict: Ok(Verdict::Accept(Accept::new())),
+            extensions: http::Extensions::new(),
+        }
+    }
+
+    pub(super) fn reject(status: u16) -> Self {
+        let verdict = StatusCode::from_u16(status)
+            .map(|status| Verdict::Reject(Rejection::new(status)))
+            .map_err(|_| ConfigError::InvalidStatus { status });
+        Self {
+            verdict,
+            extensions: http::Extensions::new(),
+        }
+    }
+
     /// Adds a header. Those that belong to the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

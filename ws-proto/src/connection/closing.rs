@@ -26,7 +26,7 @@ pub(super) enum Phase {
     Open,
     /// In draft-75, which has no close frame, shutting down the write side is the close.
     Sent,
-    Deferred(End),
+    Deferred(Box<End>),
     Draining {
         clean: bool,
     },
@@ -126,7 +126,7 @@ impl Connection {
         self.assembler.clear();
         match self.phase {
             Phase::Open if !self.events.is_worked_off() && !matches!(end, End::Reset) => {
-                self.phase = Phase::Deferred(end);
+                self.phase = Phase::Deferred(Box::new(end));
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
@@ -145,7 +145,7 @@ impl Connection {
     /// Ends a connection whose end was deferred.
     pub(super) fn resolve(&mut self, now: Instant) {
         if let Phase::Deferred(end) = &mut self.phase {
-            let end = std::mem::replace(end, End::Reset);
+            let end = std::mem::replace(&mut **end, End::Reset);
             self.settle(now, end, false);
         }
     }
@@ -226,7 +226,7 @@ impl Connection {
             by,
             cause,
         };
-        self.closed = Some(closed.clone());
+        self.closed = Some(Box::new(closed.clone()));
         self.events.push(Event::Closed(closed));
     }
 

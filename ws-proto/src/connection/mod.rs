@@ -11,6 +11,7 @@ mod events;
 mod keepalive;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use self::assembler::{Assembled, Assembler};
@@ -37,7 +38,7 @@ use crate::wire::{Outgoing, Timer, Timers};
 pub struct Connection {
     role: Role,
     version: Version,
-    config: ConnectionConfig,
+    config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
     phase: Phase,
@@ -61,7 +62,8 @@ pub struct Connection {
     stream_ended: bool,
     /// Whether the stream is broken, so that nothing can be written any more.
     stream_broken: bool,
-    closed: Option<Closed>,
+    /// Boxed, as most of the time there is none.
+    closed: Option<Box<Closed>>,
     messages_received: u64,
     bytes_received: u64,
     pings_sent: u64,
@@ -75,7 +77,7 @@ impl Connection {
         Self::after_handshake(
             Role::Server,
             version,
-            config,
+            Arc::new(config),
             now,
             outgoing,
             None,
@@ -95,7 +97,7 @@ impl Connection {
         Self::after_handshake(
             Role::Client,
             version,
-            config,
+            Arc::new(config),
             now,
             outgoing,
             masks,
@@ -113,7 +115,7 @@ impl Connection {
     pub(crate) fn after_handshake(
         role: Role,
         version: Version,
-        config: ConnectionConfig,
+        config: Arc<ConnectionConfig>,
         now: Instant,
         outgoing: Outgoing,
         masks: Option<Box<dyn Randomness>>,
@@ -397,7 +399,7 @@ impl Connection {
     /// Returns the account of the end, as soon as it is known: messages that came before it may
     /// still wait in [`poll_event`](Self::poll_event).
     pub fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.closed.as_deref()
     }
 
     /// Tells whether [`take_event`](Self::take_event) has something at hand.

@@ -43,6 +43,14 @@ impl Accept {
         self
     }
 
+    /// Returns the subprotocol that this chooses; `selected` is what the server's policy does.
+    pub fn chosen_subprotocol<'a>(&'a self, selected: Option<&'a str>) -> Option<&'a str> {
+        match &self.subprotocol {
+            Choice::Policy => selected,
+            Choice::Application(chosen) => chosen.as_ref().map(Subprotocol::as_str),
+        }
+    }
+
     /// Adds a header to the answer, such as `Set-Cookie`; its name is sent as it is written here.
     ///
     /// # Errors
@@ -130,27 +138,25 @@ impl fmt::Display for ReasonPhrase {
 pub(super) type Header = (Cow<'static, str>, HeaderValue);
 
 /// A whole answer.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answer {
     status: StatusCode,
     reason: &'static str,
-    headers: Vec<Header>,
+    /// The head as it goes out, without the empty line at its end.
+    head: Vec<u8>,
     body: Bytes,
 }
+
+/// Room for the head of a 101 with a subprotocol, so that it is not moved while it is written.
+const HEAD_ROOM: usize = 192;
 
 impl Answer {
     /// Begins a 101. The order of the lines is part of draft-75 (D75-R1).
     pub(super) fn switching(reason: &'static str, upgrade: &'static str) -> Self {
-        let headers = vec![
-            ("Upgrade".into(), HeaderValue::from_static(upgrade)),
-            ("Connection".into(), HeaderValue::from_static("Upgrade")),
-        ];
-        Self {
-            status: StatusCode::SWITCHING_PROTOCOLS,
-            reason,
-            headers,
-            body: Bytes::new(),
-        }
+        let mut answer = Self::new(StatusCode::SWITCHING_PROTOCOLS, reason);
+        answer.push("Upgrade", upgrade);
+        answer.push("Connection", "Upgrade");
+        answer
     }
 
     /// Makes the answer to a request that failed, if it gets one.
@@ -192,23 +198,15 @@ impl Answer {
         config: &ServerConfig,
     ) -> Self {
         let reason = status.canonical_reason().unwrap_or("Rejected");
-        let mut answer = Self {
-            status,
-            reason,
-            headers: Vec::new(),
-            body: Bytes::new(),
-        };
+        let mut answer = Self::new(status, reason);
         if status == StatusCode::UPGRADE_REQUIRED {
-            answer.push("Upgrade", HeaderValue::from_static("websocket"));
-            answer.push("Connection", HeaderValue::from_static("Upgrade, close"));
+            answer.push("Upgrade", "websocket");
+            answer.push("Connection", "Upgrade, close");
         } else {
-            answer.push("Connection", HeaderValue::from_static("close"));
+            answer.push("Connection", "close");
         }
         if lists_versions && config.versions.contains(Version::Rfc6455) {
-            answer.push(
-                "Sec-WebSocket-Version",
-                HeaderValue::from_static("13, 8, 7"),
-            );
+            answer.push("Sec-WebSocket-Version", "13, 8, 7");
         }
         if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             answer.body = body.unwrap_or_else(|| format!("{reason}\n").into());
@@ -216,41 +214,63 @@ impl Answer {
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("Content-Type"))
             {
-                let plain_text = HeaderValue::from_static("text/plain; charset=utf-8");
-                answer.push("Content-Type", plain_text);
+                answer.push("Content-Type", "text/plain; charset=utf-8");
             }
-            answer.push("Content-Length", HeaderValue::from(answer.body.len()));
+            answer.push("Content-Length", &answer.body.len().to_string());
         }
-        answer.headers.extend(extra);
+        answer.extend(extra);
         answer
     }
 
-    /// Appends a header.
-    pub(super) fn push(&mut self, name: &'static str, value: HeaderValue) {
-        self.headers.push((name.into(), value));
+    fn new(status: StatusCode, reason: &'static str) -> Self {
+        let mut head = Vec::with_capacity(HEAD_ROOM);
+        for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        Self {
+            status,
+            reason,
+            head,
+            body: Bytes::new(),
+        }
+    }
+
+    /// Appends a header, whose value must be printable.
+    pub(super) fn push(&mut self, name: &str, value: &str) {
+        self.push_parts(name, &[value]);
+    }
+
+    /// Appends a header, whose value is given in parts.
+    pub(super) fn push_parts(&mut self, name: &str, value: &[&str]) {
+        let bytes = value.iter().flat_map(|part| part.bytes());
+        assert!(
+            bytes.clone().all(|byte| matches!(byte, b' '..=b'~')),
+            "what is copied into an answer was checked to be printable: {value:?}"
+        );
+        for part in [name, ": "].iter().chain(value).chain(&["\r\n"]) {
+            self.head.extend_from_slice(part.as_bytes());
+        }
     }
 
     /// Appends headers of the application.
     pub(super) fn extend(&mut self, headers: Vec<Header>) {
-        self.headers.extend(headers);
-    }
-
-    /// Writes the answer down for a socket.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.encode_head();
-        bytes.extend_from_slice(&self.body);
-        bytes
-    }
-
-    /// Writes it down without its body.
-    pub(super) fn encode_head(&self) -> Vec<u8> {
-        let mut bytes =
-            format!("HTTP/1.1 {} {}\r\n", self.status.as_str(), self.reason).into_bytes();
-        for (name, value) in &self.headers {
-            push_header(&mut bytes, name, value.as_bytes());
+        for (name, value) in headers {
+            push_header(&mut self.head, &name, value.as_bytes());
         }
-        bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Gives the answer up for a socket.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let body = self.body.clone();
+        let mut bytes = self.into_head();
+        bytes.extend_from_slice(&body);
         bytes
+    }
+
+    /// Gives it up without its body.
+    pub(super) fn into_head(mut self) -> Vec<u8> {
+        self.head.extend_from_slice(b"\r\n");
+        self.head
     }
 
     /// Hands the answer to an HTTP server.
@@ -258,11 +278,15 @@ impl Answer {
         let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         response.extensions_mut().insert(ReasonPhrase(self.reason));
-        for (name, value) in self.headers {
-            let name = HeaderName::from_bytes(name.as_bytes());
-            response
-                .headers_mut()
-                .append(name.expect("names are checked when they are set"), value);
+        let lines = self.head.split(|byte| *byte == b'\n').skip(1);
+        for line in lines.filter_map(|line| line.strip_suffix(b"\r")) {
+            let (name, value) = split_header(line);
+            let name = HeaderName::from_bytes(name);
+            let value = HeaderValue::from_bytes(value);
+            response.headers_mut().append(
+                name.expect("names are checked when they are set"),
+                value.expect("values are checked when they are set"),
+            );
         }
         response
     }
@@ -273,6 +297,13 @@ pub(super) fn push_header(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         bytes.extend_from_slice(part);
     }
+}
+
+/// Undoes [`push_header`].
+fn split_header(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+    (name, value.strip_prefix(b": ").unwrap_or(value))
 }
 
 /// Checks a header that an application adds to a request or an answer.

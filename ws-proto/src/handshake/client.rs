@@ -1,10 +1,10 @@
 //! The client's side of an opening handshake: from the request to a connection.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::answer::push_header;
 use super::client_config::ClientConfig;
@@ -28,20 +28,19 @@ use crate::wire::Outgoing;
 /// [`poll_timeout`](Self::poll_timeout).
 pub struct ClientHandshake {
     version: Version,
-    connection: ConnectionConfig,
+    connection: Arc<ConnectionConfig>,
     handshake_timeout: Option<Duration>,
     stage: Stage,
     expectation: Expectation,
     /// The digest that must follow the head of a draft-76 answer.
     challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
     reader: HeadReader,
-    /// All that was received, the head included.
+    /// What was received and does not belong to a part of the handshake that is done.
     received: BytesMut,
-    /// What of it belongs to the handshake: the head, and the digest of draft-76.
-    consumed: usize,
     response: Option<ResponseHead>,
     deadline: Option<Instant>,
-    events: VecDeque<HandshakeEvent>,
+    /// How it went; not told yet.
+    outcome: Option<Result<(), HandshakeError>>,
     outgoing: Outgoing,
     randomness: Box<dyn Randomness>,
 }
@@ -76,7 +75,7 @@ impl ClientHandshake {
         outgoing.push(&request.bytes);
         Ok(Self {
             version: config.version,
-            connection: config.connection.clone(),
+            connection: Arc::new(config.connection.clone()),
             handshake_timeout: config.handshake_timeout,
             stage: Stage::Head,
             expectation: Expectation {
@@ -87,12 +86,11 @@ impl ClientHandshake {
             challenge_response: request.challenge_response,
             reader: HeadReader::response(config.head_limit, config.header_limit),
             received: BytesMut::new(),
-            consumed: 0,
             response: None,
             deadline: config
                 .handshake_timeout
                 .and_then(|wait| now.checked_add(wait)),
-            events: VecDeque::new(),
+            outcome: None,
             outgoing,
             randomness,
         })
@@ -144,7 +142,10 @@ impl ClientHandshake {
 
     /// Returns the next event, if there is one: `Open` or `Failed`, once.
     pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
-        self.events.pop_front()
+        Some(match self.outcome.take()? {
+            Ok(()) => HandshakeEvent::Open,
+            Err(error) => HandshakeEvent::Failed(error),
+        })
     }
 
     /// Returns the bytes that wait to be written.
@@ -156,8 +157,7 @@ impl ClientHandshake {
     /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
-        let early = self.received.split_off(self.consumed);
-        Bytes::copy_from_slice(&early)
+        Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 
     /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
@@ -179,7 +179,7 @@ impl ClientHandshake {
             now,
             self.outgoing,
             Some(self.randomness).filter(|_| self.version.features().masking),
-            &self.received[self.consumed..],
+            &self.received,
             false,
         )
     }
@@ -224,12 +224,11 @@ impl ClientHandshake {
         let Some(head_len) = self.reader.find_end(&self.received)? else {
             return Ok(());
         };
-        let bytes = &self.received[..head_len];
+        let bytes = self.received.split_to(head_len).freeze();
         let head = self
             .response
-            .insert(ResponseHead::parse(bytes, self.reader.header_lines())?);
-        head.subprotocol = self.expectation.check(bytes, head)?;
-        self.consumed = head_len;
+            .insert(ResponseHead::parse(&bytes, self.reader.header_lines())?);
+        head.subprotocol = self.expectation.check(&bytes, head)?;
         match self.challenge_response {
             Some(_) => self.stage = Stage::Challenge,
             None => self.open(),
@@ -240,11 +239,11 @@ impl ClientHandshake {
     /// Compares as soon as all bytes are there; no byte is judged before, so that the answer does
     /// not depend on how they arrive.
     fn read_challenge_response(&mut self) {
-        let seen = self.received[self.consumed..].get(..hixie::RESPONSE_LEN);
+        let seen = self.received.get(..hixie::RESPONSE_LEN);
         match (seen, &self.challenge_response) {
             (None, _) | (_, None) => {}
             (Some(seen), Some(expected)) if seen == expected => {
-                self.consumed += hixie::RESPONSE_LEN;
+                self.received.advance(hixie::RESPONSE_LEN);
                 self.open();
             }
             (Some(_), Some(_)) => self.fail(HandshakeError::WrongChallengeResponse),
@@ -253,14 +252,14 @@ impl ClientHandshake {
 
     fn open(&mut self) {
         self.stage = Stage::Open;
-        self.events.push_back(HandshakeEvent::Open);
+        self.outcome = Some(Ok(()));
     }
 
     fn fail(&mut self, error: HandshakeError) {
         self.stage = Stage::Closed;
         self.received = BytesMut::new();
         self.outgoing = Outgoing::new();
-        self.events.push_back(HandshakeEvent::Failed(error));
+        self.outcome = Some(Err(error));
     }
 }
 
@@ -311,6 +310,7 @@ fn rfc6455_request(
     }
     end_request(&mut bytes, config);
     let accept = rfc6455::accept_hash(key.as_bytes());
+    let accept = String::from_utf8_lossy(&accept).into_owned();
     Request {
         bytes,
         proof: Proof::Rfc6455 { accept },

@@ -17,14 +17,19 @@ const METHOD_LIMIT: usize = 24;
 /// What every answer begins with.
 const RESPONSE_START: &[u8] = b"HTTP/1.";
 
+/// Header lines that are read without an allocation; browsers send about 15.
+const FEW_LINES: usize = 24;
+
 /// The head of a request, as it was received.
 ///
-/// It holds one copy of the received bytes, which all header values share.
+/// Target and header values share one buffer, that of the received bytes. To keep a head for long
+/// [pack](Self::pack) it.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    method: Method,
-    target: Box<str>,
-    headers: HeaderMap,
+    pub(super) method: Method,
+    /// Invariant: it is UTF-8.
+    pub(super) target: Bytes,
+    pub(super) headers: HeaderMap,
 }
 
 impl RequestHead {
@@ -34,20 +39,22 @@ impl RequestHead {
     }
 
     /// Returns the request target as it was received, such as `/chat?room=1`.
+    #[expect(clippy::missing_panics_doc, reason = "a target is text from the start")]
     pub fn target(&self) -> &str {
-        &self.target
+        str::from_utf8(&self.target).expect("a target is text")
     }
 
     /// Returns the path of the target, without its query; still percent-encoded.
     pub fn path(&self) -> &str {
-        let target = &self.target[self.path_start()..];
+        let target = self.target();
+        let target = &target[path_start(target)..];
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         if path.is_empty() { "/" } else { path }
     }
 
     /// Returns what follows the first `?` of the target, if there is one.
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.target().split_once('?').map(|(_, query)| query)
     }
 
     /// Returns all headers.
@@ -60,36 +67,22 @@ impl RequestHead {
         text(&self.headers, name)
     }
 
-    /// Where the path begins: behind the authority, if the target is a whole URI.
-    fn path_start(&self) -> usize {
-        if self.target.starts_with('/') {
-            return 0;
-        }
-        let Some(scheme_len) = self.target.find("://") else {
-            return 0;
-        };
-        let authority = scheme_len + "://".len();
-        let rest = &self.target[authority..];
-        authority + rest.find(['/', '?']).unwrap_or(rest.len())
-    }
-
     pub(super) fn from_parts(parts: &http::request::Parts) -> Self {
         Self {
             method: parts.method.clone(),
-            target: parts.uri.to_string().into(),
+            target: Bytes::from(parts.uri.to_string()),
             headers: parts.headers.clone(),
         }
     }
 
-    /// Reads a head whose end was found by a [`HeadReader`].
+    /// Reads a head whose end was found by a [`HeadReader`], and keeps its bytes.
     pub(super) fn parse(
-        head: &[u8],
+        bytes: &Bytes,
         header_lines: usize,
     ) -> Result<(Self, http::Version), HandshakeError> {
-        let bytes = Bytes::copy_from_slice(head);
-        let mut lines = vec![httparse::EMPTY_HEADER; header_lines];
-        let mut request = httparse::Request::new(&mut lines);
-        let status = request.parse(&bytes).map_err(malformed)?;
+        let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
+        let mut request = httparse::Request::new(room(&mut few, &mut many, header_lines));
+        let status = request.parse(bytes).map_err(malformed)?;
         let (Some(method), Some(target), Some(minor), true) = (
             request.method,
             request.path,
@@ -104,11 +97,11 @@ impl RequestHead {
             Method::from_bytes(method.as_bytes()).map_err(|_| HandshakeError::MalformedHead {
                 problem: "the method is not a token",
             })?;
-        let headers = collect(&bytes, request.headers)?;
+        let headers = collect(bytes, request.headers)?;
         Ok((
             Self {
                 method,
-                target: target.into(),
+                target: bytes.slice_ref(target.as_bytes()),
                 headers,
             },
             http_version(minor),
@@ -119,9 +112,9 @@ impl RequestHead {
 /// The head of a response, as it was received.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
-    status: StatusCode,
-    version: http::Version,
-    headers: HeaderMap,
+    pub(super) status: StatusCode,
+    pub(super) version: http::Version,
+    pub(super) headers: HeaderMap,
     pub(super) subprotocol: Option<Box<str>>,
 }
 
@@ -151,12 +144,11 @@ impl ResponseHead {
         self.subprotocol.as_deref()
     }
 
-    /// Reads a head whose end was found by a [`HeadReader`].
-    pub(super) fn parse(head: &[u8], header_lines: usize) -> Result<Self, HandshakeError> {
-        let bytes = Bytes::copy_from_slice(head);
-        let mut lines = vec![httparse::EMPTY_HEADER; header_lines];
-        let mut response = httparse::Response::new(&mut lines);
-        let status = response.parse(&bytes).map_err(malformed)?;
+    /// Reads a head whose end was found by a [`HeadReader`], and keeps its bytes.
+    pub(super) fn parse(bytes: &Bytes, header_lines: usize) -> Result<Self, HandshakeError> {
+        let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
+        let mut response = httparse::Response::new(room(&mut few, &mut many, header_lines));
+        let status = response.parse(bytes).map_err(malformed)?;
         let (Some(code), Some(minor), true) =
             (response.code, response.version, status.is_complete())
         else {
@@ -167,7 +159,7 @@ impl ResponseHead {
         let status = StatusCode::from_u16(code).map_err(|_| HandshakeError::MalformedHead {
             problem: "the status is below 100",
         })?;
-        let headers = collect(&bytes, response.headers)?;
+        let headers = collect(bytes, response.headers)?;
         Ok(Self {
             status,
             version: http_version(minor),
@@ -350,6 +342,34 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
+/// Where the path of a target begins: behind the authority, if it is a whole URI.
+fn path_start(target: &str) -> usize {
+    if target.starts_with('/') {
+        return 0;
+    }
+    let Some(scheme_len) = target.find("://") else {
+        return 0;
+    };
+    let authority = scheme_len + "://".len();
+    let rest = &target[authority..];
+    authority + rest.find(['/', '?']).unwrap_or(rest.len())
+}
+
+/// Returns room for so many header lines: on the stack if they are few.
+fn room<'r, 'b>(
+    few: &'r mut [httparse::Header<'b>; FEW_LINES],
+    many: &'r mut Vec<httparse::Header<'b>>,
+    header_lines: usize,
+) -> &'r mut [httparse::Header<'b>] {
+    match few.get_mut(..header_lines) {
+        Some(few) => few,
+        None => {
+            many.resize(header_lines, httparse::EMPTY_HEADER);
+            many
+        }
+    }
+}
+
 fn http_version(minor: u8) -> http::Version {
     if minor == 0 {
         http::Version::HTTP_10
@@ -493,15 +513,15 @@ mod tests {
             ("*", "*", None),
         ] {
             let bytes = format!("GET {target} HTTP/1.1\r\n\r\n");
-            let (head, _) = RequestHead::parse(bytes.as_bytes(), 0).unwrap();
+            let (head, _) = RequestHead::parse(&bytes.into(), 0).unwrap();
             assert_eq!((head.path(), head.query()), (path, query), "{target}");
         }
     }
 
     #[test]
     fn all_header_values_share_one_buffer() {
-        let bytes = b"GET / HTTP/1.1\r\nA: 1\r\nB:  two \r\nA: 3\r\nE:\r\n\r\n";
-        let (head, version) = RequestHead::parse(bytes, 4).unwrap();
+        let bytes = Bytes::from_static(b"GET / HTTP/1.1\r\nA: 1\r\nB:  two \r\nA: 3\r\nE:\r\n\r\n");
+        let (head, version) = RequestHead::parse(&bytes, 4).unwrap();
         assert_eq!(version, http::Version::HTTP_11);
         assert_eq!(
             (head.header("a"), head.header("B")),

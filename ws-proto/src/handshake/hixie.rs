@@ -49,8 +49,17 @@ pub(super) fn challenge_response(numbers: [u32; 2], key3: &[u8]) -> [u8; RESPONS
 
 /// Returns the URL that an answer of the drafts names.
 pub(super) fn location(secure: bool, authority: &str, resource: &str) -> String {
-    let scheme = if secure { "wss" } else { "ws" };
-    format!("{scheme}://{authority}{resource}")
+    location_parts(secure, authority, resource).concat()
+}
+
+/// As [`location`], in parts.
+pub(super) fn location_parts<'a>(
+    secure: bool,
+    authority: &'a str,
+    resource: &'a str,
+) -> [&'a str; 3] {
+    let scheme = if secure { "wss://" } else { "ws://" };
+    [scheme, authority, resource]
 }
 
 /// A key of a request with the number that is hidden in it.

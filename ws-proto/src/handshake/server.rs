@@ -8,10 +8,10 @@
 //!        └─────────────┴───┴─────> Closed      failed or rejected
 //! ```
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::answer::{Accept, Answer, Rejection};
 use super::error::HandshakeError;
@@ -36,15 +36,17 @@ const EARLY_LIMIT: usize = 4096;
 /// a timer for [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct ServerHandshake {
-    config: ServerConfig,
+    config: Arc<ServerConfig>,
     stage: Stage,
     reader: HeadReader,
-    /// All that was received, the head included.
+    /// What was received and does not belong to a part of the handshake that is done; all of it if
+    /// the request is no upgrade.
     received: BytesMut,
-    /// What of it belongs to the handshake: the head, and key3 of draft-76.
-    consumed: usize,
     deadline: Option<Instant>,
-    events: VecDeque<HandshakeEvent>,
+    /// The request; not told yet.
+    request: Option<Request>,
+    /// How it went; not told yet.
+    outcome: Option<Result<(), HandshakeError>>,
     outgoing: Outgoing,
     delivery: Delivery,
     /// Whether the method is HEAD, whose answers have no body (RFC 9110 §9.3.2).
@@ -76,19 +78,24 @@ enum Delivery {
 impl ServerHandshake {
     /// Begins with a stream on which nothing was read yet.
     pub fn new(config: &ServerConfig, now: Instant) -> Self {
+        Self::shared(Arc::new(config.clone()), now)
+    }
+
+    /// As [`new`](Self::new), without a copy of the options.
+    pub fn shared(config: Arc<ServerConfig>, now: Instant) -> Self {
         Self {
             stage: Stage::Head,
             reader: HeadReader::request(config.head_limit, config.header_limit),
             received: BytesMut::new(),
-            consumed: 0,
             deadline: config
                 .handshake_timeout
                 .and_then(|wait| now.checked_add(wait)),
-            events: VecDeque::new(),
+            request: None,
+            outcome: None,
             outgoing: Outgoing::new(),
             delivery: Delivery::Outgoing,
             is_head: false,
-            config: config.clone(),
+            config,
         }
     }
 
@@ -158,7 +165,13 @@ impl ServerHandshake {
     /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first; `Open`
     /// or `Failed` is the last.
     pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
-        self.events.pop_front()
+        if let Some(request) = self.request.take() {
+            return Some(HandshakeEvent::Request(request));
+        }
+        Some(match self.outcome.take()? {
+            Ok(()) => HandshakeEvent::Open,
+            Err(error) => HandshakeEvent::Failed(error),
+        })
     }
 
     /// Accepts the request: queues the 101 and, unless key3 of draft-76 is still to come, reports
@@ -173,7 +186,7 @@ impl ServerHandshake {
     /// Fails if no request is pending, and, leaving it pending, if the chosen subprotocol was not
     /// offered.
     pub fn accept(&mut self, accept: Accept) -> Result<(), ConfigError> {
-        let Stage::Pending(pending) = &self.stage else {
+        let Stage::Pending(pending) = &mut self.stage else {
             return Err(ConfigError::NotPending);
         };
         let (version, numbers) = (pending.version, pending.numbers);
@@ -232,8 +245,7 @@ impl ServerHandshake {
     /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
-        let early = self.received.split_off(self.consumed);
-        Bytes::copy_from_slice(&early)
+        Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 
     /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
@@ -256,11 +268,11 @@ impl ServerHandshake {
         Connection::after_handshake(
             Role::Server,
             version,
-            self.config.connection,
+            Arc::clone(&self.config.connection),
             now,
             self.outgoing,
             None,
-            &self.received[self.consumed..],
+            &self.received,
             legacy_close_codes,
         )
     }
@@ -295,7 +307,7 @@ impl ServerHandshake {
     pub fn wants_read(&self) -> bool {
         match self.stage {
             Stage::Head | Stage::Key3 { .. } => true,
-            Stage::Pending(_) => self.received.len() - self.consumed < EARLY_LIMIT,
+            Stage::Pending(_) => self.received.len() < EARLY_LIMIT,
             Stage::Http | Stage::Open { .. } | Stage::Closed => false,
         }
     }
@@ -328,10 +340,26 @@ impl ServerHandshake {
             Ok(None) => return,
             Err(error) => return self.fail(error),
         };
-        self.consumed = head_len;
-        match RequestHead::parse(&self.received[..head_len], self.reader.header_lines()) {
+        // Without a copy if there is nothing else.
+        let is_all = head_len == self.received.len();
+        let head = match is_all {
+            true => std::mem::take(&mut self.received).freeze(),
+            false => Bytes::copy_from_slice(&self.received[..head_len]),
+        };
+        match RequestHead::parse(&head, self.reader.header_lines()) {
             Ok((head, http_version)) => self.handle_request(head, http_version),
             Err(error) => self.fail(error),
+        }
+        match self.stage {
+            Stage::Pending(_) if !is_all => self.received.advance(head_len),
+            // Nobody else holds it any more, so it is not copied.
+            Stage::Http if is_all => self.received = head.into(),
+            Stage::Head
+            | Stage::Http
+            | Stage::Pending(_)
+            | Stage::Key3 { .. }
+            | Stage::Open { .. }
+            | Stage::Closed => {}
         }
     }
 
@@ -348,16 +376,16 @@ impl ServerHandshake {
             }
             Err(error) => return self.fail(error),
         };
-        self.events.push_back(HandshakeEvent::Request(request));
+        self.request = Some(request);
     }
 
     fn handle_key3(&mut self, numbers: [u32; 2]) {
-        let Some(key3) = self.received[self.consumed..].get(..hixie::KEY3_LEN) else {
+        let Some(key3) = self.received.get(..hixie::KEY3_LEN) else {
             return;
         };
         self.outgoing
             .push(&hixie::challenge_response(numbers, key3));
-        self.consumed += hixie::KEY3_LEN;
+        self.received.advance(hixie::KEY3_LEN);
         self.open(Version::Draft76, false);
     }
 
@@ -366,7 +394,7 @@ impl ServerHandshake {
             version,
             legacy_close_codes,
         };
-        self.events.push_back(HandshakeEvent::Open);
+        self.outcome = Some(Ok(()));
     }
 
     fn fail(&mut self, error: HandshakeError) {
@@ -374,19 +402,18 @@ impl ServerHandshake {
             self.deliver(answer);
         }
         self.close();
-        self.events.push_back(HandshakeEvent::Failed(error));
+        self.outcome = Some(Err(error));
     }
 
     fn close(&mut self) {
         self.stage = Stage::Closed;
         self.received = BytesMut::new();
-        self.consumed = 0;
     }
 
     fn deliver(&mut self, answer: Answer) {
         match &mut self.delivery {
-            Delivery::Outgoing if self.is_head => self.outgoing.push(&answer.encode_head()),
-            Delivery::Outgoing => self.outgoing.push(&answer.encode()),
+            Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
+            Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),
             Delivery::Response(response) => *response = Some(answer.into_response()),
         }
     }

@@ -1,6 +1,8 @@
 //! The checks of a request head, in one order for all versions: is it an upgrade, of which version
 //! (PROTOCOL.md §4), and is everything in it that the version demands. Knows no bytes and no time.
 
+use std::str;
+
 use http::header::{HeaderMap, HeaderValue};
 
 use super::answer::{Accept, Answer, Choice};
@@ -18,7 +20,6 @@ pub struct UpgradeRequest {
     head: RequestHead,
     version: Version,
     version_number: Option<u8>,
-    origin: Option<Box<str>>,
     offered: Vec<Box<str>>,
     selected: Option<Box<str>>,
 }
@@ -46,7 +47,11 @@ impl UpgradeRequest {
 
     /// Returns the origin as it was sent. It passed the server's policy.
     pub fn origin(&self) -> Option<&str> {
-        self.origin.as_deref()
+        // As `check_origin`, which saw that they are well-formed.
+        let old_name = Some("Sec-WebSocket-Origin");
+        let old_name = old_name.filter(|_| matches!(self.version_number, Some(7 | 8)));
+        let origin = old_name.and_then(|name| self.head.header(name));
+        origin.or_else(|| self.head.header("Origin"))
     }
 
     /// Returns the `Host` as it was sent: `host[:port]`, well-formed.
@@ -62,10 +67,7 @@ impl UpgradeRequest {
 
     /// Returns the subprotocol that an answer chooses, or leaves to the server's policy.
     pub fn chosen_subprotocol<'a>(&'a self, accept: &'a Accept) -> Option<&'a str> {
-        match &accept.subprotocol {
-            Choice::Policy => self.subprotocol(),
-            Choice::Application(chosen) => chosen.as_ref().map(|chosen| chosen.as_str()),
-        }
+        accept.chosen_subprotocol(self.subprotocol())
     }
 
     /// Returns the subprotocol that the server's policy chose: its own first that is offered.
@@ -82,7 +84,7 @@ pub(super) struct Pending {
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
-    /// The 101 up to the subprotocol.
+    /// The 101 up to the subprotocol; empty once it is given out.
     answer: Answer,
     offered: Vec<Box<str>>,
     selected: Option<Box<str>>,
@@ -92,37 +94,37 @@ impl Pending {
     /// Completes the 101. The inner result fails a request that cannot be accepted like that; the
     /// outer one leaves it pending.
     pub(super) fn accept(
-        &self,
+        &mut self,
         accept: Accept,
     ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
         let chosen = match accept.subprotocol {
-            Choice::Policy => self.selected.clone(),
+            Choice::Policy => self.selected.as_deref(),
             Choice::Application(None) => None,
             Choice::Application(Some(name)) => {
                 let offered = self
                     .offered
                     .iter()
                     .find(|offered| ***offered == *name.as_str());
-                Some(offered.cloned().ok_or_else(|| ConfigError::InvalidHeader {
+                let offered = offered.ok_or_else(|| ConfigError::InvalidHeader {
                     name: PROTOCOL.to_owned(),
                     problem: "the client did not offer this subprotocol",
-                })?)
+                });
+                Some(&**offered?)
             }
         };
         let header_name = match self.version {
             Version::Rfc6455 | Version::Draft76 => PROTOCOL,
             Version::Draft75 => PROTOCOL_75,
         };
-        let mut answer = self.answer.clone();
         match (chosen, self.version, self.offered.first()) {
-            (Some(name), ..) => answer.push(header_name, printable(&name)),
+            (Some(name), ..) => self.answer.push(header_name, name),
             (None, Version::Draft75 | Version::Draft76, Some(offered)) => {
                 return Ok(Err(refused(offered)));
             }
             (None, ..) => {}
         }
-        answer.extend(accept.headers);
-        Ok(Ok(answer))
+        self.answer.extend(accept.headers);
+        Ok(Ok(std::mem::take(&mut self.answer)))
     }
 }
 
@@ -164,7 +166,7 @@ pub(super) fn examine(
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
     check_extensions(headers, dialect)?;
 
-    let location = || hixie::location(config.secure, host, head.target());
+    let location = hixie::location_parts(config.secure, host, head.target());
     let pending = Pending {
         version: dialect.version(),
         numbers: proof.numbers(),
@@ -176,7 +178,6 @@ pub(super) fn examine(
     let request = UpgradeRequest {
         version: dialect.version(),
         version_number: dialect.number(),
-        origin: origin.map(Into::into),
         offered,
         selected,
         head,
@@ -213,7 +214,7 @@ impl Dialect {
 enum Proof {
     None,
     Numbers([u32; 2]),
-    Accept(String),
+    Accept(rfc6455::Accept),
 }
 
 impl Proof {
@@ -429,13 +430,14 @@ fn begin_answer(
     dialect: Dialect,
     proof: &Proof,
     origin: Option<&str>,
-    location: impl Fn() -> String,
+    location: [&str; 3],
 ) -> Answer {
     let (mut answer, origin_name, location_name) = match dialect {
         Dialect::Rfc6455 { .. } => {
             let mut answer = Answer::switching("Switching Protocols", "websocket");
             if let Proof::Accept(accept) = proof {
-                answer.push("Sec-WebSocket-Accept", printable(accept));
+                let accept = str::from_utf8(accept).expect("base64 is ASCII");
+                answer.push("Sec-WebSocket-Accept", accept);
             }
             return answer;
         }
@@ -451,14 +453,10 @@ fn begin_answer(
         ),
     };
     if let Some(origin) = origin {
-        answer.push(origin_name, printable(origin));
+        answer.push(origin_name, origin);
     }
-    answer.push(location_name, printable(&location()));
+    answer.push_parts(location_name, &location);
     answer
-}
-
-fn printable(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value).expect("what is copied into an answer was checked to be printable")
 }
 
 fn refused(offered: &str) -> HandshakeError {

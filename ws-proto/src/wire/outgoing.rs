@@ -97,6 +97,15 @@ impl Outgoing {
         }
     }
 
+    /// As [`push`](Self::push); takes the memory over if the queue has none.
+    pub(crate) fn push_owned(&mut self, bytes: Vec<u8>) {
+        if self.tail.bytes.capacity() > 0 || bytes.len() >= TAIL_LIMIT {
+            return self.push(&bytes);
+        }
+        self.len += bytes.len();
+        self.tail.bytes = bytes;
+    }
+
     /// Appends a frame: header, payload, trailer.
     #[inline]
     pub(crate) fn push_frame(&mut self, header: &[u8], payload: FramePayload<'_>, trailer: &[u8]) {

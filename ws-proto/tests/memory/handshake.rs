@@ -1,16 +1,19 @@
 //! Opening handshakes: a head costs a few times its limit at most, however it comes, and every byte
 //! of it is looked at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use ws_proto::{
     Accept, ClientConfig, ClientHandshake, HandshakeError, HandshakeEvent, Request, ServerConfig,
     ServerHandshake,
 };
 
 use crate::LITTLE;
-use crate::handshake_support::{ACCEPT_LINE, RFC6455, client, rfc6455_answer, with};
+use crate::handshake_support::{
+    ACCEPT_LINE, DRAFT75, DRAFT76, RFC6455, client, rfc6455_answer, with,
+};
 use crate::meter::Meter;
 
 /// The head limit that is the default on both sides.
@@ -89,6 +92,63 @@ fn a_head_byte_by_byte_costs_a_few_times_its_limit() {
                 other => panic!("{name} {step}: not {ends}: {other:?}"),
             }
         }
+    }
+}
+
+/// Proves what an upgrade costs in allocations, stage by stage: reading it, packing its head for the
+/// time of the connection, answering it, and becoming a connection; and what it holds then.
+#[test]
+fn an_upgrade_costs_few_allocations() {
+    let now = Instant::now();
+    let config = Arc::new(ServerConfig::new());
+    let plain = with(RFC6455, "Sec-WebSocket-Protocol", "");
+    let browser = with(
+        &plain,
+        "X-None",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: */*\r\nAccept-Language: de,en\r\n\
+         Accept-Encoding: gzip\r\nSec-Fetch-Dest: websocket\r\nSec-Fetch-Mode: websocket\r\n\
+         Sec-Fetch-Site: same-site\r\nPragma: no-cache\r\nCache-Control: no-cache\r\nCookie: a=b",
+    );
+    let draft75 = with(DRAFT75, "WebSocket-Protocol", "");
+    let draft76 = with(DRAFT76, "Sec-WebSocket-Protocol", "");
+    for (name, head, key3, bounds) in [
+        // Bytes, table, the table's index, the shared bytes, the answer; the packed head.
+        ("rfc6455", &plain, &b""[..], [5, 1, 0]),
+        // Besides, names that the table does not know: of Sec-Fetch, and of the keys of draft-76.
+        ("of a browser", &browser, b"", [8, 1, 0]),
+        ("draft-75", &draft75, b"", [5, 1, 0]),
+        ("draft-76", &draft76, b"^n:ds[4U", [7, 1, 0]),
+    ] {
+        let [mut reading, mut packing, mut opening] = [(); 3].map(|()| Meter::default());
+        let mut handshake = reading.run(|| ServerHandshake::shared(Arc::clone(&config), now));
+        reading.run(|| handshake.handle_read(now, head.as_bytes()));
+        let request = reading.run(|| match handshake.poll_event() {
+            Some(HandshakeEvent::Request(Request::Upgrade(request))) => request,
+            other => panic!("not an upgrade: {other:?}"),
+        });
+        let packed = packing.run(|| {
+            let packed = request.head().pack();
+            drop(request);
+            packed
+        });
+        opening.run(|| handshake.accept(Accept::new()).unwrap());
+        handshake.handle_read(now, key3);
+        let open = opening.run(|| handshake.poll_event());
+        assert!(matches!(open, Some(HandshakeEvent::Open)), "{name}");
+        let len = handshake.outgoing().remaining();
+        opening.run(|| handshake.outgoing().advance(len));
+        let early = opening.run(|| handshake.take_early());
+        assert!(early.is_empty());
+        let connection = opening.run(|| handshake.into_connection(now));
+        for (meter, stage, bound) in [
+            (&reading, "reading", bounds[0]),
+            (&packing, "packing", bounds[1]),
+            (&opening, "opening", bounds[2]),
+        ] {
+            meter.print(&format!("{name}, {stage}"));
+            assert!(meter.count() <= bound, "{name}, {stage}: {}", meter.count());
+        }
+        drop((packed, connection));
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Meter {
     held: i64,
     peak: i64,
     total: u64,
+    count: u64,
 }
 
 impl Meter {
@@ -30,6 +31,7 @@ impl Meter {
         self.peak = self.peak.max(peak);
         self.held += info.bytes_current;
         self.total += info.bytes_total;
+        self.count += info.count_total;
         output.unwrap()
     }
 
@@ -48,13 +50,19 @@ impl Meter {
         usize::try_from(self.total).unwrap()
     }
 
+    /// Returns how often something was allocated.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Prints the figures; `cargo test -- --nocapture` shows them.
     pub fn print(&self, what: &str) {
         println!(
-            "{what}: {} held, {} at the peak, {} in all",
+            "{what}: {} held, {} at the peak, {} in all, in {} allocations",
             self.held(),
             self.peak(),
-            self.total()
+            self.total(),
+            self.count()
         );
     }
 }

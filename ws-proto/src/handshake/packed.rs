@@ -1,0 +1,183 @@
+//! Heads in as few bytes as there are, for as long as a connection is open: a parsed head is a hash
+//! table, and most are never looked at again. What a head says comes back as it was, in its order;
+//! how it was written, such as the case of names, does not.
+
+use std::fmt;
+use std::str;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::head::{RequestHead, ResponseHead};
+
+/// Ends each part. None contains it: a header value has no line break, and a target has none either.
+const END: u8 = b'\n';
+
+/// A [`RequestHead`] in one block of memory.
+#[derive(Clone)]
+pub struct PackedRequest(Box<[u8]>);
+
+impl PackedRequest {
+    /// Makes the head again.
+    #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
+    pub fn unpack(&self) -> RequestHead {
+        let mut parts = Parts::of(&self.0);
+        let (method, target) = (parts.next(), parts.next());
+        RequestHead {
+            method: Method::from_bytes(&method).expect("it was a method"),
+            target,
+            headers: parts.headers(),
+        }
+    }
+}
+
+impl RequestHead {
+    /// Packs the head, to be kept for long.
+    pub fn pack(&self) -> PackedRequest {
+        let first = [self.method.as_str().as_bytes(), &self.target];
+        PackedRequest(pack(&first, &self.headers))
+    }
+}
+
+/// A [`ResponseHead`] in one block of memory.
+#[derive(Clone)]
+pub struct PackedResponse(Box<[u8]>);
+
+impl PackedResponse {
+    /// Makes the head again.
+    #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
+    pub fn unpack(&self) -> ResponseHead {
+        let mut parts = Parts::of(&self.0);
+        let (status, version, subprotocol) = (parts.next(), parts.next(), parts.next());
+        let subprotocol = str::from_utf8(&subprotocol).expect("it was text");
+        ResponseHead {
+            status: StatusCode::from_bytes(&status).expect("it was a status"),
+            version: match version.is_empty() {
+                true => http::Version::HTTP_10,
+                false => http::Version::HTTP_11,
+            },
+            headers: parts.headers(),
+            subprotocol: Some(subprotocol.into()).filter(|_| !subprotocol.is_empty()),
+        }
+    }
+}
+
+impl ResponseHead {
+    /// Packs the head, to be kept for long.
+    pub fn pack(&self) -> PackedResponse {
+        let version: &[u8] = match self.version {
+            http::Version::HTTP_10 => b"",
+            _ => b"1",
+        };
+        // An empty subprotocol is none: a name has at least one character.
+        let subprotocol = self.subprotocol.as_deref().unwrap_or_default();
+        let first = [
+            self.status.as_str().as_bytes(),
+            version,
+            subprotocol.as_bytes(),
+        ];
+        PackedResponse(pack(&first, &self.headers))
+    }
+}
+
+impl fmt::Debug for PackedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unpack().fmt(f)
+    }
+}
+
+impl fmt::Debug for PackedResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unpack().fmt(f)
+    }
+}
+
+/// Writes down what comes first, then names and values.
+fn pack(first: &[&[u8]], headers: &HeaderMap) -> Box<[u8]> {
+    let headers = || {
+        let lines = headers.iter();
+        lines.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()])
+    };
+    let parts = || first.iter().copied().chain(headers());
+    let mut packed = Vec::with_capacity(parts().map(|part| part.len() + 1).sum());
+    for part in parts() {
+        debug_assert!(!part.contains(&END), "a part of a head is one line");
+        packed.extend_from_slice(part);
+        packed.push(END);
+    }
+    packed.into_boxed_slice()
+}
+
+/// What a block of memory consists of, one after the other. All share a copy of it.
+struct Parts {
+    rest: Bytes,
+}
+
+impl Parts {
+    fn of(packed: &[u8]) -> Self {
+        let rest = Bytes::copy_from_slice(packed);
+        Self { rest }
+    }
+
+    /// Takes a part; an empty one if there is none.
+    fn next(&mut self) -> Bytes {
+        let end = memchr::memchr(END, &self.rest).unwrap_or(self.rest.len());
+        let part = self.rest.split_to(end);
+        self.rest = self.rest.slice(1.min(self.rest.len())..);
+        part
+    }
+
+    fn headers(mut self) -> HeaderMap {
+        let count = memchr::memchr_iter(END, &self.rest).count() / 2;
+        let mut headers = HeaderMap::with_capacity(count);
+        while !self.rest.is_empty() {
+            let name = HeaderName::from_bytes(&self.next()).expect("it was a header name");
+            let value = HeaderValue::from_maybe_shared(self.next());
+            headers.append(name, value.expect("it was a header value"));
+        }
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head of any method comes back, with what its lines are separated by when it is packed nowhere in
+    /// it, and takes one block that is exactly as long as it must be.
+    #[test]
+    fn a_packed_head_is_as_short_as_what_it_says() {
+        for (method, target, lines) in [
+            ("GET", "/", &[][..]),
+            ("HEAD", "*", &[("a", "")]),
+            (
+                "OPTIONS",
+                "http://a.example/?b=c",
+                &[("a", "1"), ("b", "\u{e9}\t2"), ("a", "3")],
+            ),
+            (
+                "M-SEARCH",
+                "/\u{e9}",
+                &[("x-empty", ""), ("x-empty", ""), ("host", "a")],
+            ),
+        ] {
+            let mut text = format!("{method} {target} HTTP/1.1\r\n");
+            for (name, value) in lines {
+                text += &format!("{name}: {value}\r\n");
+            }
+            text += "\r\n";
+            let (head, _) = RequestHead::parse(&text.clone().into(), lines.len()).unwrap();
+            let packed = head.pack();
+            let said = lines
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 2);
+            let expected = method.len() + target.len() + 2 + said.sum::<usize>();
+            assert_eq!(packed.0.len(), expected, "{text}");
+            let again = packed.unpack();
+            assert_eq!((again.method().as_str(), again.target()), (method, target));
+            assert!(again.headers().iter().eq(head.headers().iter()), "{text}");
+            assert_eq!(again.headers().len(), lines.len());
+        }
+    }
+}
