@@ -91,8 +91,8 @@ impl EventQueue {
 /// Room that a queue at rest keeps.
 const EVENTS_KEPT: usize = 1;
 
-/// Room that is made once there is more than one event: where there are two there are often many.
-const GROWTH: usize = 31;
+/// Room that is made once there is more than one event: more would be much for two that came in four bytes.
+const GROWTH: usize = 7;
 
 /// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
 /// empty messages are bounded, too.
