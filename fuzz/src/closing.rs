@@ -40,14 +40,16 @@ struct Subject {
     ends_told: usize,
 }
 
-/// Choices: version, role, close timeout, keepalive, limits; then a byte or more for each call.
+/// Choices: version, role, close timeout, keepalive, stall timeout, limits; then a byte or more for each call.
 pub(crate) fn exercise(u: &mut Unstructured<'_>) -> Result<()> {
     let version = *u.choose(&Version::ALL)?;
     let role = *u.choose(&[Role::Server, Role::Client])?;
     let close_timeout = *u.choose(&[Some(10), Some(1), Some(0), None])?;
     let close_timeout = close_timeout.map(Duration::from_secs);
     let keepalive = *u.choose(&[(None, None), (Some(5), Some(3)), (Some(2), Some(0))])?;
+    let stall_timeout = *u.choose(&[None, Some(4), Some(0)])?;
     let mut config = ConnectionConfig::new()
+        .stall_timeout(stall_timeout.map(Duration::from_secs))
         .close_timeout(close_timeout)
         .keepalive_interval(keepalive.0.map(Duration::from_secs))
         .pong_timeout(keepalive.1.map(Duration::from_secs))

@@ -3,8 +3,8 @@
 
     peers.py --echo HOST:PORT --echo-pid PID --broadcast HOST:PORT --broadcast-pid PID [--only TEXT]
 
-Both servers have --handshake-timeout, --keepalive-interval, --pong-timeout and --close-timeout 2, and their limits as
-they are by default. After each check the server must be well: clients of every version work, no connection is left
+Both servers have --handshake-timeout, --keepalive-interval, --pong-timeout, --stall-timeout and --close-timeout 2, and
+their limits as they are by default. After each check the server must be well: clients of every version work, no connection is left
 over, and its memory is within a bound with a name. Prints a line for each check, with what was measured; the exit
 status says the same. Needs Python 3.11 and nothing else.
 """
@@ -18,7 +18,7 @@ import time
 import wire
 from wire import VERSIONS, Process, Stream, Wrong, frame, open_as, show
 
-# What each of the four waits of the servers is, in seconds.
+# What each of the five waits of the servers is, in seconds.
 WAIT = 2.0
 # How much later than that an end may come: the machine may be busy.
 SLACK = 4.0
@@ -309,13 +309,31 @@ def _(echo, _):
     return never_reads(echo, "rfc6455", frame(0x81, b"x" * 60_000))
 
 
-@check("X18: who does so in the drafts, which have no ping, is bounded in memory")
+@check("X18: who does so in the drafts, which have no ping, is bounded in memory, and gone")
 def _(echo, _):
+    gone = []
     with echo.grows_by(PEER_BOUND) as growth:
         for version in ("draft75", "draft76"):
             with open_as(echo.addr, version, 4096) as stream:
                 stream.stuff(b"\0" + b"x" * 60_000 + b"\xff", 1.0)
-    return str(growth)
+                # The stall timeout, and half as much more if something was still taken after it began.
+                gone.append(is_gone(echo, 1.5 * WAIT))
+    return f"gone after {gone[0]:.1f} and {gone[1]:.1f} s, {growth}"
+
+
+@check("X18: who never reads and is never silent is gone")
+def _(echo, _):
+    ping = frame(0x89, b"x" * 125)
+    with echo.grows_by(PEER_BOUND) as growth, open_as(echo.addr, "rfc6455", 4096) as stream:
+        # All of it is read, as pongs that have no room are left out; those that have it fill the stream.
+        stream.stuff(ping * 1000, 2.0)
+        begin = time.monotonic()
+        while echo.process.connections() > 0:
+            if time.monotonic() - begin > 1.5 * WAIT + SLACK:
+                raise Wrong("the connection is still there")
+            stream.send(ping)
+            time.sleep(0.05)
+    return f"gone after {time.monotonic() - begin:.1f} s, {growth}"
 
 
 @check("X18: a broadcast is rid of those who never read, and the others miss nothing")

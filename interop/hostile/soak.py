@@ -3,8 +3,8 @@
 
     soak.py --echo HOST:PORT --echo-pid PID [--seconds 25] [--seed 1]
 
-The server has --handshake-timeout, --keepalive-interval, --pong-timeout and --close-timeout 2. A first part warms up;
-then all peers leave, and what the server holds is the measure for what it holds at the end, when they have left again:
+The server has --handshake-timeout, --keepalive-interval, --pong-timeout, --stall-timeout and --close-timeout 2. A
+first part warms up; then all peers leave, and what the server holds is the measure for what it holds at the end, when they have left again:
 memory, sockets, threads. Every message of every good peer must come back. Needs Python 3.11 and nothing else.
 """
 
@@ -20,7 +20,7 @@ import tables
 import wire
 from wire import VERSIONS, Process, Stream, Wrong, frame, show
 
-# What each of the four waits of the server is, in seconds.
+# What each of the five waits of the server is, in seconds.
 WAIT = 2.0
 WARM_UP = 0.3
 GOOD, BAD = 8, 12

@@ -136,7 +136,13 @@ impl CloseCounts {
     pub(crate) fn note(&mut self, end: Option<(u16, &CloseCause)>) {
         let code = match end {
             // It is told 1011, but it is the peer that has vanished.
-            None | Some((_, CloseCause::Failed(ProtocolError::PongTimeout { .. }))) => 1006,
+            None
+            | Some((
+                _,
+                CloseCause::Failed(
+                    ProtocolError::PongTimeout { .. } | ProtocolError::WriteStalled { .. },
+                ),
+            )) => 1006,
             Some((_, CloseCause::Failed(error))) => error.close_code().get(),
             Some((code, _)) => code,
         };
@@ -227,17 +233,20 @@ mod tests {
             1006,
             CloseCause::Failed(ProtocolError::PongTimeout { waited }),
         );
+        let buffered = 1;
+        let stalled = ProtocolError::WriteStalled { waited, buffered };
+        note(1006, CloseCause::Failed(stalled));
         counts.note(None);
         let expected = CloseCounts {
             normal: 3,
             protocol: 7,
             failure: 4,
-            abnormal: 4,
+            abnormal: 5,
             application: 3,
             other: 1,
         };
         assert_eq!(counts, expected);
-        assert_eq!(counts.total(), 22);
+        assert_eq!(counts.total(), 23);
     }
 
     /// A version's number is found under its name, and the total is the sum.

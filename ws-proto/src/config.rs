@@ -29,6 +29,7 @@ pub struct ConnectionConfig {
     pub(crate) receive_queue_limit: Option<usize>,
     pub(crate) keepalive_interval: Option<Duration>,
     pub(crate) pong_timeout: Option<Duration>,
+    pub(crate) stall_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
     pub(crate) replace_invalid_utf8: bool,
     pub(crate) skip_unknown_frames: bool,
@@ -46,6 +47,7 @@ impl Default for ConnectionConfig {
             receive_queue_limit: Some(256 << 10),
             keepalive_interval: Some(Duration::from_secs(20)),
             pong_timeout: Some(Duration::from_secs(20)),
+            stall_timeout: Some(Duration::from_secs(60)),
             close_timeout: Some(Duration::from_secs(10)),
             replace_invalid_utf8: false,
             skip_unknown_frames: false,
@@ -82,6 +84,10 @@ impl ConnectionConfig {
         keepalive_interval: Option<Duration>,
         /// Fails the connection when nothing at all arrives for so long after a ping: 20 s.
         pong_timeout: Option<Duration>,
+        /// Fails an open connection on which bytes wait to be written and the transport takes none of
+        /// them for so long, or up to half as long again: 60 s. Any byte that is written begins it anew,
+        /// so a peer that reads slowly is safe. In all versions; what arrives does not count.
+        stall_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: for the peer's close, and for the end of the
         /// stream after it: 10 s.
         close_timeout: Option<Duration>,
@@ -205,8 +211,8 @@ mod tests {
              connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
              receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
-             pong_timeout: Some(20s), close_timeout: Some(10s), replace_invalid_utf8: false, \
-             skip_unknown_frames: false, control_events: false, \
+             pong_timeout: Some(20s), stall_timeout: Some(60s), close_timeout: Some(10s), \
+             replace_invalid_utf8: false, skip_unknown_frames: false, control_events: false, \
              receive_fragments: false } }"
         );
     }

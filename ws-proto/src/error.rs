@@ -90,6 +90,13 @@ pub enum ProtocolError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The transport took nothing of what waited to be written: the peer does not read.
+    WriteStalled {
+        /// How long was waited at least.
+        waited: Duration,
+        /// How many bytes wait.
+        buffered: usize,
+    },
 }
 
 impl ProtocolError {
@@ -112,7 +119,7 @@ impl ProtocolError {
             Self::MessageTooBig { .. }
             | Self::FrameTooBig { .. }
             | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
-            Self::PongTimeout { .. } => CloseCode::SERVER_ERROR,
+            Self::PongTimeout { .. } | Self::WriteStalled { .. } => CloseCode::SERVER_ERROR,
         }
     }
 }
@@ -182,6 +189,11 @@ impl fmt::Display for ProtocolError {
             Self::PongTimeout { waited } => write!(
                 f,
                 "nothing arrived for {waited:?} after a ping (option pong_timeout)"
+            ),
+            Self::WriteStalled { waited, buffered } => write!(
+                f,
+                "{buffered} bytes wait to be written and none was for {waited:?} \
+                 (option stall_timeout)"
             ),
         }
     }

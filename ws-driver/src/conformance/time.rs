@@ -104,6 +104,38 @@ pub async fn a_dead_peer_is_closed<R: Runtime + Default>() {
     until::<R>(|| server.clients().is_empty()).await;
 }
 
+/// A peer that takes nothing is given up after the `stall_timeout`, in each version, and the send that
+/// waits for it fails; one that reads gets all there is.
+pub async fn a_peer_that_never_reads_is_given_up<R: Runtime + Default>() {
+    for version in Version::ALL {
+        let told = Told::default();
+        let teller = told.clone();
+        let builder = Server::<R>::builder().stall_timeout(ms(500));
+        let server = serve(builder, move |connection: Connection| {
+            let teller = teller.clone();
+            async move {
+                while connection.send("x".repeat(64 << 10)).await.is_ok() {}
+                connection.sender().wait_closed().await;
+                teller.tell(connection.closed().unwrap());
+            }
+        })
+        .await;
+        let mut peer = client(&server, version).await;
+        for _ in 0..100 {
+            assert_eq!(text(&mut peer).await.len(), 64 << 10);
+        }
+        // The rest stays where it is: the client's queue fills, and the systems' do.
+        let closed = told.next().await;
+        let CloseCause::Failed(ProtocolError::WriteStalled { waited, buffered }) = closed.cause
+        else {
+            unreachable!("{closed:?}");
+        };
+        assert_eq!(waited, ms(500));
+        assert!(buffered > 0);
+        until::<R>(|| server.clients().is_empty()).await;
+    }
+}
+
 /// A connection that has nothing to say stays open, in each version, with keepalive on both sides and
 /// much shorter than the silence.
 pub async fn silence_does_not_close_a_live_connection<R: Runtime + Default>() {

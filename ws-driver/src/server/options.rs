@@ -92,6 +92,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         keepalive_interval: Option<Duration>,
         /// Closes a connection on which nothing arrives for so long after a ping: 20 s.
         pong_timeout: Option<Duration>,
+        /// Closes a connection on which bytes wait to be written and the peer takes none for so long, or
+        /// up to half as long again: 60 s. It bounds a [`send`](crate::Connection::send) that waits.
+        stall_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: 10 s.
         close_timeout: Option<Duration>,
         /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they
@@ -276,7 +279,8 @@ mod tests {
             "connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
              receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
-             pong_timeout: Some(20s), close_timeout: Some(10s), replace_invalid_utf8: false, \
+             pong_timeout: Some(20s), stall_timeout: Some(60s), close_timeout: Some(10s), \
+             replace_invalid_utf8: false, \
              skip_unknown_frames: false, control_events: false, receive_fragments: false }",
             "connection_limit: None",
             "reuse_port: false",
@@ -321,7 +325,7 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 28, "{setters:?}");
+        assert_eq!(setters.len(), 29, "{setters:?}");
         for setter in setters {
             let other = set_others.iter().find(|(name, _)| *name == setter);
             let name = other.map_or(setter, |(_, name)| name);

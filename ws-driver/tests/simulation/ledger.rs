@@ -64,6 +64,10 @@ pub(crate) struct Record {
     pub(crate) behaviour: String,
     /// Whether a wait of the closing handshake ran out.
     pub(crate) was_waited_for: bool,
+    /// Whether the peer reads, at once or slowly; and whether it still did when the server said that it
+    /// ended.
+    pub(crate) drains: bool,
+    pub(crate) drained_to_the_end: bool,
     /// How the server says that it ended.
     pub(crate) closed: Option<Closed>,
 }

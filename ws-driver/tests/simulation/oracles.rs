@@ -1,12 +1,12 @@
 //! The checks. Those of quiet moments hold whenever nobody has anything to do; those of the end, when all
 //! is over. A failed one says its name and what it saw.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ws_driver::ws_proto::{CloseCause, Initiator, State, Version};
+use ws_driver::ws_proto::{CloseCause, Initiator, ProtocolError, State, Version};
 use ws_driver::{Clients, SlowPeer};
 
 use crate::ledger::{BROADCAST, BROADCAST_WAIT, BY_ID, Ledger, Record, TOPIC};
@@ -20,12 +20,17 @@ const SLACK: Duration = seconds(5);
 /// Bytes of control frames that a send queue holds beyond its limit, and of frame headers.
 const CONTROL_LEN: usize = 17 << 10;
 
+/// For the connections that had bytes waiting at the last quiet moment: how many the stream had taken, and
+/// since when it takes no more.
+pub(crate) type Stalls = Mutex<BTreeMap<SocketAddr, (usize, Instant)>>;
+
 /// Who checks, and what there is to check.
 pub(crate) struct Oracles {
     pub(crate) ledger: Ledger,
     pub(crate) witness: Witness,
     pub(crate) clients: Clients,
     pub(crate) plan: Plan,
+    pub(crate) stalls: Stalls,
 }
 
 impl Oracles {
@@ -36,6 +41,7 @@ impl Oracles {
         self.check_memory();
         self.check_deadlines(&links);
         self.check_progress(&links);
+        self.check_stalls(&links);
         self.ledger.judge();
     }
 
@@ -140,6 +146,44 @@ impl Oracles {
         }
     }
 
+    /// A peer that takes nothing of what waits for it is gone in time.
+    fn check_stalls(&self, links: &[(SocketAddr, Arc<Mutex<Link>>)]) {
+        let Some(timeout) = self.plan.stall_timeout else {
+            return;
+        };
+        let now = self.ledger.sim().now();
+        let mut stalls = lock(&self.stalls);
+        let before = std::mem::take(&mut *stalls);
+        for client in self.clients.iter() {
+            let link = links
+                .iter()
+                .find(|(addr, _)| Some(*addr) == client.peer_addr());
+            let Some((addr, link)) = link else { continue };
+            let near = &lock(link).to_near;
+            let passed_len = near.read_len + near.bytes.len();
+            // What is kept back behind an open message does not wait for the stream.
+            let is_open = {
+                let inner = self.ledger.lock();
+                let mut records = inner.records.values();
+                records.any(|record| record.addr == Some(*addr) && record.is_message_open)
+            };
+            let waits = client.buffered_amount() > 0 && client.state() == State::Connected;
+            if !waits || is_open {
+                continue;
+            }
+            let known = before.get(addr).filter(|(len, _)| *len == passed_len);
+            let since = known.map_or(now, |(_, since)| *since);
+            stalls.insert(*addr, (passed_len, since));
+            if now > since + timeout * 3 / 2 + SLACK {
+                let text = format!(
+                    "{} is still there, and nothing left since {since:?}",
+                    client.id()
+                );
+                self.ledger.violation("deadline (stall)", text);
+            }
+        }
+    }
+
     /// Nothing is stuck: what could be written is, what could be read is, and who waits for what has come
     /// has it.
     fn check_progress(&self, links: &[(SocketAddr, Arc<Mutex<Link>>)]) {
@@ -235,6 +279,13 @@ impl Oracles {
     /// Says what is wrong with what came to a peer, or from it to its handler.
     fn wrong_with(&self, record: &Record) -> Option<String> {
         let closed = record.closed.as_ref()?;
+        let is_stall = matches!(
+            closed.cause,
+            CloseCause::Failed(ProtocolError::WriteStalled { .. })
+        );
+        if is_stall && record.drained_to_the_end && !record.is_hurt {
+            return Some("it was given up, although it reads".to_owned());
+        }
         let by_handshake = closed.cause == CloseCause::Handshake;
         // The handler has everything that came before the peer's close.
         let heard_all = record.heard_end && record.peer_closed;

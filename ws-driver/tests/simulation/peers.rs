@@ -176,6 +176,7 @@ impl Peer {
             record.what = format!("{habits:?}");
             record.addr = Some(local);
             record.reads = habits.reading == Reading::Prompt;
+            record.drains = !matches!(habits.reading, Reading::Until(_));
         });
         Some(Self {
             ledger: ledger.clone(),
@@ -200,7 +201,10 @@ impl Peer {
         if self.open().await {
             self.talk().await;
         }
-        self.ledger.with(self.number, |record| record.reads = false);
+        self.ledger.with(self.number, |record| {
+            record.reads = false;
+            record.drains = false;
+        });
         self.ledger.tell(|| format!("peer {}: leaves", self.number));
     }
 

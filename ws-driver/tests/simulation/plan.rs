@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     pub(crate) message_limit: Option<usize>,
     pub(crate) receive_fragments: bool,
     pub(crate) keepalive: Option<(Duration, Duration)>,
+    pub(crate) stall_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connection_limit: Option<usize>,
@@ -107,6 +108,10 @@ impl Plan {
             message_limit: rng.pick(&[None, Some(1 << 20), Some(8 << 10)]),
             receive_fragments: rng.once_in(4),
             keepalive,
+            // Longer than a jam.
+            stall_timeout: rng
+                .pick(&[None, Some(60), Some(60), Some(15), Some(400)])
+                .map(seconds),
             close_timeout: rng.pick(&[seconds(10), seconds(10), seconds(1), seconds(60)]),
             handshake_timeout: rng.pick(&[seconds(10), seconds(10), seconds(3), seconds(90)]),
             connection_limit: rng.pick(&[None, None, None, Some(5), Some(15)]),
@@ -135,6 +140,7 @@ impl Plan {
             .receive_fragments(self.receive_fragments)
             .keepalive_interval(self.keepalive.map(|(idle, _)| idle))
             .pong_timeout(self.keepalive.map(|(_, wait)| wait))
+            .stall_timeout(self.stall_timeout)
             .close_timeout(self.close_timeout)
             .handshake_timeout(self.handshake_timeout)
             .connection_limit(self.connection_limit);

@@ -172,6 +172,7 @@ impl Observer for Witness {
             for record in records.filter(|record| record.addr == addr && addr.is_some()) {
                 record.closed = Some(closed.clone());
                 record.was_waited_for = was_waited_for;
+                record.drained_to_the_end = record.drains;
             }
         }
         self.note(info, &format!("close: {closed}"), |life| {

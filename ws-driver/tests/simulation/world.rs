@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ impl World {
                 witness,
                 clients: server.clients(),
                 plan,
+                stalls: Mutex::default(),
             },
             server,
             stop: Gate::default(),

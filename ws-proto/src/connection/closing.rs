@@ -47,6 +47,17 @@ pub(super) enum End {
     Reset,
 }
 
+impl End {
+    /// Whether it can wait until the application has taken what came before: it can not if nothing that
+    /// the application says by then could be written, as it may wait for just that.
+    fn can_wait(&self) -> bool {
+        !matches!(
+            self,
+            Self::Reset | Self::Failed(ProtocolError::WriteStalled { .. })
+        )
+    }
+}
+
 impl Phase {
     /// Whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
     pub(super) fn reads(&self) -> bool {
@@ -125,7 +136,7 @@ impl Connection {
     pub(super) fn end(&mut self, now: Instant, end: End) {
         self.assembler.clear();
         match self.phase {
-            Phase::Open if !self.events.is_worked_off() && !matches!(end, End::Reset) => {
+            Phase::Open if !self.events.is_worked_off() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
                 self.timers.stop_all();
                 self.timers
@@ -134,7 +145,7 @@ impl Connection {
             Phase::Open => self.settle(now, end, false),
             Phase::Sent => self.settle(now, end, true),
             Phase::Deferred(_) => {
-                if matches!(end, End::Reset) {
+                if !end.can_wait() {
                     self.resolve(now);
                 }
             }
@@ -176,7 +187,10 @@ impl Connection {
         };
         let clean = matches!(end, End::PeerClose { .. });
         // A peer that is taken for dead is told so, but not waited for.
-        let is_dead = matches!(end, End::Failed(ProtocolError::PongTimeout { .. }));
+        let is_dead = matches!(
+            end,
+            End::Failed(ProtocolError::PongTimeout { .. } | ProtocolError::WriteStalled { .. })
+        );
         let wait = if is_dead {
             Some(Duration::ZERO)
         } else {

@@ -9,6 +9,7 @@ mod assembler;
 mod closing;
 mod events;
 mod keepalive;
+mod stall;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use self::assembler::{Assembled, Assembler};
 use self::closing::{End, Phase};
 use self::events::EventQueue;
+use self::stall::Stall;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
@@ -56,6 +58,7 @@ pub struct Connection {
     /// Whether the transport took some of what waited since the ping was sent: not all, or while nothing
     /// is read.
     drains: bool,
+    stall: Stall,
     /// The message that is being sent in fragments, if there is one: whether it is text.
     open_message: Option<bool>,
     /// Whether the peer's side of the stream has ended.
@@ -139,6 +142,7 @@ impl Connection {
             last_read: now,
             paused: false,
             drains: false,
+            stall: Stall::new(now),
             open_message: None,
             stream_ended: false,
             stream_broken: false,
@@ -193,6 +197,7 @@ impl Connection {
 
     /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.watch_writing(now);
         for timer in Timer::ALL {
             if !self.timers.expire(timer, now) {
                 continue;
@@ -201,6 +206,7 @@ impl Connection {
                 Timer::Keepalive => self.handle_keepalive_timeout(now),
                 Timer::Pong => self.handle_pong_timeout(now),
                 Timer::Close => self.handle_close_timeout(now),
+                Timer::Stall => self.handle_stall_timeout(now),
             }
         }
     }
@@ -209,6 +215,7 @@ impl Connection {
     /// Not needed for bytes that are written from [`outgoing`](Self::outgoing) in place.
     pub fn handle_written(&mut self, count: usize) {
         self.in_flight = self.in_flight.saturating_sub(count);
+        self.outgoing.note_left(count);
         self.drains |= count > 0 && (self.paused || self.buffered_amount() > 0);
     }
 
@@ -355,9 +362,11 @@ impl Connection {
         self.in_flight += taken.len();
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called; with the
+    /// time of the call, as this can have passed. It has when bytes wait to be written and none did when
+    /// that was last called: so ask after writing. Changed by every call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.watch_deadline().or_else(|| self.timers.next())
     }
 
     /// Tells whether more should be read: false while as many received messages wait for the

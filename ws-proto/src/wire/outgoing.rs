@@ -39,6 +39,8 @@ pub struct Outgoing {
     len: usize,
     /// Bytes of control frames that came in, less all bytes that left since; at least zero.
     control_len: usize,
+    /// Bytes that are known to have left for good.
+    left: u64,
     /// Whether the first byte that waits is inside a frame.
     mid_frame: bool,
 }
@@ -205,6 +207,16 @@ impl Outgoing {
         self.control_len < Self::CONTROL_LIMIT
     }
 
+    /// Takes the news that bytes that were moved out have left.
+    pub(crate) fn note_left(&mut self, count: usize) {
+        self.left = self.left.wrapping_add(u64::try_from(count).unwrap_or(0));
+    }
+
+    /// Returns how many bytes have left; those that were moved out when that was noted.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
     /// that they can be written while this queue is used by others.
     pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self) {
@@ -212,6 +224,7 @@ impl Outgoing {
         if self.len <= limit {
             // Each goes on with the other's list, which costs no allocation.
             std::mem::swap(self, taken);
+            std::mem::swap(&mut self.left, &mut taken.left);
             self.control_len = taken.control_len.saturating_sub(taken.len);
             self.mid_frame = false;
             return;
@@ -293,6 +306,7 @@ impl Buf for Outgoing {
             self.len
         );
         self.len -= count;
+        self.note_left(count);
         self.control_len = self.control_len.saturating_sub(count);
         while let Some(segment) = self.segments.front_mut() {
             if count < segment.bytes.len() {

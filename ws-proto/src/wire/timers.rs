@@ -11,19 +11,22 @@ pub(crate) enum Timer {
     Pong,
     /// The peer's close, or the end of the stream after it, must have arrived.
     Close,
+    /// Something of what waits must have been written.
+    Stall,
 }
 
 impl Timer {
     /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
     /// again and again. The close comes first, so that what another of them says by it can be written
     /// before the wait for its answer runs out.
-    pub(crate) const ALL: [Self; 3] = [Self::Close, Self::Keepalive, Self::Pong];
+    pub(crate) const ALL: [Self; 4] = [Self::Close, Self::Keepalive, Self::Pong, Self::Stall];
 
     const fn index(self) -> usize {
         match self {
             Self::Keepalive => 0,
             Self::Pong => 1,
             Self::Close => 2,
+            Self::Stall => 3,
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
             (0_u64..4).prop_map(|count| Duration::from_secs(5 * count)),
         )
     };
+    // An end that is out of reach, too.
+    let stall = prop_oneof![9 => wait(), 1 => Just(Some(Duration::MAX))];
     let flags = (
         any::<bool>(),
         any::<bool>(),
@@ -35,7 +37,7 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
         any::<bool>(),
         any::<bool>(),
     );
-    (role, limits, (wait(), wait(), wait()), flags).prop_map(
+    (role, limits, (wait(), wait(), wait(), stall), flags).prop_map(
         move |(role, limits, waits, (replaces, skips, fragments, control_events, is_8))| Setup {
             rules: Rules {
                 message_limit: limits.0,
@@ -52,6 +54,7 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
             keepalive_interval: waits.0,
             pong_timeout: waits.1,
             close_timeout: waits.2,
+            stall_timeout: waits.3,
             control_events,
         },
     )

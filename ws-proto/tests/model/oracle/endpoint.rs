@@ -30,6 +30,8 @@ enum End {
     Fail(u16),
     /// The peer is silent.
     Dead,
+    /// The peer takes nothing.
+    Stalled,
     Eof {
         at_boundary: bool,
     },
@@ -55,6 +57,12 @@ pub struct Endpoint {
     keepalive: Option<Duration>,
     pong: Option<Duration>,
     close: Option<Duration>,
+    /// Whether a lap is being waited for in which something is to leave, since when, and what has left
+    /// since then; `None` as its end if that is out of reach.
+    watched: bool,
+    stall: Option<Duration>,
+    since: Duration,
+    left: usize,
     last_read: Duration,
     /// While a pong was awaited: whether nothing was read, and whether some was written.
     paused: bool,
@@ -89,6 +97,10 @@ impl Endpoint {
             control_len: 0,
             pong: None,
             close: None,
+            watched: false,
+            stall: None,
+            since: Duration::ZERO,
+            left: 0,
             last_read: Duration::ZERO,
             paused: false,
             drains: false,
@@ -166,6 +178,12 @@ impl Endpoint {
     /// A timer that ran out: the close's is looked at first, so that what another one says by it
     /// can be written before the wait for its answer runs out.
     pub fn timeout(&mut self, now: Duration) {
+        if !self.watched {
+            self.since = now;
+            if self.may_stall() {
+                self.begin_lap(now);
+            }
+        }
         if self.close.take_if(|at| *at <= now).is_some() {
             match self.phase {
                 // R-X10, D76-X4.
@@ -200,6 +218,28 @@ impl Endpoint {
                 self.end(now, End::Dead);
             }
         }
+        if self.stall.take_if(|at| *at <= now).is_some() {
+            let timeout = self.setup.stall_timeout.unwrap();
+            if !self.may_stall() {
+                (self.watched, self.since) = (false, now);
+            } else if self.left > 0 {
+                self.begin_lap(now);
+            } else if now - self.since < timeout {
+                self.stall = self.after(self.since, Some(timeout));
+            } else {
+                self.end(now, End::Stalled);
+            }
+        }
+    }
+
+    /// What waits to be written on an open connection must be taken in time.
+    fn may_stall(&self) -> bool {
+        self.setup.stall_timeout.is_some() && self.phase == Phase::Open && self.buffered() > 0
+    }
+
+    fn begin_lap(&mut self, now: Duration) {
+        (self.watched, self.since, self.left) = (true, now, 0);
+        self.stall = self.after(now, self.setup.stall_timeout.map(|timeout| timeout / 2));
     }
 
     fn await_pong(&mut self, now: Duration) {
@@ -209,7 +249,8 @@ impl Endpoint {
     }
 
     fn after(&self, now: Duration, wait: Option<Duration>) -> Option<Duration> {
-        now.checked_add(wait?)
+        // No clock reaches the end of the rest.
+        now.checked_add(wait?).filter(|at| at.as_secs() < 1 << 60)
     }
 
     /// The application takes an event, and with it asks for more if there is none.
@@ -305,6 +346,11 @@ impl Endpoint {
 
     /// So many of the bytes that wait are written.
     pub fn advance(&mut self, count: usize) -> Vec<u8> {
+        self.left += count;
+        self.take(count)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
         self.control_len = self.control_len.saturating_sub(count);
         self.waiting.drain(..count).collect()
     }
@@ -312,11 +358,12 @@ impl Endpoint {
     /// So many of the bytes that wait are taken to be written.
     pub fn take_outgoing(&mut self, count: usize) -> Vec<u8> {
         self.in_flight += count;
-        self.advance(count)
+        self.take(count)
     }
 
     pub fn written(&mut self, count: usize) {
         self.in_flight -= count;
+        self.left += count;
         self.drains |= count > 0 && (self.paused || self.buffered() > 0);
     }
 
@@ -338,7 +385,11 @@ impl Endpoint {
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        let timers = [self.keepalive, self.pong, self.close];
+        // What nobody watches yet is to be watched at once: that is, since the last time that was told.
+        if !self.watched && self.may_stall() {
+            return Some(self.since.max(self.last_read));
+        }
+        let timers = [self.keepalive, self.pong, self.close, self.stall];
         timers.into_iter().flatten().min()
     }
 
@@ -446,8 +497,8 @@ impl Endpoint {
 
     fn end(&mut self, now: Duration, end: End) {
         match (&self.phase, &end) {
-            // After a reset nothing can be answered.
-            (Phase::Open, End::Reset) | (Phase::Sent, _) => self.settle(now, end),
+            // After a reset nothing can be answered, nor if nothing is taken.
+            (Phase::Open, End::Reset | End::Stalled) | (Phase::Sent, _) => self.settle(now, end),
             (Phase::Open, _) if self.events.is_empty() => self.settle(now, end),
             (Phase::Open, _) => {
                 self.phase = Phase::Deferred(end);
@@ -479,7 +530,7 @@ impl Endpoint {
                 self.tell_end(code.unwrap_or(1005), reason, by_us, Cause::Handshake);
             }
             End::Fail(code) => self.fail(code, by_us),
-            End::Dead => {
+            End::Dead | End::Stalled => {
                 self.fail(1011, by_us);
                 wait = Some(Duration::ZERO);
             }
@@ -524,13 +575,13 @@ impl Endpoint {
     }
 
     fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
-        (self.keepalive, self.pong) = (None, None);
+        (self.keepalive, self.pong, self.stall) = (None, None, None);
         self.close = self.after(now, wait);
     }
 
     fn finish(&mut self) {
         self.phase = Phase::Finished;
-        (self.keepalive, self.pong, self.close) = (None, None, None);
+        (self.keepalive, self.pong, self.close, self.stall) = (None, None, None, None);
         self.forget_outgoing();
     }
 

@@ -15,6 +15,7 @@ pub struct Setup {
     pub receive_queue_limit: Option<usize>,
     pub keepalive_interval: Option<Duration>,
     pub pong_timeout: Option<Duration>,
+    pub stall_timeout: Option<Duration>,
     pub close_timeout: Option<Duration>,
     pub control_events: bool,
 }
@@ -33,6 +34,7 @@ impl Setup {
             .receive_queue_limit(self.receive_queue_limit)
             .keepalive_interval(self.keepalive_interval)
             .pong_timeout(self.pong_timeout)
+            .stall_timeout(self.stall_timeout)
             .close_timeout(self.close_timeout)
             .control_events(self.control_events)
     }
