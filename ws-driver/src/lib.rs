@@ -28,6 +28,7 @@ mod driver;
 mod exchange;
 #[doc(hidden)]
 pub mod exports;
+mod futures;
 mod gather;
 mod head;
 mod http;

@@ -128,16 +128,34 @@ impl Outgoing {
             }
             FramePayload::Shared(_) | FramePayload::Copied(_) => {
                 tail.reserve(frame_len);
-                match *header {
-                    [first, second] => tail.extend_from_slice(&[first, second]),
-                    _ => tail.extend_from_slice(header),
-                }
+                tail.extend_from_slice(header);
                 tail.extend_from_slice(payload.as_slice());
                 if !trailer.is_empty() {
                     tail.extend_from_slice(trailer);
                 }
             }
         }
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// Appends a frame: a header and the first `len` bytes of a block. Both are copied as they are, whatever
+    /// `len` is, which takes a few instructions; to copy so many bytes takes a call.
+    #[inline(always)]
+    pub(crate) fn push_block<const HEADER: usize, const BLOCK: usize>(
+        &mut self,
+        header: [u8; HEADER],
+        block: &[u8; BLOCK],
+        len: usize,
+    ) {
+        let tail = &mut self.tail.bytes;
+        let end = tail.len() + HEADER + len;
+        tail.reserve(HEADER + BLOCK);
+        tail.extend_from_slice(&header);
+        tail.extend_from_slice(block);
+        tail.truncate(end);
+        self.len += HEADER + len;
         if self.tail.len() >= TAIL_LIMIT {
             self.end_segment(true);
         }
