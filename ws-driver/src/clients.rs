@@ -157,9 +157,10 @@ impl Clients {
         self.registry.counters()
     }
 
-    /// Gives an id to a connection that is being opened.
-    pub(crate) fn enter(&self) -> Entry {
-        self.registry.enter()
+    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
+    /// open or being opened.
+    pub(crate) fn enter(&self, limit: Option<usize>) -> Option<Entry> {
+        self.registry.enter(limit)
     }
 
     /// Waits until there are fewer streams than `limit`, open or being opened.

@@ -151,19 +151,23 @@ impl Registry {
         self.lock().totals.rejected += 1;
     }
 
-    /// Gives an id to a connection that is being opened.
-    pub(crate) fn enter(self: &Arc<Self>) -> Entry {
+    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
+    /// open or being opened.
+    pub(crate) fn enter(self: &Arc<Self>, limit: Option<usize>) -> Option<Entry> {
         let mut slots = self.lock();
+        if limit.is_some_and(|limit| slots.slab.len() >= limit) {
+            return None;
+        }
         slots.generation += 1;
         let generation = slots.generation;
         let slot = slots.slab.insert(Slot {
             generation,
             sender: None,
         });
-        Entry {
+        Some(Entry {
             registry: Arc::clone(self),
             id: ConnectionId { slot, generation },
-        }
+        })
     }
 
     /// Waits until there are fewer streams than `limit`, open or being opened.

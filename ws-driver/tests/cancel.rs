@@ -18,13 +18,13 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_sink::Sink;
 use support::peer::{Frame, OK_6455, RFC6455, close, frames, masked, text};
-use support::{ANY, Peer, Server, Sim, echo, seconds, serve, yield_now};
+use support::{ANY, Peer, Server, Sim, SimStream, echo, seconds, serve, yield_now};
 use ws_driver::ws_proto::{ClientConfig, CloseCode, Closed, Message, Version};
-use ws_driver::{Connection, ShutdownReport};
+use ws_driver::{Connection, Runtime, ShutdownReport};
 
 /// Every public async function, by file, in its order there; each is polled in a test below.
 const PUBLIC: [(&str, &[&str]); 7] = [
-    ("client.rs", &["connect", "connect_with"]),
+    ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
         "clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
@@ -41,7 +41,10 @@ const PUBLIC: [(&str, &[&str]); 7] = [
         ],
     ),
     ("sender.rs", &["send", "wait_closed"]),
-    ("server/mod.rs", &["bind", "serve", "accept", "shutdown"]),
+    (
+        "server/mod.rs",
+        &["bind", "serve", "accept", "handle_stream", "shutdown"],
+    ),
     ("server/options.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
@@ -527,6 +530,16 @@ fn connect_with() {
     }
 }
 
+#[test]
+fn connect_over() {
+    assert_a_dropped_connect_leaves_nothing(async |url| {
+        let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
+        let port = port.parse().unwrap();
+        let (stream, _) = Sim::default().connect("127.0.0.1", port).await?;
+        ws_driver::connect_over::<Sim, _>(stream, url, &ClientConfig::new()).await
+    });
+}
+
 /// Two streams arrive while somebody begins to accept and gives up again: both connections are handed
 /// out later, once, with what came early.
 #[test]
@@ -614,6 +627,40 @@ fn serve_of_a_server() {
         server.close();
         assert_nothing_left(&sim, &server).await;
         is_over
+    });
+}
+
+/// A stream that is handed in while there is no place waits for one; if it is dropped meanwhile its peer
+/// sees the end, and the place is free for another.
+#[test]
+fn handle_stream() {
+    at_every_poll(3, |sim, polls| async move {
+        let server = Server::builder().connection_limit(1).build().unwrap();
+        let hand_in = || {
+            let (near, far) = SimStream::pair();
+            (server.handle_stream(near, None, echo), far)
+        };
+        let (first, first_far) = hand_in();
+        assert!(first.await);
+        let (second, second_far) = hand_in();
+        let mut first_far = Some(first_far);
+        let meanwhile = |poll| {
+            if poll == 20 {
+                drop(first_far.take());
+            }
+        };
+        let taken = polled_while(polls, second, meanwhile).await;
+        drop(first_far);
+        sim.sleep(seconds(1)).await;
+        assert_eq!(second_far.has_ended(), taken.is_none());
+        assert_eq!(sim.live_tasks(), u64::from(taken.is_some()));
+        drop(second_far);
+        sim.sleep(seconds(1)).await;
+        let (third, third_far) = hand_in();
+        assert!(sim.within(seconds(1), third).await.unwrap(), "it is free");
+        drop(third_far);
+        assert_nothing_left(&sim, &server).await;
+        taken.is_some()
     });
 }
 

@@ -58,6 +58,27 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
     ws_driver::connect_with::<Smol>(url, config).await
 }
 
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Smol, _>(stream, url, config).await
+}
+
 pub mod test {
     //! A test kit on smol: handlers are tested without a port, over streams in memory.
     //!

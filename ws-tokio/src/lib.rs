@@ -26,6 +26,7 @@
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
+//! | serve streams of your own, such as Unix sockets | [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
@@ -76,6 +77,27 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
 /// As [`connect`].
 pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<Tokio>(url, config).await
+}
+
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Tokio, _>(stream, url, config).await
 }
 
 #[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]

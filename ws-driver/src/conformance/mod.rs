@@ -14,6 +14,7 @@
 )]
 
 pub mod close;
+pub mod doors;
 pub mod echo;
 pub mod http;
 pub mod limits;
@@ -155,6 +156,14 @@ macro_rules! __conformance {
                 a_handler_that_blocks_its_thread_delays_and_harms_nobody
                 a_handler_that_never_returns_keeps_no_connection
             }
+            doors {
+                a_stream_of_the_application_is_served
+                plain_http_on_a_stream_of_the_application
+                a_broadcast_reaches_streams_of_the_application
+                the_limits_of_a_server_hold_for_streams_of_the_application
+                a_shutdown_closes_streams_of_the_application
+                connect_over_tells_what_went_wrong
+            }
             time {
                 half_a_handshake_is_gone_in_time
                 an_on_upgrade_that_waits_too_long_is_a_503
@@ -187,6 +196,7 @@ mod tests {
             ("registry", include_str!("registry.rs")),
             ("limits", include_str!("limits.rs")),
             ("misbehaviour", include_str!("misbehaviour.rs")),
+            ("doors", include_str!("doors.rs")),
             ("time", include_str!("time.rs")),
         ];
         let list = crate::__conformance!(@list names []);

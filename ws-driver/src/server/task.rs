@@ -31,12 +31,12 @@ pub(super) fn run<R, S, H, F>(
     stream: S,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
+    handler: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
     Life::Opening(Box::pin(start(
@@ -78,12 +78,12 @@ async fn start<R, S, H, F>(
     stream: S,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
+    handler: H,
 ) -> Option<Driver<R, S, F, Registered>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
     if shared.stop.has_reached(Phase::ShuttingDown) {
