@@ -16,6 +16,10 @@ pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer, Rejected};
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
+#[cfg(feature = "hyper")]
+pub use crate::server::door::AnswerBody;
 pub use crate::server::upgrade::{Answer, Upgrade};
 pub use crate::slow_peer::SlowPeer;
 pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};
+#[cfg(feature = "hyper")]
+pub use ws_proto::is_upgrade;

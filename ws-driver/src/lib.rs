@@ -52,5 +52,7 @@ pub use self::exports::*;
 pub use self::http::service::{Closure, Tower};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
+#[cfg(feature = "hyper")]
+pub use self::server::door::PendingUpgrade;
 pub use self::server::options::ServerBuilder;
 pub use socket2::SockRef;

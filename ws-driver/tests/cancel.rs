@@ -23,7 +23,7 @@ use ws_driver::ws_proto::{ClientConfig, CloseCode, Closed, Message, Version};
 use ws_driver::{Connection, Runtime, ShutdownReport};
 
 /// Every public async function, by file, in its order there; each is polled in a test below.
-const PUBLIC: [(&str, &[&str]); 7] = [
+const PUBLIC: [(&str, &[&str]); 8] = [
     ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
         "clients.rs",
@@ -45,6 +45,7 @@ const PUBLIC: [(&str, &[&str]); 7] = [
         "server/mod.rs",
         &["bind", "serve", "accept", "handle_stream", "shutdown"],
     ),
+    ("server/door.rs", &["handle_request", "examine_request"]),
     ("server/options.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
@@ -664,6 +665,86 @@ fn handle_stream() {
     });
 }
 
+/// What is dropped before it answers a request that another server read leaves nothing behind; what
+/// is accepted and then not given a stream, neither.
+#[cfg(feature = "hyper")]
+fn assert_a_dropped_answer_leaves_nothing(
+    answer: impl AsyncFn(&Server, &mut http::Request<Stuck>) -> http::StatusCode + Copy,
+) {
+    at_every_poll(2, |sim, polls| async move {
+        let decide = |upgrade: ws_driver::Upgrade| async move {
+            yield_now().await;
+            upgrade.accept()
+        };
+        let server = Server::builder().on_upgrade(decide).build().unwrap();
+        let mut request = http::Request::new(Stuck(3));
+        for (name, value) in [
+            ("Host", "a"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        // That of a request which hyper did not read: it fails when it is asked for the stream.
+        let on_upgrade = hyper::upgrade::on(http::Request::new(()));
+        request.extensions_mut().insert(on_upgrade);
+        let status = polled(polls, answer(&server, &mut request)).await;
+        if let Some(status) = status {
+            assert_eq!(status, http::StatusCode::SWITCHING_PROTOCOLS);
+        }
+        sim.settle().await;
+        assert_eq!(sim.live_tasks(), 0);
+        let report = sim.within(seconds(1), server.shutdown(seconds(2))).await;
+        assert_report(report.expect("nothing is left"), 0);
+        status.is_some()
+    });
+}
+
+/// A body that takes some polls to say that it is empty.
+#[cfg(feature = "hyper")]
+struct Stuck(u8);
+
+#[cfg(feature = "hyper")]
+impl http_body::Body for Stuck {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::convert::Infallible>>> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(feature = "hyper")]
+#[test]
+fn handle_request() {
+    assert_a_dropped_answer_leaves_nothing(async |server, request| {
+        let handler = |_| async { panic!("it never opens") };
+        server.handle_request(request, None, handler).await.status()
+    });
+}
+
+#[cfg(feature = "hyper")]
+#[test]
+fn examine_request() {
+    assert_a_dropped_answer_leaves_nothing(async |server, request| {
+        let upgrade = server.examine_request(request, None).await.unwrap();
+        let handler = |_| async { panic!("it never opens") };
+        upgrade.accept(handler).status()
+    });
+}
+
 /// A shutdown that is dropped drops nobody who had time left: if it had begun, who was asked to go
 /// still closes properly; called again it waits for the rest.
 #[test]
@@ -823,6 +904,7 @@ fn every_public_async_function_is_in_the_list() {
         ("connection.rs", include_str!("../src/connection.rs")),
         ("sender.rs", include_str!("../src/sender.rs")),
         ("server/mod.rs", include_str!("../src/server/mod.rs")),
+        ("server/door.rs", include_str!("../src/server/door.rs")),
         (
             "server/options.rs",
             include_str!("../src/server/options.rs"),

@@ -57,6 +57,10 @@ pub type Server = ws_driver::Server<Tokio>;
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Tokio>;
 
+/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+#[cfg(feature = "hyper")]
+pub type PendingUpgrade = ws_driver::PendingUpgrade<Tokio>;
+
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options.
 ///
 /// # Errors

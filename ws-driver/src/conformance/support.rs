@@ -256,8 +256,15 @@ pub(super) struct Peer<R: Runtime> {
 impl<R: Runtime + Default> Peer<R> {
     /// Opens a stream.
     pub(super) async fn connect(server: &Server<R>) -> Self {
-        let port = server.local_addr().port();
-        let (stream, _) = R::default().connect("127.0.0.1", port).await.unwrap();
+        Self::connect_to(server.local_addr()).await
+    }
+
+    /// Opens a stream to an address of this host.
+    pub(super) async fn connect_to(addr: SocketAddr) -> Self {
+        let (stream, _) = R::default()
+            .connect("127.0.0.1", addr.port())
+            .await
+            .unwrap();
         Self {
             stream,
             received: Vec::new(),

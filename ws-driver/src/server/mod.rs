@@ -1,6 +1,8 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
 
 mod accept;
+#[cfg(feature = "hyper")]
+pub(crate) mod door;
 pub(crate) mod negotiate;
 mod opened;
 pub(crate) mod options;
