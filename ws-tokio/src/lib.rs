@@ -27,6 +27,7 @@
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
 //! | serve streams of your own, such as Unix sockets | [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
+//! | be a part of a server on hyper or axum | the features `hyper` (`Server::handle_request`) and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
@@ -44,6 +45,8 @@
 //! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front; and there is
 //! no compression.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod runtime;
 
 #[doc(inline)]

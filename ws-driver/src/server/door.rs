@@ -22,6 +22,7 @@ use super::Server;
 use super::shared::Shared;
 use super::stop::Phase;
 use super::task::{self, Handover};
+use super::upgrade::Answer;
 use crate::connection::Connection;
 use crate::http::service;
 use crate::http::upgrade::{self, Decided, Examined};
@@ -182,7 +183,8 @@ impl<R: Runtime> Server<R> {
 /// A request for an upgrade that another HTTP server read, that passed all checks, and that `on_upgrade`
 /// accepted: see [`Server::examine_request`].
 ///
-/// If it is dropped instead of [accepted](Self::accept), the caller answers the request by itself.
+/// If it is dropped instead of [accepted](Self::accept) or [rejected](Self::reject), the caller answers the
+/// request by itself, and no observer is told how.
 pub struct PendingUpgrade<R: Runtime> {
     shared: Arc<Shared<R>>,
     request: UpgradeRequest,
@@ -230,6 +232,17 @@ impl<R: Runtime> PendingUpgrade<R> {
         let life = task::take_over(Arc::clone(&shared), handover, handler);
         shared.runtime.spawn(life);
         accepted.response.map(AnswerBody)
+    }
+
+    /// Refuses the request after all, with a status of 200 to 599 and a body: returns the response to send,
+    /// and tells the observers. A status that cannot be used makes it a 500, and the log says why.
+    pub fn reject(mut self, status: u16, body: impl Into<Bytes>) -> Response<AnswerBody> {
+        let answer = Answer::reject(status).body(body);
+        self.decided.decision.change(|_| answer);
+        match self.decided.conclude() {
+            Ok(_) => unreachable!("a rejection does not accept"),
+            Err(refused) => self.witness.refused(refused).map(AnswerBody),
+        }
     }
 
     /// Chooses a subprotocol among those that the client offers, or none, instead of what the server's
