@@ -9,6 +9,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
+use crate::observer::Rejected;
 use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::sender::Sender;
 
@@ -168,8 +169,8 @@ impl Clients {
         self.registry.wait_below(limit).await;
     }
 
-    pub(crate) fn note_rejected(&self) {
-        self.registry.note_rejected();
+    pub(crate) fn note_rejected(&self, reason: &Rejected) {
+        self.registry.note_rejected(reason);
     }
 
     fn require(&self, id: ConnectionId) -> Result<Sender, ClientError> {

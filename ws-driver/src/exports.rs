@@ -10,7 +10,9 @@ pub use ws_proto::{
 pub use crate::client::ConnectError;
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connection::Connection;
-pub use crate::counters::{CloseCounts, ConnectionCounters, ServerCounters, VersionCounts};
+pub use crate::counters::{
+    CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
+};
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer, Rejected};

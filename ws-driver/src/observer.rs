@@ -233,7 +233,7 @@ impl Witness {
             // A stream that brought nothing asked for nothing: a port scan, a health check.
             return self.note_state(State::Closed);
         }
-        self.clients.note_rejected();
+        self.clients.note_rejected(reason);
         self.observers
             .tell(|observer| observer.rejected(&self.info, reason));
         self.note_state(State::Closed);

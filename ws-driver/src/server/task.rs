@@ -22,7 +22,7 @@ use crate::head::Head;
 use crate::http;
 use crate::mailbox::{Facts, Mailbox};
 use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
-use crate::registry::Entry;
+use crate::registry::{Entry, Registry};
 use crate::runtime::Runtime;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
@@ -82,7 +82,8 @@ where
         let upgraded = match or_stop(&shared, upgrading).await? {
             Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
             unfinished => {
-                let state = handshake.state();
+                // Accepted, but not open before the stream is here.
+                let state = State::Handshaking;
                 let waited = shared.options.config.handshake_wait().unwrap_or_default();
                 witness.note_rejected(&Rejected::Handshake(match unfinished {
                     Some(Err(error)) if !error.is_canceled() => {
@@ -220,6 +221,7 @@ where
     }
     let watch = Registered {
         witness: witness.into_open(Arc::clone(&mailbox)),
+        registry: Arc::clone(&entry.registry),
         entry: Some(entry),
     };
     let runtime = shared.runtime.clone();
@@ -342,6 +344,8 @@ async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T
 /// Keeps a connection in the registry as long as its stream is open, and tells the observers.
 struct Registered {
     witness: OpenWitness,
+    /// A handler can outlive the entry, and panic.
+    registry: Arc<Registry>,
     entry: Option<Entry>,
 }
 
@@ -356,6 +360,7 @@ impl driver::Watch for Registered {
     }
 
     fn panicked(&mut self, _: &Mailbox) {
+        self.registry.note_panic();
         self.witness.note_panic();
     }
 }
