@@ -43,6 +43,7 @@ mod scratch;
 mod sender;
 mod server;
 mod slow_peer;
+mod span;
 mod sync;
 pub mod test;
 mod topics;

@@ -132,7 +132,8 @@ impl fmt::Display for Rejected {
 pub(crate) struct DebugLines;
 
 macro_rules! line {
-    ($($arg:tt)+) => { tracing::debug!(target: "ws", $($arg)+) };
+    // Outside of the connection's span, as each says by itself what it is about.
+    ($($arg:tt)+) => { tracing::debug!(target: "ws", parent: None, $($arg)+) };
 }
 
 impl Observer for DebugLines {

@@ -32,7 +32,7 @@
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
-//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
+//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
@@ -112,6 +112,9 @@ pub mod coming_from_node_websocket_server {}
 
 #[doc = include_str!("../../docs/backpressure.md")]
 pub mod backpressure {}
+
+#[doc = include_str!("../../docs/observability.md")]
+pub mod observability {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}

@@ -22,8 +22,9 @@ use crate::head::Head;
 use crate::http;
 use crate::mailbox::{Facts, Mailbox};
 use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
-use crate::registry::{Entry, Registry};
+use crate::registry::Entry;
 use crate::runtime::Runtime;
+use crate::span::ConnectionSpan;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
@@ -41,9 +42,11 @@ where
     H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    Life::Opening(Box::pin(start(
-        shared, entry, stream, peer_addr, probe, handler,
-    )))
+    let span = ConnectionSpan::new(entry.id, peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(start(
+        shared, entry, stream, peer_addr, inner, probe, handler,
+    ))))
 }
 
 /// An upgrade that was accepted on a request that another HTTP server read.
@@ -69,7 +72,9 @@ where
     H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    Life::Opening(Box::pin(async move {
+    let span = ConnectionSpan::new(handover.entry.id, handover.witness.info.peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(async move {
         let Handover {
             entry,
             mut witness,
@@ -100,8 +105,8 @@ where
             }
         };
         let opened = go_on(&shared, upgraded, handshake, Some(ticket), witness).await?;
-        Some(begin(&shared, entry, opened, |_, _| {}, handler))
-    }))
+        Some(begin(&shared, entry, opened, &inner, |_, _| {}, handler))
+    })))
 }
 
 /// One thing after the other. An `async` block would keep room for both, and for the second twice.
@@ -137,6 +142,7 @@ async fn start<R, S, H, F>(
     entry: Entry,
     stream: S,
     peer_addr: Option<SocketAddr>,
+    span: ConnectionSpan,
     probe: fn(&Shared<R>, &S),
     handler: H,
 ) -> Option<Driver<R, S, F, Registered>>
@@ -161,7 +167,7 @@ where
         shared.clients.clone(),
     );
     let opened = open(&shared, stream, witness).await?;
-    Some(begin(&shared, entry, opened, probe, handler))
+    Some(begin(&shared, entry, opened, &span, probe, handler))
 }
 
 /// Makes a connection of a stream whose opening handshake is done, and calls the handler with it.
@@ -169,6 +175,7 @@ fn begin<R, S, H, F>(
     shared: &Arc<Shared<R>>,
     entry: Entry,
     opened: Opened<S, R::Timer>,
+    span: &ConnectionSpan,
     probe: fn(&Shared<R>, &S),
     handler: H,
 ) -> Driver<R, S, F, Registered>
@@ -195,6 +202,7 @@ where
     if !version.features().ping {
         probe(shared, &stream);
     }
+    span.note_open(version, || head.unpack().path().to_owned());
     witness.note_open(version);
     let facts = Facts {
         id: entry.id,
@@ -221,7 +229,6 @@ where
     }
     let watch = Registered {
         witness: witness.into_open(Arc::clone(&mailbox)),
-        registry: Arc::clone(&entry.registry),
         entry: Some(entry),
     };
     let runtime = shared.runtime.clone();
@@ -344,8 +351,6 @@ async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T
 /// Keeps a connection in the registry as long as its stream is open, and tells the observers.
 struct Registered {
     witness: OpenWitness,
-    /// A handler can outlive the entry, and panic.
-    registry: Arc<Registry>,
     entry: Option<Entry>,
 }
 
@@ -359,8 +364,8 @@ impl driver::Watch for Registered {
         self.witness.note_end();
     }
 
-    fn panicked(&mut self, _: &Mailbox) {
-        self.registry.note_panic();
+    fn panicked(&mut self, mailbox: &Mailbox) {
+        mailbox.note_panic();
         self.witness.note_panic();
     }
 }
