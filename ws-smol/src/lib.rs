@@ -22,6 +22,10 @@
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
 //! [`test::Kit`] for tests without a port. There is no TLS and no compression yet.
+//!
+//! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
+//! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands
+//! its upgrades over: `Server::handle_request`.
 
 mod runtime;
 

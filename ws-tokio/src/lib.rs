@@ -26,8 +26,8 @@
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
-//! | serve streams of your own, such as Unix sockets | [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
-//! | be a part of a server on hyper or axum | the features `hyper` (`Server::handle_request`) and `axum` |
+//! | serve streams of your own, such as Unix sockets | [`doors`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
+//! | be a part of a server on hyper or axum | [`doors`], with the features `hyper` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
@@ -115,6 +115,9 @@ pub mod backpressure {}
 
 #[doc = include_str!("../../docs/observability.md")]
 pub mod observability {}
+
+#[doc = include_str!("../../docs/doors.md")]
+pub mod doors {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
