@@ -420,6 +420,40 @@ pub async fn a_handler_chooses_the_subprotocol<R: Runtime + Default>() {
     }
 }
 
+/// A server of ours that closes between the check and the answer refuses; what is rejected by hand has the
+/// status and the body that were asked for. Either way the place is free again.
+pub async fn who_waits_can_be_refused_after_all<R: Runtime + Default>() {
+    let log = Log::default();
+    let builder = Server::<R>::builder().observer(log.clone());
+    let server = Host(builder.connection_limit(1).build().unwrap());
+    let answer = |server: Server<R>, mut request: Request<Incoming>| async move {
+        let by_hand = request.uri().path() == "/by-hand";
+        let upgrade = server.examine_request(&mut request, None).await.unwrap();
+        if by_hand {
+            return upgrade.reject(410, "gone\n");
+        }
+        server.close();
+        upgrade.accept(|_| async { panic!("it never opens") })
+    };
+    let foreign = Foreign::start(server, Style::Usual, answer).await;
+    for _ in 0..2 {
+        let request = RFC6455.replace("/chat", "/by-hand");
+        let (head, body) = foreign.peer().await.ask_all(request).await;
+        assert!(head.starts_with("HTTP/1.1 410 Gone\r\n"), "{head}");
+        assert_eq!(body, "gone\n");
+        let lines = log.until("rejected").await;
+        let reason = "rejected rfc6455: on_upgrade answered 410 Gone";
+        assert_eq!(lines.last().unwrap(), reason);
+    }
+    let (head, _) = foreign.peer().await.ask_all(RFC6455).await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    let lines = log.until("rejected").await;
+    assert_eq!(
+        lines.last().unwrap(),
+        "rejected rfc6455: the server has closed"
+    );
+}
+
 /// A client that goes away before its upgrade leaves nothing behind at once, and one whose 101 the
 /// application does not send, at the end of the handshake timeout; the observer is told.
 pub async fn who_goes_away_before_the_upgrade_leaves_nothing<R: Runtime + Default>() {

@@ -175,6 +175,7 @@ macro_rules! __conformance {
                 a_shutdown_closes_connections_of_another_server
                 a_panic_behind_another_server_closes_with_1011
                 a_handler_chooses_the_subprotocol
+                who_waits_can_be_refused_after_all
                 who_goes_away_before_the_upgrade_leaves_nothing
                 another_server_that_gives_no_stream_up
                 another_server_that_takes_too_long

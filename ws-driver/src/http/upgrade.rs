@@ -113,18 +113,17 @@ impl Pending {
     /// Refuses for a reason of the server's own, with a status that may reject.
     #[cfg(feature = "hyper")]
     pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
-        let mut handshake = self.handshake;
-        handshake
-            .reject(Rejection::new(status))
-            .expect("the request is pending, and the status can reject");
-        Box::new(Refused {
-            response: response(&mut handshake),
-            reason,
-        })
+        refused(self.handshake, status, reason)
     }
 }
 
 impl Decided {
+    /// As [`Pending::refuse`], whatever the application wants.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
+        refused(self.handshake, status, reason)
+    }
+
     /// Answers as the application wants it.
     pub(crate) fn conclude(self) -> Result<Accepted, Box<Refused>> {
         let Self {
@@ -142,6 +141,17 @@ impl Decided {
             Err(reason) => Err(Box::new(Refused { response, reason })),
         }
     }
+}
+
+#[cfg(feature = "hyper")]
+fn refused(mut handshake: ServerHandshake, status: StatusCode, reason: Rejected) -> Box<Refused> {
+    handshake
+        .reject(Rejection::new(status))
+        .expect("the request is pending, and the status can reject");
+    Box::new(Refused {
+        response: response(&mut handshake),
+        reason,
+    })
 }
 
 fn failed(mut handshake: ServerHandshake, error: HandshakeError) -> Box<Refused> {

@@ -202,7 +202,8 @@ impl<R: Runtime> PendingUpgrade<R> {
     /// `handshake_timeout`, the handler is not called.
     ///
     /// It is a 101, unless what was set with [`subprotocol`](Self::subprotocol) or
-    /// [`header`](Self::header) cannot be used: then it is a 500, and the log says why.
+    /// [`header`](Self::header) cannot be used: then it is a 500, and the log says why; or the server has
+    /// closed meanwhile: then it is a 503.
     pub fn accept<H, F>(self, handler: H) -> Response<AnswerBody>
     where
         H: FnOnce(Connection) -> F + Send + 'static,
@@ -217,7 +218,11 @@ impl<R: Runtime> PendingUpgrade<R> {
             deadline,
             ..
         } = self;
-        let accepted = match decided.conclude() {
+        let concluded = match shared.stop.has_reached(Phase::Closed) {
+            true => Err(decided.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed)),
+            false => decided.conclude(),
+        };
+        let accepted = match concluded {
             Ok(accepted) => accepted,
             Err(refused) => return witness.refused(refused).map(AnswerBody),
         };
