@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{
@@ -49,23 +50,66 @@ pub async fn connect_with<R: Runtime + Default>(
     }
     let runtime = R::default();
     let (stream, peer_addr) = runtime.connect(url.host(), url.port()).await?;
-    let (stream, mut handshake) = open(&runtime, stream, &url, config).await?;
+    let probe = |stream: &_| probe_silent(&runtime, stream, config.silence_limits());
+    start(&runtime, stream, Some(peer_addr), &url, config, probe).await
+}
+
+/// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL
+/// says what the request asks for; no host is looked up. With `wss` the stream is taken for one that is
+/// secured already: nothing is added to it.
+///
+/// The operating system is not asked to probe the server: a connection of a draft, which has no ping,
+/// notices that it vanished only by what the stream says.
+///
+/// # Errors
+///
+/// Fails if the URL is none or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<R, S>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError>
+where
+    R: Runtime + Default,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    start(&R::default(), stream, None, &url.parse()?, config, |_| {}).await
+}
+
+/// Does the opening handshake over a stream and starts to drive the connection.
+async fn start<R, S>(
+    runtime: &R,
+    stream: S,
+    peer_addr: Option<SocketAddr>,
+    url: &ClientUrl,
+    config: &ClientConfig,
+    probe: impl FnOnce(&S),
+) -> Result<Connection, ConnectError>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (stream, mut handshake) = open(runtime, stream, url, config).await?;
     let response = handshake.response_head();
     let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
     let head = response.map_or(Head::Unknown, |head| Head::of_response(head.pack()));
     let early = handshake.take_early();
     let machine = handshake.into_connection(runtime.now());
     if !machine.version().features().ping {
-        probe_silent(&runtime, &stream, config.silence_limits());
+        probe(&stream);
     }
     let facts = Facts {
         id: ConnectionId::of_client(),
-        peer_addr: Some(peer_addr),
+        peer_addr,
         version: machine.version(),
         subprotocol,
         head,
     };
-    Ok(detached::start(&runtime, stream, early, machine, facts))
+    Ok(detached::start(runtime, stream, early, machine, facts))
 }
 
 /// Does the opening handshake.

@@ -257,6 +257,13 @@ impl Mailbox {
         registry.is_some_and(|registry| registry.leave(topic, self.facts.id))
     }
 
+    /// Counts a handler that panicked; it can have outlived its place in the registry.
+    pub(crate) fn note_panic(&self) {
+        if let Some(registry) = self.registry.as_ref().and_then(Weak::upgrade) {
+            registry.note_panic();
+        }
+    }
+
     /// Drops the connection as it is, its handler included.
     pub(crate) fn abort(&self) {
         let mut inner = self.lock();

@@ -22,6 +22,10 @@
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
 //! [`test::Kit`] for tests without a port. There is no TLS and no compression yet.
+//!
+//! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
+//! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands
+//! its upgrades over: `Server::handle_request`.
 
 mod runtime;
 
@@ -35,6 +39,10 @@ pub type Server = ws_driver::Server<Smol>;
 
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Smol>;
+
+/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+#[cfg(feature = "hyper")]
+pub type PendingUpgrade = ws_driver::PendingUpgrade<Smol>;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options.
 ///
@@ -56,6 +64,27 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
 /// As [`connect`].
 pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<Smol>(url, config).await
+}
+
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Smol, _>(stream, url, config).await
 }
 
 pub mod test {

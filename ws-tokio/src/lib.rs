@@ -26,11 +26,13 @@
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
+//! | serve streams of your own, such as Unix sockets | [`doors`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
+//! | be a part of a server on hyper or axum | [`doors`], with the features `hyper` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
-//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
+//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
@@ -43,6 +45,8 @@
 //! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front; and there is
 //! no compression.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod runtime;
 
 #[doc(inline)]
@@ -55,6 +59,10 @@ pub type Server = ws_driver::Server<Tokio>;
 
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Tokio>;
+
+/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+#[cfg(feature = "hyper")]
+pub type PendingUpgrade = ws_driver::PendingUpgrade<Tokio>;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options.
 ///
@@ -78,11 +86,38 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
     ws_driver::connect_with::<Tokio>(url, config).await
 }
 
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none or the server does not agree.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Tokio, _>(stream, url, config).await
+}
+
 #[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
 pub mod coming_from_node_websocket_server {}
 
 #[doc = include_str!("../../docs/backpressure.md")]
 pub mod backpressure {}
+
+#[doc = include_str!("../../docs/observability.md")]
+pub mod observability {}
+
+#[doc = include_str!("../../docs/doors.md")]
+pub mod doors {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "hyper")]
+use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
 use super::negotiate::{self, Ticket};
@@ -22,6 +24,7 @@ use crate::mailbox::{Facts, Mailbox};
 use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
 use crate::registry::Entry;
 use crate::runtime::Runtime;
+use crate::span::ConnectionSpan;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
@@ -31,17 +34,79 @@ pub(super) fn run<R, S, H, F>(
     stream: S,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
+    handler: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    Life::Opening(Box::pin(start(
-        shared, entry, stream, peer_addr, probe, handler,
-    )))
+    let span = ConnectionSpan::new(entry.id, peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(start(
+        shared, entry, stream, peer_addr, inner, probe, handler,
+    ))))
+}
+
+/// An upgrade that was accepted on a request that another HTTP server read.
+#[cfg(feature = "hyper")]
+pub(super) struct Handover {
+    pub(super) entry: Entry,
+    pub(super) witness: Witness,
+    pub(super) handshake: ServerHandshake,
+    pub(super) ticket: Ticket,
+    pub(super) on_upgrade: hyper::upgrade::OnUpgrade,
+    pub(super) deadline: Option<std::time::Instant>,
+}
+
+/// Makes the task of a stream that another HTTP server will give up.
+#[cfg(feature = "hyper")]
+pub(super) fn take_over<R, H, F>(
+    shared: Arc<Shared<R>>,
+    handover: Handover,
+    handler: H,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    R: Runtime,
+    H: FnOnce(Connection) -> F + Send + 'static,
+    F: Future + Send + 'static,
+{
+    let span = ConnectionSpan::new(handover.entry.id, handover.witness.info.peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(async move {
+        let Handover {
+            entry,
+            mut witness,
+            handshake,
+            ticket,
+            on_upgrade,
+            deadline,
+        } = handover;
+        let upgrading = http::until(&shared.runtime, deadline, on_upgrade);
+        let upgraded = match or_stop(&shared, upgrading).await? {
+            Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
+            unfinished => {
+                // Accepted, but not open before the stream is here.
+                let state = State::Handshaking;
+                let waited = shared.options.config.handshake_wait().unwrap_or_default();
+                witness.note_rejected(&Rejected::Handshake(match unfinished {
+                    Some(Err(error)) if !error.is_canceled() => {
+                        tracing::error!(
+                            target: "ws",
+                            "the HTTP server does not give the stream up: {error}"
+                        );
+                        HandshakeError::Disconnected { state }
+                    }
+                    Some(_) => HandshakeError::Disconnected { state },
+                    None => HandshakeError::Timeout { state, waited },
+                }));
+                return None;
+            }
+        };
+        let opened = go_on(&shared, upgraded, handshake, Some(ticket), witness).await?;
+        Some(begin(&shared, entry, opened, &inner, |_, _| {}, handler))
+    })))
 }
 
 /// One thing after the other. An `async` block would keep room for both, and for the second twice.
@@ -77,13 +142,14 @@ async fn start<R, S, H, F>(
     entry: Entry,
     stream: S,
     peer_addr: Option<SocketAddr>,
+    span: ConnectionSpan,
     probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
+    handler: H,
 ) -> Option<Driver<R, S, F, Registered>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
     if shared.stop.has_reached(Phase::ShuttingDown) {
@@ -100,13 +166,33 @@ where
         info,
         shared.clients.clone(),
     );
+    let opened = open(&shared, stream, witness).await?;
+    Some(begin(&shared, entry, opened, &span, probe, handler))
+}
+
+/// Makes a connection of a stream whose opening handshake is done, and calls the handler with it.
+fn begin<R, S, H, F>(
+    shared: &Arc<Shared<R>>,
+    entry: Entry,
+    opened: Opened<S, R::Timer>,
+    span: &ConnectionSpan,
+    probe: fn(&Shared<R>, &S),
+    handler: H,
+) -> Driver<R, S, F, Registered>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: FnOnce(Connection) -> F,
+    F: Future + Send + 'static,
+{
     let Opened {
         stream,
         timer,
         mut handshake,
         ticket,
         mut witness,
-    } = open(&shared, stream, witness).await?;
+    } = opened;
+    let peer_addr = witness.info.peer_addr;
     let Ticket {
         head,
         version,
@@ -114,8 +200,9 @@ where
         extensions,
     } = ticket;
     if !version.features().ping {
-        probe(&shared, &stream);
+        probe(shared, &stream);
     }
+    span.note_open(version, || head.unpack().path().to_owned());
     witness.note_open(version);
     let facts = Facts {
         id: entry.id,
@@ -146,7 +233,7 @@ where
     };
     let runtime = shared.runtime.clone();
     let driver = Driver::new(runtime, stream, early, mailbox, watch).with_timer(timer);
-    Some(driver.with_handler(|| handler(connection)))
+    driver.with_handler(|| handler(connection))
 }
 
 /// A stream whose opening handshake is done.
@@ -169,10 +256,24 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = Arc::clone(&shared.config);
-    let mut handshake = ServerHandshake::shared(config, shared.runtime.now());
-    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
-    let mut ticket = None;
+    let handshake = ServerHandshake::shared(config, shared.runtime.now());
     witness.note_state(State::Opening);
+    go_on(shared, stream, handshake, None, witness).await
+}
+
+/// Goes on with an opening handshake, which may have been accepted already.
+async fn go_on<R, S>(
+    shared: &Arc<Shared<R>>,
+    stream: S,
+    mut handshake: ServerHandshake,
+    mut ticket: Option<Ticket>,
+    mut witness: Witness,
+) -> Option<Opened<S, R::Timer>>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     loop {
         let event = or_stop(shared, exchange.next_event(&mut handshake))
             .await?
@@ -263,7 +364,8 @@ impl driver::Watch for Registered {
         self.witness.note_end();
     }
 
-    fn panicked(&mut self, _: &Mailbox) {
+    fn panicked(&mut self, mailbox: &Mailbox) {
+        mailbox.note_panic();
         self.witness.note_panic();
     }
 }
