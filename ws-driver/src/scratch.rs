@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::task::Poll;
 
-use ws_proto::EventBatch;
+use ws_proto::{EventBatch, Outgoing};
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
@@ -21,7 +21,7 @@ const EVENTS_LIMIT: usize = 64 << 10;
 
 thread_local! {
     static EVENTS: Cell<EventBatch> = const { Cell::new(EventBatch::new()) };
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARE: Cell<Outgoing> = const { Cell::new(Outgoing::new()) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -34,15 +34,19 @@ pub(crate) fn with<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> 
     result
 }
 
-/// Returns the thread's buffer for what is sent; none if it is lent already.
-pub(crate) fn take_spare() -> Vec<u8> {
-    SPARE.take()
+/// Returns the thread's memory for what is sent; none if it is lent already.
+pub(crate) fn take_spare() -> Outgoing {
+    let spare = SPARE.take();
+    match spare.room() {
+        0 => Outgoing::spare(),
+        _ => spare,
+    }
 }
 
-/// Keeps a buffer for the thread's next connection.
-pub(crate) fn give_spare(buffer: Vec<u8>) {
-    if buffer.capacity() > 0 && buffer.capacity() <= SPARE_LIMIT {
-        SPARE.set(buffer);
+/// Keeps memory for the thread's next connection.
+pub(crate) fn give_spare(spare: Outgoing) {
+    if spare.room() > 0 && spare.room() <= SPARE_LIMIT {
+        SPARE.set(spare);
     }
 }
 

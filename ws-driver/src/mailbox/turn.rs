@@ -151,7 +151,7 @@ impl Mailbox {
 
 impl Inner {
     /// Lends the thread's buffer to the machine, unless it has one.
-    fn lend(&mut self, mut spare: Vec<u8>) {
+    fn lend(&mut self, mut spare: Outgoing) {
         self.machine.outgoing().lend(&mut spare);
         scratch::give_spare(spare);
     }
