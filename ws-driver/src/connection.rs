@@ -312,6 +312,9 @@ impl Drop for Connection {
             false => CloseCode::NORMAL,
         };
         self.mailbox.abandon(code);
+        if self.events.is_empty() {
+            scratch::give_events(std::mem::take(&mut self.events));
+        }
     }
 }
 

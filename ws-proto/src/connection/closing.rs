@@ -8,6 +8,7 @@
 //! | `Draining` | the end is told                            | the end of the stream, until the timeout |
 //! | `Finished` | the wait is over                           | nothing                                |
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Connection;
@@ -18,7 +19,7 @@ use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};
 use crate::state::Role;
 use crate::version::Version;
-use crate::wire::{Outgoing, Timer};
+use crate::wire::Timer;
 
 /// Where a connection stands on its way to the end.
 #[derive(Debug)]
@@ -240,8 +241,8 @@ impl Connection {
             by,
             cause,
         };
-        let closed = Box::new(closed);
-        self.closed = Some(closed.clone());
+        let closed = Arc::new(closed);
+        self.closed = Some(Arc::clone(&closed));
         self.events.push(Event::Closed(closed));
     }
 
@@ -249,7 +250,7 @@ impl Connection {
         self.phase = Phase::Finished;
         self.assembler.clear();
         self.timers.stop_all();
-        self.outgoing = Outgoing::new();
+        self.outgoing.clear();
         self.in_flight = 0;
     }
 }

@@ -70,8 +70,7 @@ pub struct Connection {
     stream_ended: bool,
     /// Whether the stream is broken, so that nothing can be written any more.
     stream_broken: bool,
-    /// Boxed, as most of the time there is none.
-    closed: Option<Box<Closed>>,
+    closed: Option<Arc<Closed>>,
     messages_received: u64,
     bytes_received: u64,
     pings_sent: u64,
@@ -196,7 +195,7 @@ impl Connection {
     pub fn handle_reset(&mut self, now: Instant) {
         self.stream_broken = true;
         self.end(now, End::Reset);
-        self.outgoing = Outgoing::new();
+        self.outgoing.clear();
         self.in_flight = 0;
         self.stream_ended = true;
     }
