@@ -9,7 +9,7 @@ use super::answer::{Accept, Answer, Choice};
 use super::authority::Authority;
 use super::error::HandshakeError;
 use super::head::{RequestHead, list, list_contains, lossy, single, single_text};
-use super::{hixie, rfc6455};
+use super::{extensions, hixie, rfc6455};
 use crate::config::ServerConfig;
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
@@ -415,7 +415,7 @@ fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), Handsha
         return Ok(());
     };
     for line in headers.get_all(NAME) {
-        rfc6455::check_extensions(line.as_bytes()).map_err(|problem| {
+        extensions::check_extensions(line.as_bytes()).map_err(|problem| {
             HandshakeError::InvalidHeader {
                 name: NAME,
                 value: lossy(line),
