@@ -292,6 +292,17 @@ pub enum ConfigError {
         /// The status.
         status: u16,
     },
+    /// A number that an option cannot have.
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: u8,
+        /// The least that is allowed.
+        least: u8,
+        /// The most that is allowed.
+        most: u8,
+    },
     /// The request is not there any more: it was accepted or rejected before, or it failed.
     NotPending,
 }
@@ -316,6 +327,15 @@ impl fmt::Display for ConfigError {
                     "status {status} cannot reject an upgrade; 200 to 599 can"
                 )
             }
+            Self::OutOfRange {
+                option,
+                value,
+                least,
+                most,
+            } => write!(
+                f,
+                "{value} is out of range; {least} to {most} is allowed (option {option})"
+            ),
             Self::NotPending => f.write_str("the request was answered before, or it failed"),
         }
     }

@@ -40,6 +40,8 @@ mod close;
 mod close_code;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod event;
 mod frame;
@@ -57,6 +59,8 @@ pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON
 pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::{ConnectionConfig, ServerConfig};
 pub use self::connection::Connection;
+#[cfg(feature = "deflate")]
+pub use self::deflate::{Deflate, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{

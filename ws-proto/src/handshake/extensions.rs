@@ -2,17 +2,54 @@
 
 use super::head::is_token_byte;
 
-/// Checks one line of a `Sec-WebSocket-Extensions` header against the grammar (RFC 6455 §9.1), or
-/// says what is wrong with it. No extension is understood so far.
-pub(super) fn check_extensions(line: &[u8]) -> Result<(), &'static str> {
+/// The header that lists extensions.
+pub(crate) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
+/// What a line of the header says, in its order.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(test, feature = "deflate")),
+    expect(dead_code, reason = "without an extension only the grammar matters")
+)]
+pub(crate) enum Item<'a> {
+    /// An extension begins; the parameters up to the next one are its.
+    Extension(&'a [u8]),
+    /// The name of a parameter, and its value if it has one.
+    Parameter(&'a [u8], Option<Value<'a>>),
+}
+
+/// The value of a parameter: a token, with or without quotes, which make no difference.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(test, feature = "deflate")),
+    expect(dead_code, reason = "without an extension only the grammar matters")
+)]
+pub(crate) struct Value<'a> {
+    /// Without the quotes, but with the backslashes in them.
+    raw: &'a [u8],
+}
+
+#[cfg(any(test, feature = "deflate"))]
+impl<'a> Value<'a> {
+    /// Iterates over the bytes of the token. A backslash is no part of one, so it escapes something.
+    pub(crate) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
+        self.raw.iter().copied().filter(|byte| *byte != b'\\')
+    }
+}
+
+/// Reads a line, or says what is wrong with it; then what was told before is void.
+pub(crate) fn read<'a>(line: &'a [u8], mut tell: impl FnMut(Item<'a>)) -> Result<(), &'static str> {
     let mut cursor = Cursor { rest: line };
     loop {
-        cursor.token().ok_or("an extension has no name")?;
+        let name = cursor.token().ok_or("an extension has no name")?;
+        tell(Item::Extension(name));
         while cursor.eat(b';') {
-            cursor.token().ok_or("a parameter has no name")?;
-            if cursor.eat(b'=') && cursor.token().is_none() && !cursor.quoted_token() {
-                return Err("the value of a parameter is not a token");
-            }
+            let name = cursor.token().ok_or("a parameter has no name")?;
+            let value = match cursor.eat(b'=') {
+                true => Some(cursor.value()?),
+                false => None,
+            };
+            tell(Item::Parameter(name, value));
         }
         if cursor.rest.is_empty() {
             return Ok(());
@@ -51,25 +88,34 @@ impl<'a> Cursor<'a> {
         (!token.is_empty()).then_some(token)
     }
 
+    /// Takes a value and the white space behind it.
+    fn value(&mut self) -> Result<Value<'a>, &'static str> {
+        let token = self.token().or_else(|| self.quoted_token());
+        token
+            .map(|raw| Value { raw })
+            .ok_or("the value of a parameter is not a token")
+    }
+
     /// Takes a quoted string whose content is a token, and the white space behind it.
-    fn quoted_token(&mut self) -> bool {
+    fn quoted_token(&mut self) -> Option<&'a [u8]> {
         if !self.eat_exactly(b'"') {
-            return false;
+            return None;
         }
+        let content = self.rest;
         let mut len = 0;
-        while !self.eat_exactly(b'"') {
+        while !self.rest.starts_with(b"\"") {
             self.eat_exactly(b'\\');
-            let Some((&byte, rest)) = self.rest.split_first() else {
-                return false;
-            };
-            if !is_token_byte(byte) {
-                return false;
+            let (byte, rest) = self.rest.split_first()?;
+            if !is_token_byte(*byte) {
+                return None;
             }
             self.rest = rest;
             len += 1;
         }
+        let content = &content[..content.len() - self.rest.len()];
+        self.eat_exactly(b'"');
         self.skip_space();
-        len > 0
+        (len > 0).then_some(content)
     }
 
     fn eat_exactly(&mut self, byte: u8) -> bool {
@@ -101,7 +147,7 @@ mod tests {
             "x-webkit-deflate-frame",
             "permessage-deflate; client_max_window_bits, deflate-stream",
         ] {
-            assert_eq!(check_extensions(line.as_bytes()), Ok(()), "{line}");
+            assert_eq!(read(line.as_bytes(), |_| ()), Ok(()), "{line}");
         }
         for line in [
             "",
@@ -126,7 +172,26 @@ mod tests {
             "a/b",
             "\"a\"",
         ] {
-            assert!(check_extensions(line.as_bytes()).is_err(), "{line}");
+            assert!(read(line.as_bytes(), |_| ()).is_err(), "{line}");
         }
+    }
+    /// RFC 7692 §5.2: what is told; quotes and escapes make no difference.
+    #[test]
+    fn names_and_values_are_told_in_their_order() {
+        let mut told = Vec::new();
+        let line = b"a; b = \"c\\d\" ;e=f;g , h";
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        read(line, |item| {
+            told.push(match item {
+                Item::Extension(name) => text(name),
+                Item::Parameter(name, None) => format!("{}?", text(name)),
+                Item::Parameter(name, Some(value)) => {
+                    let value: Vec<u8> = value.bytes().collect();
+                    format!("{}={}", text(name), text(&value))
+                }
+            });
+        })
+        .unwrap();
+        assert_eq!(told, ["a", "b=cd", "e=f", "g?", "h"]);
     }
 }

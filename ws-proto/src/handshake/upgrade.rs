@@ -8,8 +8,9 @@ use http::header::{HeaderMap, HeaderValue};
 use super::answer::{Accept, Answer, Choice};
 use super::authority::Authority;
 use super::error::HandshakeError;
+use super::extensions::{self, EXTENSIONS};
 use super::head::{RequestHead, list, list_contains, lossy, single, single_text};
-use super::{extensions, hixie, rfc6455};
+use super::{hixie, rfc6455};
 use crate::config::ServerConfig;
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
@@ -410,14 +411,13 @@ fn check_subprotocols(
 }
 
 fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
-    const NAME: &str = "Sec-WebSocket-Extensions";
     let Dialect::Rfc6455 { .. } = dialect else {
         return Ok(());
     };
-    for line in headers.get_all(NAME) {
-        extensions::check_extensions(line.as_bytes()).map_err(|problem| {
+    for line in headers.get_all(EXTENSIONS) {
+        extensions::read(line.as_bytes(), |_| ()).map_err(|problem| {
             HandshakeError::InvalidHeader {
-                name: NAME,
+                name: EXTENSIONS,
                 value: lossy(line),
                 problem,
             }
