@@ -52,6 +52,9 @@ pub enum ProtocolError {
     StrayContinuation,
     /// A new message when the last one is not complete (RFC 6455 §5.4).
     Interleaved,
+    /// A compressed message that is not DEFLATE, refers to bytes that never were, or is cut off
+    /// (RFC 7692 §6.2).
+    InvalidDeflate,
     /// Text or a close reason that is not UTF-8 (RFC 6455 §8.1).
     InvalidUtf8,
     /// A close frame with a payload of one byte (RFC 6455 §5.5.1).
@@ -115,7 +118,7 @@ impl ProtocolError {
             | Self::TruncatedCloseCode
             | Self::InvalidCloseCode { .. }
             | Self::UnknownFrameType { .. } => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidDeflate | Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig { .. }
             | Self::FrameTooBig { .. }
             | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
@@ -136,7 +139,7 @@ impl fmt::Display for ProtocolError {
             Self::ReservedBits { first_byte } => write!(
                 f,
                 "reserved bits are set in the first byte {first_byte:#04x} of a frame; \
-                 no extension was agreed on that uses them"
+                 no extension was agreed on that uses them there"
             ),
             Self::UnknownOpcode { opcode } => {
                 write!(
@@ -164,6 +167,7 @@ impl fmt::Display for ProtocolError {
             Self::Interleaved => {
                 f.write_str("a new message begins before the last fragment of the one before it")
             }
+            Self::InvalidDeflate => f.write_str("a compressed message cannot be inflated"),
             Self::InvalidUtf8 => f.write_str("text is not valid UTF-8"),
             Self::TruncatedCloseCode => {
                 f.write_str("close frame with a payload of 1 byte; 0 or at least 2 are allowed")

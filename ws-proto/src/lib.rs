@@ -42,6 +42,9 @@ mod config;
 mod connection;
 #[cfg(feature = "deflate")]
 mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "deflate/off.rs"]
+mod deflate;
 mod error;
 mod event;
 mod frame;

@@ -7,6 +7,7 @@
 
 mod assembler;
 mod closing;
+mod compression;
 mod events;
 mod keepalive;
 mod stall;
@@ -22,6 +23,7 @@ use self::stall::Stall;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
+use crate::deflate::{Choice, Compression, DeflateTerms};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::frame::{CONTROL_LIMIT, Codec, Opcode};
@@ -30,7 +32,7 @@ use crate::prepared::PreparedMessage;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::{Outgoing, Timer, Timers};
+use crate::wire::{FramePayload, Outgoing, Timer, Timers};
 
 /// An open WebSocket connection.
 ///
@@ -43,6 +45,7 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
+    compression: Compression,
     phase: Phase,
     /// Close codes of versions 7 and 8 are accepted.
     legacy_close_codes: bool,
@@ -84,6 +87,7 @@ impl Connection {
             now,
             outgoing,
             None,
+            None,
             b"",
             false,
         )
@@ -104,6 +108,7 @@ impl Connection {
             now,
             outgoing,
             masks,
+            None,
             b"",
             false,
         )
@@ -122,6 +127,7 @@ impl Connection {
         now: Instant,
         outgoing: Outgoing,
         masks: Option<Box<dyn Randomness>>,
+        deflate: Option<&DeflateTerms>,
         early: &[u8],
         legacy_close_codes: bool,
     ) -> Self {
@@ -133,6 +139,7 @@ impl Connection {
             version,
             codec: Codec::new(version, role, &config, masks),
             assembler: Assembler::new(replaces_invalid_utf8),
+            compression: Compression::new(None),
             phase: Phase::Open,
             legacy_close_codes,
             events: EventQueue::default(),
@@ -154,6 +161,7 @@ impl Connection {
             config,
         };
         connection.start_keepalive(now);
+        connection.set_compression(deflate);
         connection.handle_read(now, early);
         connection
     }
@@ -253,7 +261,12 @@ impl Connection {
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         self.check_send(message.is_text())?;
-        self.codec.encode_message(message, &mut self.outgoing);
+        match self.compression.compress(&message) {
+            None => self.codec.encode_message(message, &mut self.outgoing),
+            Some(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+        }
         Ok(())
     }
 
@@ -279,12 +292,20 @@ impl Connection {
             Some(_) | None => self.check_capacity(content.is_text())?,
         }
         self.open_message = (!last).then_some(content.is_text());
-        let fragment = Fragment {
-            content,
-            first,
-            last,
-        };
-        self.codec.encode_fragment(fragment, &mut self.outgoing);
+        match self.compression.compress_fragment(&content, first, last) {
+            None => {
+                let fragment = Fragment {
+                    content,
+                    first,
+                    last,
+                };
+                self.codec.encode_fragment(fragment, &mut self.outgoing);
+            }
+            Some(payload) => {
+                let payload = FramePayload::Shared(payload.into());
+                self.encode_compressed_fragment(content.is_text(), first, last, payload);
+            }
+        }
         Ok(())
     }
 
@@ -295,9 +316,21 @@ impl Connection {
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
-        let (frame, header_len) = (message.frame(), message.header_len());
-        self.codec
-            .encode_prepared(message.opcode(), frame, header_len, &mut self.outgoing);
+        match self.compression.choose(message) {
+            Choice::Plain => {
+                let (frame, header_len) = (message.frame(), message.header_len());
+                let outgoing = &mut self.outgoing;
+                self.codec
+                    .encode_prepared(message.opcode(), frame, header_len, outgoing);
+            }
+            Choice::Own(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+            Choice::Shared(payload) => {
+                let payload = FramePayload::Shared(payload.clone());
+                self.encode_compressed(message.is_text(), payload);
+            }
+        }
         Ok(())
     }
 
@@ -512,13 +545,21 @@ impl Connection {
                     continue;
                 }
             }
-            match self.codec.decode(&mut input) {
-                Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
-                    Ok(Some(assembled)) => self.handle_assembled(now, assembled),
-                    Ok(None) => {}
-                    Err(error) => self.fail(now, error),
-                },
-                Ok(None) => break,
+            let (mut near, far) = input.split_at(self.reach(input.len()));
+            let decoded = self.codec.decode(&mut near);
+            input = &input[input.len() - far.len() - near.len()..];
+            match decoded {
+                Ok(Some(piece)) => {
+                    let compression = &mut self.compression;
+                    let assembler = &mut self.assembler;
+                    match assembler.handle_piece(&piece, &self.config, compression) {
+                        Ok(Some(assembled)) => self.handle_assembled(now, assembled),
+                        Ok(None) => {}
+                        Err(error) => self.fail(now, error),
+                    }
+                }
+                Ok(None) if far.is_empty() => break,
+                Ok(None) => {}
                 Err(error) => self.fail(now, error),
             }
         }

@@ -30,7 +30,7 @@ impl Deflate {
     ///
     /// [`ServerHandshake`](crate::ServerHandshake) does it by itself. This is for a handshake that is
     /// done elsewhere: put what it returns, as text, into a header `Sec-WebSocket-Extensions` of the
-    /// answer, and give it to `Connection::with_deflate`.
+    /// answer, and give it to [`Connection::with_deflate`](crate::Connection::with_deflate).
     pub fn accept(&self, request: &HeaderMap) -> Option<DeflateTerms> {
         let elements = elements(request).ok()?;
         elements

@@ -5,10 +5,10 @@ use crate::error::ConfigError;
 
 /// Options of permessage-deflate (RFC 7692): messages are compressed where the peer agrees.
 ///
-/// Off unless it is given to `ServerConfig::deflate` or
-/// `ClientConfig::deflate`. The drafts have no extensions; their
+/// Off unless it is given to [`ServerConfig::deflate`](crate::ServerConfig::deflate) or
+/// [`ClientConfig::deflate`](crate::ClientConfig::deflate). The drafts have no extensions; their
 /// connections stay plain. What is secret should not be compressed next to what an attacker chooses:
-/// see `PreparedMessage::plain`.
+/// see [`PreparedMessage::plain`](crate::PreparedMessage::plain).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Deflate {

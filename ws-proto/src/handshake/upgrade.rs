@@ -12,6 +12,7 @@ use super::extensions::{self, EXTENSIONS};
 use super::head::{RequestHead, list, list_contains, lossy, single, single_text};
 use super::{hixie, rfc6455};
 use crate::config::ServerConfig;
+use crate::deflate::{self, DeflateTerms};
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
 
@@ -85,6 +86,8 @@ pub(super) struct Pending {
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
+    /// What is answered to an offer of compression.
+    pub(super) deflate: Option<DeflateTerms>,
     /// The 101 up to the subprotocol; empty once it is given out.
     answer: Answer,
     offered: Vec<Box<str>>,
@@ -123,6 +126,9 @@ impl Pending {
                 return Ok(Err(refused(offered)));
             }
             (None, ..) => {}
+        }
+        if let Some(terms) = &self.deflate {
+            self.answer.push(EXTENSIONS, &terms.to_string());
         }
         self.answer.extend(accept.headers);
         Ok(Ok(std::mem::take(&mut self.answer)))
@@ -165,13 +171,14 @@ pub(super) fn examine(
     let origin = check_origin(headers, dialect, authority, config)?;
     check_target(head.target(), dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
-    check_extensions(headers, dialect)?;
+    let deflate = check_extensions(headers, dialect, config)?;
 
     let location = hixie::location_parts(config.secure, host, head.target());
     let pending = Pending {
         version: dialect.version(),
         numbers: proof.numbers(),
         legacy_close_codes: matches!(dialect, Dialect::Rfc6455 { number: 7 | 8 }),
+        deflate,
         answer: begin_answer(dialect, &proof, origin, location),
         offered: offered.clone(),
         selected: selected.clone(),
@@ -410,9 +417,14 @@ fn check_subprotocols(
     }
 }
 
-fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
+/// P-S7; then what is answered, if compression is offered and wanted.
+fn check_extensions(
+    headers: &HeaderMap,
+    dialect: Dialect,
+    config: &ServerConfig,
+) -> Result<Option<DeflateTerms>, HandshakeError> {
     let Dialect::Rfc6455 { .. } = dialect else {
-        return Ok(());
+        return Ok(None);
     };
     for line in headers.get_all(EXTENSIONS) {
         extensions::read(line.as_bytes(), |_| ()).map_err(|problem| {
@@ -423,7 +435,7 @@ fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), Handsha
             }
         })?;
     }
-    Ok(())
+    Ok(deflate::accept(config, headers))
 }
 
 fn begin_answer(
