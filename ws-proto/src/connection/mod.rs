@@ -169,7 +169,9 @@ impl Connection {
     /// Takes bytes that were read from the stream; all of them, in any portions.
     ///
     /// The work is bounded by the length of `data`, and so is what is queued: two bytes can make an
-    /// event. Can change what every other method says.
+    /// event. Where messages are compressed a byte can make a thousand; then
+    /// [`handle_read_some`](Self::handle_read_some) is the better choice. Can change what every other
+    /// method says.
     pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
         self.read(now, data, usize::MAX);
     }
@@ -181,7 +183,7 @@ impl Connection {
     /// However the bytes come, between two calls the connection holds at most twice the sum of the
     /// `receive_queue_limit` and the longest message, and 40 KiB besides what waits to be written.
     /// The longest message is the `message_limit`, or three times that where invalid UTF-8 is
-    /// replaced.
+    /// replaced. Compression adds what docs/compression.md says: up to half a MiB.
     pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
         let queue_limit = self.config.receive_queue_limit.unwrap_or(usize::MAX);
         self.read(now, data, queue_limit)
