@@ -21,7 +21,8 @@
 //! The names are those of `ws-tokio`, whose pages on backpressure and on coming from
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
-//! [`test::Kit`] for tests without a port. There is no TLS and no compression yet.
+//! [`test::Kit`] for tests without a port. There is no TLS yet; compression is behind the
+//! feature `deflate`.
 //!
 //! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
 //! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands

@@ -34,6 +34,7 @@
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | compress | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
@@ -42,8 +43,7 @@
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
-//! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front; and there is
-//! no compression.
+//! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front.
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -121,6 +121,9 @@ pub mod doors {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../../docs/compression.md")]
+pub mod compression {}
 
 /// Compiles the programs of README.md with the tests.
 #[cfg(doctest)]

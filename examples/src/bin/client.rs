@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
+use examples::DeflateOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use ws_tokio::{
     ClientConfig, CloseCause, CloseCode, Closed, ConfigError, Connection, Origin, Sender,
@@ -33,6 +34,8 @@ struct Options {
     /// A header to send, such as 'Cookie: a=b'; can be given again.
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<(String, String)>,
+    #[command(flatten)]
+    deflate: DeflateOptions,
 }
 
 /// The longest line that is sent, in bytes: as much as our servers take by default.
@@ -65,6 +68,10 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
         Some(name) => eprintln!("connected: {version}, subprotocol {name}"),
         None => eprintln!("connected: {version}, no subprotocol"),
     }
+    let response = connection.response();
+    if let Some(terms) = response.and_then(|head| head.header("Sec-WebSocket-Extensions")) {
+        eprintln!("compressed: {terms}");
+    }
     let talked = talk(&mut connection).await;
     let closed = connection.close().await;
     eprintln!("ended: {closed}");
@@ -76,7 +83,8 @@ fn config(options: &Options) -> Result<ClientConfig, ConfigError> {
     let config = ClientConfig::new()
         .version(options.version)
         .subprotocols(&*options.subprotocol)
-        .origin(options.origin.clone());
+        .origin(options.origin.clone())
+        .deflate(options.deflate.deflate()?);
     let mut headers = options.header.iter();
     headers.try_fold(config, |config, (name, value)| config.header(name, value))
 }

@@ -120,6 +120,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Compresses messages where the client offers permessage-deflate (RFC 7692), which browsers do: off.
+    /// A broadcast is compressed once for all. What it costs, and when it should stay off, is in
+    /// docs/compression.md.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
+        let deflate = deflate.into();
+        self.options.config = self.options.config.deflate(deflate.clone());
+        self.options.registry.deflate = deflate;
+        self
+    }
+
     /// Limits the request head, in bytes: 16 KiB.
     pub fn head_limit(mut self, limit: usize) -> Self {
         self.options.config = self.options.config.head_limit(limit);
@@ -316,7 +327,14 @@ mod tests {
             error: None,
             runtime: PhantomData,
         };
-        assert_eq!(list(&builder), frozen);
+        let is_compiled = if cfg!(feature = "deflate") {
+            ", deflate: None"
+        } else {
+            ""
+        };
+        let list = list(&builder).into_iter();
+        let list: Vec<_> = list.map(|line| line.replace(is_compiled, "")).collect();
+        assert_eq!(list, frozen);
     }
 
     /// Every setter is a name in the list above, or stands here for those that it sets: so a default
@@ -346,8 +364,9 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 29, "{setters:?}");
-        for setter in setters {
+        assert_eq!(setters.len(), 30, "{setters:?}");
+        let is_compiled = |setter: &&str| *setter != "deflate" || cfg!(feature = "deflate");
+        for setter in setters.into_iter().filter(is_compiled) {
             let other = set_others.iter().find(|(name, _)| *name == setter);
             let name = other.map_or(setter, |(_, name)| name);
             let found = list
@@ -376,6 +395,8 @@ mod tests {
                 RegistryOptions {
                     slow_peer,
                     topic_limit,
+                    #[cfg(feature = "deflate")]
+                    deflate,
                 },
             observers,
             on_upgrade,
@@ -384,6 +405,8 @@ mod tests {
         } = options;
         // `bind` replaces the connection's options in it by those beside it.
         let inner = format!(", connection: {connection:?}");
+        #[cfg(feature = "deflate")]
+        assert_eq!(*deflate, None, "it is that of `config`");
         let some = |is_some| if is_some { "some" } else { "none" };
         vec![
             format!("config: {}", format!("{config:?}").replace(&inner, "")),

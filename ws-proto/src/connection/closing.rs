@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::Connection;
 use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use crate::close_code::CloseCode;
+use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};
@@ -136,6 +137,7 @@ impl Connection {
     /// otherwise when it has.
     pub(super) fn end(&mut self, now: Instant, end: End) {
         self.assembler.clear();
+        self.compression.stop_receiving();
         match self.phase {
             Phase::Open if !self.events.is_worked_off() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
@@ -249,6 +251,7 @@ impl Connection {
     fn finish(&mut self) {
         self.phase = Phase::Finished;
         self.assembler.clear();
+        self.compression = Compression::new(None);
         self.timers.stop_all();
         self.outgoing.clear();
         self.in_flight = 0;
