@@ -41,6 +41,9 @@ def peer(binary, batch=False, broadcasts=False):
 SERVERS = [
     Server("raw-tokio", "servers", "raw-tokio", (), "raw", broadcasts=True),
     Server("raw-smol", "servers", "raw-smol", (), "raw"),
+    # io_uring: what another runtime could win.
+    Server("raw-tokio-uring", "peers", "raw-tokio-uring", (), "raw"),
+    Server("raw-monoio", "peers", "raw-monoio", (), "raw"),
     ours("tokio"),
     ours("smol"),
     ours("async-std"),
