@@ -23,7 +23,7 @@
 //! pages on backpressure and on coming from node-websocket-server hold here, too. Start at
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, [`connect`] for clients,
 //! [`Connection`], [`Sender`] and [`Clients`] for what is open, and [`test::Kit`] for tests without a port.
-//! There is no TLS and no compression yet.
+//! The feature `rustls` is for TLS. There is no compression yet.
 
 mod runtime;
 
@@ -38,11 +38,13 @@ pub type Server = ws_driver::Server<AsyncStd>;
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<AsyncStd>;
 
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
+/// `rustls` also to `wss://`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
+/// not agree, or all that takes too long.
 ///
 /// # Cancel safety
 ///
@@ -51,13 +53,17 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
     ws_driver::connect::<AsyncStd>(url).await
 }
 
-/// As [`connect`], with options: the version, subprotocols, headers, limits.
+/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
+/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
 ///
 /// # Errors
 ///
 /// As [`connect`].
-pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
-    ws_driver::connect_with::<AsyncStd>(url, config).await
+pub async fn connect_with(
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<AsyncStd>(url, options).await
 }
 
 pub mod test {

@@ -1,5 +1,8 @@
 //! The names that every adapter gives to its users: what is not generic over a runtime.
 
+/// The TLS library, for configurations of one's own.
+#[cfg(feature = "rustls")]
+pub use rustls;
 pub use ws_proto::{
     self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
     Fragment, HandshakeError, Initiator, InvalidCloseCode, Message, NO_STATUS, Origin,
@@ -7,8 +10,9 @@ pub use ws_proto::{
     ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
 };
 
-pub use crate::client::ConnectError;
+pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
+pub use crate::connect_options::ConnectOptions;
 pub use crate::connection::Connection;
 pub use crate::counters::{CloseCounts, ConnectionCounters, ServerCounters, VersionCounts};
 pub use crate::http::service::{HttpService, RequestBody};
@@ -18,4 +22,7 @@ pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
 pub use crate::server::upgrade::{Answer, Upgrade};
 pub use crate::slow_peer::SlowPeer;
+#[cfg(feature = "rustls")]
+pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
+pub use crate::tls::{TlsInfo, TlsVersion};
 pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};

@@ -21,6 +21,7 @@ mod clients;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
+mod connect_options;
 mod connection;
 mod counters;
 mod detached;
@@ -44,6 +45,7 @@ mod server;
 mod slow_peer;
 mod sync;
 pub mod test;
+mod tls;
 mod topics;
 
 pub use self::client::{connect, connect_with};

@@ -32,6 +32,7 @@
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | speak TLS | [`tls`] |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
@@ -40,8 +41,11 @@
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
-//! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front; and there is
-//! no compression.
+//! There is no compression yet.
+//!
+//! # Features
+//!
+//! `rustls`: [`tls`], for servers and clients. Off by default.
 
 mod runtime;
 
@@ -56,11 +60,13 @@ pub type Server = ws_driver::Server<Tokio>;
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Tokio>;
 
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
+/// `rustls` also to `wss://`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
+/// not agree, or all that takes too long.
 ///
 /// # Cancel safety
 ///
@@ -69,13 +75,17 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
     ws_driver::connect::<Tokio>(url).await
 }
 
-/// As [`connect`], with options: the version, subprotocols, headers, limits.
+/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
+/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
 ///
 /// # Errors
 ///
 /// As [`connect`].
-pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
-    ws_driver::connect_with::<Tokio>(url, config).await
+pub async fn connect_with(
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<Tokio>(url, options).await
 }
 
 #[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
@@ -86,6 +96,9 @@ pub mod backpressure {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../../docs/tls.md")]
+pub mod tls {}
 
 /// Compiles the programs of README.md with the tests.
 #[cfg(doctest)]

@@ -13,6 +13,8 @@
     reason = "these are tests, though the compiler cannot know"
 )]
 
+#[cfg(feature = "conformance-tls")]
+pub mod certificates;
 pub mod close;
 pub mod echo;
 pub mod http;
@@ -22,6 +24,8 @@ pub mod observer;
 pub mod registry;
 mod support;
 pub mod time;
+#[cfg(feature = "conformance-tls")]
+pub mod tls;
 pub mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -30,6 +34,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use crate::__conformance as run;
+#[cfg(feature = "conformance-tls")]
+pub use crate::__conformance_tls as run_tls;
 use crate::runtime::{Runtime, Timer};
 
 /// What a case may take; most need some milliseconds, on a busy machine too.
@@ -173,6 +179,31 @@ macro_rules! __conformance {
     };
 }
 
+/// Makes a test of each case about TLS, for one runtime.
+#[cfg(feature = "conformance-tls")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tls {
+    (@list $then:ident $args:tt) => {
+        $crate::__conformance! { @$then $args
+            tls {
+                every_version_speaks_over_tls
+                one_port_has_it_all_inside_of_tls
+                who_is_not_trusted_is_refused
+                a_certificate_is_exchanged_while_serving
+                half_a_tls_handshake_is_gone_in_time
+                what_is_not_tls_is_turned_away
+                an_end_is_judged_by_the_closing_handshake
+                connect_timeout_says_how_far_it_got
+                a_full_send_queue_waits_over_tls
+            }
+        }
+    };
+    ($runtime:ty, $block_on:expr) => {
+        $crate::__conformance_tls! { @list tests [$runtime, $block_on] }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     /// No case is written and then forgotten: the list names all of them.
@@ -191,6 +222,12 @@ mod tests {
         ];
         let list = crate::__conformance!(@list names []);
         assert_eq!(list.len(), files.len());
+        #[cfg(feature = "conformance-tls")]
+        let (files, list) = (
+            files.into_iter().chain([("tls", include_str!("tls.rs"))]),
+            list.into_iter()
+                .chain(crate::__conformance_tls!(@list names [])),
+        );
         for ((name, source), (listed, cases)) in files.into_iter().zip(list) {
             let found = source
                 .lines()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::layer::Plain;
 use super::shared::Shared;
 use super::stop::Phase;
 use super::task;
@@ -36,7 +37,14 @@ where
                 // Entered here, as the next stream may be accepted before the task first runs.
                 let entry = shared.clients.enter();
                 let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
-                let life = task::run(shared_too, entry, stream, Some(addr), probe, handler);
+                #[cfg(feature = "rustls")]
+                if let Some(tls) = shared.options.tls.clone() {
+                    let life =
+                        task::run(shared_too, entry, stream, tls, Some(addr), probe, handler);
+                    shared.runtime.spawn(life);
+                    continue;
+                }
+                let life = task::run(shared_too, entry, stream, Plain, Some(addr), probe, handler);
                 shared.runtime.spawn(life);
             }
         }

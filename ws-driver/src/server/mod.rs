@@ -1,6 +1,7 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
 
 mod accept;
+mod layer;
 pub(crate) mod negotiate;
 mod opened;
 pub(crate) mod options;

@@ -17,6 +17,8 @@ use crate::observer::{DebugLines, Observer, Observers};
 use crate::registry::RegistryOptions;
 use crate::runtime::{BindOptions, Runtime};
 use crate::slow_peer::SlowPeer;
+#[cfg(feature = "rustls")]
+use crate::tls::ServerTls;
 
 pub(crate) type UpgradeHook =
     Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
@@ -32,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it.
@@ -173,6 +177,15 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Speaks TLS on the port, and nothing else: every version and plain HTTP are inside of it. Off by
+    /// default; needs the feature `rustls`. It sets [`secure`](Self::secure), too, and its handshake
+    /// counts to the [`handshake_timeout`](Self::handshake_timeout).
+    #[cfg(feature = "rustls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.options.tls = Some(tls);
+        self
+    }
+
     /// Limits the streams that are open or being opened: unlimited by default. At the limit no
     /// stream is accepted until one has gone.
     pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
@@ -243,6 +256,10 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         }
         let mut options = self.options;
         options.config = options.config.connection(options.connection.clone());
+        #[cfg(feature = "rustls")]
+        if options.tls.is_some() {
+            options.config = options.config.secure(true);
+        }
         // Names are looked up before the server serves anybody, so this may block.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
         Server::listen(R::default(), options, addrs).await
@@ -289,6 +306,8 @@ mod tests {
             "observers: 0",
             "on_upgrade: none",
             "on_request: none",
+            #[cfg(feature = "rustls")]
+            "tls: none",
         ];
         let builder = ServerBuilder::<()> {
             options: Options::default(),
@@ -325,8 +344,11 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 29, "{setters:?}");
+        assert_eq!(setters.len(), 30, "{setters:?}");
         for setter in setters {
+            if cfg!(not(feature = "rustls")) && setter == "tls" {
+                continue;
+            }
             let other = set_others.iter().find(|(name, _)| *name == setter);
             let name = other.map_or(setter, |(_, name)| name);
             let found = list
@@ -359,6 +381,8 @@ mod tests {
             observers,
             on_upgrade,
             on_request,
+            #[cfg(feature = "rustls")]
+            tls,
             bind: BindOptions { reuse_port, .. },
         } = options;
         // `bind` replaces the connection's options in it by those beside it.
@@ -374,6 +398,8 @@ mod tests {
             format!("observers: {}", count(observers)),
             format!("on_upgrade: {}", some(on_upgrade.is_some())),
             format!("on_request: {}", some(on_request.is_some())),
+            #[cfg(feature = "rustls")]
+            format!("tls: {}", some(tls.is_some())),
         ]
     }
 

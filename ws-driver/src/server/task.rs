@@ -1,15 +1,17 @@
-//! The life of one stream, from accept to the end, in one task: the opening handshake, plain HTTP if
-//! that is what comes, the open connection.
+//! The life of one stream, from accept to the end, in one task: TLS if there is any, the opening
+//! handshake, plain HTTP if that is what comes, the open connection.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
+use super::layer::Layer;
 use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
@@ -25,10 +27,11 @@ use crate::runtime::Runtime;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
-pub(super) fn run<R, S, H, F>(
+pub(super) fn run<R, S, L, H, F>(
     shared: Arc<Shared<R>>,
     entry: Entry,
     stream: S,
+    layer: L,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
     handler: Arc<H>,
@@ -36,11 +39,12 @@ pub(super) fn run<R, S, H, F>(
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    L: Layer<S>,
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
     Life::Opening(Box::pin(start(
-        shared, entry, stream, peer_addr, probe, handler,
+        shared, entry, stream, layer, peer_addr, probe, handler,
     )))
 }
 
@@ -72,17 +76,19 @@ where
 }
 
 /// Does the opening handshake; returns what drives the connection if there is one in the end.
-async fn start<R, S, H, F>(
+async fn start<R, S, L, H, F>(
     shared: Arc<Shared<R>>,
     entry: Entry,
     stream: S,
+    layer: L,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
     handler: Arc<H>,
-) -> Option<Driver<R, S, F, Registered>>
+) -> Option<Driver<R, L::Stream, F, Registered>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    L: Layer<S>,
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
@@ -93,20 +99,30 @@ where
     let info = ConnectionInfo {
         id: entry.id,
         peer_addr,
+        tls: None,
         version: None,
     };
-    let witness = Witness::new(
+    let begin = shared.runtime.now();
+    let mut witness = Witness::new(
         shared.options.observers.clone(),
         info,
         shared.clients.clone(),
     );
+    let stream = match or_stop(&shared, layer.open(&shared, stream, begin)).await? {
+        Ok(stream) => stream,
+        Err(rejected) => {
+            rejected.inspect(|rejected| witness.note_rejected(rejected));
+            return None;
+        }
+    };
+    witness.info.tls = L::tls(&stream);
     let Opened {
         stream,
         timer,
         mut handshake,
         ticket,
         mut witness,
-    } = open(&shared, stream, witness).await?;
+    } = open(&shared, stream, begin, witness).await?;
     let Ticket {
         head,
         version,
@@ -114,12 +130,13 @@ where
         extensions,
     } = ticket;
     if !version.features().ping {
-        probe(&shared, &stream);
+        probe(&shared, L::transport(&stream));
     }
     witness.note_open(version);
     let facts = Facts {
         id: entry.id,
         peer_addr,
+        tls: witness.info.tls.clone().map(Box::new),
         version,
         subprotocol,
         head: Head::of_request(head),
@@ -162,6 +179,7 @@ struct Opened<S, T> {
 async fn open<R, S>(
     shared: &Arc<Shared<R>>,
     stream: S,
+    begin: Instant,
     mut witness: Witness,
 ) -> Option<Opened<S, R::Timer>>
 where
@@ -169,7 +187,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = Arc::clone(&shared.config);
-    let mut handshake = ServerHandshake::shared(config, shared.runtime.now());
+    let mut handshake = ServerHandshake::shared(config, begin);
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     let mut ticket = None;
     witness.note_state(State::Opening);

@@ -1,0 +1,98 @@
+//! The options of a client that are no matter of the protocol: how a server is reached.
+
+use std::time::Duration;
+
+use ws_proto::ClientConfig;
+
+#[cfg(feature = "rustls")]
+use crate::tls::ClientTls;
+
+/// Options of a client: those of the protocol, and how a server is reached.
+///
+/// A [`ClientConfig`] can stand for it, where no more is wanted.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    pub(crate) client: ClientConfig,
+    pub(crate) connect_timeout: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<ClientTls>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            client: ClientConfig::default(),
+            connect_timeout: Some(Duration::from_secs(20)),
+            #[cfg(feature = "rustls")]
+            tls: None,
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// Starts from the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the options of the protocol: the version, subprotocols, headers, limits.
+    #[must_use]
+    pub fn client(mut self, client: ClientConfig) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// Bounds the whole way to an open connection, from the look-up of the host's name to the end of the
+    /// opening handshake: 20 s. The [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the
+    /// last part of it.
+    #[must_use]
+    pub fn connect_timeout(mut self, connect_timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = connect_timeout.into();
+        self
+    }
+
+    /// Sets whom to trust where the URL begins with `wss`: the [default](ClientTls::default) of it.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+}
+
+impl From<ClientConfig> for ConnectOptions {
+    fn from(client: ClientConfig) -> Self {
+        Self::new().client(client)
+    }
+}
+
+impl From<&ClientConfig> for ConnectOptions {
+    fn from(client: &ClientConfig) -> Self {
+        Self::from(client.clone())
+    }
+}
+
+impl From<&Self> for ConnectOptions {
+    fn from(options: &Self) -> Self {
+        options.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The defaults are a promise. Whoever changes one changes this test.
+    #[test]
+    fn the_defaults_are_frozen() {
+        let client = format!("{:?}", ClientConfig::default());
+        let tls = match cfg!(feature = "rustls") {
+            true => ", tls: None",
+            false => "",
+        };
+        assert_eq!(
+            format!("{:?}", ConnectOptions::default()),
+            format!("ConnectOptions {{ client: {client}, connect_timeout: Some(20s){tls} }}")
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The cases about TLS that all adapters share, on tokio.
+
+ws_driver::conformance::run_tls!(ws_tokio::Tokio, |future| {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future);
+});
