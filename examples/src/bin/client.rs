@@ -2,24 +2,27 @@
 //!
 //! ```text
 //! cargo run --release -p examples --bin client -- ws://127.0.0.1:9000/ --version draft76
+//! cargo run --release -p examples --bin client -- wss://localhost:9000/ --ca root.pem
 //! ```
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use ws_tokio::{
-    ClientConfig, CloseCause, CloseCode, Closed, ConfigError, Connection, Origin, Sender,
-    Subprotocol, Version, connect_with,
+    ClientConfig, ClientTls, CloseCause, CloseCode, Closed, ConfigError, ConnectOptions,
+    Connection, Origin, Sender, Subprotocol, Version, connect_with,
 };
 
 /// A pipe to a WebSocket server: lines go out, messages come in.
 #[derive(Parser)]
 struct Options {
-    /// Where to connect: `ws://host[:port]/path`.
+    /// Where to connect: `ws://host[:port]/path` or `wss://…`.
     url: String,
     /// The version to speak: draft75, draft76 or rfc6455.
     #[arg(long, default_value_t = Version::Rfc6455)]
@@ -33,6 +36,12 @@ struct Options {
     /// A header to send, such as 'Cookie: a=b'; can be given again.
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<(String, String)>,
+    /// A PEM file with the roots to trust, and no others, for wss; without it, those of Mozilla.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// How long all of it may take, from the look-up of the host's name to the open connection.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    connect_timeout: u64,
 }
 
 /// The longest line that is sent, in bytes: as much as our servers take by default.
@@ -57,8 +66,7 @@ fn main() -> io::Result<ExitCode> {
 
 async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     let url = &options.url;
-    let config = config(&options)?;
-    let connected = connect_with(url, &config).await;
+    let connected = connect_with(url, connect_options(&options)?).await;
     let mut connection = connected.map_err(|error| format!("{url}: {error}"))?;
     let version = connection.version();
     match connection.subprotocol() {
@@ -70,6 +78,15 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     eprintln!("ended: {closed}");
     talked?;
     Ok(closed)
+}
+
+fn connect_options(options: &Options) -> Result<ConnectOptions, Box<dyn Error>> {
+    let timeout = Duration::from_secs(options.connect_timeout);
+    let connect = ConnectOptions::from(config(options)?).connect_timeout(timeout);
+    Ok(match &options.ca {
+        Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
+        None => connect,
+    })
 }
 
 fn config(options: &Options) -> Result<ClientConfig, ConfigError> {
