@@ -6,7 +6,7 @@ pub use rustls;
 pub use ws_proto::{
     self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
     Fragment, HandshakeError, Initiator, InvalidCloseCode, Message, NO_STATUS, Origin,
-    OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError, RequestHead,
+    OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError, Refusal, RequestHead,
     ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
 };
 

@@ -2,7 +2,6 @@
 
 use std::str;
 
-use http::StatusCode;
 use http::header::HeaderMap;
 
 use super::error::HandshakeError;
@@ -33,17 +32,12 @@ pub(super) enum Proof {
 }
 
 impl Expectation {
-    /// Checks an answer; returns the subprotocol that the server chose.
+    /// Checks an answer whose status is 101; returns the subprotocol that the server chose.
     pub(super) fn check(
         &self,
         bytes: &[u8],
         head: &ResponseHead,
     ) -> Result<Option<Box<str>>, HandshakeError> {
-        if head.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(HandshakeError::Status {
-                status: head.status(),
-            });
-        }
         let headers = head.headers();
         match &self.proof {
             Proof::Rfc6455 { accept } => {
