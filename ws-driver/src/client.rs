@@ -20,6 +20,8 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::mailbox::Facts;
+#[cfg(feature = "proxy")]
+use crate::proxy::ProxyError;
 use crate::random::SystemRandomness;
 use crate::runtime::{Runtime, Timer, probe_silent};
 #[cfg(feature = "rustls")]
@@ -62,11 +64,23 @@ pub async fn connect_with<R: Runtime + Default>(
     }
     let runtime = R::default();
     let mut patience = Patience::new(&runtime, options.connect_timeout);
-    let (stream, peer_addr) = patience
-        .wait(ConnectStage::Reach, async {
-            Ok(runtime.connect(url.host(), url.port()).await?)
-        })
-        .await?;
+    let (host, port) = (url.host(), url.port());
+    #[cfg(feature = "proxy")]
+    let (host, port) = match &options.proxy {
+        Some(proxy) => (proxy.host(), proxy.port()),
+        None => (host, port),
+    };
+    let reaching = async { Ok(runtime.connect(host, port).await?) };
+    #[cfg_attr(
+        not(feature = "proxy"),
+        expect(unused_mut, reason = "a proxy changes it")
+    )]
+    let (mut stream, peer_addr) = patience.wait(ConnectStage::Reach, reaching).await?;
+    #[cfg(feature = "proxy")]
+    if let Some(proxy) = &options.proxy {
+        let opening = async { Ok(proxy.open(&mut stream, url.host(), url.port()).await?) };
+        patience.wait(ConnectStage::Proxy, opening).await?;
+    }
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
@@ -189,6 +203,8 @@ impl<R: Runtime> Patience<R> {
 pub enum ConnectStage {
     /// The host's name is looked up, and the stream is opened.
     Reach,
+    /// A tunnel is asked of the proxy.
+    Proxy,
     /// The handshake of TLS.
     Tls,
     /// The opening handshake.
@@ -199,6 +215,7 @@ impl fmt::Display for ConnectStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Reach => "reaching the host",
+            Self::Proxy => "asking the proxy for a tunnel",
             Self::Tls => "the handshake of TLS",
             Self::Handshake => "the opening handshake",
         })
@@ -215,6 +232,9 @@ pub enum ConnectError {
     TlsUnsupported,
     /// The host could not be reached, or the stream broke.
     Io(io::Error),
+    /// The proxy opened no tunnel.
+    #[cfg(feature = "proxy")]
+    Proxy(ProxyError),
     /// There is no TLS with the server: for instance, its certificate is not trusted.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
@@ -237,6 +257,8 @@ impl fmt::Display for ConnectError {
                 "wss needs TLS, which is not built in (feature rustls); ws is supported",
             ),
             Self::Io(error) => write!(f, "cannot connect: {error}"),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => write!(f, "no tunnel to the server: {error}"),
             #[cfg(feature = "rustls")]
             Self::Tls(error) => write!(f, "no TLS with the server: {error}"),
             Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
@@ -255,6 +277,8 @@ impl std::error::Error for ConnectError {
             Self::Config(error) => error.source(),
             Self::TlsUnsupported | Self::Timeout { .. } => None,
             Self::Io(error) => error.source(),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => error.source(),
             #[cfg(feature = "rustls")]
             Self::Tls(error) => error.source(),
             Self::Handshake(error) => error.source(),
@@ -271,6 +295,13 @@ impl From<ConfigError> for ConnectError {
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "proxy")]
+impl From<ProxyError> for ConnectError {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(error)
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ws_proto::ClientConfig;
 
+#[cfg(feature = "proxy")]
+use crate::proxy::Proxy;
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
 
@@ -14,6 +16,8 @@ use crate::tls::ClientTls;
 pub struct ConnectOptions {
     pub(crate) client: ClientConfig,
     pub(crate) connect_timeout: Option<Duration>,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ClientTls>,
 }
@@ -23,6 +27,8 @@ impl Default for ConnectOptions {
         Self {
             client: ClientConfig::default(),
             connect_timeout: Some(Duration::from_secs(20)),
+            #[cfg(feature = "proxy")]
+            proxy: None,
             #[cfg(feature = "rustls")]
             tls: None,
         }
@@ -48,6 +54,15 @@ impl ConnectOptions {
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = connect_timeout.into();
+        self
+    }
+
+    /// Reaches the server through a proxy: none, whatever the environment says; see
+    /// [`Proxy::from_env`]. The connection's [`peer_addr`](crate::Connection::peer_addr) is the proxy's.
+    #[cfg(feature = "proxy")]
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = proxy.into();
         self
     }
 
@@ -86,13 +101,21 @@ mod tests {
     #[test]
     fn the_defaults_are_frozen() {
         let client = format!("{:?}", ClientConfig::default());
-        let tls = match cfg!(feature = "rustls") {
-            true => ", tls: None",
-            false => "",
+        let proxy = if cfg!(feature = "proxy") {
+            ", proxy: None"
+        } else {
+            ""
+        };
+        let tls = if cfg!(feature = "rustls") {
+            ", tls: None"
+        } else {
+            ""
         };
         assert_eq!(
             format!("{:?}", ConnectOptions::default()),
-            format!("ConnectOptions {{ client: {client}, connect_timeout: Some(20s){tls} }}")
+            format!(
+                "ConnectOptions {{ client: {client}, connect_timeout: Some(20s){proxy}{tls} }}"
+            )
         );
     }
 }

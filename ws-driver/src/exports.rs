@@ -18,6 +18,8 @@ pub use crate::counters::{CloseCounts, ConnectionCounters, ServerCounters, Versi
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer, Rejected};
+#[cfg(feature = "proxy")]
+pub use crate::proxy::{Proxy, ProxyError};
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
 pub use crate::server::upgrade::{Answer, Upgrade};

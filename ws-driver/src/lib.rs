@@ -36,6 +36,8 @@ mod id;
 mod mailbox;
 mod observer;
 mod panics;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod random;
 mod registry;
 mod runtime;

@@ -1,5 +1,5 @@
 //! Certificates and keys in files: what is good, what each mistake is called, and loading them again.
-#![cfg(feature = "conformance-tls")]
+#![cfg(feature = "conformance-all")]
 #![allow(
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"

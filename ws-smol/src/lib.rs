@@ -21,8 +21,8 @@
 //! The names are those of `ws-tokio`, whose pages on backpressure and on coming from
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
-//! [`test::Kit`] for tests without a port. The feature `rustls` is for TLS; there is no
-//! compression yet.
+//! [`test::Kit`] for tests without a port. The feature `rustls` is for TLS, `proxy` for
+//! clients behind one; there is no compression yet.
 
 mod runtime;
 

@@ -45,7 +45,7 @@
 //!
 //! # Features
 //!
-//! `rustls`: [`tls`], for servers and clients. Off by default.
+//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one.
 
 mod runtime;
 

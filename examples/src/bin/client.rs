@@ -16,7 +16,7 @@ use clap::Parser;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use ws_tokio::{
     ClientConfig, ClientTls, CloseCause, CloseCode, Closed, ConfigError, ConnectOptions,
-    Connection, Origin, Sender, Subprotocol, Version, connect_with,
+    Connection, Origin, Proxy, Sender, Subprotocol, Version, connect_with,
 };
 
 /// A pipe to a WebSocket server: lines go out, messages come in.
@@ -39,6 +39,9 @@ struct Options {
     /// A PEM file with the roots to trust, and no others, for wss; without it, those of Mozilla.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// A proxy to go through: `http://[user:password@]host:port` or `socks5h://…`.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
     /// How long all of it may take, from the look-up of the host's name to the open connection.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     connect_timeout: u64,
@@ -82,7 +85,9 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
 
 fn connect_options(options: &Options) -> Result<ConnectOptions, Box<dyn Error>> {
     let timeout = Duration::from_secs(options.connect_timeout);
-    let connect = ConnectOptions::from(config(options)?).connect_timeout(timeout);
+    let connect = ConnectOptions::from(config(options)?)
+        .connect_timeout(timeout)
+        .proxy(options.proxy.clone());
     Ok(match &options.ca {
         Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
         None => connect,

@@ -13,7 +13,7 @@
     reason = "these are tests, though the compiler cannot know"
 )]
 
-#[cfg(feature = "conformance-tls")]
+#[cfg(feature = "conformance-all")]
 pub mod certificates;
 pub mod close;
 pub mod echo;
@@ -21,10 +21,12 @@ pub mod http;
 pub mod limits;
 pub mod misbehaviour;
 pub mod observer;
+#[cfg(feature = "conformance-all")]
+pub mod proxy;
 pub mod registry;
 mod support;
 pub mod time;
-#[cfg(feature = "conformance-tls")]
+#[cfg(feature = "conformance-all")]
 pub mod tls;
 pub mod upgrade;
 
@@ -34,8 +36,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use crate::__conformance as run;
-#[cfg(feature = "conformance-tls")]
-pub use crate::__conformance_tls as run_tls;
+#[cfg(feature = "conformance-all")]
+pub use crate::__conformance_features as run_features;
 use crate::runtime::{Runtime, Timer};
 
 /// What a case may take; most need some milliseconds, on a busy machine too.
@@ -179,13 +181,17 @@ macro_rules! __conformance {
     };
 }
 
-/// Makes a test of each case about TLS, for one runtime.
-#[cfg(feature = "conformance-tls")]
+/// Makes a test of each case about what features add, for one runtime.
+#[cfg(feature = "conformance-all")]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __conformance_tls {
+macro_rules! __conformance_features {
     (@list $then:ident $args:tt) => {
         $crate::__conformance! { @$then $args
+            proxy {
+                a_proxy_opens_a_tunnel
+                a_proxy_that_refuses_is_quoted
+            }
             tls {
                 every_version_speaks_over_tls
                 one_port_has_it_all_inside_of_tls
@@ -200,7 +206,7 @@ macro_rules! __conformance_tls {
         }
     };
     ($runtime:ty, $block_on:expr) => {
-        $crate::__conformance_tls! { @list tests [$runtime, $block_on] }
+        $crate::__conformance_features! { @list tests [$runtime, $block_on] }
     };
 }
 
@@ -222,11 +228,14 @@ mod tests {
         ];
         let list = crate::__conformance!(@list names []);
         assert_eq!(list.len(), files.len());
-        #[cfg(feature = "conformance-tls")]
+        #[cfg(feature = "conformance-all")]
         let (files, list) = (
-            files.into_iter().chain([("tls", include_str!("tls.rs"))]),
+            files.into_iter().chain([
+                ("proxy", include_str!("proxy.rs")),
+                ("tls", include_str!("tls.rs")),
+            ]),
             list.into_iter()
-                .chain(crate::__conformance_tls!(@list names [])),
+                .chain(crate::__conformance_features!(@list names [])),
         );
         for ((name, source), (listed, cases)) in files.into_iter().zip(list) {
             let found = source

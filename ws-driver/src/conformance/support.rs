@@ -281,7 +281,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Peer<R, S> {
         }
     }
 
-    #[cfg(feature = "conformance-tls")]
+    #[cfg(feature = "conformance-all")]
     pub(super) fn into_stream(self) -> S {
         self.stream
     }
