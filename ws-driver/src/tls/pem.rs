@@ -115,11 +115,12 @@ const LABEL_LIMIT: usize = 8;
 
 /// Puts a certificate, those that lead to its root, and its key together.
 pub(super) fn certified_key(certificates: &Pem, key: &Pem) -> Result<CertifiedKey, TlsConfigError> {
+    let chain = certificates.certificates()?;
     let private_key = provider()
         .key_provider
         .load_private_key(key.key()?)
         .map_err(|error| key.unusable(error))?;
-    let certified = CertifiedKey::new(certificates.certificates()?, private_key);
+    let certified = CertifiedKey::new(chain, private_key);
     match certified.keys_match() {
         Ok(()) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsConfigError::KeyMismatch {
@@ -248,6 +249,7 @@ impl From<TlsConfigError> for io::Error {
             | TlsConfigError::Unusable { .. }
             | TlsConfigError::NotReloadable { .. } => io::ErrorKind::InvalidInput,
         };
-        Self::new(kind, error)
+        // As text: a `main` that returns it has it printed by `Debug`.
+        Self::new(kind, error.to_string())
     }
 }
