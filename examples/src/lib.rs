@@ -3,6 +3,8 @@
 //! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`; only
 //! code for any runtime, such as this, names `ws-driver`.
 
+pub mod prometheus;
+
 use std::env;
 use std::io;
 use std::num::NonZeroUsize;

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_std::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
@@ -58,11 +60,43 @@ impl Runtime for AsyncStd {
     }
 }
 
-/// A TCP stream of async-std. Closing it ends its write side, which async-std's own does not do.
+/// A stream of async-std: TCP, or one that the application made. Closing it ends its write side, which
+/// async-std's own do not do: the peer would see the end only when it is dropped.
 #[derive(Debug)]
-pub struct Stream(TcpStream);
+pub struct Stream<T = TcpStream>(T);
 
-impl AsyncRead for Stream {
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Stream<UnixStream> {
+    fn from(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+}
+
+/// What is called in another way for each kind of socket.
+trait ShutDown {
+    fn shut_down_write(&self) -> io::Result<()>;
+}
+
+impl ShutDown for TcpStream {
+    fn shut_down_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+impl ShutDown for UnixStream {
+    fn shut_down_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -72,7 +106,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -94,7 +128,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown(Shutdown::Write))
+        Poll::Ready(self.0.shut_down_write())
     }
 }
 

@@ -24,9 +24,9 @@ use crate::mailbox::Facts;
 use crate::proxy::ProxyError;
 use crate::random::SystemRandomness;
 use crate::runtime::{Runtime, Timer, probe_silent};
-#[cfg(feature = "rustls")]
-use crate::tls::TlsError;
 use crate::tls::TlsInfo;
+#[cfg(feature = "rustls")]
+use crate::tls::{ClientTls, TlsError};
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
 /// `rustls` also to `wss://`.
@@ -81,48 +81,110 @@ pub async fn connect_with<R: Runtime + Default>(
         let opening = async { Ok(proxy.open(&mut stream, url.host(), url.port()).await?) };
         patience.wait(ConnectStage::Proxy, opening).await?;
     }
+    let config = &options.client;
+    let attempt = Attempt {
+        runtime: &runtime,
+        url: &url,
+        config,
+        peer_addr: Some(peer_addr),
+        patience,
+    };
+    let probe = |stream: &_| probe_silent(&runtime, stream, config.silence_limits());
+    #[cfg(feature = "rustls")]
+    if url.is_secure() {
+        let tls = options.tls.unwrap_or_default();
+        return attempt.secure(&tls, stream, probe).await;
+    }
+    attempt.open(stream, None, probe).await
+}
+
+/// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL
+/// says what the request asks for; no host is looked up, and no proxy is asked. The options are those of
+/// [`connect_with`]; the `connect_timeout` begins here.
+///
+/// With `wss` the stream is taken for one that is secured already, and nothing is added to it, unless
+/// [`ConnectOptions::tls`](ConnectOptions) was called: then TLS is spoken over it.
+///
+/// The operating system is not asked to probe the server: a connection of a draft, which has no ping,
+/// notices that it vanished only by what the stream says.
+///
+/// # Errors
+///
+/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// long.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<R, S>(
+    stream: S,
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError>
+where
+    R: Runtime + Default,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let options = options.into();
+    let url = url.parse()?;
+    let runtime = R::default();
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
         config: &options.client,
-        peer_addr,
+        peer_addr: None,
+        patience: Patience::new(&runtime, options.connect_timeout),
     };
     #[cfg(feature = "rustls")]
-    if url.is_secure() {
-        let tls = options.tls.unwrap_or_default();
-        let opening = async { Ok(tls.open(stream, url.host()).await?) };
-        let stream = patience.wait(ConnectStage::Tls, opening).await?;
-        let info = Some(stream.info());
-        let probe = |stream: &_| attempt.probe(stream);
-        let opening = attempt.open(stream, info, |stream| probe(stream.transport()));
-        return patience.wait(ConnectStage::Handshake, opening).await;
+    if let Some(tls) = options.tls.as_ref().filter(|_| url.is_secure()) {
+        return attempt.secure(tls, stream, |_| {}).await;
     }
-    let opening = attempt.open(stream, None, |stream| attempt.probe(stream));
-    patience.wait(ConnectStage::Handshake, opening).await
+    attempt.open(stream, None, |_| {}).await
 }
 
-/// A stream to a server, and what is wanted of it.
-struct Attempt<'a, R> {
+/// What is wanted of a stream to a server.
+struct Attempt<'a, R: Runtime> {
     runtime: &'a R,
     url: &'a ClientUrl,
     config: &'a ClientConfig,
-    peer_addr: SocketAddr,
+    peer_addr: Option<SocketAddr>,
+    patience: Patience<R>,
 }
 
 impl<R: Runtime> Attempt<'_, R> {
+    /// As [`open`](Self::open), inside of TLS.
+    #[cfg(feature = "rustls")]
+    async fn secure<S>(
+        mut self,
+        tls: &ClientTls,
+        stream: S,
+        probe: impl FnOnce(&S),
+    ) -> Result<Connection, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let opening = async { Ok(tls.open(stream, self.url.host()).await?) };
+        let stream = self.patience.wait(ConnectStage::Tls, opening).await?;
+        let info = Some(stream.info());
+        self.open(stream, info, |stream| probe(stream.transport()))
+            .await
+    }
+
     /// Does the opening handshake and starts to drive the connection. `probe` makes sure that a silent
     /// peer is noticed where the protocol cannot ping it.
     async fn open<S>(
-        &self,
+        mut self,
         stream: S,
         tls: Option<TlsInfo>,
-        probe: impl Fn(&S),
+        probe: impl FnOnce(&S),
     ) -> Result<Connection, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let runtime = self.runtime;
-        let (stream, mut handshake) = self.handshake(stream).await?;
+        let opening = handshake(runtime, stream, self.url, self.config);
+        let opened = self.patience.wait(ConnectStage::Handshake, opening).await;
+        let (stream, mut handshake) = opened?;
         let response = handshake.response_head();
         let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
         let head = response.map_or(Head::Unknown, |head| Head::of_response(head.pack()));
@@ -133,7 +195,7 @@ impl<R: Runtime> Attempt<'_, R> {
         }
         let facts = Facts {
             id: ConnectionId::of_client(),
-            peer_addr: Some(self.peer_addr),
+            peer_addr: self.peer_addr,
             tls: tls.map(Box::new),
             version: machine.version(),
             subprotocol,
@@ -141,26 +203,28 @@ impl<R: Runtime> Attempt<'_, R> {
         };
         Ok(detached::start(runtime, stream, early, machine, facts))
     }
+}
 
-    async fn handshake<S>(&self, stream: S) -> Result<(S, ClientHandshake), ConnectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let (url, config) = (self.url, self.config);
-        let (randomness, now) = (Box::new(SystemRandomness), self.runtime.now());
-        let mut handshake = ClientHandshake::new(url, config, randomness, now)?;
-        let mut exchange = Exchange::new(self.runtime.clone(), stream);
-        match exchange.next_event(&mut handshake).await? {
-            HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
-            HandshakeEvent::Failed(error) => Err(ConnectError::Handshake(error)),
-            event @ (HandshakeEvent::Request(_) | _) => {
-                unreachable!("a client has no other event: {event:?}")
-            }
+/// Does the opening handshake.
+async fn handshake<R, S>(
+    runtime: &R,
+    stream: S,
+    url: &ClientUrl,
+    config: &ClientConfig,
+) -> Result<(S, ClientHandshake), ConnectError>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let randomness = Box::new(SystemRandomness);
+    let mut handshake = ClientHandshake::new(url, config, randomness, runtime.now())?;
+    let mut exchange = Exchange::new(runtime.clone(), stream);
+    match exchange.next_event(&mut handshake).await? {
+        HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
+        HandshakeEvent::Failed(error) => Err(ConnectError::Handshake(error)),
+        event @ (HandshakeEvent::Request(_) | _) => {
+            unreachable!("a client has no other event: {event:?}")
         }
-    }
-
-    fn probe(&self, stream: &R::Stream) {
-        probe_silent(self.runtime, stream, self.config.silence_limits());
     }
 }
 

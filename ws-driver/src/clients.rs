@@ -9,6 +9,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
+use crate::observer::Rejected;
 use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::sender::Sender;
 
@@ -157,9 +158,10 @@ impl Clients {
         self.registry.counters()
     }
 
-    /// Gives an id to a connection that is being opened.
-    pub(crate) fn enter(&self) -> Entry {
-        self.registry.enter()
+    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
+    /// open or being opened.
+    pub(crate) fn enter(&self, limit: Option<usize>) -> Option<Entry> {
+        self.registry.enter(limit)
     }
 
     /// Waits until there are fewer streams than `limit`, open or being opened.
@@ -167,8 +169,8 @@ impl Clients {
         self.registry.wait_below(limit).await;
     }
 
-    pub(crate) fn note_rejected(&self) {
-        self.registry.note_rejected();
+    pub(crate) fn note_rejected(&self, reason: &Rejected) {
+        self.registry.note_rejected(reason);
     }
 
     fn require(&self, id: ConnectionId) -> Result<Sender, ClientError> {

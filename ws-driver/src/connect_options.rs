@@ -48,8 +48,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Bounds the whole way to an open connection, from the look-up of the host's name to the end of the
-    /// opening handshake: 20 s. The [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the
+    /// Bounds the whole way to an open connection, from the look-up of the host's name, or from the stream
+    /// that is there, to the end of the opening handshake: 20 s. The [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the
     /// last part of it.
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: impl Into<Option<Duration>>) -> Self {
@@ -59,6 +59,7 @@ impl ConnectOptions {
 
     /// Reaches the server through a proxy: none, whatever the environment says; see
     /// [`Proxy::from_env`]. The connection's [`peer_addr`](crate::Connection::peer_addr) is the proxy's.
+    /// [`connect_over`](crate::connect_over), which has a stream already, asks none.
     #[cfg(feature = "proxy")]
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
@@ -67,6 +68,7 @@ impl ConnectOptions {
     }
 
     /// Sets whom to trust where the URL begins with `wss`: the [default](ClientTls::default) of it.
+    /// [`connect_over`](crate::connect_over) speaks TLS only if this was called.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, tls: ClientTls) -> Self {

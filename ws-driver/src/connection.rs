@@ -1,6 +1,5 @@
 //! A connection in the hands of its user: receive, send, close.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -12,13 +11,15 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
-    CloseCode, Closed, Event, Fragment, Message, Payload, RequestHead, ResponseHead, SendError,
-    State, Version,
+    CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, RequestHead, ResponseHead,
+    SendError, State, Version,
 };
 
 use crate::counters::ConnectionCounters;
+use crate::futures::{RecvFuture, SendFuture};
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
+use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;
 use crate::topics::TopicError;
@@ -34,7 +35,7 @@ pub struct Connection {
     mailbox: Arc<Mailbox>,
     extensions: http::Extensions,
     /// Taken from the mailbox, not received yet.
-    events: VecDeque<Event>,
+    events: EventBatch,
     /// Of a [`Sink`] that waits for room.
     room: Option<EventListener>,
     /// What has come of a message in fragments that is to be received whole.
@@ -46,7 +47,7 @@ impl Connection {
         Self {
             mailbox,
             extensions,
-            events: VecDeque::new(),
+            events: EventBatch::new(),
             room: None,
             partial: Vec::new(),
         }
@@ -58,8 +59,9 @@ impl Connection {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, no message is lost.
-    pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.poll_message(cx)).await
+    #[inline]
+    pub fn recv(&mut self) -> RecvFuture<'_> {
+        RecvFuture::new(self)
     }
 
     /// Waits for the next fragment of a message; `None` once the connection has ended. With the
@@ -83,13 +85,9 @@ impl Connection {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, the message was not queued.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        // Boxed, as it is rare, and large: each future that sends would keep room for it.
-        let waiting = match self.mailbox.send_at_once(message.into()) {
-            Ok(queued) => return queued,
-            Err(message) => Box::pin(self.mailbox.send(message)),
-        };
-        waiting.await
+    #[inline]
+    pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
+        SendFuture::new(&self.mailbox, message.into())
     }
 
     /// Waits for room in the send queue, then queues a part of a message, so that one of any length
@@ -254,6 +252,14 @@ impl Connection {
 }
 
 impl Connection {
+    #[inline]
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        match self.events.pop_short() {
+            Some(message) => Poll::Ready(Some(message)),
+            None => self.poll_message(cx),
+        }
+    }
+
     /// Puts fragments together; their sum is bounded by the `message_limit`.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
@@ -290,24 +296,21 @@ impl Connection {
     /// Takes an event; from the mailbox only when those that were taken last are worked off.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.events.pop() {
                 return Poll::Ready(Some(event));
             }
             match self.mailbox.poll_events(cx, &mut self.events) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(None),
                 Poll::Pending => {
-                    self.events.shrink_to(EVENTS_KEPT);
+                    // A connection at rest holds no room for events; the thread does.
+                    scratch::give_events(std::mem::take(&mut self.events));
                     return Poll::Pending;
                 }
             }
         }
     }
 }
-
-/// Room that a connection keeps while it waits, so that messages that come one at a time cost no
-/// allocation.
-const EVENTS_KEPT: usize = 1;
 
 impl Drop for Connection {
     fn drop(&mut self) {

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use ws_proto::{CloseCause, ProtocolError, Version};
+use ws_proto::{CloseCause, HandshakeError, ProtocolError, Version};
+
+use crate::observer::Rejected;
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
 
 /// What was counted on one connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,12 +38,18 @@ pub struct ConnectionCounters {
 pub struct ServerCounters {
     /// Connections that are open now.
     pub open: VersionCounts,
+    /// Streams that are being opened now, or have plain HTTP on them.
+    pub opening: usize,
     /// Connections that were ever opened: those that are open, and those that were
     /// [closed](Self::closes).
     pub opened: VersionCounts,
     /// Upgrades that were refused, and opening handshakes that failed: what an
     /// [`Observer::rejected`](crate::Observer::rejected) is told.
     pub rejected: u64,
+    /// The same by their reason.
+    pub rejections: RejectionCounts,
+    /// Handlers that panicked.
+    pub panics: u64,
     /// Messages that arrived, those included that the application did not take.
     pub messages_received: u64,
     /// Bytes of payload in them.
@@ -78,7 +88,7 @@ impl VersionCounts {
     }
 
     /// Iterates over the versions, oldest first, and their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (Version, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Version, u64)> + use<> {
         Version::ALL.into_iter().zip(self.0)
     }
 
@@ -94,6 +104,144 @@ impl fmt::Debug for VersionCounts {
         f.debug_map().entries(self.iter()).finish()
     }
 }
+
+/// Numbers of upgrades that were refused and of opening handshakes that failed, by the class of their
+/// reason. There are only these classes, whatever peers send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectionCounts {
+    /// The request broke a rule of HTTP or of its version.
+    pub malformed: u64,
+    /// The head was over the option `head_limit` or `header_limit`.
+    pub too_large: u64,
+    /// The version is not spoken here, or is not clear; the option `versions`.
+    pub version: u64,
+    /// The origin is not allowed; the option `origins`.
+    pub origin: u64,
+    /// A client of a draft insisted on a subprotocol that is not spoken here.
+    pub subprotocol: u64,
+    /// It took longer than the option `handshake_timeout`.
+    pub timeout: u64,
+    /// The stream ended too early.
+    pub disconnected: u64,
+    /// `on_upgrade` said so, or the handler of a request that another HTTP server read.
+    pub application: u64,
+    /// There were too many connections, or the server had closed; only on requests that another HTTP
+    /// server read.
+    pub unavailable: u64,
+    /// The other HTTP server that read the request could not give its stream up.
+    pub no_upgrade: u64,
+    /// There was no TLS with the peer, for another reason than a timeout or an early end.
+    pub tls: u64,
+}
+
+impl RejectionCounts {
+    /// Returns the number of all.
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Iterates over the names of the classes and their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let Self {
+            malformed,
+            too_large,
+            version,
+            origin,
+            subprotocol,
+            timeout,
+            disconnected,
+            application,
+            unavailable,
+            no_upgrade,
+            tls,
+        } = *self;
+        [
+            ("malformed", malformed),
+            ("too_large", too_large),
+            ("version", version),
+            ("origin", origin),
+            ("subprotocol", subprotocol),
+            ("timeout", timeout),
+            ("disconnected", disconnected),
+            ("application", application),
+            ("unavailable", unavailable),
+            ("no_upgrade", no_upgrade),
+            ("tls", tls),
+        ]
+        .into_iter()
+    }
+
+    pub(crate) fn note(&mut self, reason: &Rejected) {
+        let count = match reason {
+            Rejected::Handshake(error) => match error {
+                HandshakeError::HeadTooLarge { .. } | HandshakeError::TooManyHeaders { .. } => {
+                    &mut self.too_large
+                }
+                HandshakeError::UnsupportedVersion { .. }
+                | HandshakeError::DisabledVersion { .. }
+                | HandshakeError::NoVersion { .. }
+                | HandshakeError::UnclearVersion { .. } => &mut self.version,
+                HandshakeError::OriginRefused { .. } => &mut self.origin,
+                HandshakeError::SubprotocolRefused { .. } => &mut self.subprotocol,
+                HandshakeError::Timeout { .. } => &mut self.timeout,
+                HandshakeError::Empty | HandshakeError::Disconnected { .. } => {
+                    &mut self.disconnected
+                }
+                HandshakeError::NotHttp { .. }
+                | HandshakeError::MalformedHead { .. }
+                | HandshakeError::HttpVersion { .. }
+                | HandshakeError::MissingHeader { .. }
+                | HandshakeError::DuplicateHeader { .. }
+                | HandshakeError::InvalidHeader { .. }
+                | HandshakeError::Method { .. }
+                | HandshakeError::InvalidTarget { .. }
+                | HandshakeError::Body
+                | HandshakeError::InvalidKey { .. }
+                | HandshakeError::MissingOrigin
+                | _ => &mut self.malformed,
+            },
+            Rejected::Application { .. } => &mut self.application,
+            Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
+            Rejected::NoUpgrade => &mut self.no_upgrade,
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(error) => match error {
+                TlsError::Timeout { .. } => &mut self.timeout,
+                TlsError::Disconnected => &mut self.disconnected,
+                TlsError::Certificate { .. }
+                | TlsError::Refused { .. }
+                | TlsError::PlainHttp
+                | TlsError::NotTls { .. }
+                | TlsError::InvalidServerName { .. }
+                | TlsError::Io(_)
+                | TlsError::Other(_) => &mut self.tls,
+            },
+        };
+        *count += 1;
+    }
+}
+
+/// The close codes that are counted one by one: those of RFC 6455 §7.4.1 and its registry.
+const CODES: [(u16, &str); 15] = [
+    (1000, "1000"),
+    (1001, "1001"),
+    (1002, "1002"),
+    (1003, "1003"),
+    (1005, "1005"),
+    (1006, "1006"),
+    (1007, "1007"),
+    (1008, "1008"),
+    (1009, "1009"),
+    (1010, "1010"),
+    (1011, "1011"),
+    (1012, "1012"),
+    (1013, "1013"),
+    (1014, "1014"),
+    (1015, "1015"),
+];
+
+/// The others, in ranges, so that no peer can make the table longer.
+const RANGES: [&str; 3] = ["3000-3999", "4000-4999", "other"];
 
 /// Numbers of connections that have ended, by the class of their close code.
 ///
@@ -115,6 +263,8 @@ pub struct CloseCounts {
     pub application: u64,
     /// Any other code.
     pub other: u64,
+    /// By code, then by range.
+    codes: [u64; CODES.len() + RANGES.len()],
 }
 
 impl CloseCounts {
@@ -127,8 +277,16 @@ impl CloseCounts {
             abnormal,
             application,
             other,
+            codes: _,
         } = self;
         normal + protocol + failure + abnormal + application + other
+    }
+
+    /// Iterates over close codes and their numbers: `1000` to `1015`, where `1005` is a close without a
+    /// code, and as ranges `3000-3999`, `4000-4999` and `other`. There are only these, whatever peers send.
+    pub fn codes(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let known = CODES.into_iter().map(|(_, name)| name);
+        known.chain(RANGES).zip(self.codes)
     }
 
     /// Counts an end, by its code and its cause; `None` is one that nobody saw, as the task was
@@ -155,6 +313,13 @@ impl CloseCounts {
             _ => &mut self.other,
         };
         *count += 1;
+        let known = CODES.iter().position(|(known, _)| *known == code);
+        let place = known.unwrap_or(match code {
+            3000..=3999 => CODES.len(),
+            4000..=4999 => CODES.len() + 1,
+            _ => CODES.len() + 2,
+        });
+        self.codes[place] += 1;
     }
 }
 
@@ -198,7 +363,8 @@ impl Tally {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) opened: VersionCounts,
-    pub(crate) rejected: u64,
+    pub(crate) rejections: RejectionCounts,
+    pub(crate) panics: u64,
     pub(crate) closes: CloseCounts,
     pub(crate) ended: Tally,
 }
@@ -244,9 +410,64 @@ mod tests {
             abnormal: 5,
             application: 3,
             other: 1,
+            codes: [1, 1, 1, 1, 1, 5, 2, 1, 1, 1, 1, 1, 1, 1, 0, 1, 2, 1],
         };
         assert_eq!(counts, expected);
         assert_eq!(counts.total(), 23);
+        assert_eq!(counts.codes().map(|(_, count)| count).sum::<u64>(), 23);
+        assert_eq!(counts.codes().nth(5), Some(("1006", 5)));
+        assert_eq!(counts.codes().last(), Some(("other", 1)));
+    }
+
+    /// Whatever code a peer makes up, the table stays as long as it is, and nothing is counted twice.
+    #[test]
+    fn no_code_makes_the_table_longer() {
+        let mut counts = CloseCounts::default();
+        for code in 0..=u16::MAX {
+            counts.note(Some((code, &CloseCause::Handshake)));
+        }
+        assert_eq!(counts.total(), 65536);
+        let table: Vec<_> = counts.codes().collect();
+        assert_eq!(table.len(), 18);
+        assert_eq!(table[15], ("3000-3999", 1000));
+        assert_eq!(table[16], ("4000-4999", 1000));
+        assert_eq!(table.iter().map(|(_, count)| count).sum::<u64>(), 65536);
+    }
+
+    /// Each reason has one class, and the classes add up.
+    #[test]
+    fn rejections_are_counted_by_the_class_of_their_reason() {
+        let mut counts = RejectionCounts::default();
+        let enabled = Version::Rfc6455.into();
+        let (state, waited) = (ws_proto::State::Opening, Duration::from_secs(10));
+        let (limit, status) = (1, ::http::StatusCode::PAYMENT_REQUIRED);
+        let (origin, offered) = (String::from("null"), String::from("chat"));
+        for reason in [
+            Rejected::Handshake(HandshakeError::Body),
+            Rejected::Handshake(HandshakeError::HeadTooLarge { limit }),
+            Rejected::Handshake(HandshakeError::NoVersion { enabled }),
+            Rejected::Handshake(HandshakeError::OriginRefused { origin }),
+            Rejected::Handshake(HandshakeError::SubprotocolRefused { offered }),
+            Rejected::Handshake(HandshakeError::Timeout { state, waited }),
+            Rejected::Handshake(HandshakeError::Disconnected { state }),
+            Rejected::Application { status },
+            Rejected::ConnectionLimit { limit },
+            Rejected::Closed,
+            Rejected::NoUpgrade,
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::PlainHttp),
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::Timeout { waited }),
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::Disconnected),
+        ] {
+            counts.note(&reason);
+        }
+        let table: Vec<_> = counts.iter().map(|(_, count)| count).collect();
+        // One more in each of three classes with TLS.
+        let tls = u64::from(cfg!(feature = "rustls"));
+        assert_eq!(table, [1, 1, 1, 1, 1, 1 + tls, 1 + tls, 1, 2, 1, tls]);
+        assert_eq!(counts.total(), 11 + 3 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

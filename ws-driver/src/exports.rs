@@ -14,7 +14,10 @@ pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;
 pub use crate::connection::Connection;
-pub use crate::counters::{CloseCounts, ConnectionCounters, ServerCounters, VersionCounts};
+pub use crate::counters::{
+    CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
+};
+pub use crate::futures::{RecvFuture, SendFuture};
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer, Rejected};
@@ -22,9 +25,13 @@ pub use crate::observer::{ConnectionInfo, Observer, Rejected};
 pub use crate::proxy::{Proxy, ProxyError};
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
+#[cfg(feature = "hyper")]
+pub use crate::server::door::AnswerBody;
 pub use crate::server::upgrade::{Answer, Upgrade};
 pub use crate::slow_peer::SlowPeer;
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};
 pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};
+#[cfg(feature = "hyper")]
+pub use ws_proto::is_upgrade;

@@ -7,7 +7,8 @@
 //! | To | look at |
 //! |---|---|
 //! | serve | [`Server`], its options in [`ServerBuilder`] |
-//! | open a connection | [`connect`], [`connect_with`] |
+//! | serve streams of your own | [`Server::handle_stream`], [`ServerBuilder::build`] |
+//! | open a connection | [`connect`], [`connect_with`], [`connect_over`] |
 //! | use one | [`Connection`], [`Sender`] |
 //! | reach many | [`Clients`], [`Topic`], [`SlowPeer`] |
 //! | write an adapter | [`Runtime`], [`Timer`]; the adapters that exist are 200 lines each |
@@ -29,6 +30,7 @@ mod driver;
 mod exchange;
 #[doc(hidden)]
 pub mod exports;
+mod futures;
 mod gather;
 mod head;
 mod http;
@@ -45,15 +47,18 @@ mod scratch;
 mod sender;
 mod server;
 mod slow_peer;
+mod span;
 mod sync;
 pub mod test;
 mod tls;
 mod topics;
 
-pub use self::client::{connect, connect_with};
+pub use self::client::{connect, connect_over, connect_with};
 pub use self::exports::*;
 pub use self::http::service::{Closure, Tower};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
+#[cfg(feature = "hyper")]
+pub use self::server::door::PendingUpgrade;
 pub use self::server::options::ServerBuilder;
 pub use socket2::SockRef;

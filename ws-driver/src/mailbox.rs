@@ -8,14 +8,13 @@ mod offer;
 mod turn;
 mod waiter;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, Event, Message, PreparedMessage,
+    CloseCause, CloseCode, Closed, Connection as Machine, EventBatch, Message, PreparedMessage,
     SendError, State, Version,
 };
 
@@ -104,18 +103,14 @@ impl Mailbox {
 
     /// Takes all that arrived, at least one event, behind what is in `batch`; `false` once the connection
     /// has ended and our answer to the peer's close is written: a program may end when it hears of it.
-    pub(crate) fn poll_events(
-        &self,
-        cx: &mut Context<'_>,
-        batch: &mut VecDeque<Event>,
-    ) -> Poll<bool> {
+    pub(crate) fn poll_events(&self, cx: &mut Context<'_>, batch: &mut EventBatch) -> Poll<bool> {
         let mut inner = self.lock();
         let wanted_read = inner.machine.wants_read();
         inner.machine.take_events(batch);
         if batch.is_empty() && inner.machine.has_deferred_end() {
             // Now that everything was taken, the machine answers the close that came behind it.
             let now = (self.clock)();
-            batch.extend(inner.machine.poll_event(now));
+            inner.machine.poll_events(now, batch);
             self.wake_driver(inner);
             self.changed.notify(usize::MAX);
             return Poll::Ready(true);
@@ -150,8 +145,19 @@ impl Mailbox {
         self.wake_driver_if_ok(inner, queued)
     }
 
-    /// Queues a message if it need not wait; otherwise gives it back.
+    /// Queues a copy of a message that is small if nothing is against it; tells whether it did.
     #[inline]
+    pub(crate) fn send_inline(&self, message: &Message) -> bool {
+        let mut inner = self.lock();
+        let queued = inner.backlog.is_empty() && inner.machine.send_inline(message);
+        if queued {
+            inner.tally.note_sent(message.len(), true);
+            self.wake_driver(inner);
+        }
+        queued
+    }
+
+    /// Queues a message if it need not wait; otherwise gives it back.
     pub(crate) fn send_at_once(&self, message: Message) -> Result<Result<(), SendError>, Message> {
         let mut inner = self.lock();
         if inner.is_full() {
@@ -251,6 +257,13 @@ impl Mailbox {
     pub(crate) fn leave(&self, topic: &str) -> bool {
         let registry = self.registry.as_ref().and_then(Weak::upgrade);
         registry.is_some_and(|registry| registry.leave(topic, self.facts.id))
+    }
+
+    /// Counts a handler that panicked; it can have outlived its place in the registry.
+    pub(crate) fn note_panic(&self) {
+        if let Some(registry) = self.registry.as_ref().and_then(Weak::upgrade) {
+            registry.note_panic();
+        }
     }
 
     /// Drops the connection as it is, its handler included.
@@ -355,13 +368,21 @@ impl Mailbox {
     }
 
     #[inline]
-    fn wake_driver(&self, mut inner: MutexGuard<'_, Inner>) {
+    fn wake_driver(&self, inner: MutexGuard<'_, Inner>) {
+        if inner.driver.waits() {
+            Self::wake_waiting_driver(inner);
+        }
+    }
+
+    #[cold]
+    fn wake_waiting_driver(mut inner: MutexGuard<'_, Inner>) {
         if let Some(driver) = inner.driver.take() {
             drop(inner);
             driver.wake();
         }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The machine has no invariant that a panic in user code could break: none runs in here.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

@@ -109,6 +109,16 @@ pub enum Rejected {
     /// There is no TLS with the peer.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
+    /// There were as many streams as the option `connection_limit` allows. Only on requests that another
+    /// HTTP server read; streams wait.
+    ConnectionLimit {
+        /// The limit.
+        limit: usize,
+    },
+    /// The server had closed. Only on requests that another HTTP server read.
+    Closed,
+    /// The other HTTP server that read the request cannot give its stream up.
+    NoUpgrade,
 }
 
 impl fmt::Display for Rejected {
@@ -118,6 +128,13 @@ impl fmt::Display for Rejected {
             Self::Application { status } => write!(f, "on_upgrade answered {status}"),
             #[cfg(feature = "rustls")]
             Self::Tls(error) => error.fmt(f),
+            Self::ConnectionLimit { limit } => write!(
+                f,
+                "there are {limit} connections already, and no more are allowed (option \
+                 connection_limit)"
+            ),
+            Self::Closed => f.write_str("the server has closed"),
+            Self::NoUpgrade => f.write_str("the HTTP server cannot give the stream up"),
         }
     }
 }
@@ -128,7 +145,8 @@ impl fmt::Display for Rejected {
 pub(crate) struct DebugLines;
 
 macro_rules! line {
-    ($($arg:tt)+) => { tracing::debug!(target: "ws", $($arg)+) };
+    // Outside of the connection's span, as each says by itself what it is about.
+    ($($arg:tt)+) => { tracing::debug!(target: "ws", parent: None, $($arg)+) };
 }
 
 impl Observer for DebugLines {
@@ -188,6 +206,9 @@ impl Observers {
     }
 }
 
+#[cfg(feature = "hyper")]
+type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
+
 /// Tells the observers of a server about a stream until its connection is open.
 pub(crate) struct Witness {
     observers: Observers,
@@ -226,12 +247,19 @@ impl Witness {
             // A stream that brought nothing asked for nothing: a port scan, a health check.
             return self.note_state(State::Closed);
         }
-        self.clients.note_rejected();
+        self.clients.note_rejected(reason);
         self.observers
             .tell(|observer| observer.rejected(&self.info, reason));
         self.note_state(State::Closed);
         self.observers
             .tell(|observer| observer.close(&self.info, &Closed::rejected()));
+    }
+
+    /// Notes a refusal, and returns the answer to it.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn refused(&mut self, refused: Box<crate::http::upgrade::Refused>) -> Refusal {
+        self.note_rejected(&refused.reason);
+        refused.response
     }
 
     pub(crate) fn note_open(&mut self, version: Version) {

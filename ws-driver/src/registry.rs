@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
+use crate::observer::Rejected;
 use crate::sender::Sender;
 use crate::slow_peer::SlowPeer;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
@@ -116,10 +117,12 @@ impl Registry {
         let slots = self.lock();
         let Totals {
             opened,
-            rejected,
+            rejections,
+            panics,
             closes,
             mut ended,
         } = slots.totals;
+        let opening = slots.slab.len() - slots.open;
         let senders = slots
             .slab
             .iter()
@@ -134,8 +137,11 @@ impl Registry {
         }
         ServerCounters {
             open,
+            opening,
             opened,
-            rejected,
+            rejected: rejections.total(),
+            rejections,
+            panics,
             messages_received: ended.messages_received,
             bytes_received: ended.bytes_received,
             messages_sent: ended.messages_sent,
@@ -147,23 +153,31 @@ impl Registry {
         }
     }
 
-    pub(crate) fn note_rejected(&self) {
-        self.lock().totals.rejected += 1;
+    pub(crate) fn note_rejected(&self, reason: &Rejected) {
+        self.lock().totals.rejections.note(reason);
     }
 
-    /// Gives an id to a connection that is being opened.
-    pub(crate) fn enter(self: &Arc<Self>) -> Entry {
+    pub(crate) fn note_panic(&self) {
+        self.lock().totals.panics += 1;
+    }
+
+    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
+    /// open or being opened.
+    pub(crate) fn enter(self: &Arc<Self>, limit: Option<usize>) -> Option<Entry> {
         let mut slots = self.lock();
+        if limit.is_some_and(|limit| slots.slab.len() >= limit) {
+            return None;
+        }
         slots.generation += 1;
         let generation = slots.generation;
         let slot = slots.slab.insert(Slot {
             generation,
             sender: None,
         });
-        Entry {
+        Some(Entry {
             registry: Arc::clone(self),
             id: ConnectionId { slot, generation },
-        }
+        })
     }
 
     /// Waits until there are fewer streams than `limit`, open or being opened.

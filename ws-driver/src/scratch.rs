@@ -1,8 +1,11 @@
 //! The buffers of a thread, so that an idle connection holds none (P5): one that streams are read into,
-//! with room to spare for each read, and one that is lent to the connection at work for what it sends.
+//! with room to spare for each read, and what is lent to the connection at work: a buffer for what it
+//! sends, and room for the events of what it reads.
 
 use std::cell::Cell;
 use std::task::Poll;
+
+use ws_proto::{EventBatch, Outgoing};
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
@@ -12,8 +15,13 @@ const SCRATCH_LEN: usize = 128 << 10;
 /// is given up.
 const SPARE_LIMIT: usize = 128 << 10;
 
+/// Room that a thread keeps for events, in bytes: enough for most reads of short messages. What has grown
+/// beyond it is given up.
+const EVENTS_LIMIT: usize = 64 << 10;
+
 thread_local! {
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static EVENTS: Cell<EventBatch> = const { Cell::new(EventBatch::new()) };
+    static SPARE: Cell<Outgoing> = const { Cell::new(Outgoing::new()) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -26,14 +34,31 @@ pub(crate) fn with<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> 
     result
 }
 
-/// Returns the thread's buffer for what is sent; none if it is lent already.
-pub(crate) fn take_spare() -> Vec<u8> {
-    SPARE.take()
+/// Returns the thread's memory for what is sent; none if it is lent already.
+pub(crate) fn take_spare() -> Outgoing {
+    let spare = SPARE.take();
+    match spare.room() {
+        0 => Outgoing::spare(),
+        _ => spare,
+    }
 }
 
-/// Keeps a buffer for the thread's next connection.
-pub(crate) fn give_spare(buffer: Vec<u8>) {
-    if buffer.capacity() > 0 && buffer.capacity() <= SPARE_LIMIT {
-        SPARE.set(buffer);
+/// Keeps memory for the thread's next connection.
+pub(crate) fn give_spare(spare: Outgoing) {
+    if spare.room() > 0 && spare.room() <= SPARE_LIMIT {
+        SPARE.set(spare);
+    }
+}
+
+/// Returns the thread's room for events, empty; none if it is lent already.
+pub(crate) fn take_events() -> EventBatch {
+    EVENTS.take()
+}
+
+/// Keeps room for events for the thread's next connection.
+pub(crate) fn give_events(room: EventBatch) {
+    debug_assert!(room.is_empty(), "events would be lost");
+    if room.room() > 0 && room.room() <= EVENTS_LIMIT {
+        EVENTS.set(room);
     }
 }

@@ -117,6 +117,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    #[cfg(feature = "conformance")]
+    pub(crate) fn new(stream: Duplex) -> Self {
+        Self { stream }
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors
@@ -194,13 +199,13 @@ impl fmt::Debug for Peer {
 }
 
 /// One end of a stream in memory.
-struct Duplex {
+pub(crate) struct Duplex {
     reader: Reader,
     /// `None` once our side has ended.
     writer: Option<Writer>,
 }
 
-fn duplex() -> (Duplex, Duplex) {
+pub(crate) fn duplex() -> (Duplex, Duplex) {
     let (to_us, from_them) = pipe(PIPE_LEN);
     let (to_them, from_us) = pipe(PIPE_LEN);
     (

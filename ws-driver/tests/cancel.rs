@@ -18,13 +18,13 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_sink::Sink;
 use support::peer::{Frame, OK_6455, RFC6455, close, frames, masked, text};
-use support::{ANY, Peer, Server, Sim, echo, seconds, serve, yield_now};
+use support::{ANY, Peer, Server, Sim, SimStream, echo, seconds, serve, yield_now};
 use ws_driver::ws_proto::{ClientConfig, CloseCode, Closed, Message, Version};
-use ws_driver::{Connection, ShutdownReport};
+use ws_driver::{Connection, Runtime, ShutdownReport};
 
 /// Every public async function, by file, in its order there; each is polled in a test below.
-const PUBLIC: [(&str, &[&str]); 7] = [
-    ("client.rs", &["connect", "connect_with"]),
+const PUBLIC: [(&str, &[&str]); 8] = [
+    ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
         "clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
@@ -41,7 +41,11 @@ const PUBLIC: [(&str, &[&str]); 7] = [
         ],
     ),
     ("sender.rs", &["send", "wait_closed"]),
-    ("server/mod.rs", &["bind", "serve", "accept", "shutdown"]),
+    (
+        "server/mod.rs",
+        &["bind", "serve", "accept", "handle_stream", "shutdown"],
+    ),
+    ("server/door.rs", &["handle_request", "examine_request"]),
     ("server/options.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
@@ -527,6 +531,16 @@ fn connect_with() {
     }
 }
 
+#[test]
+fn connect_over() {
+    assert_a_dropped_connect_leaves_nothing(async |url| {
+        let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
+        let port = port.parse().unwrap();
+        let (stream, _) = Sim::default().connect("127.0.0.1", port).await?;
+        ws_driver::connect_over::<Sim, _>(stream, url, &ClientConfig::new()).await
+    });
+}
+
 /// Two streams arrive while somebody begins to accept and gives up again: both connections are handed
 /// out later, once, with what came early.
 #[test]
@@ -614,6 +628,120 @@ fn serve_of_a_server() {
         server.close();
         assert_nothing_left(&sim, &server).await;
         is_over
+    });
+}
+
+/// A stream that is handed in while there is no place waits for one; if it is dropped meanwhile its peer
+/// sees the end, and the place is free for another.
+#[test]
+fn handle_stream() {
+    at_every_poll(3, |sim, polls| async move {
+        let server = Server::builder().connection_limit(1).build().unwrap();
+        let hand_in = || {
+            let (near, far) = SimStream::pair();
+            (server.handle_stream(near, None, echo), far)
+        };
+        let (first, first_far) = hand_in();
+        assert!(first.await);
+        let (second, second_far) = hand_in();
+        let mut first_far = Some(first_far);
+        let meanwhile = |poll| {
+            if poll == 20 {
+                drop(first_far.take());
+            }
+        };
+        let taken = polled_while(polls, second, meanwhile).await;
+        drop(first_far);
+        sim.sleep(seconds(1)).await;
+        assert_eq!(second_far.has_ended(), taken.is_none());
+        assert_eq!(sim.live_tasks(), u64::from(taken.is_some()));
+        drop(second_far);
+        sim.sleep(seconds(1)).await;
+        let (third, third_far) = hand_in();
+        assert!(sim.within(seconds(1), third).await.unwrap(), "it is free");
+        drop(third_far);
+        assert_nothing_left(&sim, &server).await;
+        taken.is_some()
+    });
+}
+
+/// What is dropped before it answers a request that another server read leaves nothing behind; what
+/// is accepted and then not given a stream, neither.
+#[cfg(feature = "hyper")]
+fn assert_a_dropped_answer_leaves_nothing(
+    answer: impl AsyncFn(&Server, &mut http::Request<Stuck>) -> http::StatusCode + Copy,
+) {
+    at_every_poll(2, |sim, polls| async move {
+        let decide = |upgrade: ws_driver::Upgrade| async move {
+            yield_now().await;
+            upgrade.accept()
+        };
+        let server = Server::builder().on_upgrade(decide).build().unwrap();
+        let mut request = http::Request::new(Stuck(3));
+        for (name, value) in [
+            ("Host", "a"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        // That of a request which hyper did not read: it fails when it is asked for the stream.
+        let on_upgrade = hyper::upgrade::on(http::Request::new(()));
+        request.extensions_mut().insert(on_upgrade);
+        let status = polled(polls, answer(&server, &mut request)).await;
+        if let Some(status) = status {
+            assert_eq!(status, http::StatusCode::SWITCHING_PROTOCOLS);
+        }
+        sim.settle().await;
+        assert_eq!(sim.live_tasks(), 0);
+        let report = sim.within(seconds(1), server.shutdown(seconds(2))).await;
+        assert_report(report.expect("nothing is left"), 0);
+        status.is_some()
+    });
+}
+
+/// A body that takes some polls to say that it is empty.
+#[cfg(feature = "hyper")]
+struct Stuck(u8);
+
+#[cfg(feature = "hyper")]
+impl http_body::Body for Stuck {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::convert::Infallible>>> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(feature = "hyper")]
+#[test]
+fn handle_request() {
+    assert_a_dropped_answer_leaves_nothing(async |server, request| {
+        let handler = |_| async { panic!("it never opens") };
+        server.handle_request(request, None, handler).await.status()
+    });
+}
+
+#[cfg(feature = "hyper")]
+#[test]
+fn examine_request() {
+    assert_a_dropped_answer_leaves_nothing(async |server, request| {
+        let upgrade = server.examine_request(request, None).await.unwrap();
+        let handler = |_| async { panic!("it never opens") };
+        upgrade.accept(handler).status()
     });
 }
 
@@ -767,7 +895,8 @@ fn receive_to_end_of_a_peer() {
 // The list.
 
 /// No public async function is added without its section and its case: the list above names all that
-/// the sources have, and each says what happens if it is dropped.
+/// the sources have, those that return a future of ours included, and each says what happens if it is
+/// dropped.
 #[test]
 fn every_public_async_function_is_in_the_list() {
     let sources = [
@@ -776,6 +905,7 @@ fn every_public_async_function_is_in_the_list() {
         ("connection.rs", include_str!("../src/connection.rs")),
         ("sender.rs", include_str!("../src/sender.rs")),
         ("server/mod.rs", include_str!("../src/server/mod.rs")),
+        ("server/door.rs", include_str!("../src/server/door.rs")),
         (
             "server/options.rs",
             include_str!("../src/server/options.rs"),
@@ -785,7 +915,9 @@ fn every_public_async_function_is_in_the_list() {
     for ((name, source), (listed, functions)) in sources.into_iter().zip(PUBLIC) {
         let (mut found, mut has_section) = (Vec::new(), false);
         for line in source.lines().map(str::trim_start) {
-            if let Some(function) = line.strip_prefix("pub async fn ") {
+            let returns_future = line.contains("Future<'_> {");
+            let plain = line.strip_prefix("pub fn ").filter(|_| returns_future);
+            if let Some(function) = line.strip_prefix("pub async fn ").or(plain) {
                 let end = function.find(['(', '<']).unwrap();
                 found.push(&function[..end]);
                 assert!(has_section, "{name}: {} says nothing", &function[..end]);
@@ -795,6 +927,12 @@ fn every_public_async_function_is_in_the_list() {
         }
         assert_eq!((name, &*found), (listed, functions));
     }
+    assert_eq!(
+        include_str!("../src/futures.rs")
+            .matches("pub struct ")
+            .count(),
+        2
+    );
     let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
     for file in all.map(|file| file.unwrap().path()) {
         let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));

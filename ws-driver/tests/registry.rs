@@ -13,7 +13,8 @@ use support::peer::{Frame, RFC6455, close, frames, masked, ping, text};
 use support::{ANY, Peer, Server, Sim, echo, poll_once, seconds, serve};
 use ws_driver::ws_proto::{Message, SendError, Version};
 use ws_driver::{
-    ClientError, Connection, ConnectionId, Sender, SlowPeer, TOPIC_NAME_LIMIT, TopicError,
+    ClientError, Connection, ConnectionId, RejectionCounts, Sender, SlowPeer, TOPIC_NAME_LIMIT,
+    TopicError,
 };
 
 /// The send queue limit of these servers.
@@ -723,6 +724,13 @@ fn counters_add_up() {
             assert_eq!(counters.opened.of(Version::Draft76), 1);
             assert_eq!(counters.opened.of(Version::Draft75), 1);
             assert_eq!(counters.rejected, 2);
+            let RejectionCounts {
+                version, malformed, ..
+            } = counters.rejections;
+            assert_eq!((version, malformed), (1, 1));
+            let by_code = counters.closes.codes().map(|(_, count)| count);
+            assert_eq!(by_code.sum::<u64>(), counters.closes.total());
+            assert_eq!(counters.panics, 0);
             assert_eq!(counters.messages_received, 1 + 2 + 3 + 4 + 5 + 1);
             assert_eq!(counters.bytes_received, 100 * (1 + 3 + 6 + 10) + 5);
             assert_eq!(counters.messages_sent, counters.messages_received + 5);

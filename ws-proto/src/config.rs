@@ -112,6 +112,13 @@ impl ConnectionConfig {
     pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
         self.keepalive_interval.zip(self.pong_timeout)
     }
+
+    /// Returns how long a message may be that is one frame; `None` if there may be none.
+    pub(crate) fn single_frame_limit(&self) -> Option<usize> {
+        let limits = [self.message_limit, self.frame_limit];
+        let limit = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
+        Some(limit).filter(|_| self.fragment_limit != Some(0))
+    }
 }
 
 /// Options of a server: the opening handshake and what follows.

@@ -19,6 +19,7 @@ pub enum Event {
     Ping(Payload),
     /// A pong arrived. Only with [`control_events`](crate::ConnectionConfig::control_events).
     Pong(Payload),
-    /// The connection is over for the application: nothing follows this event.
-    Closed(Closed),
+    /// The connection is over for the application: nothing follows this event. Boxed, as each of the
+    /// many that come before it would be as large.
+    Closed(Box<Closed>),
 }

@@ -36,6 +36,7 @@
 //! # Ok::<(), ws_proto::SendError>(())
 //! ```
 
+mod batch;
 mod close;
 mod close_code;
 mod config;
@@ -44,6 +45,7 @@ mod error;
 mod event;
 mod frame;
 mod handshake;
+mod inline;
 mod mask;
 mod message;
 mod prepared;
@@ -53,6 +55,7 @@ mod utf8;
 mod version;
 mod wire;
 
+pub use self::batch::EventBatch;
 pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
 pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::{ConnectionConfig, ServerConfig};
@@ -62,7 +65,7 @@ pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin,
     OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Refusal, Rejection, Request,
-    RequestHead, ResponseHead, ServerHandshake, Subprotocol, UpgradeRequest,
+    RequestHead, ResponseHead, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;

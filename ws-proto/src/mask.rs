@@ -4,11 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mask([u8; 4]);
 
-/// What is copied and looked at in one go: fits the first-level cache. A multiple of the key's length.
-const BLOCK_LEN: usize = 8 << 10;
+/// What is masked and looked at in one round: a line of the cache. A multiple of the key's length.
+const LINE_LEN: usize = 64;
+
+/// A line: bytes beside each other, of which the compiler makes vectors.
+type Line = [u8; LINE_LEN];
 
 /// In each of 8 bytes, the bit that no ASCII character has.
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+pub(crate) const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 impl Mask {
     /// The key that changes nothing.
@@ -20,49 +23,51 @@ impl Mask {
 
     /// Masks, or unmasks, `bytes` in place; tells whether the result is ASCII, as it passes by anyway.
     pub(crate) fn apply(self, bytes: &mut [u8]) -> bool {
-        let key = u32::from_ne_bytes(self.0);
-        let wide = u64::from(key) << 32 | u64::from(key);
-        let mut seen = 0;
-        let mut apply_word = |word: &mut [u8]| {
-            let word: &mut [u8; 8] = word.try_into().expect("chunks are 8 bytes");
-            let masked = u64::from_ne_bytes(*word) ^ wide;
-            seen |= masked;
-            *word = masked.to_ne_bytes();
-        };
-        // Several words a round, so that the processor is not held up by the counting of rounds.
-        let mut rounds = bytes.chunks_exact_mut(64);
-        for round in &mut rounds {
-            round.chunks_exact_mut(8).for_each(&mut apply_word);
+        let key = self.line();
+        let mut seen = [0; LINE_LEN];
+        let mut lines = bytes.chunks_exact_mut(LINE_LEN);
+        for bytes in &mut lines {
+            let line: &mut Line = bytes.try_into().expect("chunks are lines");
+            *line = mask_line(*line, key, &mut seen);
         }
-        let mut words = rounds.into_remainder().chunks_exact_mut(8);
-        for word in &mut words {
-            apply_word(word);
-        }
-        for (byte, key) in words.into_remainder().iter_mut().zip(wide.to_ne_bytes()) {
-            *byte ^= key;
-            seen |= u64::from(*byte);
-        }
-        seen & HIGH_BITS == 0
+        let rest = lines.into_remainder();
+        let masked = mask_line(line_of(rest, key), key, &mut seen);
+        rest.copy_from_slice(&masked[..rest.len()]);
+        is_ascii(seen)
     }
 
-    /// Appends `bytes`, masked or unmasked, to `buffer`; tells whether the result is ASCII. Goes block
-    /// by block, so that they are still in the cache when they are looked at.
+    /// Appends `bytes`, masked or unmasked, to `buffer`; tells whether the result is ASCII. In one pass, as
+    /// each costs as much as the others.
     pub(crate) fn append(self, bytes: &[u8], buffer: &mut Vec<u8>) -> bool {
-        let mut is_ascii = true;
-        for block in bytes.chunks(BLOCK_LEN) {
-            let start = buffer.len();
-            buffer.extend_from_slice(block);
-            is_ascii &= match self {
-                Self::NONE => block.is_ascii(),
-                _ => self.apply(&mut buffer[start..]),
-            };
+        let key = self.line();
+        let mut seen = [0; LINE_LEN];
+        let mut lines = bytes.chunks_exact(LINE_LEN);
+        buffer.reserve(bytes.len());
+        for bytes in &mut lines {
+            let line: &Line = bytes.try_into().expect("chunks are lines");
+            buffer.extend_from_slice(&mask_line(*line, key, &mut seen));
         }
-        is_ascii
+        let rest = lines.remainder();
+        let masked = mask_line(line_of(rest, key), key, &mut seen);
+        buffer.extend_from_slice(&masked[..rest.len()]);
+        is_ascii(seen)
     }
 
-    /// Returns the key again and again: what is masked to zeros.
-    pub(crate) fn repeated<const N: usize>(self) -> [u8; N] {
-        std::array::from_fn(|i| self.0[i % 4])
+    /// The key again and again.
+    fn line(self) -> Line {
+        let word = self.wide().to_ne_bytes();
+        let mut line = [0; LINE_LEN];
+        for bytes in line.chunks_exact_mut(8) {
+            bytes.copy_from_slice(&word);
+        }
+        line
+    }
+
+    /// The key twice.
+    #[inline]
+    pub(crate) fn wide(self) -> u64 {
+        let key = u64::from(u32::from_ne_bytes(self.0));
+        key << 32 | key
     }
 
     /// Returns the mask for what comes `count` bytes later.
@@ -71,6 +76,27 @@ impl Mask {
         key.rotate_left(count % 4);
         Self(key)
     }
+}
+
+/// Masks a line, and gathers the bits of what comes out.
+#[inline(always)]
+fn mask_line(mut line: Line, key: Line, seen: &mut Line) -> Line {
+    for i in 0..LINE_LEN {
+        line[i] ^= key[i];
+        seen[i] |= line[i];
+    }
+    line
+}
+
+/// Makes a line of less than one; what is behind its bytes is masked to zeros.
+fn line_of(bytes: &[u8], key: Line) -> Line {
+    let mut line = key;
+    line[..bytes.len()].copy_from_slice(bytes);
+    line
+}
+
+fn is_ascii(seen: Line) -> bool {
+    seen.into_iter().fold(0, |all, byte| all | byte).is_ascii()
 }
 
 #[cfg(test)]
@@ -98,12 +124,12 @@ mod tests {
         }
     }
 
-    /// The same by way of `append`, over more than one block, and ASCII is told from what is not
+    /// The same by way of `append`, over more than one line, and ASCII is told from what is not
     /// wherever it stands.
     #[test]
     fn appended_bytes_are_unmasked_and_looked_at() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
-        for len in [0, 1, 7, 8, 9, 38, BLOCK_LEN, 2 * BLOCK_LEN + 13] {
+        for len in [0, 1, 7, 8, 9, 38, LINE_LEN, 100 * LINE_LEN + 13] {
             for odd in [None, Some(0), Some(len / 2), Some(len.saturating_sub(1))] {
                 let mut plain = vec![b'a'; len];
                 if let Some(byte) = odd.and_then(|odd| plain.get_mut(odd)) {

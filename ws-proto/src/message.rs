@@ -8,12 +8,8 @@ use std::str;
 
 use bytes::Bytes;
 
+use crate::inline::{INLINE_LIMIT, Inline};
 use crate::mask::Mask;
-
-/// The longest payload that is stored inside the [`Payload`] itself, without an allocation.
-///
-/// It fills the room that a shared payload needs anyway.
-const INLINE_LIMIT: usize = size_of::<Bytes>();
 
 /// An application message: text or binary (RFC 6455 §5.6). The drafts know text only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +53,20 @@ impl Message {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
+            Self::Binary(payload) => payload,
+        }
+    }
+
+    /// Makes a text of bytes that are known to be one.
+    #[inline]
+    pub(crate) fn text_of(payload: Payload) -> Self {
+        Self::Text(Utf8Bytes::from_checked(payload))
+    }
+
+    /// Returns the payload of either.
+    pub(crate) fn payload(&self) -> &Payload {
+        match self {
+            Self::Text(text) => &text.0,
             Self::Binary(payload) => payload,
         }
     }
@@ -116,35 +126,17 @@ impl From<Message> for Fragment {
 #[derive(Clone)]
 pub struct Payload(Repr);
 
+/// Which of the two costs no room: a word of [`Bytes`] that is never zero tells.
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, words: Words },
+    Inline(Inline),
     Shared(Bytes),
-}
-
-/// Bytes that are copied and masked as whole words; those behind the content are zero.
-#[derive(Clone)]
-#[repr(align(8))]
-struct Words([u8; INLINE_LIMIT]);
-
-impl Repr {
-    /// Copies bytes that are masked, if there are few enough; tells whether what they are is ASCII.
-    fn inline(masked: &[u8], mask: Mask) -> Option<(Self, bool)> {
-        let mut words = Words(mask.repeated());
-        words.0.get_mut(..masked.len())?.copy_from_slice(masked);
-        let is_ascii = mask.apply(&mut words.0);
-        let len = u8::try_from(masked.len()).ok()?;
-        Some((Self::Inline { len, words }, is_ascii))
-    }
 }
 
 impl Payload {
     /// Makes an empty payload.
     pub const fn new() -> Self {
-        Self(Repr::Inline {
-            len: 0,
-            words: Words([0; INLINE_LIMIT]),
-        })
+        Self(Repr::Inline(Inline::EMPTY))
     }
 
     /// Makes a payload of static bytes, without a copy.
@@ -155,35 +147,46 @@ impl Payload {
     /// Gives the bytes up as [`Bytes`]; copies a small payload, hands over a large one.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline { .. } => Bytes::copy_from_slice(&self),
+            Repr::Inline(_) => Bytes::copy_from_slice(&self),
             Repr::Shared(bytes) => bytes,
         }
     }
 
-    /// Copies bytes that came over the wire, unmasked if they are masked; tells whether they are ASCII.
-    pub(crate) fn unmasked(bytes: &[u8], mask: Option<Mask>) -> (Self, bool) {
-        let mask = mask.unwrap_or(Mask::NONE);
-        match Repr::inline(bytes, mask) {
-            Some((inline, is_ascii)) => (Self(inline), is_ascii),
-            None => {
-                let mut copy = Vec::with_capacity(bytes.len());
-                let is_ascii = mask.append(bytes, &mut copy);
-                (Self::from(copy), is_ascii)
-            }
+    /// Copies bytes that came over the wire, unmasked; tells whether they are ASCII.
+    pub(crate) fn unmasked(bytes: &[u8], mask: Mask) -> (Self, bool) {
+        match Inline::unmasked(bytes, bytes.len(), mask) {
+            Some((inline, is_ascii)) => (inline.into(), is_ascii),
+            None => Self::unmasked_apart(bytes, mask),
+        }
+    }
+
+    /// As [`unmasked`](Self::unmasked), in memory of their own.
+    pub(crate) fn unmasked_apart(bytes: &[u8], mask: Mask) -> (Self, bool) {
+        let mut copy = Vec::with_capacity(bytes.len());
+        let is_ascii = mask.append(bytes, &mut copy);
+        (Self::from(copy), is_ascii)
+    }
+
+    /// Returns the bytes if they are stored inline.
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<&Inline> {
+        match &self.0 {
+            Repr::Inline(inline) => Some(inline),
+            Repr::Shared(_) => None,
         }
     }
 
     /// Gives the bytes up if they are not stored inline.
     pub(crate) fn try_into_shared(self) -> Result<Bytes, Self> {
         match self.0 {
-            Repr::Inline { .. } => Err(self),
+            Repr::Inline(_) => Err(self),
             Repr::Shared(bytes) => Ok(bytes),
         }
     }
 
     fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, words } => &words.0[..usize::from(*len)],
+            Repr::Inline(inline) => inline.as_slice(),
             Repr::Shared(bytes) => bytes,
         }
     }
@@ -235,11 +238,18 @@ impl fmt::Debug for Payload {
     }
 }
 
+impl From<Inline> for Payload {
+    #[inline]
+    fn from(inline: Inline) -> Self {
+        Self(Repr::Inline(inline))
+    }
+}
+
 impl From<&[u8]> for Payload {
     fn from(content: &[u8]) -> Self {
-        match Repr::inline(content, Mask::NONE) {
-            Some((inline, _)) => Self(inline),
-            None => Self(Repr::Shared(Bytes::copy_from_slice(content))),
+        match content.len() {
+            ..=INLINE_LIMIT => Self::unmasked(content, Mask::NONE).0,
+            _ => Self(Repr::Shared(Bytes::copy_from_slice(content))),
         }
     }
 }
@@ -432,10 +442,7 @@ mod tests {
 
     #[test]
     fn inline_bytes_take_no_more_room_than_shared_ones() {
-        assert_eq!(
-            size_of::<Payload>(),
-            size_of::<Bytes>() + size_of::<usize>()
-        );
+        assert_eq!(size_of::<Payload>(), size_of::<Bytes>());
     }
 
     #[test]

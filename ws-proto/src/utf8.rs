@@ -23,6 +23,11 @@ pub(crate) fn check_whole(bytes: &[u8]) -> Result<(), ProtocolError> {
     }
 }
 
+/// Tells whether this is a whole text.
+pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

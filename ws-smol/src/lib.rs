@@ -23,6 +23,10 @@
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
 //! [`test::Kit`] for tests without a port. The feature `rustls` is for TLS, `proxy` for
 //! clients behind one; there is no compression yet.
+//!
+//! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
+//! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands
+//! its upgrades over: `Server::handle_request`.
 
 mod runtime;
 
@@ -36,6 +40,10 @@ pub type Server = ws_driver::Server<Smol>;
 
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Smol>;
+
+/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+#[cfg(feature = "hyper")]
+pub type PendingUpgrade = ws_driver::PendingUpgrade<Smol>;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
 /// `rustls` also to `wss://`.
@@ -63,6 +71,28 @@ pub async fn connect_with(
     options: impl Into<ConnectOptions>,
 ) -> Result<Connection, ConnectError> {
     ws_driver::connect_with::<Smol>(url, options).await
+}
+
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// long.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Smol, _>(stream, url, options).await
 }
 
 pub mod test {

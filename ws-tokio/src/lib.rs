@@ -26,11 +26,13 @@
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
+//! | serve streams of your own, such as Unix sockets | [`doors`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
+//! | be a part of a server on hyper or axum | [`doors`], with the features `hyper` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
-//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`] |
+//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | speak TLS | [`tls`] |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
@@ -45,8 +47,11 @@
 //!
 //! # Features
 //!
-//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one.
+//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `hyper` and `axum` for
+//! servers of somebody else ([`doors`]).
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod runtime;
 
 #[doc(inline)]
@@ -59,6 +64,10 @@ pub type Server = ws_driver::Server<Tokio>;
 
 /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
 pub type ServerBuilder = ws_driver::ServerBuilder<Tokio>;
+
+/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+#[cfg(feature = "hyper")]
+pub type PendingUpgrade = ws_driver::PendingUpgrade<Tokio>;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
 /// `rustls` also to `wss://`.
@@ -88,11 +97,39 @@ pub async fn connect_with(
     ws_driver::connect_with::<Tokio>(url, options).await
 }
 
+/// Opens a connection over a stream that the application made, such as a Unix socket.
+/// See [`ws_driver::connect_over`].
+///
+/// # Errors
+///
+/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// long.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the stream is dropped.
+pub async fn connect_over<S>(
+    stream: S,
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    ws_driver::connect_over::<Tokio, _>(stream, url, options).await
+}
+
 #[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
 pub mod coming_from_node_websocket_server {}
 
 #[doc = include_str!("../../docs/backpressure.md")]
 pub mod backpressure {}
+
+#[doc = include_str!("../../docs/observability.md")]
+pub mod observability {}
+
+#[doc = include_str!("../../docs/doors.md")]
+pub mod doors {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
@@ -60,11 +60,24 @@ impl Runtime for Tokio {
     }
 }
 
-/// A TCP stream of tokio, with the traits of futures-io.
+/// A stream of tokio with the traits of futures-io: TCP, or one that the application made, for
+/// [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`](crate::connect_over).
 #[derive(Debug)]
-pub struct Stream(TcpStream);
+pub struct Stream<T = TcpStream>(T);
 
-impl AsyncRead for Stream {
+impl<T> Stream<T> {
+    /// Gives a stream of tokio the traits of futures-io.
+    pub fn new(stream: T) -> Self {
+        Self(stream)
+    }
+
+    /// Gives the stream of tokio back.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T: tokio::io::AsyncRead + Unpin> AsyncRead for Stream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,7 +89,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<T: tokio::io::AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -16,7 +16,9 @@
 #[cfg(feature = "conformance-all")]
 pub mod certificates;
 pub mod close;
+pub mod doors;
 pub mod echo;
+pub mod foreign;
 pub mod http;
 pub mod limits;
 pub mod misbehaviour;
@@ -163,6 +165,29 @@ macro_rules! __conformance {
                 a_handler_that_blocks_its_thread_delays_and_harms_nobody
                 a_handler_that_never_returns_keeps_no_connection
             }
+            doors {
+                a_stream_of_the_application_is_served
+                plain_http_on_a_stream_of_the_application
+                a_broadcast_reaches_streams_of_the_application
+                the_limits_of_a_server_hold_for_streams_of_the_application
+                a_shutdown_closes_streams_of_the_application
+                connect_over_tells_what_went_wrong
+            }
+            foreign {
+                requests_of_another_server_become_connections
+                what_comes_behind_a_request_of_another_server_is_not_lost
+                both_kinds_of_connections_are_in_one_registry
+                requests_of_another_server_are_checked
+                a_request_of_another_server_that_is_no_upgrade
+                the_limits_of_a_server_hold_for_requests_of_another
+                a_shutdown_closes_connections_of_another_server
+                a_panic_behind_another_server_closes_with_1011
+                a_handler_chooses_the_subprotocol
+                who_waits_can_be_refused_after_all
+                who_goes_away_before_the_upgrade_leaves_nothing
+                another_server_that_gives_no_stream_up
+                another_server_that_takes_too_long
+            }
             time {
                 half_a_handshake_is_gone_in_time
                 an_on_upgrade_that_waits_too_long_is_a_503
@@ -201,6 +226,7 @@ macro_rules! __conformance_features {
                 what_is_not_tls_is_turned_away
                 an_end_is_judged_by_the_closing_handshake
                 connect_timeout_says_how_far_it_got
+                tls_over_a_stream_of_the_application
                 a_full_send_queue_waits_over_tls
             }
         }
@@ -224,6 +250,8 @@ mod tests {
             ("registry", include_str!("registry.rs")),
             ("limits", include_str!("limits.rs")),
             ("misbehaviour", include_str!("misbehaviour.rs")),
+            ("doors", include_str!("doors.rs")),
+            ("foreign", include_str!("foreign.rs")),
             ("time", include_str!("time.rs")),
         ];
         let list = crate::__conformance!(@list names []);

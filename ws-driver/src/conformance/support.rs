@@ -39,7 +39,7 @@ pub(super) const KEY3: &[u8; 8] = b"^n:ds[4U";
 pub(super) const ACCEPT_76: &[u8; 16] = b"8jKS'y:G*Co,Wxa-";
 
 /// A server that accepts until its case is over.
-pub(super) struct Host<R: Runtime>(Server<R>);
+pub(super) struct Host<R: Runtime>(pub(super) Server<R>);
 
 impl<R: Runtime> Deref for Host<R> {
     type Target = Server<R>;
@@ -210,7 +210,7 @@ impl Observer for Log {
     }
 
     fn stream(&self, info: &ConnectionInfo) {
-        assert!(info.peer_addr.is_some_and(|addr| addr.ip().is_loopback()));
+        assert!(info.peer_addr.is_none_or(|addr| addr.ip().is_loopback()));
         self.0.tell(format!("stream {}", version(info)));
     }
 
@@ -256,8 +256,15 @@ pub(super) struct Peer<R: Runtime, S = <R as Runtime>::Stream> {
 impl<R: Runtime + Default> Peer<R> {
     /// Opens a stream.
     pub(super) async fn connect(server: &Server<R>) -> Self {
-        let port = server.local_addr().port();
-        let (stream, _) = R::default().connect("127.0.0.1", port).await.unwrap();
+        Self::connect_to(server.local_addr()).await
+    }
+
+    /// Opens a stream to an address of this host.
+    pub(super) async fn connect_to(addr: SocketAddr) -> Self {
+        let (stream, _) = R::default()
+            .connect("127.0.0.1", addr.port())
+            .await
+            .unwrap();
         Self::of_stream(stream)
     }
 

@@ -6,10 +6,11 @@ use super::certificates::{Authority, Pems, self_signed};
 use super::support::{
     ANY, Host, KEY3, Log, Peer, RFC6455, Told, echo, masked, ms, serve, sleep, spawn, text,
 };
+use crate::test::duplex;
 use crate::tls::stream::TlsStream;
 use crate::{
     CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage, Connection, Runtime,
-    Server, ServerTls, TlsError, TlsVersion, connect, connect_with,
+    Server, ServerTls, TlsError, TlsVersion, connect, connect_over, connect_with,
 };
 
 fn server_tls(pems: &Pems) -> ServerTls {
@@ -322,6 +323,53 @@ pub async fn connect_timeout_says_how_far_it_got<R: Runtime + Default>() {
         };
         assert_eq!((seen, waited), (stage, ms(100)));
         assert!(text.contains("option connect_timeout"), "{text}");
+    }
+}
+
+/// A client speaks TLS over a stream that the application made if it is told whom to trust and the URL
+/// says `wss`, and only then; it gives up there in time, too.
+pub async fn tls_over_a_stream_of_the_application<R: Runtime + Default>() {
+    let (server, trust) = secure_echo::<R>(Log::default()).await;
+    let options = ConnectOptions::new().tls(trust);
+    let url = url(&server);
+    let stream = Peer::<R>::connect(&server).await.into_stream();
+    let opened = connect_over::<R, _>(stream, &url, &options).await;
+    let mut connection = opened.unwrap();
+    assert_eq!(connection.tls().unwrap().version, TlsVersion::Tls13);
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
+
+    // What is handed in to the same server comes as it is.
+    for (url, options) in [
+        ("ws://localhost/", options.clone()),
+        ("wss://localhost/", ConnectOptions::new()),
+    ] {
+        let (ours, theirs) = duplex();
+        let served = |connection: Connection| {
+            assert!(connection.tls().is_none());
+            echo(connection)
+        };
+        assert!(server.handle_stream(ours, None, served).await);
+        let opened = connect_over::<R, _>(theirs, url, options).await;
+        let mut connection = opened.unwrap();
+        assert!(connection.tls().is_none(), "{url}");
+        connection.send("hi").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hi");
+    }
+
+    let options = options.connect_timeout(ms(100));
+    for (url, stage) in [
+        ("wss://localhost/", ConnectStage::Tls),
+        ("ws://localhost/", ConnectStage::Handshake),
+    ] {
+        let (_deaf, theirs) = duplex();
+        let error = connect_over::<R, _>(theirs, url, &options)
+            .await
+            .unwrap_err();
+        let ConnectError::Timeout { stage: seen, .. } = error else {
+            unreachable!("{error:?}");
+        };
+        assert_eq!(seen, stage);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::scratch;
 
 /// A stream for hyper that begins with bytes that were read from it before, and fails when nothing of
 /// what is written is taken for so long: hyper has a limit for the wait for a request only (X11).
-pub(super) struct HyperIo<R: Runtime, S> {
+pub(crate) struct HyperIo<R: Runtime, S> {
     stream: S,
     received: Bytes,
     runtime: R,
@@ -26,7 +26,7 @@ pub(super) struct HyperIo<R: Runtime, S> {
 }
 
 impl<R: Runtime, S> HyperIo<R, S> {
-    pub(super) fn new(
+    pub(crate) fn new(
         runtime: R,
         stream: S,
         received: Bytes,
@@ -41,7 +41,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
         }
     }
 
-    pub(super) fn into_stream(self) -> S {
+    pub(crate) fn into_stream(self) -> S {
         self.stream
     }
 
@@ -124,7 +124,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
 }
 
 /// A runtime's timers for hyper.
-pub(super) struct HyperTimer<R>(pub(super) R);
+pub(crate) struct HyperTimer<R>(pub(crate) R);
 
 impl<R: Runtime> hyper::rt::Timer for HyperTimer<R> {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {

@@ -1,8 +1,11 @@
 //! Plain HTTP on the port of a server: hyper reads the requests, the application's service answers
 //! them. A request for an upgrade that comes later on the same stream works as if it came first.
 
-mod io;
+pub(crate) mod io;
 pub(crate) mod service;
+pub(crate) mod upgrade;
+#[cfg(feature = "hyper")]
+pub(crate) mod upgraded;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -13,16 +16,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use ws_proto::{HandshakeEvent, ReasonPhrase, Request as Asked, ServerHandshake};
+use ws_proto::ServerHandshake;
 
 use self::io::{HyperIo, HyperTimer};
 use self::service::{RequestBody, ResponseBody};
-use crate::observer::{Rejected, Witness};
+use self::upgrade::{Decided, Examined};
+use crate::observer::Witness;
 use crate::runtime::{Runtime, Timer};
-use crate::server::negotiate::{self, Ticket};
+use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
 
@@ -113,40 +116,8 @@ async fn answer<R: Runtime>(
 ) -> Result<Response<ResponseBody>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
     let lock = || witness.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = shared.runtime.now();
-    let mut handshake = ServerHandshake::from_request(&shared.options.config, &head, now);
-    match handshake.poll_event() {
-        Some(HandshakeEvent::Request(Asked::Upgrade(request))) => {
-            let info = lock().info.clone();
-            let deciding = async {
-                // Clients of draft-76 that declare key3 as a body have it taken for one.
-                let body = Limited::new(body, KEY3_LEN).collect().await;
-                let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
-                (key3, negotiate::decide(shared, request, &info).await)
-            };
-            let deadline = handshake.poll_timeout();
-            let Some((key3, decision)) = until(&shared.runtime, deadline, deciding).await else {
-                handshake.handle_timeout(shared.runtime.now());
-                if let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() {
-                    lock().note_rejected(&Rejected::Handshake(error));
-                }
-                return Ok(to_hyper(handshake.response()));
-            };
-            handshake.handle_read(now, &key3);
-            match negotiate::answer(&mut handshake, decision) {
-                Ok(ticket) => {
-                    let response = to_hyper(handshake.response());
-                    *accepted.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some((handshake, ticket));
-                    return Ok(response);
-                }
-                Err(rejected) => lock().note_rejected(&rejected),
-            }
-        }
-        Some(HandshakeEvent::Failed(error)) => {
-            lock().note_rejected(&Rejected::Handshake(error));
-        }
-        Some(_) | None => {
+    let decided = match upgrade::examine(shared, &head) {
+        Examined::Plain => {
             let is_tls = {
                 let witness = lock();
                 witness.note_request(&head);
@@ -155,15 +126,32 @@ async fn answer<R: Runtime>(
             let request = Request::from_parts(head, RequestBody::new(body));
             return Ok(match &shared.options.on_request {
                 Some(service) => service.call(request).await,
-                None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls),
+                None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)
+                    .map(service::boxed),
             });
         }
-    }
-    Ok(to_hyper(handshake.response()))
+        Examined::Pending(pending) => {
+            let info = lock().info.clone();
+            pending.decide(shared, &info, body).await
+        }
+        Examined::Refused(refused) => Err(refused),
+    };
+    let response = match decided.and_then(Decided::conclude) {
+        Ok(granted) => {
+            let upgrade = (granted.handshake, granted.ticket);
+            *accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+            granted.response
+        }
+        Err(refused) => {
+            lock().note_rejected(&refused.reason);
+            refused.response
+        }
+    };
+    Ok(response.map(service::boxed))
 }
 
 /// Waits for `work`, but not beyond a deadline.
-async fn until<R: Runtime, T>(
+pub(crate) async fn until<R: Runtime, T>(
     runtime: &R,
     deadline: Option<Instant>,
     work: impl Future<Output = T>,
@@ -178,19 +166,4 @@ async fn until<R: Runtime, T>(
         Poll::Pending => timer.poll(cx).map(|()| None),
     })
     .await
-}
-
-/// What draft-76 sends behind its head.
-const KEY3_LEN: usize = 8;
-
-/// Makes hyper send an answer of the handshake as it is.
-fn to_hyper(response: Option<Response<Bytes>>) -> Response<ResponseBody> {
-    let (mut head, body) = response
-        .expect("an answered request has a response")
-        .into_parts();
-    if let Some(reason) = head.extensions.remove::<ReasonPhrase>() {
-        let reason = hyper::ext::ReasonPhrase::from_static(reason.as_str().as_bytes());
-        head.extensions.insert(reason);
-    }
-    Response::from_parts(head, service::boxed(Full::new(body)))
 }

@@ -1,6 +1,5 @@
 //! The application's side of plain HTTP: closures and tower services, made one kind of thing.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -135,7 +134,7 @@ impl RequestService {
             Ok(Err(error)) => tracing::error!(target: "ws", "on_request failed: {error}"),
             Err(Panicked) => tracing::error!(target: "ws", "on_request panicked"),
         }
-        text(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong\n")
+        text(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong\n").map(boxed)
     }
 }
 
@@ -148,7 +147,7 @@ where
 }
 
 /// The answer to a plain request where there is nothing but WebSocket (R-H5).
-pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<ResponseBody> {
+pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Full<Bytes>> {
     let body = match is_tls {
         false => {
             "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
@@ -171,9 +170,8 @@ pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Res
 
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 
-fn text(status: StatusCode, body: &'static str) -> Response<ResponseBody> {
-    let body = Full::new(Bytes::from_static(body.as_bytes()));
-    let mut response = Response::new(boxed(body.map_err(|never: Infallible| match never {})));
+pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);

@@ -38,6 +38,7 @@ impl Mailbox {
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
         inner.lend(scratch::take_spare());
+        inner.lend_events();
         inner.driver.resume();
         Awake {
             is_same_task: inner.driver.is(cx),
@@ -53,7 +54,10 @@ impl Mailbox {
         cx: &Context<'_>,
         work: impl FnOnce(&mut Machine) -> T,
     ) -> (T, bool) {
-        self.work(cx, |inner| work(&mut inner.machine))
+        self.work(cx, |inner| {
+            inner.lend_events();
+            work(&mut inner.machine)
+        })
     }
 
     /// Says that `written` bytes of what was taken have left, takes more if there is none in `writing`,
@@ -147,9 +151,16 @@ impl Mailbox {
 
 impl Inner {
     /// Lends the thread's buffer to the machine, unless it has one.
-    fn lend(&mut self, mut spare: Vec<u8>) {
+    fn lend(&mut self, mut spare: Outgoing) {
         self.machine.outgoing().lend(&mut spare);
         scratch::give_spare(spare);
+    }
+
+    /// Lends the thread's room for events to the machine, unless it has some.
+    fn lend_events(&mut self) {
+        let mut room = scratch::take_events();
+        self.machine.lend_events(&mut room);
+        scratch::give_events(room);
     }
 
     fn wants(&self) -> Wants {
@@ -163,8 +174,9 @@ impl Inner {
         }
     }
 
-    /// Gives the thread's buffer back; what waits for a slow peer has memory of its own.
+    /// Gives the thread's buffers back; what waits for a slow peer or handler has memory of its own.
     fn release(&mut self, writing: &mut Outgoing) {
+        scratch::give_events(self.machine.reclaim_events());
         let buffers = [writing.reclaim(), self.machine.outgoing().reclaim()];
         buffers.into_iter().flatten().for_each(scratch::give_spare);
     }

@@ -20,6 +20,12 @@ impl Waiter {
         self.waits = true;
     }
 
+    /// Tells whether the task waits.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// Notes that the task does not wait any more; tells whether it did.
     pub(super) fn resume(&mut self) -> bool {
         std::mem::take(&mut self.waits)
@@ -27,7 +33,6 @@ impl Waiter {
 
     /// If the task waits, returns what wakes it: to be called once all locks are released.
     #[must_use]
-    #[inline]
     pub(super) fn take(&mut self) -> Option<Waker> {
         match self.resume() {
             true => self.waker.clone(),

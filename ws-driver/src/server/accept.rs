@@ -2,10 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
 
 use super::layer::Plain;
 use super::shared::Shared;
@@ -35,8 +38,9 @@ where
             Some(Err(error)) => break Err(error),
             Some(Ok((stream, addr))) => {
                 // Entered here, as the next stream may be accepted before the task first runs.
-                let entry = shared.clients.enter();
+                let entry = shared.clients.enter(None).expect("there is no limit");
                 let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
+                let handler = move |connection| handler(connection);
                 #[cfg(feature = "rustls")]
                 if let Some(tls) = shared.options.tls.clone() {
                     let life =
@@ -81,6 +85,49 @@ pub(super) async fn accept_one<R: Runtime>(
     .await
 }
 
+/// Takes a stream that the application made; tells whether it did.
+pub(super) async fn take<R, S, H, F>(
+    shared: &Arc<Shared<R>>,
+    stream: S,
+    peer_addr: Option<SocketAddr>,
+    handler: H,
+) -> bool
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
+    F: Future + Send + 'static,
+{
+    let limit = shared.options.connection_limit;
+    let mut stop = pin!(shared.stop.wait(Phase::Closed));
+    let mut entering = pin!(async {
+        loop {
+            if let Some(entry) = shared.clients.enter(limit) {
+                return entry;
+            }
+            shared.clients.wait_below(limit.unwrap_or(usize::MAX)).await;
+        }
+    });
+    let entered = poll_fn(|cx| match stop.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => entering.as_mut().poll(cx).map(Some),
+    });
+    let Some(entry) = entered.await else {
+        return false;
+    };
+    let life = task::run(
+        Arc::clone(shared),
+        entry,
+        stream,
+        Plain,
+        peer_addr,
+        |_, _| {},
+        handler,
+    );
+    shared.runtime.spawn(life);
+    true
+}
+
 /// Makes sure that a silent peer is noticed where the protocol cannot ping it.
 fn probe<R: Runtime>(shared: &Shared<R>, stream: &R::Stream) {
     probe_silent(
@@ -91,12 +138,16 @@ fn probe<R: Runtime>(shared: &Shared<R>, stream: &R::Stream) {
 }
 
 /// Accepts a stream; waits while there is no room for one.
-async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, std::net::SocketAddr)> {
+async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, SocketAddr)> {
     loop {
         if let Some(limit) = shared.options.connection_limit {
             shared.clients.wait_below(limit).await;
         }
-        match shared.runtime.accept(&shared.listener).await {
+        let Some(listener) = &shared.listener else {
+            // Streams are handed in by the application.
+            return std::future::pending().await;
+        };
+        match shared.runtime.accept(listener).await {
             Ok(accepted) => return Ok(accepted),
             Err(error) if is_about_one_stream(&error) => {}
             Err(error) if is_exhaustion(&error) => {

@@ -1,6 +1,8 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
 
 mod accept;
+#[cfg(feature = "hyper")]
+pub(crate) mod door;
 mod layer;
 pub(crate) mod negotiate;
 mod opened;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCause, CloseCode, Closed, Message, PreparedMessage};
 
 use self::opened::OpenedConnections;
@@ -92,6 +95,16 @@ impl<R: Runtime> Server<R> {
         options
             .observers
             .tell(|observer| observer.listening(local_addr));
+        Ok(Self::new(runtime, options, Some(listener), local_addr))
+    }
+
+    /// Makes a server, which may listen.
+    pub(crate) fn new(
+        runtime: R,
+        options: Options,
+        listener: Option<R::Listener>,
+        local_addr: SocketAddr,
+    ) -> Self {
         let clock = runtime.clone();
         let shared = Shared {
             runtime,
@@ -104,9 +117,9 @@ impl<R: Runtime> Server<R> {
             stop: Stop::default(),
             opened: OpenedConnections::default(),
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// Accepts streams until [`close`](Self::close) or [`shutdown`](Self::shutdown), and calls
@@ -131,7 +144,8 @@ impl<R: Runtime> Server<R> {
 
     /// Waits for the next connection that is open; `None` once the server has
     /// [closed](Self::close). Streams are accepted and opening handshakes begun while somebody waits
-    /// here, many at a time.
+    /// here, many at a time. What has a handler, as the streams of [`handle_stream`](Self::handle_stream),
+    /// does not come here.
     ///
     /// The connection is driven in a task of its own, so its holder can keep it anywhere.
     /// [`serve`](Self::serve) is faster, as its handler runs in the task of the connection.
@@ -145,6 +159,39 @@ impl<R: Runtime> Server<R> {
     /// If the future is dropped before it is ready, no connection is lost.
     pub async fn accept(&self) -> io::Result<Option<Connection>> {
         accept::accept_one(&self.shared).await
+    }
+
+    /// Serves a stream that the application made, such as a Unix socket, as if it had been accepted
+    /// here: the opening handshake of any version, plain HTTP, the registry, the limits, the shutdown.
+    /// Waits while there are as many streams as the
+    /// [`connection_limit`](crate::ServerBuilder::connection_limit) allows; the stream then has a task of its
+    /// own, in which the handler runs. Tells whether it was taken: not once the server has
+    /// [closed](Self::close).
+    ///
+    /// To close the stream (`poll_close`) must end our side of it, as the peer waits for that.
+    ///
+    /// Nothing is added to the stream: the option `tls` is for the port of the server. With it, answers to
+    /// drafts say `wss` here, too.
+    ///
+    /// The peer's address is what observers and the connection say; `None` if there is none. The operating
+    /// system is not asked to probe the peer, as only the application knows what the stream is: a
+    /// connection of a draft, which has no ping, notices a peer that vanished only by what the stream says.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the stream is dropped.
+    pub async fn handle_stream<S, H, F>(
+        &self,
+        stream: S,
+        peer_addr: impl Into<Option<SocketAddr>> + Send,
+        handler: H,
+    ) -> bool
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        H: FnOnce(Connection) -> F + Send + 'static,
+        F: Future + Send + 'static,
+    {
+        accept::take(&self.shared, stream, peer_addr.into(), handler).await
     }
 
     /// Sends a message to one connection, without waiting.
@@ -174,7 +221,8 @@ impl<R: Runtime> Server<R> {
         self.shared.clients.counters()
     }
 
-    /// Returns the address that the server listens on.
+    /// Returns the address that the server listens on; `0.0.0.0:0` if it [listens on
+    /// nothing](crate::ServerBuilder::build).
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.local_addr
     }

@@ -26,6 +26,20 @@ pub(crate) struct Decision {
     answer: Answer,
 }
 
+#[cfg(feature = "hyper")]
+impl Decision {
+    /// Tells whether the application accepts, as far as can be told before the answer is given.
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self.answer.verdict, Ok(Verdict::Accept(_)))
+    }
+
+    /// Changes the answer.
+    pub(crate) fn change(&mut self, change: impl FnOnce(Answer) -> Answer) {
+        let answer = std::mem::replace(&mut self.answer, Answer::accept());
+        self.answer = change(answer);
+    }
+}
+
 /// Asks the application what to answer.
 pub(crate) async fn decide<R: Runtime>(
     shared: &Shared<R>,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::net::ToSocketAddrs;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub(crate) struct Options {
     pub(crate) tls: Option<ServerTls>,
 }
 
-/// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it.
+/// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it, or [`build`](Self::build) one that
+/// listens on nothing.
 ///
 /// `None` means unlimited, or never, for a wait; zero means zero.
 #[must_use]
@@ -179,7 +180,8 @@ impl<R: Runtime + Default> ServerBuilder<R> {
 
     /// Speaks TLS on the port, and nothing else: every version and plain HTTP are inside of it. Off by
     /// default; needs the feature `rustls`. It sets [`secure`](Self::secure), too, and its handshake
-    /// counts to the [`handshake_timeout`](Self::handshake_timeout).
+    /// counts to the [`handshake_timeout`](Self::handshake_timeout). Streams that are [handed
+    /// in](crate::Server::handle_stream), and requests that another HTTP server read, come as they are.
     #[cfg(feature = "rustls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.options.tls = Some(tls);
@@ -241,6 +243,19 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Makes a server that listens on nothing: streams are [handed to
+    /// it](crate::Server::handle_stream), or requests that another HTTP server read.
+    /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an option makes no sense.
+    pub fn build(self) -> Result<Server<R>, ConfigError> {
+        let options = self.finish()?;
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Ok(Server::new(R::default(), options, None, nowhere))
+    }
+
     /// Listens on an address; port 0 means any free port.
     ///
     /// # Errors
@@ -251,8 +266,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     ///
     /// If the future is dropped before it is ready, nothing listens.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let options = self.finish().map_err(invalid)?;
+        // Names are looked up before the server serves anybody, so this may block.
+        let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
+        Server::listen(R::default(), options, addrs).await
+    }
+
+    /// Tells the first option that makes no sense.
+    fn finish(self) -> Result<Options, ConfigError> {
         if let Some(error) = self.error {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+            return Err(error);
         }
         let mut options = self.options;
         options.config = options.config.connection(options.connection.clone());
@@ -260,9 +284,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         if options.tls.is_some() {
             options.config = options.config.secure(true);
         }
-        // Names are looked up before the server serves anybody, so this may block.
-        let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
-        Server::listen(R::default(), options, addrs).await
+        Ok(options)
     }
 }
 
@@ -334,7 +356,7 @@ mod tests {
         let list = list(&builder).join("\n");
         let source = include_str!("options.rs");
         let (_, source) = source.split_once("fn new()").unwrap();
-        let (source, _) = source.split_once("pub async fn bind").unwrap();
+        let (source, _) = source.split_once("pub fn build").unwrap();
         // As rustfmt leaves them: a method, or a line of `setters!`.
         let names = source.lines().filter_map(|line| {
             let method = line.strip_prefix("    pub fn ");

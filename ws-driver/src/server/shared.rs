@@ -16,7 +16,8 @@ use crate::runtime::Runtime;
 pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
-    pub(super) listener: R::Listener,
+    /// `None` if it listens on nothing.
+    pub(super) listener: Option<R::Listener>,
     pub(super) local_addr: SocketAddr,
     pub(crate) options: Options,
     /// That of the options, as all handshakes share it.

@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "hyper")]
+use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
 use super::layer::Layer;
@@ -20,10 +22,12 @@ use crate::driver::{self, Driver};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::http;
+use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
 use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
 use crate::registry::Entry;
 use crate::runtime::Runtime;
+use crate::span::ConnectionSpan;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
@@ -34,18 +38,82 @@ pub(super) fn run<R, S, L, H, F>(
     layer: L,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
+    handler: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     L: Layer<S>,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
+    H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    Life::Opening(Box::pin(start(
-        shared, entry, stream, layer, peer_addr, probe, handler,
-    )))
+    let span = ConnectionSpan::new(entry.id, peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(async move {
+        let opened = start(&shared, entry.id, stream, layer, peer_addr).await?;
+        let probe = |shared: &_, stream: &_| probe(shared, L::transport(stream));
+        Some(begin(&shared, entry, opened, &inner, probe, handler))
+    })))
+}
+
+/// An upgrade that was accepted on a request that another HTTP server read.
+#[cfg(feature = "hyper")]
+pub(super) struct Handover {
+    pub(super) entry: Entry,
+    pub(super) witness: Witness,
+    pub(super) handshake: ServerHandshake,
+    pub(super) ticket: Ticket,
+    pub(super) on_upgrade: hyper::upgrade::OnUpgrade,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Makes the task of a stream that another HTTP server will give up.
+#[cfg(feature = "hyper")]
+pub(super) fn take_over<R, H, F>(
+    shared: Arc<Shared<R>>,
+    handover: Handover,
+    handler: H,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    R: Runtime,
+    H: FnOnce(Connection) -> F + Send + 'static,
+    F: Future + Send + 'static,
+{
+    let span = ConnectionSpan::new(handover.entry.id, handover.witness.info.peer_addr);
+    let inner = span.clone();
+    span.around(Life::Opening(Box::pin(async move {
+        let Handover {
+            entry,
+            mut witness,
+            handshake,
+            ticket,
+            on_upgrade,
+            deadline,
+        } = handover;
+        let upgrading = http::until(&shared.runtime, deadline, on_upgrade);
+        let upgraded = match or_stop(&shared, upgrading).await? {
+            Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
+            unfinished => {
+                // Accepted, but not open before the stream is here.
+                let state = State::Handshaking;
+                let waited = shared.options.config.handshake_wait().unwrap_or_default();
+                witness.note_rejected(&Rejected::Handshake(match unfinished {
+                    Some(Err(error)) if !error.is_canceled() => {
+                        tracing::error!(
+                            target: "ws",
+                            "the HTTP server does not give the stream up: {error}"
+                        );
+                        HandshakeError::Disconnected { state }
+                    }
+                    Some(_) => HandshakeError::Disconnected { state },
+                    None => HandshakeError::Timeout { state, waited },
+                }));
+                return None;
+            }
+        };
+        let opened = go_on(&shared, upgraded, handshake, Some(ticket), witness).await?;
+        Some(begin(&shared, entry, opened, &inner, |_, _| {}, handler))
+    })))
 }
 
 /// One thing after the other. An `async` block would keep room for both, and for the second twice.
@@ -75,40 +143,36 @@ where
     }
 }
 
-/// Does the opening handshake; returns what drives the connection if there is one in the end.
-async fn start<R, S, L, H, F>(
-    shared: Arc<Shared<R>>,
-    entry: Entry,
+/// Opens a stream that has arrived; `None` if there is no connection in the end.
+async fn start<R, S, L>(
+    shared: &Arc<Shared<R>>,
+    id: ConnectionId,
     stream: S,
     layer: L,
     peer_addr: Option<SocketAddr>,
-    probe: fn(&Shared<R>, &S),
-    handler: Arc<H>,
-) -> Option<Driver<R, L::Stream, F, Registered>>
+) -> Option<Opened<L::Stream, R::Timer>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     L: Layer<S>,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
-    F: Future + Send + 'static,
 {
     if shared.stop.has_reached(Phase::ShuttingDown) {
         // It was accepted too late for the shutdown to wait for it.
         return None;
     }
     let info = ConnectionInfo {
-        id: entry.id,
+        id,
         peer_addr,
         tls: None,
         version: None,
     };
-    let begin = shared.runtime.now();
+    let arrived = shared.runtime.now();
     let mut witness = Witness::new(
         shared.options.observers.clone(),
         info,
         shared.clients.clone(),
     );
-    let stream = match or_stop(&shared, layer.open(&shared, stream, begin)).await? {
+    let stream = match or_stop(shared, layer.open(shared, stream, arrived)).await? {
         Ok(stream) => stream,
         Err(rejected) => {
             rejected.inspect(|rejected| witness.note_rejected(rejected));
@@ -116,13 +180,32 @@ where
         }
     };
     witness.info.tls = L::tls(&stream);
+    open(shared, stream, arrived, witness).await
+}
+
+/// Makes a connection of a stream whose opening handshake is done, and calls the handler with it.
+fn begin<R, S, H, F>(
+    shared: &Arc<Shared<R>>,
+    entry: Entry,
+    opened: Opened<S, R::Timer>,
+    span: &ConnectionSpan,
+    probe: impl FnOnce(&Shared<R>, &S),
+    handler: H,
+) -> Driver<R, S, F, Registered>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: FnOnce(Connection) -> F,
+    F: Future + Send + 'static,
+{
     let Opened {
         stream,
         timer,
         mut handshake,
         ticket,
         mut witness,
-    } = open(&shared, stream, begin, witness).await?;
+    } = opened;
+    let peer_addr = witness.info.peer_addr;
     let Ticket {
         head,
         version,
@@ -130,8 +213,9 @@ where
         extensions,
     } = ticket;
     if !version.features().ping {
-        probe(&shared, L::transport(&stream));
+        probe(shared, &stream);
     }
+    span.note_open(version, || head.unpack().path().to_owned());
     witness.note_open(version);
     let facts = Facts {
         id: entry.id,
@@ -163,7 +247,7 @@ where
     };
     let runtime = shared.runtime.clone();
     let driver = Driver::new(runtime, stream, early, mailbox, watch).with_timer(timer);
-    Some(driver.with_handler(|| handler(connection)))
+    driver.with_handler(|| handler(connection))
 }
 
 /// A stream whose opening handshake is done.
@@ -179,7 +263,7 @@ struct Opened<S, T> {
 async fn open<R, S>(
     shared: &Arc<Shared<R>>,
     stream: S,
-    begin: Instant,
+    arrived: Instant,
     mut witness: Witness,
 ) -> Option<Opened<S, R::Timer>>
 where
@@ -187,10 +271,24 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = Arc::clone(&shared.config);
-    let mut handshake = ServerHandshake::shared(config, begin);
-    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
-    let mut ticket = None;
+    let handshake = ServerHandshake::shared(config, arrived);
     witness.note_state(State::Opening);
+    go_on(shared, stream, handshake, None, witness).await
+}
+
+/// Goes on with an opening handshake, which may have been accepted already.
+async fn go_on<R, S>(
+    shared: &Arc<Shared<R>>,
+    stream: S,
+    mut handshake: ServerHandshake,
+    mut ticket: Option<Ticket>,
+    mut witness: Witness,
+) -> Option<Opened<S, R::Timer>>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     loop {
         let event = or_stop(shared, exchange.next_event(&mut handshake))
             .await?
@@ -281,7 +379,8 @@ impl driver::Watch for Registered {
         self.witness.note_end();
     }
 
-    fn panicked(&mut self, _: &Mailbox) {
+    fn panicked(&mut self, mailbox: &Mailbox) {
+        mailbox.note_panic();
         self.witness.note_panic();
     }
 }

@@ -97,7 +97,10 @@ impl Assembler {
     ) -> Result<Option<Assembled>, ProtocolError> {
         let is_whole = piece.first && piece.last && piece.fin;
         if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
-            return self.whole(piece, config).map(Assembled::Message).map(Some);
+            return self
+                .checked(piece, config)
+                .map(Assembled::Message)
+                .map(Some);
         }
         if piece.first {
             self.begin_frame(piece, config)?;
@@ -148,17 +151,16 @@ impl Assembler {
         check_header(piece, message.received(), message.fragments, config)
     }
 
-    /// Makes a message of a frame that is whole and alone, the usual case. No message may be open.
-    #[inline]
-    pub(super) fn whole(
+    /// Makes a message of a frame that is one, or says what is wrong with it.
+    fn checked(
         &self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
     ) -> Result<Message, ProtocolError> {
-        debug_assert!(self.message.is_none(), "the message would be interleaved");
         check_header(piece, 0, 1, config)?;
         let (bytes, too_big) = within(piece, 0, config);
-        let (payload, is_ascii) = Payload::unmasked(bytes, piece.mask);
+        let mask = piece.mask.unwrap_or(Mask::NONE);
+        let (payload, is_ascii) = Payload::unmasked(bytes, mask);
         if piece.opcode != Opcode::Text {
             return too_big.map_or(Ok(Message::Binary(payload)), Err);
         }

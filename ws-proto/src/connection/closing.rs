@@ -240,7 +240,8 @@ impl Connection {
             by,
             cause,
         };
-        self.closed = Some(Box::new(closed.clone()));
+        let closed = Box::new(closed);
+        self.closed = Some(closed.clone());
         self.events.push(Event::Closed(closed));
     }
 

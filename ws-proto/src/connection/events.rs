@@ -1,15 +1,14 @@
 //! Events that wait for the application: one by one, or in batches that still count as waiting while
 //! it works through them. Knows nothing of what they mean.
 
-use std::collections::VecDeque;
-
+use crate::batch::EventBatch;
 use crate::event::Event;
-use crate::message::Message;
+use crate::inline::Inline;
 
 /// The queue of events.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
-    waiting: VecDeque<Event>,
+    waiting: EventBatch,
     /// What `waiting` counts against the limit, in bytes.
     waiting_len: usize,
     /// What the batch counts that was handed out last; zero once the application has asked again.
@@ -18,33 +17,48 @@ pub(super) struct EventQueue {
 
 impl EventQueue {
     pub(super) fn push(&mut self, event: Event) {
-        self.push_back(cost(&event), event);
+        self.waiting_len += cost(&event);
+        self.waiting.push(event);
     }
 
-    /// As [`push`](Self::push), for what is pushed most.
-    #[inline]
-    pub(super) fn push_message(&mut self, message: Message) {
-        self.push_back(message.len() + size_of::<Event>(), Event::Message(message));
+    /// As [`push`](Self::push), for what is pushed most: a message of a few bytes.
+    #[inline(always)]
+    pub(super) fn push_short(&mut self, payload: Inline, is_text: bool, len: usize) {
+        self.waiting_len += len + size_of::<Event>();
+        self.waiting.push_short(payload, is_text);
     }
 
     /// Hands out the next event.
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.batch_len = 0;
-        let event = self.waiting.pop_front()?;
+        let event = self.waiting.pop()?;
         self.waiting_len -= cost(&event);
-        self.shrink_if_empty();
+        if self.waiting.is_empty() {
+            // A connection at rest keeps room for one event, so that messages that come one at a time
+            // cost no allocation.
+            self.waiting.shrink();
+        }
         Some(event)
     }
 
     /// Hands out all events: behind those that are in `batch`.
-    pub(super) fn pop_batch(&mut self, batch: &mut VecDeque<Event>) {
+    pub(super) fn pop_batch(&mut self, batch: &mut EventBatch) {
         self.batch_len = std::mem::take(&mut self.waiting_len);
-        if batch.is_empty() {
-            std::mem::swap(&mut self.waiting, batch);
-        } else {
+        if !self.waiting.is_empty() {
             batch.append(&mut self.waiting);
         }
-        self.shrink_if_empty();
+    }
+
+    /// Takes over the room of a batch in which nothing is, if it has none; see [`reclaim`](Self::reclaim).
+    pub(super) fn lend(&mut self, room: &mut EventBatch) {
+        if self.waiting.is_bare() && room.is_empty() {
+            std::mem::swap(&mut self.waiting, room);
+        }
+    }
+
+    /// Gives its room away; what waits moves to room of its own.
+    pub(super) fn reclaim(&mut self) -> EventBatch {
+        self.waiting.replace_room()
     }
 
     /// Tells whether nothing is to be handed out.
@@ -61,38 +75,7 @@ impl EventQueue {
     pub(super) fn len(&self) -> usize {
         self.waiting_len + self.batch_len
     }
-
-    #[inline]
-    fn push_back(&mut self, cost: usize, event: Event) {
-        if self.waiting.len() == self.waiting.capacity() {
-            self.grow();
-        }
-        self.waiting_len += cost;
-        self.waiting.push_back(event);
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let kept = self.waiting.capacity() >= EVENTS_KEPT;
-        let additional = if kept { GROWTH } else { EVENTS_KEPT };
-        self.waiting
-            .reserve_exact(additional.max(self.waiting.len()));
-    }
-
-    /// A connection at rest keeps room for one event, so that messages that come one at a time cost
-    /// no allocation.
-    fn shrink_if_empty(&mut self) {
-        if self.waiting.is_empty() && self.waiting.capacity() > EVENTS_KEPT {
-            self.waiting.shrink_to(EVENTS_KEPT);
-        }
-    }
 }
-
-/// Room that a queue at rest keeps.
-const EVENTS_KEPT: usize = 1;
-
-/// Room that is made once there is more than one event: more would be much for two that came in four bytes.
-const GROWTH: usize = 7;
 
 /// What an event counts against the `receive_queue_limit`: its payload and its own size, so that
 /// empty messages are bounded, too.
@@ -109,7 +92,7 @@ fn cost(event: &Event) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Payload;
+    use crate::message::{Message, Payload};
 
     fn message(i: usize) -> Event {
         Event::Message(Message::Binary(Payload::from(vec![0; i])))
@@ -123,17 +106,35 @@ mod tests {
         let all = queue.len();
         assert_eq!(queue.pop(), Some(message(0)));
         assert_eq!(queue.len(), all - size_of::<Event>());
-        let mut batch = VecDeque::new();
+        let mut batch = EventBatch::new();
         queue.pop_batch(&mut batch);
         assert_eq!(queue.len(), all - size_of::<Event>());
         assert!(queue.is_empty() && !queue.is_worked_off());
         queue.push(message(10));
         queue.pop_batch(&mut batch);
         assert_eq!(queue.len(), size_of::<Event>() + 10);
-        assert!(batch.into_iter().eq((1..=10).map(message)));
+        for i in 1..=10 {
+            assert_eq!(batch.pop(), Some(message(i)));
+        }
         assert_eq!(queue.pop(), None);
         assert!(queue.is_worked_off());
         assert_eq!(queue.len(), 0);
-        assert!(queue.waiting.capacity() <= EVENTS_KEPT);
+        assert!(queue.waiting.room() < 256);
+    }
+
+    /// What is lent comes back, and what still waits then stays.
+    #[test]
+    fn lent_room_comes_back() {
+        let mut queue = EventQueue::default();
+        let mut room = EventBatch::new();
+        (0..100).for_each(|i| room.push(message(i)));
+        while room.pop().is_some() {}
+        let len = room.room();
+        queue.lend(&mut room);
+        assert_eq!(room.room(), 0, "it was lent");
+        queue.push(message(1));
+        assert_eq!(queue.reclaim().room(), len);
+        assert!(queue.waiting.room() < 256);
+        assert_eq!(queue.pop(), Some(message(1)));
     }
 }

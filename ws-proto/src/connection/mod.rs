@@ -11,7 +11,6 @@ mod events;
 mod keepalive;
 mod stall;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,16 +18,20 @@ use self::assembler::{Assembled, Assembler};
 use self::closing::{End, Phase};
 use self::events::EventQueue;
 use self::stall::Stall;
+use crate::batch::EventBatch;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::SendError;
 use crate::event::Event;
-use crate::frame::{CONTROL_LIMIT, Codec, Opcode};
-use crate::message::{Fragment, Message};
+use crate::frame::{CONTROL_LIMIT, Codec, Opcode, Whole};
+use crate::inline::Inline;
+use crate::mask::Mask;
+use crate::message::{Fragment, Message, Payload};
 use crate::prepared::PreparedMessage;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
+use crate::utf8;
 use crate::version::Version;
 use crate::wire::{Outgoing, Timer, Timers};
 
@@ -43,6 +46,8 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
+    /// The length that a message of one frame may have; `None` if there may be none.
+    quick_limit: Option<usize>,
     phase: Phase,
     /// Close codes of versions 7 and 8 are accepted.
     legacy_close_codes: bool,
@@ -133,6 +138,7 @@ impl Connection {
             version,
             codec: Codec::new(version, role, &config, masks),
             assembler: Assembler::new(replaces_invalid_utf8),
+            quick_limit: config.single_frame_limit(),
             phase: Phase::Open,
             legacy_close_codes,
             events: EventQueue::default(),
@@ -231,6 +237,16 @@ impl Connection {
         })
     }
 
+    /// As [`poll_event`](Self::poll_event), for all that happened, which it moves to the end of `batch`; see
+    /// [`take_events`](Self::take_events).
+    pub fn poll_events(&mut self, now: Instant, batch: &mut EventBatch) {
+        self.take_events(batch);
+        if batch.is_empty() {
+            self.resolve(now);
+            self.take_events(batch);
+        }
+    }
+
     /// Returns the next thing that happened if it is at hand: [`poll_event`](Self::poll_event) less
     /// the answer to a close that waits for it.
     pub fn take_event(&mut self) -> Option<Event> {
@@ -240,8 +256,21 @@ impl Connection {
     /// Moves all that happened and is at hand to the end of `batch`. Until the next event or batch is
     /// asked for, the application is taken to work through it: its messages still count against the
     /// `receive_queue_limit`, and the answer to a close that came behind them waits.
-    pub fn take_events(&mut self, batch: &mut VecDeque<Event>) {
+    pub fn take_events(&mut self, batch: &mut EventBatch) {
         self.events.pop_batch(batch);
+    }
+
+    /// Lends room for events to a connection that has none, so that those that come next need no
+    /// allocation; its owner, a thread say, [takes it back](Self::reclaim_events) before long. If the
+    /// connection has room, nothing is taken.
+    pub fn lend_events(&mut self, room: &mut EventBatch) {
+        self.events.lend(room);
+    }
+
+    /// Gives the room for events back, whoever's it is, empty. Events that still wait move to memory of
+    /// their own.
+    pub fn reclaim_events(&mut self) -> EventBatch {
+        self.events.reclaim()
     }
 
     /// Queues a message.
@@ -255,6 +284,23 @@ impl Connection {
         self.check_send(message.is_text())?;
         self.codec.encode_message(message, &mut self.outgoing);
         Ok(())
+    }
+
+    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message
+    /// itself; tells whether it did. Where it did not, [`send`](Self::send) says why, or does it.
+    #[inline]
+    pub fn send_inline(&mut self, message: &Message) -> bool {
+        let is_text = message.is_text();
+        let may_send = self.open_message.is_none()
+            && self.phase.sends()
+            && (is_text || self.version.features().binary)
+            && self.has_capacity();
+        let inline = message.payload().as_inline().filter(|_| may_send);
+        if let Some(inline) = inline {
+            self.codec
+                .encode_inline(is_text, inline, &mut self.outgoing);
+        }
+        inline.is_some()
     }
 
     /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
@@ -460,6 +506,7 @@ impl Connection {
     }
 
     /// Tells whether a message would be taken now, as far as the send queue is concerned.
+    #[inline]
     pub fn has_capacity(&self) -> bool {
         self.config
             .send_queue_limit
@@ -500,17 +547,9 @@ impl Connection {
         self.note_alive(now);
         let mut input = data;
         while self.phase.reads() {
+            self.read_messages(&mut input, queue_limit);
             if self.events.len() >= queue_limit {
                 return data.len() - input.len();
-            }
-            if self.assembler.is_between_messages() {
-                if let Some(piece) = self.codec.decode_message(&mut input) {
-                    match self.assembler.whole(&piece, &self.config) {
-                        Ok(message) => self.push_message(message),
-                        Err(error) => self.fail(now, error),
-                    }
-                    continue;
-                }
             }
             match self.codec.decode(&mut input) {
                 Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
@@ -523,6 +562,58 @@ impl Connection {
             }
         }
         data.len()
+    }
+
+    /// Takes messages from the front of `input`, as long as they are there as a whole, nothing is wrong with
+    /// them and there is room; leaves the rest for others to look at. A function of its own, as
+    /// the processor has room for little more.
+    #[inline(never)]
+    fn read_messages(&mut self, input: &mut &[u8], queue_limit: usize) {
+        let Some(limit) = self.quick_limit else {
+            return;
+        };
+        if !self.assembler.is_between_messages() {
+            return;
+        }
+        while self.events.len() < queue_limit {
+            let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
+                return;
+            };
+            let Whole {
+                is_text,
+                bytes,
+                len,
+                mask,
+            } = whole;
+            let is_taken = match Inline::unmasked(bytes, len, mask) {
+                Some((payload, is_ascii)) => {
+                    let is_fine = !is_text || is_ascii || utf8::is_whole(payload.as_slice());
+                    if is_fine {
+                        self.note_received(len, true);
+                        self.events.push_short(payload, is_text, len);
+                    }
+                    is_fine
+                }
+                None => self.take_message(is_text, &bytes[..len], mask),
+            };
+            if !is_taken {
+                return;
+            }
+            *input = rest;
+        }
+    }
+
+    /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
+    fn take_message(&mut self, is_text: bool, bytes: &[u8], mask: Mask) -> bool {
+        let (payload, is_ascii) = Payload::unmasked_apart(bytes, mask);
+        let is_fine = !is_text || is_ascii || utf8::is_whole(&payload);
+        if is_fine {
+            self.push_message(match is_text {
+                true => Message::text_of(payload),
+                false => Message::Binary(payload),
+            });
+        }
+        is_fine
     }
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
@@ -547,9 +638,10 @@ impl Connection {
 
     fn push_message(&mut self, message: Message) {
         self.note_received(message.len(), true);
-        self.events.push_message(message);
+        self.events.push(Event::Message(message));
     }
 
+    #[inline]
     fn note_received(&mut self, len: usize, last: bool) {
         self.messages_received += u64::from(last);
         self.bytes_received += u64::try_from(len).unwrap_or(u64::MAX);

@@ -3,9 +3,11 @@
 
 use memchr::memchr;
 
-use super::{Opcode, Piece};
+use super::{Opcode, Piece, Whole};
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
+use crate::inline::{BLOCK_LEN, Inline};
+use crate::mask::Mask;
 use crate::state::Role;
 use crate::version::Version;
 use crate::wire::{FramePayload, Outgoing};
@@ -17,6 +19,10 @@ const CLOSE: u8 = 0xff;
 /// The most bytes that a length may take (X16). 9 bytes of 7 bits are 63 bits, so a length in them
 /// cannot overflow; a longer one is either absurd or padded to keep us busy (CVE-2026-54466).
 const LENGTH_BYTES_LIMIT: u8 = 9;
+
+/// How far the end of a text is looked for before it is read as it comes: otherwise one that is longer
+/// than a read would be looked through twice.
+const QUICK_LIMIT: usize = 4096;
 
 /// Reads and writes frames; one for each connection.
 #[derive(Debug)]
@@ -77,6 +83,26 @@ impl Codec {
             }
         }
         Ok(None)
+    }
+
+    /// See [`super::Codec::peek_message`].
+    #[inline]
+    pub(super) fn peek_message<'a>(
+        &self,
+        input: &'a [u8],
+        limit: usize,
+    ) -> Option<(Whole<'a>, &'a [u8])> {
+        let (&TEXT, bytes) = input.split_first().filter(|_| self.is_between_frames())? else {
+            return None;
+        };
+        let len = memchr(END, &bytes[..bytes.len().min(QUICK_LIMIT)])?;
+        let whole = Whole {
+            is_text: true,
+            bytes,
+            len,
+            mask: Mask::NONE,
+        };
+        (len <= limit).then(|| (whole, &bytes[len + 1..]))
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
@@ -232,6 +258,15 @@ impl Codec {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Writes a short text frame.
+#[inline]
+pub(super) fn encode_inline(text: &Inline, outgoing: &mut Outgoing) {
+    let len = text.len();
+    let mut block: [u8; BLOCK_LEN] = *text.as_block();
+    block[len] = END;
+    outgoing.push_block([TEXT], &block, len + 1);
 }
 
 /// Writes a text frame. UTF-8 never contains 0xFF, so the payload cannot end it (D75-F1).

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
+use crate::inline::Inline;
 use crate::mask::Mask;
 use crate::message::{Fragment, Message, Payload};
 use crate::randomness::Randomness;
@@ -78,6 +79,17 @@ pub(crate) struct Piece<'a> {
     pub(crate) mask: Option<Mask>,
 }
 
+/// A received frame that is a message.
+#[derive(Debug)]
+pub(crate) struct Whole<'a> {
+    pub(crate) is_text: bool,
+    /// The payload as it came, and whatever is behind it.
+    pub(crate) bytes: &'a [u8],
+    /// The length of the payload.
+    pub(crate) len: usize,
+    pub(crate) mask: Mask,
+}
+
 /// Reads and writes frames in the format of one version.
 #[derive(Debug)]
 pub(crate) enum Codec {
@@ -111,13 +123,18 @@ impl Codec {
         }
     }
 
-    /// As [`decode`](Self::decode), for a frame that is a message and is there as a whole, if that is
-    /// quickly seen; otherwise `None`, and nothing was taken.
-    #[inline]
-    pub(crate) fn decode_message<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+    /// Looks at the front of `input` for a frame that is a message of at most `limit` bytes and is there
+    /// as a whole, if that is quickly seen: what a connection sees most. Returns it and what is behind
+    /// it, and takes nothing. `None` says nothing; [`decode`](Self::decode) then looks at each byte.
+    #[inline(always)]
+    pub(crate) fn peek_message<'a>(
+        &self,
+        input: &'a [u8],
+        limit: usize,
+    ) -> Option<(Whole<'a>, &'a [u8])> {
         match self {
-            Self::Hixie(_) => None,
-            Self::Rfc6455(codec) => codec.decode_message(input),
+            Self::Hixie(codec) => codec.peek_message(input, limit),
+            Self::Rfc6455(codec) => codec.peek_message(input, limit),
         }
     }
 
@@ -130,16 +147,26 @@ impl Codec {
     }
 
     /// Writes a whole message in one frame.
-    #[inline]
     pub(crate) fn encode_message(&mut self, message: Message, outgoing: &mut Outgoing) {
-        let opcode = match message {
-            Message::Text(_) => Opcode::Text,
-            Message::Binary(_) => Opcode::Binary,
-        };
+        let opcode = opcode_of(message.is_text());
         with_payload(message.into_payload(), |payload| match self {
             Self::Hixie(_) => hixie::encode_text(payload, outgoing),
             Self::Rfc6455(codec) => codec.encode(opcode, true, payload, outgoing),
         });
+    }
+
+    /// As [`encode_message`](Self::encode_message), of a short one.
+    #[inline(always)]
+    pub(crate) fn encode_inline(
+        &mut self,
+        is_text: bool,
+        payload: &Inline,
+        outgoing: &mut Outgoing,
+    ) {
+        match self {
+            Self::Hixie(_) => hixie::encode_inline(payload, outgoing),
+            Self::Rfc6455(codec) => codec.encode_inline(opcode_of(is_text), payload, outgoing),
+        }
     }
 
     /// Writes a part of a message.
@@ -212,6 +239,14 @@ impl Codec {
             Self::Hixie(codec) => codec.encode_close(outgoing),
             Self::Rfc6455(codec) => codec.encode_close(code, reason, outgoing),
         }
+    }
+}
+
+#[inline]
+const fn opcode_of(is_text: bool) -> Opcode {
+    match is_text {
+        true => Opcode::Text,
+        false => Opcode::Binary,
     }
 }
 

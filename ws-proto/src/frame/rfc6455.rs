@@ -2,9 +2,10 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::{CONTROL_LIMIT, Opcode, Piece};
+use super::{CONTROL_LIMIT, Opcode, Piece, Whole};
 use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
+use crate::inline::{INLINE_LIMIT, Inline};
 use crate::mask::Mask;
 use crate::message::Message;
 use crate::randomness::Randomness;
@@ -101,20 +102,22 @@ impl Codec {
         }))
     }
 
-    /// Takes a frame that is a message of its own and is there from its first byte to its last: what a
-    /// connection sees most. `None` says nothing; [`decode`](Self::decode) then looks at the input
-    /// byte by byte.
-    #[inline]
-    pub(super) fn decode_message<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+    /// See [`super::Codec::peek_message`]. Its length is 16 bits at most.
+    #[inline(always)]
+    pub(super) fn peek_message<'a>(
+        &self,
+        input: &'a [u8],
+        limit: usize,
+    ) -> Option<(Whole<'a>, &'a [u8])> {
         if !self.is_between_frames() {
             return None;
         }
-        let &[first_byte, second_byte, ref rest @ ..] = *input else {
+        let &[first_byte, second_byte, ref rest @ ..] = input else {
             return None;
         };
-        let opcode = match first_byte {
-            WHOLE_TEXT => Opcode::Text,
-            WHOLE_BINARY => Opcode::Binary,
+        let is_text = match first_byte {
+            WHOLE_TEXT => true,
+            WHOLE_BINARY => false,
             _ => return None,
         };
         let is_masked = second_byte & MASKED != 0;
@@ -130,24 +133,21 @@ impl Codec {
             127 => return None,
             len => (usize::from(len), rest),
         };
-        let (mask, rest) = match is_masked {
+        let (mask, bytes) = match is_masked {
             true => {
                 let (key, rest) = rest.split_first_chunk()?;
-                (Some(Mask::new(*key)), rest)
+                (Mask::new(*key), rest)
             }
-            false => (None, rest),
+            false => (Mask::NONE, rest),
         };
-        let payload;
-        (payload, *input) = rest.split_at_checked(len)?;
-        Some(Piece {
-            opcode,
-            fin: true,
-            remaining: u64::try_from(len).ok(),
-            first: true,
-            last: true,
-            payload,
+        let (_, behind) = bytes.split_at_checked(len).filter(|_| len <= limit)?;
+        let whole = Whole {
+            is_text,
+            bytes,
+            len,
             mask,
-        })
+        };
+        Some((whole, behind))
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
@@ -175,6 +175,29 @@ impl Codec {
                 header.push_mask(key);
                 outgoing.push_masked_frame(header.as_slice(), payload, Mask::new(key));
             }
+        }
+    }
+
+    /// Writes a whole message that is short.
+    #[inline(always)]
+    pub(super) fn encode_inline(
+        &mut self,
+        opcode: Opcode,
+        payload: &Inline,
+        outgoing: &mut Outgoing,
+    ) {
+        const { assert!(INLINE_LIMIT <= 125, "its length fits into the second byte") }
+        match (u8::try_from(payload.len()), &self.masks) {
+            (Ok(len), None) => {
+                let header = [FIN | opcode.number(), len];
+                outgoing.push_block(header, payload.as_block(), payload.len());
+            }
+            (_, _) => self.encode(
+                opcode,
+                true,
+                FramePayload::Copied(payload.as_slice()),
+                outgoing,
+            ),
         }
     }
 

@@ -29,7 +29,7 @@ pub use self::packed::{PackedRequest, PackedResponse};
 pub use self::policy::{Origin, OriginPolicy, Subprotocol};
 pub use self::refusal::Refusal;
 pub use self::server::ServerHandshake;
-pub use self::upgrade::UpgradeRequest;
+pub use self::upgrade::{UpgradeRequest, is_upgrade};
 pub use self::url::ClientUrl;
 
 /// Something that happened in an opening handshake.

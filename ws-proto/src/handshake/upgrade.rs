@@ -138,6 +138,13 @@ const PROTOCOL_75: &str = "WebSocket-Protocol";
 const UPGRADE: &str = "Upgrade";
 const VERSION: &str = "Sec-WebSocket-Version";
 
+/// Tells whether a request with these headers asks for an upgrade to a WebSocket: `Upgrade` lists
+/// `websocket` (RFC 6455 §4.2.1). Whether it may have one is for [`ServerHandshake`](crate::ServerHandshake)
+/// to tell.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    list_contains(headers, UPGRADE, "websocket")
+}
+
 /// Checks a request; `None` means that it is not an upgrade to a WebSocket.
 pub(super) fn examine(
     head: RequestHead,
@@ -145,7 +152,7 @@ pub(super) fn examine(
     config: &ServerConfig,
 ) -> Result<Option<(UpgradeRequest, Pending)>, HandshakeError> {
     let headers = head.headers();
-    if !list_contains(headers, UPGRADE, "websocket") {
+    if !is_upgrade(headers) {
         return Ok(None);
     }
     if http_version != http::Version::HTTP_11 {

@@ -1,0 +1,64 @@
+//! An echo server that tells Prometheus what it counts, at `/metrics` of its own port.
+//!
+//! ```text
+//! cargo run --release -p examples --bin metrics -- --listen 127.0.0.1:9000
+//! curl http://127.0.0.1:9000/metrics
+//! ```
+//!
+//! Whoever reaches the port reads the numbers. Where that is too many, ask for a header in `answer`, or
+//! answer on a second server that listens on an address of the inside.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use clap::Parser;
+use examples::prometheus;
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, Response, StatusCode};
+use ws_tokio::{Clients, Connection, RequestBody, Server};
+
+/// An echo server with a page for Prometheus.
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 means any free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    listen: String,
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let options = Options::parse();
+    // The server is there after the service that it is built with.
+    let clients = Arc::new(OnceLock::<Clients>::new());
+    let asked = Arc::clone(&clients);
+    let server = Server::builder()
+        .on_request(move |request| {
+            let response = answer(&request, asked.get());
+            async { response }
+        })
+        .bind(&options.listen)
+        .await?;
+    clients.get_or_init(|| server.clients());
+    println!("listening on http://{}/", server.local_addr());
+    server.serve(echo).await
+}
+
+fn answer(request: &Request<RequestBody>, clients: Option<&Clients>) -> Response<String> {
+    let mut response = Response::default();
+    match (request.method(), request.uri().path(), clients) {
+        (&Method::GET, "/metrics", Some(clients)) => {
+            let media_type = http::HeaderValue::from_static(prometheus::MEDIA_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
+            *response.body_mut() = prometheus::render(&clients.counters());
+        }
+        (_, "/metrics", Some(_)) => *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
+        (..) => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
+}
+
+async fn echo(mut connection: Connection) {
+    while let Some(message) = connection.recv().await {
+        let _ = connection.send(message).await;
+    }
+}

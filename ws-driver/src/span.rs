@@ -1,0 +1,92 @@
+//! The `tracing` span of a connection, in which its task runs, so that what handlers log says whose it is.
+//! Costs a null pointer where nobody wants it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tracing::Span;
+use tracing::field::Empty;
+use ws_proto::Version;
+
+use crate::id::ConnectionId;
+
+/// The span of a connection, or of a stream that may become one.
+///
+/// It has the target `ws`, the level `INFO`, the name `connection` and the fields `id`, `peer`, and, once it
+/// is open, `version` and `path`. The query is left out, as it can be secret.
+#[derive(Clone)]
+pub(crate) struct ConnectionSpan(Option<Box<Span>>);
+
+impl ConnectionSpan {
+    pub(crate) fn new(id: ConnectionId, peer_addr: Option<SocketAddr>) -> Self {
+        let span = tracing::info_span!(
+            target: "ws",
+            "connection",
+            id = %id,
+            peer = peer_addr.map(display),
+            version = Empty,
+            path = Empty,
+        );
+        Self((!span.is_disabled()).then(|| Box::new(span)))
+    }
+
+    /// Adds what is known once the connection is open; the path is made only if somebody wants it.
+    pub(crate) fn note_open(&self, version: Version, path: impl FnOnce() -> String) {
+        if let Some(span) = &self.0 {
+            span.record("version", version.as_str());
+            span.record("path", path());
+        }
+    }
+
+    /// Runs a future in the span.
+    pub(crate) fn around<F: Future + Unpin>(self, future: F) -> Spanned<F> {
+        Spanned { span: self, future }
+    }
+}
+
+/// A future that is polled in a span.
+pub(crate) struct Spanned<F> {
+    span: ConnectionSpan,
+    future: F,
+}
+
+impl<F: Future + Unpin> Future for Spanned<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { span, future } = &mut *self;
+        let _entered = span.0.as_ref().map(|span| span.enter());
+        Pin::new(future).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+    use std::pin::pin;
+
+    use allocation_counter::measure;
+
+    use super::*;
+
+    /// Where nobody wants spans, one takes no memory but its pointer, and its future is polled as it is.
+    #[test]
+    fn a_span_that_nobody_wants_costs_no_memory() {
+        assert_eq!(size_of::<ConnectionSpan>(), size_of::<usize>());
+        let id = ConnectionId::of_client();
+        let addr = SocketAddr::from(([127, 0, 0, 1], 80));
+        // Its place in the code is registered once.
+        drop(ConnectionSpan::new(id, None));
+        let used = measure(|| {
+            let span = ConnectionSpan::new(id, Some(addr));
+            span.clone()
+                .note_open(Version::Rfc6455, || unreachable!("nobody asks for it"));
+            let mut future = pin!(span.around(std::future::ready(1)));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert_eq!(future.as_mut().poll(&mut cx), Poll::Ready(1));
+        });
+        assert_eq!(used.count_total, 0);
+    }
+}

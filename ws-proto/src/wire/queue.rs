@@ -1,0 +1,398 @@
+//! The bytes that wait to be written: small payloads are copied together, large ones are kept by
+//! reference, so that one gather write can take them all. Knows where frames end, nothing else about
+//! them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+use super::Outgoing;
+use crate::mask::Mask;
+
+/// Payloads shorter than this are copied behind each other; longer ones are kept by reference.
+///
+/// Below a few KiB a copy costs less than one more slice in a gather write.
+pub(super) const COPY_LIMIT: usize = 4096;
+
+/// Bytes that are copied together before a new segment begins: bounds the cost of a frame that
+/// goes ahead of others.
+const TAIL_LIMIT: usize = 64 << 10;
+
+/// With so many bytes waiting, a control frame goes ahead of them, to the next frame boundary.
+/// With fewer it keeps its place, so that a peer sees answers in the order of what it sent.
+pub(super) const OVERTAKE_LEN: usize = 64 << 10;
+
+/// Room for segments that a queue keeps when it is empty: as many as go into one gather write.
+const SEGMENTS_KEPT: usize = 64;
+
+/// Bytes in order.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    segments: VecDeque<Segment>,
+    /// What comes behind the segments and still grows.
+    tail: Tail,
+    /// All that waits, in bytes: segments and tail.
+    len: usize,
+    /// Bytes of control frames that came in, less all bytes that left since; at least zero.
+    control_len: usize,
+    /// Whether the first byte that waits is inside a frame.
+    mid_frame: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    bytes: Bytes,
+    /// Whether a frame ends with the last byte.
+    ends_frame: bool,
+    /// Whether it went ahead of others.
+    overtook: bool,
+}
+
+impl Queue {
+    /// Notes that its memory is lent: it is kept, and what is cut off it is copied.
+    pub(super) fn lend(&mut self) {
+        self.tail.is_lent = true;
+    }
+
+    /// Moves what waits to a queue of its own and leaves the memory, if that is lent.
+    pub(super) fn reclaim(&mut self) -> Option<Self> {
+        if !self.tail.is_lent {
+            return None;
+        }
+        let segments: Vec<_> = self.segments.drain(..).collect();
+        let own = Self {
+            segments: segments.into(),
+            tail: Tail {
+                bytes: self.tail.as_slice().to_vec(),
+                ..Tail::default()
+            },
+            ..*self
+        };
+        self.tail.clear();
+        (self.len, self.control_len, self.mid_frame) = (0, 0, false);
+        Some(own)
+    }
+
+    /// Returns the bytes of memory that it holds besides payloads.
+    pub(super) fn room(&self) -> usize {
+        let segments = self.segments.capacity() * size_of::<Segment>();
+        size_of::<Self>() + segments + self.tail.bytes.capacity()
+    }
+
+    /// Tells whether it holds memory that is not lent for nothing.
+    pub(super) fn is_spent(&self) -> bool {
+        self.len == 0 && !self.tail.is_lent
+    }
+
+    /// Appends bytes that stand for themselves, such as the head of an answer.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.tail.bytes.extend_from_slice(bytes);
+        self.len += bytes.len();
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// As [`push`](Self::push); takes the memory over if the queue has none.
+    pub(super) fn push_owned(&mut self, bytes: Vec<u8>) {
+        if self.tail.bytes.capacity() > 0 || bytes.len() >= TAIL_LIMIT {
+            return self.push(&bytes);
+        }
+        self.len += bytes.len();
+        self.tail.bytes = bytes;
+    }
+
+    /// Appends a frame: header, payload, trailer.
+    #[inline]
+    pub(super) fn push_frame(&mut self, header: &[u8], payload: FramePayload<'_>, trailer: &[u8]) {
+        let frame_len = header.len() + payload.len() + trailer.len();
+        self.len += frame_len;
+        let tail = &mut self.tail.bytes;
+        match payload {
+            FramePayload::Shared(bytes) if bytes.len() >= COPY_LIMIT => {
+                tail.extend_from_slice(header);
+                self.end_segment(false);
+                let ends_frame = trailer.is_empty();
+                self.segments.push_back(Segment {
+                    bytes,
+                    ends_frame,
+                    overtook: false,
+                });
+                self.tail.bytes.extend_from_slice(trailer);
+            }
+            FramePayload::Shared(_) | FramePayload::Copied(_) => {
+                tail.reserve(frame_len);
+                tail.extend_from_slice(header);
+                tail.extend_from_slice(payload.as_slice());
+                if !trailer.is_empty() {
+                    tail.extend_from_slice(trailer);
+                }
+            }
+        }
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// Appends a frame: a header and the first `len` bytes of a block. Both are copied as they are, whatever
+    /// `len` is, which takes a few instructions; to copy so many bytes takes a call.
+    #[inline(always)]
+    pub(super) fn push_block<const HEADER: usize, const BLOCK: usize>(
+        &mut self,
+        header: [u8; HEADER],
+        block: &[u8; BLOCK],
+        len: usize,
+    ) {
+        let tail = &mut self.tail.bytes;
+        let end = tail.len() + HEADER + len;
+        tail.reserve(HEADER + BLOCK);
+        tail.extend_from_slice(&header);
+        tail.extend_from_slice(block);
+        tail.truncate(end);
+        self.len += HEADER + len;
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// Appends a client's frame, whose payload is masked: a large one in memory of its own.
+    pub(super) fn push_masked_frame(
+        &mut self,
+        header: &[u8],
+        payload: FramePayload<'_>,
+        mask: Mask,
+    ) {
+        let payload = payload.as_slice();
+        if payload.len() >= COPY_LIMIT {
+            let mut masked = Vec::with_capacity(payload.len());
+            mask.append(payload, &mut masked);
+            return self.push_frame(header, FramePayload::Shared(masked.into()), b"");
+        }
+        self.len += header.len() + payload.len();
+        self.tail.bytes.reserve(header.len() + payload.len());
+        self.tail.bytes.extend_from_slice(header);
+        mask.append(payload, &mut self.tail.bytes);
+        if self.tail.len() >= TAIL_LIMIT {
+            self.end_segment(true);
+        }
+    }
+
+    /// Adds a control frame. If much is waiting it goes to the next frame boundary, behind the
+    /// control frames that are there already.
+    pub(super) fn push_control(&mut self, frame: &[u8]) {
+        self.control_len += frame.len();
+        if self.len < OVERTAKE_LEN {
+            return self.push(frame);
+        }
+        self.end_segment(true);
+        let boundary = match self.mid_frame {
+            false => Some(0),
+            true => self
+                .segments
+                .iter()
+                .position(|segment| segment.ends_frame)
+                .map(|end| end + 1),
+        };
+        let Some(boundary) = boundary else {
+            return self.push(frame);
+        };
+        let overtaken = self
+            .segments
+            .iter()
+            .skip(boundary)
+            .position(|segment| !segment.overtook);
+        let index = overtaken.map_or(self.segments.len(), |behind| boundary + behind);
+        let bytes = Bytes::copy_from_slice(frame);
+        self.segments.insert(
+            index,
+            Segment {
+                bytes,
+                ends_frame: true,
+                overtook: true,
+            },
+        );
+        self.len += frame.len();
+    }
+
+    /// Tells whether an answer to a control frame may still be added.
+    pub(super) fn has_control_capacity(&self) -> bool {
+        self.control_len < Outgoing::CONTROL_LIMIT
+    }
+
+    /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
+    /// that they can be written while this queue is used by others.
+    pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self) {
+        taken.mid_frame = self.mid_frame;
+        while taken.len < limit {
+            let Some(segment) = self.segments.pop_front() else {
+                break;
+            };
+            taken.len += segment.bytes.len();
+            self.mid_frame = !segment.ends_frame;
+            taken.segments.push_back(segment);
+        }
+        if taken.len < limit && self.segments.is_empty() && !self.tail.is_empty() {
+            taken.len += self.tail.len();
+            taken.tail = std::mem::take(&mut self.tail);
+            self.mid_frame = false;
+        }
+        self.len -= taken.len;
+        self.control_len = self.control_len.saturating_sub(taken.len);
+    }
+
+    /// Returns how many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Tells whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn chunk(&self) -> &[u8] {
+        self.segments
+            .front()
+            .map_or(self.tail.as_slice(), |segment| &segment.bytes)
+    }
+
+    pub(super) fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let segments = self.segments.iter().map(|segment| &*segment.bytes);
+        let tail = Some(self.tail.as_slice()).filter(|tail| !tail.is_empty());
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(segments.chain(tail)) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Drops the first `count` bytes; panics if fewer wait.
+    pub(super) fn advance(&mut self, mut count: usize) {
+        assert!(
+            count <= self.len,
+            "advanced by {count}, but only {} bytes wait",
+            self.len
+        );
+        self.len -= count;
+        self.control_len = self.control_len.saturating_sub(count);
+        while let Some(segment) = self.segments.front_mut() {
+            if count < segment.bytes.len() {
+                segment.bytes.advance(count);
+                self.mid_frame |= count > 0;
+                return;
+            }
+            count -= segment.bytes.len();
+            self.mid_frame = !segment.ends_frame;
+            self.segments.pop_front();
+        }
+        if count == self.tail.len() {
+            self.tail.clear();
+            self.segments.shrink_to(SEGMENTS_KEPT);
+            self.mid_frame = false;
+        } else if count > 0 {
+            self.tail.advance(count);
+            self.mid_frame = true;
+        }
+    }
+
+    /// Tells whether the first byte that waits is inside a frame.
+    #[cfg(test)]
+    pub(super) fn is_mid_frame(&self) -> bool {
+        self.mid_frame
+    }
+
+    fn end_segment(&mut self, ends_frame: bool) {
+        if !self.tail.is_empty() {
+            let bytes = self.tail.split();
+            self.segments.push_back(Segment {
+                bytes,
+                ends_frame,
+                overtook: false,
+            });
+        }
+    }
+}
+
+/// Bytes that are copied behind each other.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// Where those begin that wait; those before have left. Invariant: `start <= bytes.len()`.
+    start: usize,
+    /// Whether the memory belongs to somebody who will want it back.
+    is_lent: bool,
+}
+
+impl Tail {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.start += count;
+        // Moving what is left costs no more than writing it did, so the front cannot grow for ever.
+        if self.start >= self.len() && self.start >= COPY_LIMIT {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
+    /// All has left. Memory that is not lent is given back: a queue at rest holds none.
+    fn clear(&mut self) {
+        match self.is_lent {
+            true => {
+                self.bytes.clear();
+                self.start = 0;
+            }
+            false => *self = Self::default(),
+        }
+    }
+
+    /// Hands the bytes over. What is lent is copied, as it is to come back.
+    fn split(&mut self) -> Bytes {
+        match self.is_lent {
+            true => {
+                let bytes = Bytes::copy_from_slice(self.as_slice());
+                self.clear();
+                bytes
+            }
+            false => {
+                let Self { bytes, start, .. } = std::mem::take(self);
+                let mut bytes = Bytes::from(bytes);
+                bytes.advance(start);
+                bytes
+            }
+        }
+    }
+}
+
+/// The payload of a frame to be queued.
+pub(crate) enum FramePayload<'a> {
+    /// Is copied.
+    Copied(&'a [u8]),
+    /// Can be kept by reference.
+    Shared(Bytes),
+}
+
+impl FramePayload<'_> {
+    pub(crate) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}

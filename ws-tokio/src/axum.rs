@@ -1,0 +1,194 @@
+//! An extractor for axum 0.8: a request for an upgrade becomes a connection of a [`Server`].
+//!
+//! The server gives its options, its registry, its shutdown and its observers; it is a part of the
+//! router's state, and need not listen on a port of its own. What its options refuse is answered by the
+//! extractor, with the status and the text that a client would get at its port.
+//!
+//! ```
+//! use axum::{Router, response::Response, routing::get};
+//! use ws_tokio::{Server, axum::WebSocketUpgrade};
+//!
+//! fn router(server: Server) -> Router {
+//!     Router::new()
+//!         .route("/", get(|| async { "the page" }))
+//!         .route("/echo", get(echo))
+//!         .with_state(server)
+//! }
+//!
+//! async fn echo(upgrade: WebSocketUpgrade) -> Response {
+//!     upgrade.on_upgrade(|mut connection| async move {
+//!         while let Some(message) = connection.recv().await {
+//!             let _ = connection.send(message).await;
+//!         }
+//!     })
+//! }
+//! # let _ = router(Server::builder().build().unwrap());
+//! ```
+//!
+//! Clients of draft-76 are served, too. Those of draft-75 are not by `axum::serve`, as they want the header
+//! names of the response as they know them: serve the router by hyper, with
+//! [`title_case_headers`](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Builder.html).
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use axum_core::body::Body;
+use axum_core::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::Request;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use ws_driver::ws_proto::{RequestHead, Version};
+use ws_driver::{Connection, is_upgrade};
+
+use crate::{PendingUpgrade, Server};
+
+/// A request for an upgrade that passed all checks of a [`Server`], which is a part of the router's state:
+/// all of it, or by `FromRef`.
+///
+/// As an `Option` it is `None` for a request that asks for no upgrade, so that one route can have a page and
+/// a WebSocket.
+#[derive(Debug)]
+pub struct WebSocketUpgrade(PendingUpgrade);
+
+impl WebSocketUpgrade {
+    /// Accepts the request: returns the response for axum, and runs `handler` with the connection in a
+    /// task of its own.
+    ///
+    /// It is a 101, unless what was set with [`subprotocol`](Self::subprotocol) or [`header`](Self::header)
+    /// cannot be used: then it is a 500, and the log says why.
+    pub fn on_upgrade<H, F>(self, handler: H) -> Response
+    where
+        H: FnOnce(Connection) -> F + Send + 'static,
+        F: Future + Send + 'static,
+    {
+        self.0.accept(handler).map(Body::new)
+    }
+
+    /// Refuses the request after all, with a status of 200 to 599 and a body, and tells the observers of
+    /// the server.
+    pub fn reject(self, status: u16, body: impl Into<String>) -> Response {
+        self.0.reject(status, body.into()).map(Body::new)
+    }
+
+    /// Chooses a subprotocol among those that the client offers, or none, instead of what the server's
+    /// options choose.
+    #[must_use]
+    pub fn subprotocol<'a>(self, subprotocol: impl Into<Option<&'a str>>) -> Self {
+        Self(self.0.subprotocol(subprotocol))
+    }
+
+    /// Adds a header to the 101. Those that belong to the handshake itself cannot be set.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self(self.0.header(name, value))
+    }
+
+    /// Leaves a value for the handler, for instance who the user is: [`Connection::extensions`] has it.
+    #[must_use]
+    pub fn extension(self, value: impl Clone + Send + Sync + 'static) -> Self {
+        Self(self.0.extension(value))
+    }
+
+    /// Sets the peer's address, which only axum's `ConnectInfo` knows.
+    #[must_use]
+    pub fn with_peer_addr(self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
+        Self(self.0.with_peer_addr(peer_addr))
+    }
+
+    /// Returns the head of the request.
+    pub fn head(&self) -> &RequestHead {
+        self.0.head()
+    }
+
+    /// Returns the version that will be spoken.
+    pub fn version(&self) -> Version {
+        self.0.version()
+    }
+
+    /// Returns the origin of the page that opens the connection, if a browser does.
+    pub fn origin(&self) -> Option<&str> {
+        self.0.origin()
+    }
+
+    /// Iterates over the subprotocols that the client offers, best first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.0.subprotocols()
+    }
+}
+
+impl<S> FromRequestParts<S> for WebSocketUpgrade
+where
+    Server: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = UpgradeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, UpgradeRejection> {
+        let server = Server::from_ref(state);
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = parts.version;
+        *request.headers_mut() = parts.headers.clone();
+        // The stream is in them; what else is, other extractors may want.
+        std::mem::swap(request.extensions_mut(), &mut parts.extensions);
+        let examined = server.examine_request(&mut request, None).await;
+        std::mem::swap(request.extensions_mut(), &mut parts.extensions);
+        let upgrade = examined.map_err(UpgradeRejection::new)?;
+        // Only draft-76 may have one.
+        let has_body = |length| length != "0";
+        match parts.headers.get(CONTENT_LENGTH).is_some_and(has_body) {
+            true => Err(UpgradeRejection::new(upgrade.reject(400, KEY3_IS_BODY))),
+            false => Ok(Self(upgrade)),
+        }
+    }
+}
+
+/// Some clients of draft-76 say that the bytes behind their head are a body.
+const KEY3_IS_BODY: &str = "key3 of draft-76 is the body of this request, which an extractor of axum \
+                            does not get\n";
+
+impl<S> OptionalFromRequestParts<S> for WebSocketUpgrade
+where
+    Server: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = UpgradeRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> Result<Option<Self>, UpgradeRejection> {
+        if !is_upgrade(&parts.headers) {
+            return Ok(None);
+        }
+        let upgrade = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Some(upgrade))
+    }
+}
+
+/// The answer to a request that became no connection: it asks for no upgrade (426), broke a rule (400, 426
+/// and others), was refused by an option of the server (403) or by its `on_upgrade`, or there are too many
+/// connections (503).
+pub struct UpgradeRejection(Box<Response>);
+
+impl UpgradeRejection {
+    fn new(response: http::Response<ws_driver::AnswerBody>) -> Self {
+        Self(Box::new(response.map(Body::new)))
+    }
+}
+
+impl IntoResponse for UpgradeRejection {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl fmt::Debug for UpgradeRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UpgradeRejection")
+            .field(&self.0.status())
+            .finish()
+    }
+}
