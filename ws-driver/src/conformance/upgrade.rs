@@ -229,10 +229,6 @@ pub async fn connect_errors<R: Runtime + Default>() {
     assert_eq!(io.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(error.to_string().starts_with("cannot connect: "));
 
-    if cfg!(not(feature = "rustls")) {
-        let error = connect::<R>("wss://localhost/").await.unwrap_err();
-        assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
-    }
     for url in ["http://localhost/", "ws://", "nonsense"] {
         let error = connect::<R>(url).await.unwrap_err();
         assert!(matches!(error, ConnectError::Config(_)), "{url}: {error:?}");
