@@ -3,6 +3,7 @@
 //! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`; only
 //! code for any runtime, such as this, names `ws-driver`.
 
+mod deflate;
 pub mod prometheus;
 
 use std::env;
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use ws_driver::ws_proto::Versions;
-use ws_driver::{Clients, Connection, Runtime, Server, ServerTls};
+use ws_driver::{Clients, ConfigError, Connection, Runtime, Server, ServerTls};
+
+pub use self::deflate::DeflateOptions;
 
 /// An echo server: sends every message back as it came, text as text and binary as binary, in every
 /// version.
@@ -55,6 +58,8 @@ pub struct Options {
     /// How long a client may take for its part of each step of the closing handshake.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     close_timeout: Duration,
+    #[command(flatten)]
+    deflate: DeflateOptions,
     /// Threads to run on. Without it, one for each core on tokio and async-std, and one on smol.
     ///
     /// Only tokio takes the number from here. smol and async-std read it from the environment: start
@@ -111,7 +116,9 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
             .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG);
         lines.with_writer(io::stderr).init();
     }
+    let deflate = options.deflate.deflate().map_err(invalid_input)?;
     let mut builder = Server::<R>::builder()
+        .deflate(deflate)
         .versions(options.versions)
         .subprotocols(&options.subprotocol)
         .message_limit(options.max_message)
@@ -141,6 +148,10 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
     } else {
         server.serve(echo).await
     }
+}
+
+fn invalid_input(error: ConfigError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 async fn echo(mut connection: Connection) {

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use ws_tokio::{
-    ClientConfig, CloseCode, Closed, ConnectError, Connection, HandshakeError, Message, Server,
-    Version, connect_with,
+    ClientConfig, CloseCode, Closed, ConnectError, Connection, Deflate, HandshakeError, Message,
+    Server, Version, connect_with,
 };
 
 use self::common::{PATIENCE, Program, UPGRADE, exchange, request, serve};
@@ -57,6 +57,7 @@ on_each_runtime! {
     a_broadcast_reaches_all
     what_happens_is_said_if_asked
     how_long_is_waited_is_an_option
+    messages_are_compressed_if_asked
 }
 
 fn echo(program: &str, options: &[&str]) -> (Program, SocketAddr) {
@@ -109,6 +110,67 @@ async fn messages_come_back(program: &str) {
         let echoed = recv(&mut connection).await.unwrap();
         assert_eq!(echoed, Message::from(&[0, 255]));
     }
+}
+
+/// Proves that with --deflate messages come back compressed, as the options say; without it they do not;
+/// and that options out of range are refused.
+async fn messages_are_compressed_if_asked(program: &str) {
+    let text = "compressible ".repeat(1000);
+    let kept = Deflate::new().server_no_context_takeover(false);
+    for (options, answer) in [
+        (&[][..], None),
+        (
+            &["--deflate"],
+            Some("permessage-deflate; server_no_context_takeover"),
+        ),
+        (
+            &["--deflate", "--server-context-takeover"],
+            Some("permessage-deflate"),
+        ),
+        (
+            &[
+                "--deflate",
+                "--client-no-context-takeover",
+                "--server-max-window-bits",
+                "10",
+                "--client-max-window-bits",
+                "11",
+                "--deflate-threshold",
+                "1",
+                "--deflate-level",
+                "9",
+            ],
+            Some(
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                 server_max_window_bits=10; client_max_window_bits=11",
+            ),
+        ),
+    ] {
+        let (_echo, addr) = echo(program, options);
+        let config = ClientConfig::new().deflate(kept.clone());
+        let mut connection = connect(addr, config).await.unwrap();
+        let response = connection.response().unwrap();
+        assert_eq!(response.header("Sec-WebSocket-Extensions"), answer);
+        for text in [&*text, "", "short"] {
+            connection.send(text).await.unwrap();
+            let echoed = recv(&mut connection).await.unwrap();
+            assert_eq!(echoed.as_text(), Some(text), "{options:?}");
+        }
+    }
+    let options = [
+        "--listen",
+        "127.0.0.1:0",
+        "--deflate",
+        "--server-max-window-bits",
+        "8",
+    ];
+    let output = std::process::Command::new(program).args(options).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && said.contains("most: 15"),
+        "{said}"
+    );
 }
 
 /// Proves that with --versions the others are refused, and told what is spoken.

@@ -196,6 +196,78 @@ fn frames_rfc6455() -> io::Result<()> {
             write("differential", &name, &[&[role, 0, 7], choices])?;
         }
     }
+
+    // The windows, less 9, and who begins anew; then lines.
+    for (name, lines) in [
+        ("plain", "permessage-deflate"),
+        ("browser", "permessage-deflate; client_max_window_bits"),
+        (
+            "all",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+             server_max_window_bits=10; client_max_window_bits=\"12\"",
+        ),
+        (
+            "fallback",
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate; mystery\n\
+             x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=9",
+        ),
+        (
+            "twice",
+            "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9",
+        ),
+        ("zero", "permessage-deflate; client_max_window_bits=08"),
+        (
+            "escapes",
+            "permessage-deflate; server_max_window_bits=\"\\1\\0\"",
+        ),
+        ("malformed", "permessage-deflate; =9"),
+    ] {
+        for (kind, options) in [("", [6, 6, 0, 0]), ("-small", [1, 0, 1, 1])] {
+            write(
+                "deflate_offer",
+                &format!("{name}{kind}"),
+                &[&options, lines.as_bytes()],
+            )?;
+        }
+    }
+
+    // Role, the windows, who begins anew, limit, parts, text, step, how many more messages; then each of
+    // these behind its length, and the rest is the last.
+    let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00".as_slice();
+    let vectors: [(&str, &[u8]); 9] = [
+        ("hello", hello),
+        ("stored", b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"),
+        ("final", b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"),
+        (
+            "final-and-back",
+            b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf2\x00\x11\x00\x00",
+        ),
+        (
+            "two-blocks",
+            b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+        ),
+        ("empty", b"\x00"),
+        ("cut", b"\x00\x05\x00\xfa\xff\x48"),
+        ("no-type", b"\x07"),
+        ("bomb", b"\x62\x18\x05\xa3\x60\x14\x0c\x77\x00\x00"),
+    ];
+    for (name, payload) in vectors {
+        for (kind, choices) in [
+            ("server", [0, 6, 6, 0, 0, 2, 0, 1, 3, 0]),
+            ("parts", [0, 6, 6, 0, 0, 3, 1, 1, 0, 0]),
+            ("client", [1, 0, 0, 1, 1, 1, 0, 0, 200, 0]),
+        ] {
+            write("inflate", &format!("{name}-{kind}"), &[&choices, payload])?;
+        }
+    }
+    // Three messages: the second refers to the first, and the third is empty.
+    let choices = [0, 6, 6, 0, 0, 2, 0, 1, 3, 2];
+    let second = b"\xf2\x00\x11\x00\x00";
+    write(
+        "inflate",
+        "context",
+        &[&choices, &[7], hello, &[5], second, &[0]],
+    )?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 mod chop;
 mod closing;
 mod decision;
+mod deflate;
 mod differential;
 #[path = "../../ws-driver/tests/support/mod.rs"]
 mod driver_support;
@@ -31,7 +32,7 @@ use ws_proto::Version;
 pub type Oracle = fn(&[u8]);
 
 /// All of them, by the names of their targets.
-pub const TARGETS: [(&str, Oracle); 10] = [
+pub const TARGETS: [(&str, Oracle); 12] = [
     ("request_head", request_head),
     ("version_decision", version_decision),
     ("response_head", response_head),
@@ -42,6 +43,8 @@ pub const TARGETS: [(&str, Oracle); 10] = [
     ("close_and_timers", close_and_timers),
     ("pair", pair),
     ("topics", topics),
+    ("deflate_offer", deflate_offer),
+    ("inflate", inflate),
 ];
 
 const _: () = assert!(
@@ -95,6 +98,16 @@ pub fn close_and_timers(input: &[u8]) {
 /// Plain HTTP, upgrades and what is neither, at a whole server.
 pub fn http_fall_through(input: &[u8]) {
     run(input, fall_through::part);
+}
+
+/// Any offer of compression, and any answer to one.
+pub fn deflate_offer(input: &[u8]) {
+    run(input, deflate::negotiate);
+}
+
+/// Any bytes that claim to be compressed messages.
+pub fn inflate(input: &[u8]) {
+    run(input, deflate::inflate);
 }
 
 /// The registry of a whole server, against a plain model.

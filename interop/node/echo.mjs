@@ -3,6 +3,10 @@
 //   echo.mjs --echo URL       the server as it is by default
 //            --strict URL     with --origin http://good.example --subprotocol echo.v1
 //            --broadcast URL  with --broadcast: each message goes to everybody
+//            --deflate URL    with --deflate
+//            --deflate-context URL    with --server-context-takeover and --deflate-threshold 0, too
+//            --deflate-window URL     with these and windows of 9 bits, too
+//            --deflate-broadcast URL  with --broadcast, --deflate and --server-context-takeover
 //
 // The broadcast check lets a draft-75 and a draft-76 client listen, too (../perl/chat76.pl).
 
@@ -20,7 +24,9 @@ const SIZES = [0, 125, 126, 65_535, 65_536, 1_000_000];
 const GOOD_ORIGIN = 'http://good.example';
 
 const { values: urls } = parseArgs({
-  options: { echo: { type: 'string' }, strict: { type: 'string' }, broadcast: { type: 'string' } },
+  options: Object.fromEntries([
+    'echo', 'strict', 'broadcast', 'deflate', 'deflate-context', 'deflate-window', 'deflate-broadcast',
+  ].map((name) => [name, { type: 'string' }])),
 });
 let failed = false;
 
@@ -32,6 +38,7 @@ class Client {
 
   constructor(url, { protocols = [], ...options } = {}) {
     this.connection = new WebSocket(url, protocols, { perMessageDeflate: false, ...options });
+    this.connection.once('upgrade', (answer) => { this.answer = answer; });
     this.connection.on('message', (payload, isBinary) => {
       this.#arrived.push(isBinary ? payload : payload.toString());
       this.#wake();
@@ -154,6 +161,59 @@ await check('the offered compression is declined, R-R6, P-S6', async () => {
   if (client.connection.extensions !== '') throw new Error(`got ${client.connection.extensions}`);
   await client.echoes(textOf(10_000));
   await client.close();
+});
+
+// What clients offer, and what of it the answer must have.
+const OFFERS = {
+  'nothing in particular': [{}, []],
+  'no context of the server': [{ serverNoContextTakeover: true }, ['server_no_context_takeover']],
+  'no context of the client': [{ clientNoContextTakeover: true }, ['client_no_context_takeover']],
+  'a window of 10 bits for the server': [{ serverMaxWindowBits: 10 }, ['server_max_window_bits=']],
+  'a window of 10 bits for the client': [{ clientMaxWindowBits: 10 }, ['client_max_window_bits=']],
+};
+
+for (const server of ['deflate', 'deflate-context', 'deflate-window']) {
+  for (const [what, [terms, parts]] of Object.entries(OFFERS)) {
+    await check(`compressed messages with ${server}, offering ${what}, P-M4 to P-M7`, async () => {
+      const client = await Client.open(urls[server], { perMessageDeflate: { threshold: 0, ...terms } });
+      const answer = client.answer.headers['sec-websocket-extensions'] ?? '';
+      for (const part of ['permessage-deflate', ...parts]) {
+        if (!answer.includes(part)) throw new Error(`${part} is not in ${answer}`);
+      }
+      for (const size of [0, 1, 1023, 1024, 65_536, 500_000]) {
+        // Twice, so that the second can refer to the first.
+        for (let round = 0; round < 2; round += 1) {
+          await client.echoes(textOf(size));
+          await client.echoes(Buffer.from(textOf(size)));
+        }
+      }
+      client.send('frag', { fin: false });
+      client.send('', { fin: false });
+      client.send(textOf(20_000), { fin: true });
+      await client.expect(`frag${textOf(20_000)}`);
+      for (let n = 0; n < 100; n += 1) client.send(`message ${n} ${textOf(2000)}`);
+      for (let n = 0; n < 100; n += 1) await client.expect(`message ${n} ${textOf(2000)}`);
+      // More than 2.5 MB came back; these texts are at least halved.
+      const came = client.connection._socket.bytesRead;
+      if (came > 1_500_000) throw new Error(`${came} bytes came, so little is compressed`);
+      await client.close();
+    });
+  }
+}
+
+await check('compressed broadcasts reach 50 clients, whatever they agreed on, between messages of their own', async () => {
+  const offers = [false, true, { serverMaxWindowBits: 9 }, { serverNoContextTakeover: true }, { clientNoContextTakeover: true }];
+  const clients = await Promise.all(Array.from({ length: 50 }, (_, n) => (
+    Client.open(urls['deflate-broadcast'], { perMessageDeflate: offers[n % offers.length] })
+  )));
+  const messages = clients.map((_, n) => `from ${n} ${textOf(3000)}`);
+  clients.forEach((client, n) => client.send(messages[n]));
+  await Promise.all(clients.map(async (client) => {
+    const got = [];
+    for (let n = 0; n < messages.length; n += 1) got.push(await client.recv());
+    sameSet(got, messages);
+  }));
+  await Promise.all(clients.map((client) => client.close()));
 });
 
 await check('the subprotocol that both have is chosen, R-R5', async () => {

@@ -3,6 +3,9 @@
     echo.py --echo URL      the server as it is by default
             --strict URL    with --origin http://good.example --subprotocol echo.v1
             --small URL     with --max-message 65536 --max-fragments 16
+            --deflate URL   with --deflate
+            --deflate-context URL  with --server-context-takeover and --deflate-threshold 0, too
+            --deflate-window URL   with these and windows of 9 bits, too
 """
 
 import argparse
@@ -11,6 +14,7 @@ import sys
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 # The longest that one check may take, in seconds.
 PATIENCE = 20
@@ -181,6 +185,91 @@ async def _(urls):
         await echoes(connection, text_of(10_000))
 
 
+# What each server with compression answers to an offer that allows everything, P-S5.
+ANSWERS = {
+    "deflate": "permessage-deflate; server_no_context_takeover",
+    "deflate_context": "permessage-deflate",
+    "deflate_window": "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9",
+}
+
+# What clients offer, and what of it each answer must have.
+OFFERS = {
+    "nothing in particular": ({}, ()),
+    "no context of the server": ({"server_no_context_takeover": True}, ("server_no_context_takeover",)),
+    "no context of the client": ({"client_no_context_takeover": True}, ("client_no_context_takeover",)),
+    "a window of 10 bits for the server": ({"server_max_window_bits": 10}, ("server_max_window_bits=",)),
+    "a window of 10 bits for the client": ({"client_max_window_bits": 10}, ("client_max_window_bits=",)),
+    "no contexts and small windows": (
+        {
+            "server_no_context_takeover": True,
+            "client_no_context_takeover": True,
+            "server_max_window_bits": 9,
+            "client_max_window_bits": 9,
+        },
+        (
+            "server_no_context_takeover",
+            "client_no_context_takeover",
+            "server_max_window_bits=9",
+            "client_max_window_bits=9",
+        ),
+    ),
+}
+
+
+def compressing(url, **terms):
+    terms = {"client_max_window_bits": True, "compress_settings": {"level": 6}} | terms
+    return client(url, extensions=[ClientPerMessageDeflateFactory(**terms)])
+
+
+def agreed(connection):
+    return connection.response.headers.get("Sec-WebSocket-Extensions", "")
+
+
+for server, answer in ANSWERS.items():
+
+    @check(f"compression is agreed on with {server}, P-S5")
+    async def _(urls, server=server, answer=answer):
+        async with compressing(getattr(urls, server)) as connection:
+            assert agreed(connection) == answer, f"got {agreed(connection)}"
+
+    for what, (terms, parts) in OFFERS.items():
+
+        @check(f"compressed messages with {server}, offering {what}, P-M4 to P-M7")
+        async def _(urls, server=server, terms=terms, parts=parts):
+            async with compressing(getattr(urls, server), **terms) as connection:
+                for part in parts:
+                    assert part in agreed(connection), f"{part} is not in {agreed(connection)}"
+                for size in (0, 1, 1023, 1024, 65_536, 500_000):
+                    # Twice, so that the second can refer to the first.
+                    for _ in range(2):
+                        await echoes(connection, text_of(size))
+                        await echoes(connection, binary_of(size))
+                await connection.send(["frag", "", "ment", text_of(20_000), "ed €"])
+                await expect(connection, "fragment" + text_of(20_000) + "ed €")
+                for n in range(100):
+                    await connection.send(f"message {n} " + text_of(2000))
+                for n in range(100):
+                    await expect(connection, f"message {n} " + text_of(2000))
+
+    @check(f"a bomb is answered with close code 1009 by {server}, X21")
+    async def _(urls, server=server):
+        async with compressing(getattr(urls, server)) as connection:
+            try:
+                await connection.send(bytes(50_000_000))
+                await connection.recv()
+            except ConnectionClosed as closed:
+                assert closed.rcvd is not None and closed.rcvd.code == 1009, f"got {closed.rcvd}"
+            else:
+                raise AssertionError("the server takes it")
+
+
+@check("who offers no compression gets none")
+async def _(urls):
+    async with client(urls.deflate) as connection:
+        assert agreed(connection) == "", f"got {agreed(connection)}"
+        await echoes(connection, text_of(10_000))
+
+
 @check("the subprotocol that both have is chosen, R-R5")
 async def _(urls):
     async with client(urls.strict, origin=GOOD_ORIGIN, subprotocols=["other", "echo.v1"]) as connection:
@@ -206,7 +295,7 @@ async def _(urls):
 
 async def main():
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for server in ("echo", "strict", "small"):
+    for server in ("echo", "strict", "small", "deflate", "deflate-context", "deflate-window"):
         parser.add_argument(f"--{server}", required=True, metavar="URL")
     urls = parser.parse_args()
 

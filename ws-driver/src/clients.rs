@@ -147,7 +147,7 @@ impl Clients {
     /// If the future is dropped before it is ready, those who had room have got the message; the
     /// others get nothing of it.
     pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
-        send_all(self.registry.open(), message.into()).await
+        send_all(&self.registry, self.registry.open(), message.into()).await
     }
 
     /// Returns what was counted on all connections so far.
@@ -255,7 +255,8 @@ impl Topic {
     /// If the future is dropped before it is ready, those who had room have got the message; the
     /// others get nothing of it.
     pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
-        send_all(self.registry.members(&self.name), message.into()).await
+        let members = self.registry.members(&self.name);
+        send_all(&self.registry, members, message.into()).await
     }
 }
 
@@ -275,7 +276,11 @@ fn offer_all(
     message: PreparedMessage,
     except: Option<ConnectionId>,
 ) -> usize {
+    if senders.is_empty() {
+        return 0;
+    }
     let policy = registry.options.slow_peer;
+    let message = registry.options.prepare(message);
     let meant = senders
         .iter()
         .filter(|sender| Some(sender.id()) != except)
@@ -284,7 +289,11 @@ fn offer_all(
 }
 
 /// Queues a message for each of them as soon as there is room; returns how many took it.
-async fn send_all(senders: Vec<Sender>, message: PreparedMessage) -> usize {
+async fn send_all(registry: &Registry, senders: Vec<Sender>, message: PreparedMessage) -> usize {
+    if senders.is_empty() {
+        return 0;
+    }
+    let message = registry.options.prepare(message);
     let mut slow = Vec::new();
     let mut reached = 0;
     for sender in senders {

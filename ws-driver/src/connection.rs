@@ -11,8 +11,8 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
-    CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, RequestHead, ResponseHead,
-    SendError, State, Version,
+    CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, PreparedMessage, RequestHead,
+    ResponseHead, SendError, State, Version,
 };
 
 use crate::counters::ConnectionCounters;
@@ -109,6 +109,19 @@ impl Connection {
         last: bool,
     ) -> Result<(), SendError> {
         self.mailbox.send_fragment(content.into(), last).await
+    }
+
+    /// As [`send`](Self::send), for a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.mailbox.send_prepared(message).await
     }
 
     /// Queues a message without waiting.
@@ -319,6 +332,9 @@ impl Drop for Connection {
             false => CloseCode::NORMAL,
         };
         self.mailbox.abandon(code);
+        if self.events.is_empty() {
+            scratch::give_events(std::mem::take(&mut self.events));
+        }
     }
 }
 

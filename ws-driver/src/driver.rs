@@ -369,6 +369,10 @@ where
     fn reset(&mut self, cx: &mut Context<'_>) {
         self.read_ended = true;
         self.write_ended = true;
+        self.writing
+            .reclaim()
+            .into_iter()
+            .for_each(scratch::give_spare);
         self.writing = Outgoing::new();
         let now = self.runtime.now();
         let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));

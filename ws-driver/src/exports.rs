@@ -10,6 +10,9 @@ pub use ws_proto::{
     ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
 };
 
+#[cfg(feature = "deflate")]
+pub use ws_proto::Deflate;
+
 pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;

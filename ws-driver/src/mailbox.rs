@@ -172,6 +172,12 @@ impl Mailbox {
         self.queue_later(Inner::is_full, queue_once(message)).await
     }
 
+    /// As [`send`](Self::send).
+    pub(crate) async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        let queue = |inner: &mut Inner| inner.queue_prepared(message);
+        self.queue_later(Inner::is_full, queue).await
+    }
+
     /// Waits for room, then queues a part of a message.
     pub(crate) async fn send_fragment(
         &self,

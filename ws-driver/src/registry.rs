@@ -6,6 +6,7 @@
 //! receivers first.
 
 use slab::Slab;
+use ws_proto::PreparedMessage;
 
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
@@ -23,11 +24,30 @@ pub(crate) struct Registry {
 }
 
 /// What a registry was told, once and for all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RegistryOptions {
     pub(crate) slow_peer: SlowPeer,
     /// The most topics that one connection can join.
     pub(crate) topic_limit: Option<usize>,
+    /// How messages are compressed that go to many.
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<ws_proto::Deflate>,
+}
+
+impl RegistryOptions {
+    /// Compresses a message that goes to many: once, for all that can share it.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn prepare(&self, message: PreparedMessage) -> PreparedMessage {
+        match &self.deflate {
+            Some(deflate) => message.compress_for(deflate),
+            None => message,
+        }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub(crate) fn prepare(&self, message: PreparedMessage) -> PreparedMessage {
+        message
+    }
 }
 
 impl Default for RegistryOptions {
@@ -35,6 +55,8 @@ impl Default for RegistryOptions {
         Self {
             slow_peer: SlowPeer::default(),
             topic_limit: Some(64),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }

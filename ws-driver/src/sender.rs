@@ -46,6 +46,19 @@ impl Sender {
         self.mailbox.try_send(message.into())
     }
 
+    /// As [`send`](Self::send), for a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.mailbox.send_prepared_between(message).await
+    }
+
     /// Queues a message that was encoded before, without waiting.
     ///
     /// # Errors

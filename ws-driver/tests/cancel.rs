@@ -20,7 +20,7 @@ use futures_sink::Sink;
 use support::peer::{Frame, OK_6455, RFC6455, close, frames, masked, text};
 use support::{ANY, Peer, Server, Sim, SimStream, echo, seconds, serve, yield_now};
 use ws_driver::ws_proto::{ClientConfig, CloseCode, Closed, Message, Version};
-use ws_driver::{Connection, Runtime, ShutdownReport};
+use ws_driver::{Connection, PreparedMessage, Runtime, ShutdownReport};
 
 /// Every public async function, by file, in its order there; each is polled in a test below.
 const PUBLIC: [(&str, &[&str]); 8] = [
@@ -36,11 +36,12 @@ const PUBLIC: [(&str, &[&str]); 8] = [
             "recv_fragment",
             "send",
             "send_fragment",
+            "send_prepared",
             "close",
             "close_with",
         ],
     ),
-    ("sender.rs", &["send", "wait_closed"]),
+    ("sender.rs", &["send", "send_prepared", "wait_closed"]),
     (
         "server/mod.rs",
         &["bind", "serve", "accept", "handle_stream", "shutdown"],
@@ -270,6 +271,23 @@ fn send() {
 fn send_fragment() {
     assert_a_dropped_send_was_not_queued(async |_, connection, message, is_last| {
         connection.send_fragment(message, is_last).await.unwrap();
+    });
+}
+
+#[test]
+fn send_prepared() {
+    assert_a_dropped_send_was_not_queued(async |_, connection, message, _| {
+        let message = PreparedMessage::new(message);
+        connection.send_prepared(&message).await.unwrap();
+    });
+}
+
+#[test]
+fn send_prepared_of_a_sender() {
+    assert_a_dropped_send_was_not_queued(async |_, connection, message, _| {
+        let message = PreparedMessage::new(message);
+        let sender = connection.sender();
+        sender.send_prepared(&message).await.unwrap();
     });
 }
 

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::handshake::{OriginPolicy, Subprotocol};
 use crate::version::Versions;
 
@@ -133,6 +135,8 @@ pub struct ServerConfig {
     pub(crate) header_limit: usize,
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) reveal_reasons: bool,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Deflate>,
     /// Shared by all connections.
     pub(crate) connection: Arc<ConnectionConfig>,
 }
@@ -149,6 +153,8 @@ impl Default for ServerConfig {
             header_limit: 100,
             handshake_timeout: Some(Duration::from_secs(10)),
             reveal_reasons: false,
+            #[cfg(feature = "deflate")]
+            deflate: None,
             connection: Arc::default(),
         }
     }
@@ -184,6 +190,14 @@ impl ServerConfig {
         /// Sets the options of the connections that are opened.
         connection: Arc<ConnectionConfig>,
     }
+
+    /// Compresses messages where the client offers permessage-deflate (RFC 7692): off.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = deflate.into();
+        self
+    }
 }
 
 impl ServerConfig {
@@ -210,8 +224,13 @@ mod tests {
     /// The defaults are a promise; README.md names them. Whoever changes one changes this test.
     #[test]
     fn the_defaults_are_frozen() {
+        let is_compiled = if cfg!(feature = "deflate") {
+            "deflate: None, "
+        } else {
+            ""
+        };
         assert_eq!(
-            format!("{:?}", ServerConfig::default()),
+            format!("{:?}", ServerConfig::default()).replace(is_compiled, ""),
             "ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, \
              subprotocols: [], require_origin: true, secure: false, head_limit: 16384, \
              header_limit: 100, handshake_timeout: Some(10s), reveal_reasons: false, \

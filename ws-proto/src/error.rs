@@ -52,6 +52,9 @@ pub enum ProtocolError {
     StrayContinuation,
     /// A new message when the last one is not complete (RFC 6455 §5.4).
     Interleaved,
+    /// A compressed message that is not DEFLATE, refers to bytes that never were, or is cut off
+    /// (RFC 7692 §6.2).
+    InvalidDeflate,
     /// Text or a close reason that is not UTF-8 (RFC 6455 §8.1).
     InvalidUtf8,
     /// A close frame with a payload of one byte (RFC 6455 §5.5.1).
@@ -115,7 +118,7 @@ impl ProtocolError {
             | Self::TruncatedCloseCode
             | Self::InvalidCloseCode { .. }
             | Self::UnknownFrameType { .. } => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidDeflate | Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig { .. }
             | Self::FrameTooBig { .. }
             | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
@@ -136,7 +139,7 @@ impl fmt::Display for ProtocolError {
             Self::ReservedBits { first_byte } => write!(
                 f,
                 "reserved bits are set in the first byte {first_byte:#04x} of a frame; \
-                 no extension was agreed on that uses them"
+                 no extension was agreed on that uses them there"
             ),
             Self::UnknownOpcode { opcode } => {
                 write!(
@@ -164,6 +167,7 @@ impl fmt::Display for ProtocolError {
             Self::Interleaved => {
                 f.write_str("a new message begins before the last fragment of the one before it")
             }
+            Self::InvalidDeflate => f.write_str("a compressed message cannot be inflated"),
             Self::InvalidUtf8 => f.write_str("text is not valid UTF-8"),
             Self::TruncatedCloseCode => {
                 f.write_str("close frame with a payload of 1 byte; 0 or at least 2 are allowed")
@@ -292,6 +296,17 @@ pub enum ConfigError {
         /// The status.
         status: u16,
     },
+    /// A number that an option cannot have.
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: u8,
+        /// The least that is allowed.
+        least: u8,
+        /// The most that is allowed.
+        most: u8,
+    },
     /// The request is not there any more: it was accepted or rejected before, or it failed.
     NotPending,
 }
@@ -316,6 +331,15 @@ impl fmt::Display for ConfigError {
                     "status {status} cannot reject an upgrade; 200 to 599 can"
                 )
             }
+            Self::OutOfRange {
+                option,
+                value,
+                least,
+                most,
+            } => write!(
+                f,
+                "{value} is out of range; {least} to {most} is allowed (option {option})"
+            ),
             Self::NotPending => f.write_str("the request was answered before, or it failed"),
         }
     }

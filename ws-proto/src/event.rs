@@ -1,5 +1,7 @@
 //! What a connection tells its owner.
 
+use std::sync::Arc;
+
 use crate::close::Closed;
 use crate::message::{Fragment, Message, Payload};
 
@@ -19,7 +21,7 @@ pub enum Event {
     Ping(Payload),
     /// A pong arrived. Only with [`control_events`](crate::ConnectionConfig::control_events).
     Pong(Payload),
-    /// The connection is over for the application: nothing follows this event. Boxed, as each of the
-    /// many that come before it would be as large.
-    Closed(Box<Closed>),
+    /// The connection is over for the application: nothing follows this event. Shared, as each of the
+    /// many that come before it would be as large otherwise.
+    Closed(Arc<Closed>),
 }

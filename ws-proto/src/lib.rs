@@ -41,6 +41,11 @@ mod close;
 mod close_code;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "deflate/off.rs"]
+mod deflate;
 mod error;
 mod event;
 mod frame;
@@ -60,6 +65,8 @@ pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON
 pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::{ConnectionConfig, ServerConfig};
 pub use self::connection::Connection;
+#[cfg(feature = "deflate")]
+pub use self::deflate::{Deflate, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, PreparedCompression};
 use crate::frame::{self, Opcode};
 use crate::message::Message;
 
@@ -15,6 +17,8 @@ pub struct PreparedMessage {
     frame: Bytes,
     header_len: usize,
     is_text: bool,
+    #[cfg(feature = "deflate")]
+    compression: PreparedCompression,
 }
 
 impl PreparedMessage {
@@ -26,7 +30,45 @@ impl PreparedMessage {
             frame,
             header_len,
             is_text: message.is_text(),
+            #[cfg(feature = "deflate")]
+            compression: PreparedCompression::Each,
         }
+    }
+
+    /// Encodes a message that no connection compresses, whatever was agreed on.
+    ///
+    /// For secrets that would be compressed next to what an attacker chooses: the length of the result
+    /// tells how much of the secret was guessed (CRIME and BREACH; RFC 7692 §8, PROTOCOL.md X22).
+    #[cfg(feature = "deflate")]
+    pub fn plain(message: impl Into<Message>) -> Self {
+        Self {
+            compression: PreparedCompression::Never,
+            ..Self::new(message)
+        }
+    }
+
+    /// Encodes a message, and compresses it once for all connections of a server with these options
+    /// on which compression was agreed on. The others get it as it is.
+    ///
+    /// It refers to nothing that was sent before, so anybody can inflate it; and a connection whose
+    /// messages refer to those before them begins anew behind it. A connection whose client demands a
+    /// smaller window than the options say compresses it for itself.
+    ///
+    /// A server's broadcast does it by itself.
+    #[cfg(feature = "deflate")]
+    pub fn compressed(message: impl Into<Message>, options: &Deflate) -> Self {
+        Self::new(message).compress_for(options)
+    }
+
+    /// As [`compressed`](Self::compressed), for a message that was prepared without; one that is
+    /// [`plain`](Self::plain), or was compressed before, stays as it is.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn compress_for(mut self, options: &Deflate) -> Self {
+        if let PreparedCompression::Each = self.compression {
+            self.compression = PreparedCompression::shared(self.payload(), options);
+        }
+        self
     }
 
     /// Returns the length of the payload in bytes.
@@ -49,6 +91,16 @@ impl PreparedMessage {
             true => Opcode::Text,
             false => Opcode::Binary,
         }
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compression(&self) -> &PreparedCompression {
+        &self.compression
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.frame[self.header_len..]
     }
 
     pub(crate) fn frame(&self) -> &Bytes {

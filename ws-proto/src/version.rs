@@ -33,6 +33,8 @@ pub struct Features {
     pub fragments: bool,
     /// Frames of the client are masked.
     pub masking: bool,
+    /// Extensions can be agreed on.
+    pub extensions: bool,
 }
 
 impl Version {
@@ -49,6 +51,7 @@ impl Version {
                 close_code: false,
                 fragments: false,
                 masking: false,
+                extensions: false,
             },
             Self::Draft76 => &Features {
                 binary: false,
@@ -57,6 +60,7 @@ impl Version {
                 close_code: false,
                 fragments: false,
                 masking: false,
+                extensions: false,
             },
             Self::Rfc6455 => &Features {
                 binary: true,
@@ -65,6 +69,7 @@ impl Version {
                 close_code: true,
                 fragments: true,
                 masking: true,
+                extensions: true,
             },
         }
     }

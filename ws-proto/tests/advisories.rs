@@ -32,11 +32,15 @@ enum Held {
     Here(&'static [&'static str]),
     /// By tests in ws-driver's file of the same name.
     Driver(&'static [&'static str]),
+    /// By tests in `tests/deflate/advisories.rs`, where the feature is on.
+    Deflate(&'static [&'static str]),
+    /// By cases of ws-driver's `src/conformance/tls.rs`, which every adapter runs.
+    Tls(&'static [&'static str]),
     /// Nowhere, as there is nothing yet that could go wrong.
     NotYet(&'static str),
 }
 
-const TABLE: [(&str, Held); 23] = [
+const TABLE: [(&str, Held); 24] = [
     (
         "allocation by declared length, length overflow",
         Held::Here(&["rustsec_2022_0035_what_a_header_declares_is_not_allocated"]),
@@ -51,10 +55,17 @@ const TABLE: [(&str, Held); 23] = [
     ),
     (
         "decompression",
-        Held::NotYet("permessage-deflate is not negotiated: see the reserved bits"),
+        Held::Deflate(&["cve_2018_1000518_a_bomb_is_not_inflated"]),
     ),
     (
-        "bad extension parameters, bits of extensions that were not negotiated",
+        "bad extension parameters",
+        Held::Deflate(&[
+            "cve_2026_2229_no_parameter_breaks_the_compressor",
+            "cve_2020_7662_an_offer_is_read_in_one_pass",
+        ]),
+    ),
+    (
+        "bits of extensions that were not negotiated",
         Held::Here(&["pysec_2026_3547_no_extension_is_agreed_to_and_no_reserved_bit_passes"]),
     ),
     (
@@ -109,7 +120,10 @@ const TABLE: [(&str, Held); 23] = [
         "control frames",
         Held::Here(&["cve_2026_15711_control_frames_are_short_whole_and_bounded"]),
     ),
-    ("identity in TLS", Held::NotYet("TLS is not built in")),
+    (
+        "identity in TLS",
+        Held::Tls(&["who_is_not_trusted_is_refused"]),
+    ),
     (
         "timing of comparisons",
         Held::NotYet("no secret is compared: there is no helper for authentication"),
@@ -136,11 +150,21 @@ const TABLE: [(&str, Held); 23] = [
 fn the_table_is_complete() {
     let here = include_str!("advisories.rs");
     let driver = include_str!("../../ws-driver/tests/advisories.rs");
+    let deflate = include_str!("deflate/advisories.rs");
+    let tls = include_str!("../../ws-driver/src/conformance/tls.rs");
     let mut named = 0;
     for (cause, held) in TABLE {
         let (names, file) = match held {
             Held::Here(names) => (names, here),
             Held::Driver(names) => (names, driver),
+            Held::Deflate(names) => (names, deflate),
+            Held::Tls(names) => {
+                for name in names {
+                    let case = format!("\npub async fn {name}<");
+                    assert_eq!(tls.matches(&case).count(), 1, "{cause}: {name}");
+                }
+                continue;
+            }
             Held::NotYet(why) => {
                 assert!(!why.is_empty(), "{cause}");
                 continue;
@@ -152,7 +176,11 @@ fn the_table_is_complete() {
             named += 1;
         }
     }
-    let tests = here.matches("\n#[test]\n").count() + driver.matches("\n#[test]\n").count();
+    let files = [here, driver, deflate];
+    let tests: usize = files
+        .map(|file| file.matches("\n#[test]\n").count())
+        .iter()
+        .sum();
     assert_eq!(tests, named + 1, "all but this one are in the table");
 }
 
@@ -524,8 +552,10 @@ fn cve_2016_10542_every_default_is_limited() {
     ] {
         assert_eq!(defaults.matches(wait).count(), 2, "{defaults}");
     }
-    // Lengths of frames are the one thing without a limit, as the message has one.
-    assert_eq!(defaults.matches("None").count(), 3, "{defaults}");
+    // Lengths of frames are the one thing without a limit, as the message has one. Compression is off.
+    let off = defaults.matches("deflate: None").count();
+    assert_eq!(off, if cfg!(feature = "deflate") { 2 } else { 0 });
+    assert_eq!(defaults.matches("None").count() - off, 3, "{defaults}");
     let now = Instant::now();
     for (role, version) in all() {
         let mut connection = connect(role, version, ConnectionConfig::new(), now);

@@ -537,7 +537,7 @@ impl End {
         while let Some(event) = self.connection.poll_event(now) {
             match event {
                 Event::Message(message) => self.received.push(message),
-                Event::Closed(closed) => self.closed = Some(*closed),
+                Event::Closed(closed) => self.closed = Some((*closed).clone()),
                 _ => {}
             }
         }

@@ -133,7 +133,7 @@ fn every_close_code_is_echoed_or_refused() {
             };
             assert_eq!(closed.code, if may_arrive(code) { code } else { 1006 });
             assert_eq!(
-                (closed.cause, closed.clean),
+                (closed.cause.clone(), closed.clean),
                 (cause, may_arrive(code)),
                 "{code}"
             );

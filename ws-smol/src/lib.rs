@@ -22,7 +22,7 @@
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
 //! [`test::Kit`] for tests without a port. The feature `rustls` is for TLS, `proxy` for
-//! clients behind one; there is no compression yet.
+//! clients behind one, `deflate` for compression.
 //!
 //! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
 //! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands

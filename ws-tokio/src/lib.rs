@@ -35,6 +35,7 @@
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | speak TLS | [`tls`] |
+//! | compress | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
@@ -43,12 +44,10 @@
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
-//! There is no compression yet.
-//!
 //! # Features
 //!
-//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `hyper` and `axum` for
-//! servers of somebody else ([`doors`]).
+//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `deflate` for
+//! [`compression`], `hyper` and `axum` for servers of somebody else ([`doors`]).
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -136,6 +135,9 @@ pub mod deployment {}
 
 #[doc = include_str!("../../docs/tls.md")]
 pub mod tls {}
+
+#[doc = include_str!("../../docs/compression.md")]
+pub mod compression {}
 
 /// Compiles the programs of README.md with the tests.
 #[cfg(doctest)]

@@ -11,6 +11,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use examples::DeflateOptions;
 use ws_async_std::AsyncStd;
 use ws_driver::ws_proto::{ClientConfig, ConnectionConfig};
 use ws_driver::{Connection, Runtime, connect_with};
@@ -35,6 +36,8 @@ struct Options {
     /// empty one.
     #[arg(long, value_name = "COUNT", default_value_t = (4 << 20) / 64 + 1)]
     max_fragments: usize,
+    #[command(flatten)]
+    deflate: DeflateOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -96,7 +99,9 @@ async fn open<R: Runtime + Default>(options: &Options, path: &str) -> Outcome<Co
     let limits = ConnectionConfig::new()
         .message_limit(options.max_message)
         .fragment_limit(options.max_fragments);
-    let config = ClientConfig::new().connection(limits);
+    let config = ClientConfig::new()
+        .connection(limits)
+        .deflate(options.deflate.deflate()?);
     let opened = connect_with::<R>(&url, &config).await;
     opened.map_err(|error| format!("{url}: {error}").into())
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use examples::DeflateOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use ws_tokio::{
     ClientConfig, ClientTls, CloseCause, CloseCode, Closed, ConfigError, ConnectOptions,
@@ -45,6 +46,8 @@ struct Options {
     /// How long all of it may take, from the look-up of the host's name to the open connection.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     connect_timeout: u64,
+    #[command(flatten)]
+    deflate: DeflateOptions,
 }
 
 /// The longest line that is sent, in bytes: as much as our servers take by default.
@@ -76,6 +79,10 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
         Some(name) => eprintln!("connected: {version}, subprotocol {name}"),
         None => eprintln!("connected: {version}, no subprotocol"),
     }
+    let response = connection.response();
+    if let Some(terms) = response.and_then(|head| head.header("Sec-WebSocket-Extensions")) {
+        eprintln!("compressed: {terms}");
+    }
     let talked = talk(&mut connection).await;
     let closed = connection.close().await;
     eprintln!("ended: {closed}");
@@ -98,7 +105,8 @@ fn config(options: &Options) -> Result<ClientConfig, ConfigError> {
     let config = ClientConfig::new()
         .version(options.version)
         .subprotocols(&*options.subprotocol)
-        .origin(options.origin.clone());
+        .origin(options.origin.clone())
+        .deflate(options.deflate.deflate()?);
     let mut headers = options.header.iter();
     headers.try_fold(config, |config, (name, value)| config.header(name, value))
 }

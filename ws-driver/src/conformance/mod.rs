@@ -16,6 +16,8 @@
 #[cfg(feature = "conformance-all")]
 pub mod certificates;
 pub mod close;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 pub mod doors;
 pub mod echo;
 pub mod foreign;
@@ -203,6 +205,7 @@ macro_rules! __conformance {
     };
     ($runtime:ty, $block_on:expr) => {
         $crate::__conformance! { @list tests [$runtime, $block_on] }
+        $crate::__conformance_of_deflate! { tests [$runtime, $block_on] }
     };
 }
 
@@ -236,6 +239,30 @@ macro_rules! __conformance_features {
     };
 }
 
+/// The cases for which the feature must be on.
+#[cfg(feature = "deflate")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_of_deflate {
+    ($then:ident $args:tt) => {
+        $crate::__conformance! { @$then $args
+            deflate {
+                option_deflate
+                a_broadcast_is_compressed_for_those_who_agreed
+                a_bomb_closes_with_1009
+            }
+        }
+    };
+}
+
+/// None, as the feature is off.
+#[cfg(not(feature = "deflate"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_of_deflate {
+    ($then:ident $args:tt) => {};
+}
+
 #[cfg(test)]
 mod tests {
     /// No case is written and then forgotten: the list names all of them.
@@ -256,16 +283,23 @@ mod tests {
         ];
         let list = crate::__conformance!(@list names []);
         assert_eq!(list.len(), files.len());
+        let pairs = files.into_iter().zip(list);
         #[cfg(feature = "conformance-all")]
-        let (files, list) = (
-            files.into_iter().chain([
+        let pairs = {
+            let files = [
                 ("proxy", include_str!("proxy.rs")),
                 ("tls", include_str!("tls.rs")),
-            ]),
-            list.into_iter()
-                .chain(crate::__conformance_features!(@list names [])),
-        );
-        for ((name, source), (listed, cases)) in files.into_iter().zip(list) {
+            ];
+            let list = crate::__conformance_features!(@list names []);
+            assert_eq!(list.len(), files.len());
+            pairs.chain(files.into_iter().zip(list))
+        };
+        #[cfg(feature = "deflate")]
+        let pairs = {
+            let [of_deflate] = crate::__conformance_of_deflate!(names []);
+            pairs.chain([(("deflate", include_str!("deflate.rs")), of_deflate)])
+        };
+        for ((name, source), (listed, cases)) in pairs {
             let found = source
                 .lines()
                 .filter_map(|line| line.strip_prefix("pub async fn "));

@@ -111,7 +111,7 @@ impl<R: Runtime> Server<R> {
             clock: Arc::new(move || clock.now()),
             listener,
             local_addr,
-            clients: Clients::new(options.registry),
+            clients: Clients::new(options.registry.clone()),
             config: Arc::new(options.config.clone()),
             options,
             stop: Stop::default(),

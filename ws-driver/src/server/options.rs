@@ -124,6 +124,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Compresses messages where the client offers permessage-deflate (RFC 7692), which browsers do: off.
+    /// A broadcast is compressed once for all. What it costs, and when it should stay off, is in
+    /// docs/compression.md.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
+        let deflate = deflate.into();
+        self.options.config = self.options.config.deflate(deflate.clone());
+        self.options.registry.deflate = deflate;
+        self
+    }
+
     /// Limits the request head, in bytes: 16 KiB.
     pub fn head_limit(mut self, limit: usize) -> Self {
         self.options.config = self.options.config.head_limit(limit);
@@ -336,7 +347,14 @@ mod tests {
             error: None,
             runtime: PhantomData,
         };
-        assert_eq!(list(&builder), frozen);
+        let is_compiled = if cfg!(feature = "deflate") {
+            ", deflate: None"
+        } else {
+            ""
+        };
+        let list = list(&builder).into_iter();
+        let list: Vec<_> = list.map(|line| line.replace(is_compiled, "")).collect();
+        assert_eq!(list, frozen);
     }
 
     /// Every setter is a name in the list above, or stands here for those that it sets: so a default
@@ -366,11 +384,13 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 30, "{setters:?}");
-        for setter in setters {
-            if cfg!(not(feature = "rustls")) && setter == "tls" {
-                continue;
-            }
+        assert_eq!(setters.len(), 31, "{setters:?}");
+        let is_compiled = |setter: &&str| match *setter {
+            "deflate" => cfg!(feature = "deflate"),
+            "tls" => cfg!(feature = "rustls"),
+            _ => true,
+        };
+        for setter in setters.into_iter().filter(is_compiled) {
             let other = set_others.iter().find(|(name, _)| *name == setter);
             let name = other.map_or(setter, |(_, name)| name);
             let found = list
@@ -399,6 +419,8 @@ mod tests {
                 RegistryOptions {
                     slow_peer,
                     topic_limit,
+                    #[cfg(feature = "deflate")]
+                    deflate,
                 },
             observers,
             on_upgrade,
@@ -409,6 +431,8 @@ mod tests {
         } = options;
         // `bind` replaces the connection's options in it by those beside it.
         let inner = format!(", connection: {connection:?}");
+        #[cfg(feature = "deflate")]
+        assert_eq!(*deflate, None, "it is that of `config`");
         let some = |is_some| if is_some { "some" } else { "none" };
         vec![
             format!("config: {}", format!("{config:?}").replace(&inner, "")),

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::config::ConnectionConfig;
+use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
 use crate::mask::Mask;
@@ -32,7 +33,8 @@ pub(super) struct Assembler {
 #[derive(Debug)]
 struct OpenMessage {
     is_text: bool,
-    /// What has arrived and was not given out as a fragment.
+    is_compressed: bool,
+    /// What has arrived (and came out of it, if it is compressed) and was not given out as a fragment.
     payload: Vec<u8>,
     /// Bytes that were given out as fragments.
     given_out: usize,
@@ -55,10 +57,13 @@ impl Assembler {
         &mut self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
+        compression: &mut Compression,
     ) -> Result<Option<Assembled>, ProtocolError> {
         match piece.opcode {
             Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(self.handle_control(piece)),
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => self.handle_data(piece, config),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                self.handle_data(piece, config, compression)
+            }
         }
     }
 
@@ -94,8 +99,9 @@ impl Assembler {
         &mut self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
+        compression: &mut Compression,
     ) -> Result<Option<Assembled>, ProtocolError> {
-        let is_whole = piece.first && piece.last && piece.fin;
+        let is_whole = piece.first && piece.last && piece.fin && !piece.compressed;
         if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
             return self
                 .checked(piece, config)
@@ -107,7 +113,10 @@ impl Assembler {
         }
         let message = self.message.as_mut().expect("begin_frame opens a message");
         let checks = message.is_text && !self.replaces_invalid_utf8;
-        message.append(piece, config, checks)?;
+        match message.is_compressed {
+            true => message.append_inflated(piece, config, checks, compression)?,
+            false => message.append(piece, config, checks)?,
+        }
         if !(piece.last && piece.fin) {
             // Text that may have to be mended is only given out whole.
             let gives_out = config.receive_fragments && (checks || !message.is_text);
@@ -141,6 +150,7 @@ impl Assembler {
             (false, Some(_)) => return Err(ProtocolError::Interleaved),
             (false, none) => none.insert(OpenMessage {
                 is_text: piece.opcode == Opcode::Text,
+                is_compressed: piece.compressed,
                 payload: Vec::new(),
                 given_out: 0,
                 checked: 0,
@@ -148,7 +158,12 @@ impl Assembler {
             }),
         };
         message.fragments += 1;
-        check_header(piece, message.received(), message.fragments, config)
+        check_frame(piece, message.fragments, config)?;
+        match message.is_compressed {
+            // Only what comes out tells.
+            true => Ok(()),
+            false => check_message(piece, message.received(), config),
+        }
     }
 
     /// Makes a message of a frame that is one, or says what is wrong with it.
@@ -157,7 +172,8 @@ impl Assembler {
         piece: &Piece<'_>,
         config: &ConnectionConfig,
     ) -> Result<Message, ProtocolError> {
-        check_header(piece, 0, 1, config)?;
+        check_frame(piece, 1, config)?;
+        check_message(piece, 0, config)?;
         let (bytes, too_big) = within(piece, 0, config);
         let mask = piece.mask.unwrap_or(Mask::NONE);
         let (payload, is_ascii) = Payload::unmasked(bytes, mask);
@@ -241,6 +257,24 @@ impl OpenMessage {
         too_big.map_or(Ok(()), Err)
     }
 
+    /// Appends what comes out of a piece of a compressed message: as [`append`](Self::append), but the
+    /// limit counts what comes out, and that is checked as far as it came before the error that ended it
+    /// is told (P-M8).
+    fn append_inflated(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+        checks: bool,
+        compression: &mut Compression,
+    ) -> Result<(), ProtocolError> {
+        let limit = config.message_limit;
+        let inflated = compression.inflate(piece, &mut self.payload, self.given_out, limit);
+        if checks {
+            self.checked += utf8::check(&self.payload[self.checked..])?;
+        }
+        inflated
+    }
+
     /// Makes room: twice what is there, but no more than the last frame will fill, so that a message
     /// ends in memory of its own size and memory stays within twice of what has arrived. Frames
     /// before the last one do not tell where the message ends: going by their lengths would mean a
@@ -260,26 +294,34 @@ impl OpenMessage {
     }
 }
 
-/// Checks the limits as far as a header tells: `received` bytes and `fragments`, this one included, of
-/// the message it belongs to.
-fn check_header(
+/// Checks the limits of a frame as far as its header tells; it is one of `fragments` of its message.
+fn check_frame(
     piece: &Piece<'_>,
-    received: usize,
     fragments: usize,
     config: &ConnectionConfig,
 ) -> Result<(), ProtocolError> {
     if let Some(limit) = config.fragment_limit.filter(|limit| fragments > *limit) {
         return Err(ProtocolError::TooManyFragments { limit });
     }
+    let Some(len) = piece.remaining else {
+        return Ok(());
+    };
+    match over(config.frame_limit, len) {
+        Some(limit) => Err(ProtocolError::FrameTooBig { len, limit }),
+        None => Ok(()),
+    }
+}
+
+/// Checks the limit of a message as far as the header of a frame tells; `received` bytes of it were
+/// there before.
+fn check_message(
+    piece: &Piece<'_>,
+    received: usize,
+    config: &ConnectionConfig,
+) -> Result<(), ProtocolError> {
     let Some(frame_len) = piece.remaining else {
         return Ok(());
     };
-    if let Some(limit) = over(config.frame_limit, frame_len) {
-        return Err(ProtocolError::FrameTooBig {
-            len: frame_len,
-            limit,
-        });
-    }
     let received = u64::try_from(received).unwrap_or(u64::MAX);
     let len = received.saturating_add(frame_len);
     match over(config.message_limit, len) {
@@ -295,7 +337,7 @@ fn over(limit: Option<usize>, len: u64) -> Option<usize> {
 
 /// Returns the part of a piece that a message of `received` bytes may still take, and the error if
 /// that is not all. Only a frame of the drafts can go over a limit here: it is a whole message and
-/// does not declare its length, which `begin_frame` checks otherwise.
+/// does not declare its length, which `check_message` sees otherwise.
 fn within<'a>(
     piece: &Piece<'a>,
     received: usize,

@@ -8,17 +8,19 @@
 //! | `Draining` | the end is told                            | the end of the stream, until the timeout |
 //! | `Finished` | the wait is over                           | nothing                                |
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Connection;
 use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use crate::close_code::CloseCode;
+use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};
 use crate::state::Role;
 use crate::version::Version;
-use crate::wire::{Outgoing, Timer};
+use crate::wire::Timer;
 
 /// Where a connection stands on its way to the end.
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl Connection {
     /// otherwise when it has.
     pub(super) fn end(&mut self, now: Instant, end: End) {
         self.assembler.clear();
+        self.compression.stop_receiving();
         match self.phase {
             Phase::Open if !self.events.is_worked_off() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
@@ -240,16 +243,17 @@ impl Connection {
             by,
             cause,
         };
-        let closed = Box::new(closed);
-        self.closed = Some(closed.clone());
+        let closed = Arc::new(closed);
+        self.closed = Some(Arc::clone(&closed));
         self.events.push(Event::Closed(closed));
     }
 
     fn finish(&mut self) {
         self.phase = Phase::Finished;
         self.assembler.clear();
+        self.compression = Compression::new(None);
         self.timers.stop_all();
-        self.outgoing = Outgoing::new();
+        self.outgoing.clear();
         self.in_flight = 0;
     }
 }

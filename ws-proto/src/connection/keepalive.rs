@@ -29,6 +29,7 @@ impl Connection {
     }
 
     pub(super) fn handle_keepalive_timeout(&mut self, now: Instant) {
+        self.compression.rest();
         let Some(interval) = self.config.keepalive_interval else {
             return;
         };

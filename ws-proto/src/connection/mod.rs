@@ -7,6 +7,7 @@
 
 mod assembler;
 mod closing;
+mod compression;
 mod events;
 mod keepalive;
 mod stall;
@@ -22,6 +23,7 @@ use crate::batch::EventBatch;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
+use crate::deflate::{Choice, Compression, DeflateTerms};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::frame::{CONTROL_LIMIT, Codec, Opcode, Whole};
@@ -33,7 +35,7 @@ use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::utf8;
 use crate::version::Version;
-use crate::wire::{Outgoing, Timer, Timers};
+use crate::wire::{FramePayload, Outgoing, Timer, Timers};
 
 /// An open WebSocket connection.
 ///
@@ -48,6 +50,7 @@ pub struct Connection {
     assembler: Assembler,
     /// The length that a message of one frame may have; `None` if there may be none.
     quick_limit: Option<usize>,
+    compression: Compression,
     phase: Phase,
     /// Close codes of versions 7 and 8 are accepted.
     legacy_close_codes: bool,
@@ -70,8 +73,7 @@ pub struct Connection {
     stream_ended: bool,
     /// Whether the stream is broken, so that nothing can be written any more.
     stream_broken: bool,
-    /// Boxed, as most of the time there is none.
-    closed: Option<Box<Closed>>,
+    closed: Option<Arc<Closed>>,
     messages_received: u64,
     bytes_received: u64,
     pings_sent: u64,
@@ -88,6 +90,7 @@ impl Connection {
             Arc::new(config),
             now,
             outgoing,
+            None,
             None,
             b"",
             false,
@@ -109,6 +112,7 @@ impl Connection {
             now,
             outgoing,
             masks,
+            None,
             b"",
             false,
         )
@@ -127,6 +131,7 @@ impl Connection {
         now: Instant,
         outgoing: Outgoing,
         masks: Option<Box<dyn Randomness>>,
+        deflate: Option<&DeflateTerms>,
         early: &[u8],
         legacy_close_codes: bool,
     ) -> Self {
@@ -139,6 +144,7 @@ impl Connection {
             codec: Codec::new(version, role, &config, masks),
             assembler: Assembler::new(replaces_invalid_utf8),
             quick_limit: config.single_frame_limit(),
+            compression: Compression::new(None),
             phase: Phase::Open,
             legacy_close_codes,
             events: EventQueue::default(),
@@ -160,6 +166,7 @@ impl Connection {
             config,
         };
         connection.start_keepalive(now);
+        connection.set_compression(deflate);
         connection.handle_read(now, early);
         connection
     }
@@ -167,7 +174,9 @@ impl Connection {
     /// Takes bytes that were read from the stream; all of them, in any portions.
     ///
     /// The work is bounded by the length of `data`, and so is what is queued: two bytes can make an
-    /// event. Can change what every other method says.
+    /// event. Where messages are compressed a byte can make a thousand; then
+    /// [`handle_read_some`](Self::handle_read_some) is the better choice. Can change what every other
+    /// method says.
     pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
         self.read(now, data, usize::MAX);
     }
@@ -179,7 +188,7 @@ impl Connection {
     /// However the bytes come, between two calls the connection holds at most twice the sum of the
     /// `receive_queue_limit` and the longest message, and 40 KiB besides what waits to be written.
     /// The longest message is the `message_limit`, or three times that where invalid UTF-8 is
-    /// replaced.
+    /// replaced. Compression adds what docs/compression.md says: up to half a MiB.
     pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
         let queue_limit = self.config.receive_queue_limit.unwrap_or(usize::MAX);
         self.read(now, data, queue_limit)
@@ -196,7 +205,7 @@ impl Connection {
     pub fn handle_reset(&mut self, now: Instant) {
         self.stream_broken = true;
         self.end(now, End::Reset);
-        self.outgoing = Outgoing::new();
+        self.outgoing.clear();
         self.in_flight = 0;
         self.stream_ended = true;
     }
@@ -282,7 +291,12 @@ impl Connection {
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         self.check_send(message.is_text())?;
-        self.codec.encode_message(message, &mut self.outgoing);
+        match self.compression.compress(&message) {
+            None => self.codec.encode_message(message, &mut self.outgoing),
+            Some(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+        }
         Ok(())
     }
 
@@ -294,6 +308,7 @@ impl Connection {
         let may_send = self.open_message.is_none()
             && self.phase.sends()
             && (is_text || self.version.features().binary)
+            && !self.compression.is_on()
             && self.has_capacity();
         let inline = message.payload().as_inline().filter(|_| may_send);
         if let Some(inline) = inline {
@@ -325,12 +340,20 @@ impl Connection {
             Some(_) | None => self.check_capacity(content.is_text())?,
         }
         self.open_message = (!last).then_some(content.is_text());
-        let fragment = Fragment {
-            content,
-            first,
-            last,
-        };
-        self.codec.encode_fragment(fragment, &mut self.outgoing);
+        match self.compression.compress_fragment(&content, first, last) {
+            None => {
+                let fragment = Fragment {
+                    content,
+                    first,
+                    last,
+                };
+                self.codec.encode_fragment(fragment, &mut self.outgoing);
+            }
+            Some(payload) => {
+                let payload = FramePayload::Shared(payload.into());
+                self.encode_compressed_fragment(content.is_text(), first, last, payload);
+            }
+        }
         Ok(())
     }
 
@@ -341,9 +364,21 @@ impl Connection {
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
-        let (frame, header_len) = (message.frame(), message.header_len());
-        self.codec
-            .encode_prepared(message.opcode(), frame, header_len, &mut self.outgoing);
+        match self.compression.choose(message) {
+            Choice::Plain => {
+                let (frame, header_len) = (message.frame(), message.header_len());
+                let outgoing = &mut self.outgoing;
+                self.codec
+                    .encode_prepared(message.opcode(), frame, header_len, outgoing);
+            }
+            Choice::Own(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+            Choice::Shared(payload) => {
+                let payload = FramePayload::Shared(payload.clone());
+                self.encode_compressed(message.is_text(), payload);
+            }
+        }
         Ok(())
     }
 
@@ -551,13 +586,21 @@ impl Connection {
             if self.events.len() >= queue_limit {
                 return data.len() - input.len();
             }
-            match self.codec.decode(&mut input) {
-                Ok(Some(piece)) => match self.assembler.handle_piece(&piece, &self.config) {
-                    Ok(Some(assembled)) => self.handle_assembled(now, assembled),
-                    Ok(None) => {}
-                    Err(error) => self.fail(now, error),
-                },
-                Ok(None) => break,
+            let (mut near, far) = input.split_at(self.reach(input.len()));
+            let decoded = self.codec.decode(&mut near);
+            input = &input[input.len() - far.len() - near.len()..];
+            match decoded {
+                Ok(Some(piece)) => {
+                    let compression = &mut self.compression;
+                    let assembler = &mut self.assembler;
+                    match assembler.handle_piece(&piece, &self.config, compression) {
+                        Ok(Some(assembled)) => self.handle_assembled(now, assembled),
+                        Ok(None) => {}
+                        Err(error) => self.fail(now, error),
+                    }
+                }
+                Ok(None) if far.is_empty() => break,
+                Ok(None) => {}
                 Err(error) => self.fail(now, error),
             }
         }

@@ -166,6 +166,7 @@ impl Codec {
         Piece {
             opcode: Opcode::Text,
             fin: true,
+            compressed: false,
             remaining: None,
             first,
             last,
@@ -220,6 +221,7 @@ impl Codec {
             return Ok(is_close.then_some(Piece {
                 opcode: Opcode::Close,
                 fin: true,
+                compressed: false,
                 remaining: Some(0),
                 first: true,
                 last: true,

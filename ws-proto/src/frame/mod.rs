@@ -68,6 +68,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) opcode: Opcode,
     /// Whether the frame ends its message.
     pub(crate) fin: bool,
+    /// Whether the message that begins with the frame is compressed (RFC 7692 §6).
+    pub(crate) compressed: bool,
     /// What of the frame's payload is yet to come, this piece included; the drafts do not say.
     pub(crate) remaining: Option<u64>,
     /// Whether the frame begins with this piece.
@@ -109,6 +111,14 @@ impl Codec {
                 Self::Hixie(hixie::Codec::new(version, role, config))
             }
             Version::Rfc6455 => Self::Rfc6455(rfc6455::Codec::new(role, masks)),
+        }
+    }
+
+    /// Lets compressed messages pass, which are refused otherwise.
+    pub(crate) fn allow_compressed(&mut self) {
+        match self {
+            Self::Hixie(_) => debug_assert!(false, "the drafts have no extensions"),
+            Self::Rfc6455(codec) => codec.allow_compressed(),
         }
     }
 
@@ -208,6 +218,20 @@ impl Codec {
             Self::Rfc6455(_) => {
                 outgoing.push_frame(b"", FramePayload::Shared(frame.clone()), b"");
             }
+        }
+    }
+
+    /// Writes a part of a compressed message, or all of it.
+    pub(crate) fn encode_compressed(
+        &mut self,
+        opcode: Opcode,
+        fin: bool,
+        payload: FramePayload<'_>,
+        outgoing: &mut Outgoing,
+    ) {
+        match self {
+            Self::Hixie(_) => debug_assert!(false, "the drafts have no extensions"),
+            Self::Rfc6455(codec) => codec.encode_compressed(opcode, fin, payload, outgoing),
         }
     }
 

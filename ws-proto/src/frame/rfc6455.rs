@@ -21,6 +21,9 @@ const FIN: u8 = 0x80;
 const WHOLE_TEXT: u8 = FIN | Opcode::Text.number();
 const WHOLE_BINARY: u8 = FIN | Opcode::Binary.number();
 const RESERVED: u8 = 0x70;
+
+/// Set on the first frame of a compressed message (RFC 7692 §6).
+const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
 /// Reads and writes frames; one for each connection.
@@ -31,6 +34,7 @@ pub(crate) struct Codec {
     partial_len: usize,
     /// The frame whose payload is being read. Invariant: `remaining > 0`.
     frame: Option<Header>,
+    allows_compressed: bool,
     masks: Option<Box<dyn Randomness>>,
 }
 
@@ -38,6 +42,7 @@ pub(crate) struct Codec {
 struct Header {
     opcode: Opcode,
     fin: bool,
+    compressed: bool,
     /// What is left of the payload.
     remaining: u64,
     /// Turned to the next byte of the payload.
@@ -57,8 +62,13 @@ impl Codec {
             partial: [0; HEADER_LIMIT],
             partial_len: 0,
             frame: None,
+            allows_compressed: false,
             masks,
         }
+    }
+
+    pub(super) fn allow_compressed(&mut self) {
+        self.allows_compressed = true;
     }
 
     pub(super) fn decode<'a>(
@@ -94,6 +104,7 @@ impl Codec {
         Ok(Some(Piece {
             opcode: header.opcode,
             fin: header.fin,
+            compressed: header.compressed,
             remaining: Some(header.remaining),
             first,
             last,
@@ -168,7 +179,29 @@ impl Codec {
         outgoing: &mut Outgoing,
     ) {
         let fin = if fin { FIN } else { 0 };
-        let mut header = HeaderBuf::new(fin | opcode.number(), payload.len());
+        self.encode_frame(fin | opcode.number(), payload, outgoing);
+    }
+
+    /// Writes a frame of a compressed message; the first one says so (P-M1).
+    pub(super) fn encode_compressed(
+        &mut self,
+        opcode: Opcode,
+        fin: bool,
+        payload: FramePayload<'_>,
+        outgoing: &mut Outgoing,
+    ) {
+        let fin = if fin { FIN } else { 0 };
+        let rsv1 = if opcode == Opcode::Continuation {
+            0
+        } else {
+            RSV1
+        };
+        self.encode_frame(fin | rsv1 | opcode.number(), payload, outgoing);
+    }
+
+    #[inline]
+    fn encode_frame(&mut self, first_byte: u8, payload: FramePayload<'_>, outgoing: &mut Outgoing) {
+        let mut header = HeaderBuf::new(first_byte, payload.len());
         match self.next_mask() {
             None => outgoing.push_frame(header.as_slice(), payload, b""),
             Some(key) => {
@@ -257,7 +290,7 @@ impl Codec {
     /// so that what is wrong is found at the same byte however the input is split.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
         if self.partial_len == 0 {
-            if let Some((header, used)) = parse(input, self.role)? {
+            if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
                 *input = &input[used..];
                 return Ok(Some(header));
             }
@@ -266,7 +299,11 @@ impl Codec {
             self.partial[self.partial_len] = *byte;
             self.partial_len += 1;
             *input = rest;
-            if let Some((header, _)) = parse(&self.partial[..self.partial_len], self.role)? {
+            if let Some((header, _)) = parse(
+                &self.partial[..self.partial_len],
+                self.role,
+                self.allows_compressed,
+            )? {
                 self.partial_len = 0;
                 return Ok(Some(header));
             }
@@ -286,15 +323,21 @@ impl std::fmt::Debug for Codec {
 }
 
 /// Parses a header and says how many bytes it took; `None` if it is not complete. Every check is
-/// made as soon as its byte is there (R-F1 to R-F8).
-fn parse(input: &[u8], role: Role) -> Result<Option<(Header, usize)>, ProtocolError> {
+/// made as soon as its byte is there (R-F1 to R-F8, P-M1).
+fn parse(
+    input: &[u8],
+    role: Role,
+    allows_compressed: bool,
+) -> Result<Option<(Header, usize)>, ProtocolError> {
     let Some(&first_byte) = input.first() else {
         return Ok(None);
     };
-    if first_byte & RESERVED != 0 {
+    let number = first_byte & 0x0f;
+    let begins_message = number == Opcode::Text.number() || number == Opcode::Binary.number();
+    let compressed = first_byte & RESERVED == RSV1 && allows_compressed && begins_message;
+    if first_byte & RESERVED != 0 && !compressed {
         return Err(ProtocolError::ReservedBits { first_byte });
     }
-    let number = first_byte & 0x0f;
     let opcode =
         Opcode::from_number(number).ok_or(ProtocolError::UnknownOpcode { opcode: number })?;
     let fin = first_byte & FIN != 0;
@@ -328,6 +371,7 @@ fn parse(input: &[u8], role: Role) -> Result<Option<(Header, usize)>, ProtocolEr
         Header {
             opcode,
             fin,
+            compressed,
             remaining: len,
             mask,
         },

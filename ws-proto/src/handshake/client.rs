@@ -11,12 +11,14 @@ use super::answer::push_header;
 use super::client_config::ClientConfig;
 use super::error::HandshakeError;
 use super::expectation::{Expectation, Proof};
+use super::extensions::EXTENSIONS;
 use super::head::{HeadReader, ResponseHead};
 use super::refusal::RefusalReader;
 use super::url::ClientUrl;
 use super::{HandshakeEvent, hixie, rfc6455};
 use crate::config::ConnectionConfig;
 use crate::connection::Connection;
+use crate::deflate::{DeflateTerms, Offer};
 use crate::error::ConfigError;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
@@ -43,6 +45,8 @@ pub struct ClientHandshake {
     /// What was received and does not belong to a part of the handshake that is done.
     received: BytesMut,
     response: Option<ResponseHead>,
+    /// What the server accepted of an offer of compression.
+    deflate: Option<DeflateTerms>,
     deadline: Option<Instant>,
     /// How it went; not told yet.
     outcome: Option<Result<(), HandshakeError>>,
@@ -88,6 +92,7 @@ impl ClientHandshake {
                 proof: request.proof,
                 offered: config.subprotocols.clone(),
                 require_subprotocol: config.require_subprotocol,
+                deflate: Offer::new(config),
             },
             refusal_limit: config.refusal_limit,
             refusal: None,
@@ -95,6 +100,7 @@ impl ClientHandshake {
             reader: HeadReader::response(config.head_limit, config.header_limit),
             received: BytesMut::new(),
             response: None,
+            deflate: None,
             deadline: config
                 .handshake_timeout
                 .and_then(|wait| now.checked_add(wait)),
@@ -193,6 +199,7 @@ impl ClientHandshake {
             now,
             self.outgoing,
             Some(self.randomness).filter(|_| self.version.features().masking),
+            self.deflate.as_ref(),
             &self.received,
             false,
         )
@@ -247,7 +254,7 @@ impl ClientHandshake {
             self.stage = Stage::Refusal;
             return Ok(());
         }
-        head.subprotocol = self.expectation.check(&bytes, head)?;
+        (head.subprotocol, self.deflate) = self.expectation.check(&bytes, head)?;
         match self.challenge_response {
             Some(_) => self.stage = Stage::Challenge,
             None => self.open(),
@@ -341,6 +348,9 @@ fn rfc6455_request(
             "Sec-WebSocket-Protocol",
             subprotocols.join(", ").as_bytes(),
         );
+    }
+    if let Some(offer) = Offer::new(config).header() {
+        push_header(&mut bytes, EXTENSIONS, offer.as_bytes());
     }
     end_request(&mut bytes, config);
     let accept = rfc6455::accept_hash(key.as_bytes());

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::answer::{Header, checked_header};
 use super::policy::{Origin, Subprotocol};
 use crate::config::ConnectionConfig;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::version::Version;
 
@@ -20,6 +22,8 @@ pub struct ClientConfig {
     pub(super) header_limit: usize,
     pub(super) refusal_limit: usize,
     pub(super) handshake_timeout: Option<Duration>,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Deflate>,
     pub(super) connection: ConnectionConfig,
 }
 
@@ -35,6 +39,8 @@ impl Default for ClientConfig {
             header_limit: 100,
             refusal_limit: 4 << 10,
             handshake_timeout: Some(Duration::from_secs(10)),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             connection: ConnectionConfig::default(),
         }
     }
@@ -117,6 +123,14 @@ impl ClientConfig {
         self
     }
 
+    /// Offers permessage-deflate (RFC 7692), and compresses messages if the server accepts: off.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = deflate.into();
+        self
+    }
+
     /// Returns the limits of a peer's silence on the connection; see
     /// [`ConnectionConfig::silence_limits`].
     pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
@@ -139,8 +153,13 @@ mod tests {
     #[test]
     fn the_defaults_are_frozen() {
         let connection = format!("{:?}", ConnectionConfig::default());
+        let is_compiled = if cfg!(feature = "deflate") {
+            "deflate: None, "
+        } else {
+            ""
+        };
         assert_eq!(
-            format!("{:?}", ClientConfig::default()),
+            format!("{:?}", ClientConfig::default()).replace(is_compiled, ""),
             format!(
                 "ClientConfig {{ version: Rfc6455, origin: None, subprotocols: [], \
                  require_subprotocol: false, headers: [], head_limit: 16384, header_limit: 100, \

@@ -7,6 +7,7 @@ use http::header::HeaderMap;
 use super::error::HandshakeError;
 use super::head::{ResponseHead, list_contains, lossy, single, single_text};
 use super::policy::Subprotocol;
+use crate::deflate::{DeflateTerms, Offer};
 
 /// The status line and the next two lines, byte for byte (draft-75 §4.1).
 const DRAFT75_START: &[u8] = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
@@ -18,6 +19,7 @@ pub(super) struct Expectation {
     pub(super) proof: Proof,
     pub(super) offered: Vec<Subprotocol>,
     pub(super) require_subprotocol: bool,
+    pub(super) deflate: Offer,
 }
 
 /// What shows that the server read the request as one of the version.
@@ -32,12 +34,13 @@ pub(super) enum Proof {
 }
 
 impl Expectation {
-    /// Checks an answer whose status is 101; returns the subprotocol that the server chose.
+    /// Checks an answer whose status is 101; returns the subprotocol that the server chose, and what it
+    /// said to an offer of compression.
     pub(super) fn check(
         &self,
         bytes: &[u8],
         head: &ResponseHead,
-    ) -> Result<Option<Box<str>>, HandshakeError> {
+    ) -> Result<(Option<Box<str>>, Option<DeflateTerms>), HandshakeError> {
         let headers = head.headers();
         match &self.proof {
             Proof::Rfc6455 { accept } => {
@@ -48,8 +51,8 @@ impl Expectation {
                 }
                 check_switch(headers)?;
                 equals(headers, "Sec-WebSocket-Accept", accept)?;
-                check_extensions(headers)?;
-                self.choice(headers)
+                let deflate = self.deflate.confirm(headers)?;
+                Ok((self.choice(headers)?, deflate))
             }
             Proof::Draft76 { origin, location } => {
                 let first_line = bytes
@@ -67,7 +70,8 @@ impl Expectation {
                 }
                 equals(headers, "Sec-WebSocket-Origin", origin)?;
                 equals(headers, "Sec-WebSocket-Location", location)?;
-                self.confirmation(headers, "Sec-WebSocket-Protocol")
+                let subprotocol = self.confirmation(headers, "Sec-WebSocket-Protocol")?;
+                Ok((subprotocol, None))
             }
             Proof::Draft75 { origin, location } => {
                 if !bytes.starts_with(DRAFT75_START) {
@@ -76,7 +80,8 @@ impl Expectation {
                 }
                 equals(headers, "WebSocket-Origin", origin)?;
                 equals(headers, "WebSocket-Location", location)?;
-                self.confirmation(headers, "WebSocket-Protocol")
+                let subprotocol = self.confirmation(headers, "WebSocket-Protocol")?;
+                Ok((subprotocol, None))
             }
         }
     }
@@ -125,14 +130,6 @@ fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
         .get(name)
         .ok_or(HandshakeError::MissingHeader { name })?;
     Err(mismatch(name, &lossy(value), "Upgrade"))
-}
-
-/// R-C11: none was offered so far.
-fn check_extensions(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    match headers.get("Sec-WebSocket-Extensions") {
-        None => Ok(()),
-        Some(seen) => Err(HandshakeError::ExtensionNotOffered { seen: lossy(seen) }),
-    }
 }
 
 fn equals(headers: &HeaderMap, name: &'static str, expected: &str) -> Result<(), HandshakeError> {

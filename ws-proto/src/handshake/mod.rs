@@ -10,6 +10,7 @@ mod client;
 mod client_config;
 mod error;
 mod expectation;
+pub(crate) mod extensions;
 mod head;
 mod hixie;
 mod packed;

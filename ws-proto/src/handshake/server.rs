@@ -20,6 +20,7 @@ use super::upgrade::{self, Pending};
 use super::{HandshakeEvent, Request, hixie};
 use crate::config::ServerConfig;
 use crate::connection::Connection;
+use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
 use crate::state::{Role, State};
 use crate::version::Version;
@@ -49,6 +50,8 @@ pub struct ServerHandshake {
     outcome: Option<Result<(), HandshakeError>>,
     outgoing: Outgoing,
     delivery: Delivery,
+    /// What was answered to an offer of compression.
+    deflate: Option<DeflateTerms>,
     /// Whether the method is HEAD, whose answers have no body (RFC 9110 §9.3.2).
     is_head: bool,
 }
@@ -94,6 +97,7 @@ impl ServerHandshake {
             outcome: None,
             outgoing: Outgoing::new(),
             delivery: Delivery::Outgoing,
+            deflate: None,
             is_head: false,
             config,
         }
@@ -198,6 +202,7 @@ impl ServerHandshake {
                 return Ok(());
             }
         };
+        self.deflate = pending.deflate.take();
         self.deliver(answer);
         match numbers {
             Some(numbers) => {
@@ -272,6 +277,7 @@ impl ServerHandshake {
             now,
             self.outgoing,
             None,
+            self.deflate.as_ref(),
             &self.received,
             legacy_close_codes,
         )

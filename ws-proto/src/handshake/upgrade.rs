@@ -8,9 +8,11 @@ use http::header::{HeaderMap, HeaderValue};
 use super::answer::{Accept, Answer, Choice};
 use super::authority::Authority;
 use super::error::HandshakeError;
+use super::extensions::{self, EXTENSIONS};
 use super::head::{RequestHead, list, list_contains, lossy, single, single_text};
 use super::{hixie, rfc6455};
 use crate::config::ServerConfig;
+use crate::deflate::{self, DeflateTerms};
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
 
@@ -84,6 +86,8 @@ pub(super) struct Pending {
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
+    /// What is answered to an offer of compression.
+    pub(super) deflate: Option<DeflateTerms>,
     /// The 101 up to the subprotocol; empty once it is given out.
     answer: Answer,
     offered: Vec<Box<str>>,
@@ -122,6 +126,9 @@ impl Pending {
                 return Ok(Err(refused(offered)));
             }
             (None, ..) => {}
+        }
+        if let Some(terms) = &self.deflate {
+            self.answer.push(EXTENSIONS, &terms.to_string());
         }
         self.answer.extend(accept.headers);
         Ok(Ok(std::mem::take(&mut self.answer)))
@@ -171,13 +178,14 @@ pub(super) fn examine(
     let origin = check_origin(headers, dialect, authority, config)?;
     check_target(head.target(), dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
-    check_extensions(headers, dialect)?;
+    let deflate = check_extensions(headers, dialect, config)?;
 
     let location = hixie::location_parts(config.secure, host, head.target());
     let pending = Pending {
         version: dialect.version(),
         numbers: proof.numbers(),
         legacy_close_codes: matches!(dialect, Dialect::Rfc6455 { number: 7 | 8 }),
+        deflate,
         answer: begin_answer(dialect, &proof, origin, location),
         offered: offered.clone(),
         selected: selected.clone(),
@@ -416,21 +424,25 @@ fn check_subprotocols(
     }
 }
 
-fn check_extensions(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
-    const NAME: &str = "Sec-WebSocket-Extensions";
+/// P-S7; then what is answered, if compression is offered and wanted.
+fn check_extensions(
+    headers: &HeaderMap,
+    dialect: Dialect,
+    config: &ServerConfig,
+) -> Result<Option<DeflateTerms>, HandshakeError> {
     let Dialect::Rfc6455 { .. } = dialect else {
-        return Ok(());
+        return Ok(None);
     };
-    for line in headers.get_all(NAME) {
-        rfc6455::check_extensions(line.as_bytes()).map_err(|problem| {
+    for line in headers.get_all(EXTENSIONS) {
+        extensions::read(line.as_bytes(), |_| ()).map_err(|problem| {
             HandshakeError::InvalidHeader {
-                name: NAME,
+                name: EXTENSIONS,
                 value: lossy(line),
                 problem,
             }
         })?;
     }
-    Ok(())
+    Ok(deflate::accept(config, headers))
 }
 
 fn begin_answer(

@@ -63,6 +63,16 @@ impl Outgoing {
         Some(Self { queue, left: 0 })
     }
 
+    /// Drops what waits; memory that is lent stays.
+    pub(crate) fn clear(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.clear();
+            if queue.is_spent() {
+                self.queue = None;
+            }
+        }
+    }
+
     /// Returns the bytes of memory that it holds besides the payloads that it shares.
     pub fn room(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.room())

@@ -69,9 +69,15 @@ impl Queue {
             },
             ..*self
         };
+        self.clear();
+        Some(own)
+    }
+
+    /// Drops what waits.
+    pub(super) fn clear(&mut self) {
+        self.segments.clear();
         self.tail.clear();
         (self.len, self.control_len, self.mid_frame) = (0, 0, false);
-        Some(own)
     }
 
     /// Returns the bytes of memory that it holds besides payloads.

@@ -145,7 +145,7 @@ fn a_length_without_an_end_is_refused_and_costs_nothing() {
                     }
                     most = most.max(meter.peak());
                     let refused = match connection.poll_event(now) {
-                        Some(Event::Closed(closed)) => closed.cause,
+                        Some(Event::Closed(closed)) => closed.cause.clone(),
                         other => panic!("{version} {role:?} {frame_type:x}: {other:?}"),
                     };
                     let is_unknown = frame_type != 0xff && role == Role::Server && !skips;

@@ -1,0 +1,77 @@
+//! Where compression meets a connection: what was agreed on is set, compressed messages become frames,
+//! and what arrives is taken in steps. How it is done is in `deflate/`.
+
+use super::Connection;
+use crate::deflate::{Compression, DeflateTerms};
+use crate::frame::Opcode;
+use crate::wire::FramePayload;
+
+impl Connection {
+    /// Has messages compressed as was agreed on in an opening handshake that was done elsewhere; see
+    /// [`Deflate::accept`](crate::Deflate::accept) and [`Deflate::confirm`](crate::Deflate::confirm).
+    /// Call it before anything is read or sent.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the version has no extensions: the drafts.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, terms: &DeflateTerms) -> Self {
+        assert!(
+            self.version.features().extensions,
+            "{} has no extensions",
+            self.version
+        );
+        self.set_compression(Some(terms));
+        self
+    }
+
+    /// Tells whether permessage-deflate was agreed on.
+    #[cfg(feature = "deflate")]
+    pub fn has_deflate(&self) -> bool {
+        self.compression.is_on()
+    }
+
+    pub(super) fn set_compression(&mut self, terms: Option<&DeflateTerms>) {
+        self.compression = Compression::new(terms);
+        if self.compression.is_on() {
+            self.codec.allow_compressed();
+        }
+    }
+
+    /// Writes a compressed message.
+    pub(super) fn encode_compressed(&mut self, is_text: bool, payload: FramePayload<'_>) {
+        self.encode_compressed_fragment(is_text, true, true, payload);
+    }
+
+    /// Writes a part of a compressed message.
+    pub(super) fn encode_compressed_fragment(
+        &mut self,
+        is_text: bool,
+        first: bool,
+        last: bool,
+        payload: FramePayload<'_>,
+    ) {
+        let opcode = match (first, is_text) {
+            (false, _) => Opcode::Continuation,
+            (true, true) => Opcode::Text,
+            (true, false) => Opcode::Binary,
+        };
+        let outgoing = &mut self.outgoing;
+        self.codec
+            .encode_compressed(opcode, last, payload, outgoing);
+    }
+
+    /// Returns how much of the input is looked at in one step: all of it, unless what comes out of it
+    /// is to be given out part by part, so that it is not all there before the first part is.
+    pub(super) fn reach(&self, input_len: usize) -> usize {
+        match self.compression.is_on() && self.config.receive_fragments {
+            true => input_len.min(STEP_LEN),
+            false => input_len,
+        }
+    }
+}
+
+/// With DEFLATE's ratio of at most 1032 a step gives out half a MiB at most, and a few KiB of what is
+/// usual.
+const STEP_LEN: usize = 512;

@@ -1,0 +1,165 @@
+//! Compresses what is sent. Knows nothing of frames.
+//!
+//! One rule makes everything here right: the compressor refers only to what it has seen since it
+//! began, so that must be the end of what the peer has inflated so far. It is while all that the peer
+//! inflates came out of it, in order. Where something else was sent compressed, such as a message that was
+//! compressed once for many, the compressor begins anew; beginning anew is allowed at any time (RFC 7692
+//! §7.2.1). Messages that are sent plain do not count (P-M2).
+
+use flate2::{Compress, Compression as Level, FlushCompress, Status};
+
+use super::inflate::TRAILER;
+use super::negotiate::{DeflateTerms, LEAST_COMPRESSOR_BITS};
+
+/// Compresses the messages of one connection.
+#[derive(Debug)]
+pub(super) struct Compressor {
+    level: u8,
+    threshold: usize,
+    window_bits: u8,
+    /// Whether the stream goes on with the next message.
+    takeover: bool,
+    /// What the next message may refer to; made when it is needed.
+    stream: Option<Compress>,
+    /// Whether it was used since somebody last [looked](Self::rest).
+    is_used: bool,
+    /// While a message is sent in fragments: whether it is compressed.
+    open: bool,
+}
+
+impl Compressor {
+    pub(super) fn new(terms: &DeflateTerms) -> Self {
+        Self {
+            level: terms.level,
+            threshold: terms.threshold,
+            window_bits: terms.sending.window_bits,
+            takeover: terms.sending.takeover,
+            stream: None,
+            is_used: false,
+            open: false,
+        }
+    }
+
+    /// Compresses a message; `None` if it is to be sent plain.
+    pub(super) fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        if !self.wants(payload.len()) {
+            return None;
+        }
+        let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
+        self.run(payload, &mut compressed);
+        end_message(&mut compressed);
+        if !self.takeover {
+            self.stream = None;
+        }
+        // With takeover the stream has it in mind, so the peer must see it.
+        let is_worth_it = self.takeover || compressed.len() < payload.len();
+        is_worth_it.then_some(compressed)
+    }
+
+    /// Compresses a part of a message, so that the peer can inflate it as it comes; `None` if it is to
+    /// be sent plain. The first part decides for all.
+    pub(super) fn compress_fragment(
+        &mut self,
+        payload: &[u8],
+        first: bool,
+        last: bool,
+    ) -> Option<Vec<u8>> {
+        if first {
+            self.open = self.wants(payload.len());
+        }
+        if !self.open {
+            return None;
+        }
+        let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
+        self.run(payload, &mut compressed);
+        if last {
+            end_message(&mut compressed);
+            self.open = false;
+            if !self.takeover {
+                self.stream = None;
+            }
+        }
+        Some(compressed)
+    }
+
+    /// Takes the news that the peer was sent a compressed message which did not come from here.
+    pub(super) fn begin_anew(&mut self) {
+        self.stream = None;
+    }
+
+    /// Tells whether a message that was compressed on its own can be sent: one with a window of two to
+    /// the power of `window_bits`.
+    pub(super) fn can_send(&self, window_bits: u8) -> bool {
+        window_bits <= self.window_bits
+    }
+
+    /// Gives memory back if nothing was compressed since the last call: the next message begins anew.
+    pub(super) fn rest(&mut self) {
+        if !std::mem::take(&mut self.is_used) && !self.open {
+            self.stream = None;
+        }
+    }
+
+    fn wants(&self, payload_len: usize) -> bool {
+        payload_len >= self.threshold && self.window_bits >= LEAST_COMPRESSOR_BITS
+    }
+
+    /// Compresses all of `payload` and flushes it, to a byte and behind an empty block (P-M4). Of
+    /// nothing it makes nothing.
+    fn run(&mut self, payload: &[u8], compressed: &mut Vec<u8>) {
+        if payload.is_empty() {
+            return;
+        }
+        self.is_used = true;
+        let stream = self.stream.get_or_insert_with(|| {
+            let level = Level::new(self.level.into());
+            Compress::new_with_window_bits(level, false, self.window_bits)
+        });
+        flush(stream, payload, compressed);
+    }
+}
+
+/// Compresses a message on its own; the result can be inflated whatever was inflated before.
+pub(super) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
+    let mut stream = Compress::new_with_window_bits(Level::new(level.into()), false, window_bits);
+    flush(&mut stream, payload, &mut compressed);
+    end_message(&mut compressed);
+    compressed
+}
+
+fn flush(stream: &mut Compress, mut payload: &[u8], compressed: &mut Vec<u8>) {
+    loop {
+        let before = stream.total_in();
+        let status = stream
+            .compress_vec(payload, compressed, FlushCompress::Sync)
+            .expect("a stream that is never finished takes whatever comes");
+        debug_assert_ne!(status, Status::StreamEnd, "it is never finished");
+        let taken = stream.total_in() - before;
+        payload = &payload[usize::try_from(taken).unwrap_or(payload.len())..];
+        // With room to spare zlib has nothing left to write.
+        if payload.is_empty() && compressed.len() < compressed.capacity() {
+            return;
+        }
+        compressed.reserve(LEAST_ROOM.max(payload.len()));
+    }
+}
+
+/// Cuts off what the peer adds again. Nothing to flush gives nothing, so the empty block that ends a
+/// message is missing then (PROTOCOL.md §6.4, trap 2).
+fn end_message(compressed: &mut Vec<u8>) {
+    match compressed.strip_suffix(&TRAILER).map(<[u8]>::len) {
+        Some(len) => compressed.truncate(len),
+        None => {
+            debug_assert!(compressed.is_empty(), "what is flushed ends in a trailer");
+            compressed.extend_from_slice(&EMPTY);
+        }
+    }
+}
+
+/// An empty message, and the end of one whose last bytes were flushed before: the first byte of an empty
+/// stored block (P-M12).
+const EMPTY: [u8; 1] = [0x00];
+
+/// Room beyond half of what is compressed: for the ends of small messages.
+const LEAST_ROOM: usize = 64;

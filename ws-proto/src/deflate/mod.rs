@@ -1,0 +1,210 @@
+//! permessage-deflate (RFC 7692): messages are compressed, each on its own or with what went before in
+//! mind.
+//!
+//! The seam is small: the frame codec lets a reserved bit pass, the assembler has inflated what arrives,
+//! the connection has compressed what it sends, the handshakes ask what to say. Without the feature,
+//! `off.rs` has the same names and does nothing.
+
+mod compress;
+mod inflate;
+mod negotiate;
+mod options;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use self::compress::Compressor;
+use self::inflate::Inflater;
+use crate::config::ServerConfig;
+use crate::error::ProtocolError;
+use crate::frame::Piece;
+use crate::handshake::extensions::EXTENSIONS;
+use crate::handshake::{ClientConfig, HandshakeError};
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+
+pub use self::negotiate::DeflateTerms;
+pub use self::options::Deflate;
+
+/// What a server answers to the offers of a request.
+pub(crate) fn accept(config: &ServerConfig, request: &HeaderMap) -> Option<DeflateTerms> {
+    config.deflate.as_ref()?.accept(request)
+}
+
+/// What a client offers, if it does.
+#[derive(Debug)]
+pub(crate) struct Offer(Option<Deflate>);
+
+impl Offer {
+    pub(crate) fn new(config: &ClientConfig) -> Self {
+        Self(config.deflate.clone())
+    }
+
+    /// Returns the value of the header.
+    pub(crate) fn header(&self) -> Option<String> {
+        self.0.as_ref().map(Deflate::offer)
+    }
+
+    /// Checks the answer. Without an offer any extension is wrong (R-C11).
+    pub(crate) fn confirm(
+        &self,
+        response: &HeaderMap,
+    ) -> Result<Option<DeflateTerms>, HandshakeError> {
+        match (&self.0, response.get(EXTENSIONS)) {
+            (Some(deflate), _) => deflate.confirm(response),
+            (None, None) => Ok(None),
+            (None, Some(seen)) => Err(HandshakeError::ExtensionNotOffered {
+                seen: String::from_utf8_lossy(seen.as_bytes()).into_owned(),
+            }),
+        }
+    }
+}
+
+/// Compression on one connection, if it was agreed on.
+#[derive(Debug, Default)]
+pub(crate) struct Compression(Option<Box<Both>>);
+
+#[derive(Debug)]
+struct Both {
+    compressor: Compressor,
+    inflater: Inflater,
+}
+
+impl Compression {
+    pub(crate) fn new(terms: Option<&DeflateTerms>) -> Self {
+        Self(terms.map(|terms| {
+            Box::new(Both {
+                compressor: Compressor::new(terms),
+                inflater: Inflater::new(terms.receiving),
+            })
+        }))
+    }
+
+    /// Tells whether the peer may send compressed messages.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Compresses a message; `None` if it is to be sent plain.
+    #[inline]
+    pub(crate) fn compress(&mut self, message: &Message) -> Option<Vec<u8>> {
+        let both = self.0.as_mut()?;
+        both.compressor.compress(message.as_bytes())
+    }
+
+    /// Compresses a part of a message; `None` if all of it is to be sent plain.
+    pub(crate) fn compress_fragment(
+        &mut self,
+        content: &Message,
+        first: bool,
+        last: bool,
+    ) -> Option<Vec<u8>> {
+        let compressor = &mut self.0.as_mut()?.compressor;
+        compressor.compress_fragment(content.as_bytes(), first, last)
+    }
+
+    /// Chooses how a message is sent that was encoded before.
+    #[inline]
+    pub(crate) fn choose<'a>(&mut self, message: &'a PreparedMessage) -> Choice<'a> {
+        let Some(both) = &mut self.0 else {
+            return Choice::Plain;
+        };
+        let compressor = &mut both.compressor;
+        match message.compression() {
+            PreparedCompression::Never => Choice::Plain,
+            PreparedCompression::Shared(shared) if compressor.can_send(shared.window_bits) => {
+                compressor.begin_anew();
+                Choice::Shared(&shared.payload)
+            }
+            PreparedCompression::Shared(_) | PreparedCompression::Each => {
+                let compressed = compressor.compress(message.payload());
+                compressed.map_or(Choice::Plain, Choice::Own)
+            }
+        }
+    }
+
+    /// Appends to `output` what comes out of a part of a compressed message, the last one if `ends`;
+    /// `received` bytes were there before. What came out before an error is appended, too.
+    pub(crate) fn inflate(
+        &mut self,
+        piece: &Piece<'_>,
+        output: &mut Vec<u8>,
+        given_out: usize,
+        message_limit: Option<usize>,
+    ) -> Result<(), ProtocolError> {
+        let Some(both) = &mut self.0 else {
+            debug_assert!(false, "the codec refuses what was not agreed on");
+            return Err(ProtocolError::InvalidDeflate);
+        };
+        let limit = message_limit.unwrap_or(usize::MAX);
+        let most = limit.saturating_sub(given_out);
+        let inflater = &mut both.inflater;
+        let mut inflated = inflater.inflate(piece.payload, piece.mask, output, most);
+        if piece.last && piece.fin {
+            inflated = inflated.and_then(|()| inflater.finish(output, most));
+        }
+        inflated.map_err(|error| error.into_protocol_error(limit))
+    }
+
+    /// Gives back what was kept for messages that are still to arrive: none will.
+    pub(crate) fn stop_receiving(&mut self) {
+        if let Some(both) = &mut self.0 {
+            both.inflater.stop();
+        }
+    }
+
+    /// Gives back what the next message to be sent can do without, if none was sent for a while.
+    pub(crate) fn rest(&mut self) {
+        if let Some(both) = &mut self.0 {
+            both.compressor.rest();
+        }
+    }
+}
+
+/// How a message that was encoded before is sent.
+pub(crate) enum Choice<'a> {
+    /// As it is.
+    Plain,
+    /// As it was compressed for all.
+    Shared(&'a Bytes),
+    /// As it was compressed for this connection.
+    Own(Vec<u8>),
+}
+
+/// What a prepared message knows of compression.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum PreparedCompression {
+    /// Each connection compresses it for itself.
+    #[default]
+    Each,
+    /// It is sent plain.
+    Never,
+    /// It was compressed for all that can inflate it.
+    Shared(Shared),
+}
+
+/// A message that was compressed on its own, so that any peer with such a window can inflate it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    payload: Bytes,
+    window_bits: u8,
+}
+
+impl PreparedCompression {
+    /// Compresses a payload for all, as the options of a server say.
+    pub(crate) fn shared(payload: &[u8], options: &Deflate) -> Self {
+        if payload.len() < options.threshold {
+            return Self::Never;
+        }
+        let window_bits = options.server_max_window_bits;
+        let mut compressed = compress::compress_alone(payload, options.level, window_bits);
+        if compressed.len() >= payload.len() {
+            return Self::Never;
+        }
+        compressed.shrink_to_fit();
+        Self::Shared(Shared {
+            payload: compressed.into(),
+            window_bits,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! What two endpoints agree on (RFC 7692 §7.1): offers, answers, and the checks of both. Knows nothing
+//! of how messages are compressed, and works without a compressor.
+
+use std::fmt;
+use std::str;
+
+use http::HeaderMap;
+
+use super::options::{Deflate, FULL_WINDOW_BITS};
+use crate::handshake::HandshakeError;
+use crate::handshake::extensions::{self, EXTENSIONS, Item, Value};
+
+/// The name of the extension.
+const NAME: &[u8] = b"permessage-deflate";
+
+const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
+const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
+const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
+const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
+
+/// The smallest window of the standard.
+const LEAST_WINDOW_BITS: u8 = 8;
+
+/// The smallest window of the compressor: zlib has none of 256 bytes (PROTOCOL.md §6.4, trap 4).
+pub(super) const LEAST_COMPRESSOR_BITS: u8 = 9;
+
+impl Deflate {
+    /// Chooses among the offers of a client's request: the first, in the client's order, that can be
+    /// accepted; `None` if there is none, and the connection stays plain (RFC 7692 §5).
+    ///
+    /// [`ServerHandshake`](crate::ServerHandshake) does it by itself. This is for a handshake that is
+    /// done elsewhere: put what it returns, as text, into a header `Sec-WebSocket-Extensions` of the
+    /// answer, and give it to [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub fn accept(&self, request: &HeaderMap) -> Option<DeflateTerms> {
+        let elements = elements(request).ok()?;
+        elements
+            .iter()
+            .filter(|element| element.name == NAME)
+            .find_map(|element| self.accept_one(element.parameters.as_ref().ok()?))
+    }
+
+    /// Returns what a client offers: the value of a header `Sec-WebSocket-Extensions` of its request.
+    pub fn offer(&self) -> String {
+        let bits = |bits: u8| Some(bits).filter(|bits| *bits < FULL_WINDOW_BITS);
+        let offer = Parameters {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: bits(self.server_max_window_bits).map(Some),
+            // Without a value it says that the server may set one.
+            client_max_window_bits: Some(bits(self.client_max_window_bits)),
+        };
+        offer.to_string()
+    }
+
+    /// Checks the answer to [`offer`](Self::offer): what was agreed on, or `None` if the server
+    /// declined.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the answer is malformed, has another extension, or is none to the offer (RFC 7692
+    /// §7.1); then the connection must not be used.
+    pub fn confirm(&self, response: &HeaderMap) -> Result<Option<DeflateTerms>, HandshakeError> {
+        let invalid = |problem| HandshakeError::InvalidHeader {
+            name: EXTENSIONS,
+            value: lines(response).collect::<Vec<_>>().join(", "),
+            problem,
+        };
+        let elements = elements(response).map_err(invalid)?;
+        if let Some(other) = elements.iter().find(|element| element.name != NAME) {
+            let seen = String::from_utf8_lossy(other.name).into_owned();
+            return Err(HandshakeError::ExtensionNotOffered { seen });
+        }
+        match &*elements {
+            [] => Ok(None),
+            [answer] => {
+                let parameters = answer
+                    .parameters
+                    .as_ref()
+                    .map_err(|error| invalid(*error))?;
+                self.confirm_one(parameters).map(Some).map_err(invalid)
+            }
+            [..] => Err(invalid("permessage-deflate is there more than once")),
+        }
+    }
+
+    /// P-S2, P-S4.
+    fn accept_one(&self, offer: &Parameters) -> Option<DeflateTerms> {
+        let demanded = match offer.server_max_window_bits {
+            // A demand needs a value, and the compressor must be able to meet it.
+            Some(bits) => Some(bits.filter(|bits| *bits >= LEAST_COMPRESSOR_BITS)?),
+            None => None,
+        };
+        let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
+        let server_bits = least(demanded, self.server_max_window_bits);
+        // Who does not name the parameter must not be told it: such a client uses the full window.
+        let client_bits = offer
+            .client_max_window_bits
+            .map(|hint| least(hint, self.client_max_window_bits))
+            .filter(|bits| *bits < FULL_WINDOW_BITS);
+        let answer = Parameters {
+            server_no_context_takeover: offer.server_no_context_takeover
+                || self.server_no_context_takeover,
+            client_no_context_takeover: offer.client_no_context_takeover
+                || self.client_no_context_takeover,
+            server_max_window_bits: Some(server_bits)
+                .filter(|bits| demanded.is_some() || *bits < FULL_WINDOW_BITS)
+                .map(Some),
+            client_max_window_bits: client_bits.map(Some),
+        };
+        Some(DeflateTerms {
+            level: self.level,
+            threshold: self.threshold,
+            sending: Direction {
+                window_bits: server_bits,
+                takeover: !answer.server_no_context_takeover,
+            },
+            receiving: Direction {
+                window_bits: client_bits.unwrap_or(FULL_WINDOW_BITS),
+                takeover: !answer.client_no_context_takeover,
+            },
+            answer,
+        })
+    }
+
+    fn confirm_one(&self, answer: &Parameters) -> Result<DeflateTerms, &'static str> {
+        if self.server_no_context_takeover && !answer.server_no_context_takeover {
+            return Err("server_no_context_takeover was demanded, and is not there");
+        }
+        let server_bits = match answer.server_max_window_bits {
+            Some(None) => return Err("server_max_window_bits has no value"),
+            Some(Some(bits)) => bits,
+            None => FULL_WINDOW_BITS,
+        };
+        if server_bits > self.server_max_window_bits {
+            return Err("server_max_window_bits is more than was demanded");
+        }
+        let client_bits = match answer.client_max_window_bits {
+            Some(None) => return Err("client_max_window_bits has no value"),
+            Some(Some(bits)) => bits,
+            None => FULL_WINDOW_BITS,
+        };
+        let no_context_takeover =
+            self.client_no_context_takeover || answer.client_no_context_takeover;
+        Ok(DeflateTerms {
+            level: self.level,
+            threshold: self.threshold,
+            sending: Direction {
+                window_bits: client_bits.min(self.client_max_window_bits),
+                takeover: !no_context_takeover,
+            },
+            receiving: Direction {
+                window_bits: server_bits,
+                takeover: !answer.server_no_context_takeover,
+            },
+            answer: *answer,
+        })
+    }
+}
+
+/// What two endpoints agreed on. As text it is the server's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeflateTerms {
+    pub(super) level: u8,
+    pub(super) threshold: usize,
+    /// What holds for what this side sends; it can be less than was agreed on.
+    pub(super) sending: Direction,
+    /// What holds for what the peer sends.
+    pub(super) receiving: Direction,
+    answer: Parameters,
+}
+
+impl fmt::Display for DeflateTerms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.answer.fmt(f)
+    }
+}
+
+/// What was agreed on for one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Direction {
+    /// How far back a message may refer: two to this power, in bytes; 8 to 15.
+    pub(super) window_bits: u8,
+    /// Whether a message may refer to those before it.
+    pub(super) takeover: bool,
+}
+
+/// The parameters of an offer or an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Parameters {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    /// Whether it is there, and with which value.
+    server_max_window_bits: Option<Option<u8>>,
+    client_max_window_bits: Option<Option<u8>>,
+}
+
+impl Parameters {
+    /// P-S1 to P-S3, for either direction: who may leave out a value is not known here.
+    fn add(&mut self, name: &[u8], value: Option<Value<'_>>) -> Result<(), &'static str> {
+        const TWICE: &str = "a parameter of permessage-deflate is there twice";
+        let flag = |flag: &mut bool| match (std::mem::replace(flag, true), value) {
+            (true, _) => Err(TWICE),
+            (false, Some(_)) => Err("a parameter has a value and must not have one"),
+            (false, None) => Ok(()),
+        };
+        let bits = |bits: &mut Option<Option<u8>>| {
+            let parsed = value.map(parse_window_bits).transpose()?;
+            match bits.replace(parsed) {
+                Some(_) => Err(TWICE),
+                None => Ok(()),
+            }
+        };
+        match str::from_utf8(name) {
+            Ok(SERVER_NO_CONTEXT_TAKEOVER) => flag(&mut self.server_no_context_takeover),
+            Ok(CLIENT_NO_CONTEXT_TAKEOVER) => flag(&mut self.client_no_context_takeover),
+            Ok(SERVER_MAX_WINDOW_BITS) => bits(&mut self.server_max_window_bits),
+            Ok(CLIENT_MAX_WINDOW_BITS) => bits(&mut self.client_max_window_bits),
+            Ok(_) | Err(_) => Err("a parameter of permessage-deflate is unknown"),
+        }
+    }
+}
+
+impl fmt::Display for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("permessage-deflate")?;
+        for (name, is_there) in [
+            (SERVER_NO_CONTEXT_TAKEOVER, self.server_no_context_takeover),
+            (CLIENT_NO_CONTEXT_TAKEOVER, self.client_no_context_takeover),
+        ] {
+            if is_there {
+                write!(f, "; {name}")?;
+            }
+        }
+        for (name, bits) in [
+            (SERVER_MAX_WINDOW_BITS, self.server_max_window_bits),
+            (CLIENT_MAX_WINDOW_BITS, self.client_max_window_bits),
+        ] {
+            match bits {
+                Some(Some(bits)) => write!(f, "; {name}={bits}")?,
+                Some(None) => write!(f, "; {name}")?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads 8 to 15, in decimal without a leading zero (RFC 7692 §7.1.2).
+fn parse_window_bits(value: Value<'_>) -> Result<u8, &'static str> {
+    let mut digits = value.bytes();
+    let bits = match (digits.next(), digits.next(), digits.next()) {
+        (Some(digit @ b'8'..=b'9'), None, None) => digit - b'0',
+        (Some(b'1'), Some(digit @ b'0'..=b'5'), None) => 10 + (digit - b'0'),
+        (_, _, _) => return Err("window bits must be a number from 8 to 15"),
+    };
+    debug_assert!((LEAST_WINDOW_BITS..=FULL_WINDOW_BITS).contains(&bits));
+    Ok(bits)
+}
+
+/// An extension in a list.
+struct Element<'a> {
+    name: &'a [u8],
+    /// What is wrong with them makes only this element void.
+    parameters: Result<Parameters, &'static str>,
+}
+
+impl Element<'_> {
+    fn add(&mut self, name: &[u8], value: Option<Value<'_>>) {
+        if let Ok(parameters) = &mut self.parameters {
+            if let Err(problem) = parameters.add(name, value) {
+                self.parameters = Err(problem);
+            }
+        }
+    }
+}
+
+/// Reads all lines of the header, in one pass. What is no `permessage-deflate` has its name only.
+fn elements(headers: &HeaderMap) -> Result<Vec<Element<'_>>, &'static str> {
+    let mut elements: Vec<Element<'_>> = Vec::new();
+    for line in headers.get_all(EXTENSIONS) {
+        extensions::read(line.as_bytes(), |item| match item {
+            Item::Extension(name) => elements.push(Element {
+                name,
+                parameters: Ok(Parameters::default()),
+            }),
+            Item::Parameter(name, value) => {
+                let element = elements.last_mut().filter(|element| element.name == NAME);
+                if let Some(element) = element {
+                    element.add(name, value);
+                }
+            }
+        })?;
+    }
+    Ok(elements)
+}
+
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let lines = headers.get_all(EXTENSIONS).into_iter();
+    lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+}

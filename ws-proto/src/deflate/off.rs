@@ -1,0 +1,106 @@
+//! Stands in for permessage-deflate where the feature is off: nothing is offered, accepted or compressed.
+
+use http::HeaderMap;
+
+use crate::config::ServerConfig;
+use crate::error::ProtocolError;
+use crate::frame::Piece;
+use crate::handshake::extensions::EXTENSIONS;
+use crate::handshake::{ClientConfig, HandshakeError};
+use crate::message::Message;
+use crate::prepared::PreparedMessage;
+
+/// What nobody can agree on.
+#[derive(Clone, Debug)]
+pub(crate) enum DeflateTerms {}
+
+impl std::fmt::Display for DeflateTerms {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {}
+    }
+}
+
+/// Declines every offer.
+pub(crate) fn accept(_: &ServerConfig, _: &HeaderMap) -> Option<DeflateTerms> {
+    None
+}
+
+/// What a client offers: nothing.
+#[derive(Debug)]
+pub(crate) struct Offer;
+
+impl Offer {
+    pub(crate) fn new(_: &ClientConfig) -> Self {
+        Self
+    }
+
+    pub(crate) fn header(&self) -> Option<String> {
+        None
+    }
+
+    /// R-C11: what was not offered must not be used.
+    pub(crate) fn confirm(
+        &self,
+        response: &HeaderMap,
+    ) -> Result<Option<DeflateTerms>, HandshakeError> {
+        match response.get(EXTENSIONS) {
+            None => Ok(None),
+            Some(seen) => Err(HandshakeError::ExtensionNotOffered {
+                seen: String::from_utf8_lossy(seen.as_bytes()).into_owned(),
+            }),
+        }
+    }
+}
+
+/// Compression that is never on.
+#[derive(Debug)]
+pub(crate) struct Compression;
+
+impl Compression {
+    pub(crate) fn new(_: Option<&DeflateTerms>) -> Self {
+        Self
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    pub(crate) fn compress(&mut self, _: &Message) -> Option<Vec<u8>> {
+        None
+    }
+
+    #[inline]
+    pub(crate) fn compress_fragment(&mut self, _: &Message, _: bool, _: bool) -> Option<Vec<u8>> {
+        None
+    }
+
+    #[inline]
+    pub(crate) fn choose<'a>(&mut self, _: &'a PreparedMessage) -> Choice<'a> {
+        Choice::Plain
+    }
+
+    pub(crate) fn inflate(
+        &mut self,
+        _: &Piece<'_>,
+        _: &mut Vec<u8>,
+        _: usize,
+        _: Option<usize>,
+    ) -> Result<(), ProtocolError> {
+        debug_assert!(false, "the codec refuses what was not agreed on");
+        Err(ProtocolError::InvalidDeflate)
+    }
+
+    pub(crate) fn stop_receiving(&mut self) {}
+
+    pub(crate) fn rest(&mut self) {}
+}
+
+/// How a message that was encoded before is sent: as it is.
+pub(crate) enum Choice<'a> {
+    Plain,
+    #[expect(dead_code, reason = "nothing is ever compressed")]
+    Shared(&'a bytes::Bytes),
+    #[expect(dead_code, reason = "nothing is ever compressed")]
+    Own(Vec<u8>),
+}

@@ -1,0 +1,218 @@
+//! Memory, where messages are compressed: the limit counts what comes out, and what is held follows it,
+//! not what a few bytes could become. A counting allocator is the judge.
+
+use std::time::Instant;
+
+use ws_proto::{CloseCause, ConnectionConfig, Deflate, Event, ProtocolError, Role};
+
+use crate::meter::Meter;
+use crate::peer::{self, Deflater};
+use crate::support::{Frame, events};
+use crate::{eager, open};
+
+/// What one connection may hold beside what came out: an inflater, twice the window it remembers, and
+/// change.
+const FLOOR: usize = (48 << 10) + 2 * (32 << 10) + (8 << 10);
+
+/// Zeros, compressed about 1000 to 1.
+fn bomb(len: usize) -> Vec<u8> {
+    Deflater::new(15, true).compress(&vec![0; len])
+}
+
+/// In one frame, and in fragments of a few bytes.
+fn deliveries(payload: &[u8]) -> [Vec<u8>; 2] {
+    let mut fragments = Vec::new();
+    let count = payload.chunks(7).len();
+    for (i, part) in payload.chunks(7).enumerate() {
+        let opcode = if i == 0 { 0x42 } else { 0x00 };
+        let fin = if i + 1 == count { 0x80 } else { 0 };
+        fragments.extend(Frame::new(fin | opcode, part).to(Role::Server));
+    }
+    [peer::message(false, payload).to(Role::Server), fragments]
+}
+
+/// Trap 6, X21: a bomb ends at the limit with 1009, and what was ever held is within twice the limit,
+/// however it arrives; the fragments of a bomb count together.
+#[test]
+fn a_bomb_ends_at_the_limit() {
+    let now = Instant::now();
+    let payload = bomb(64 << 20);
+    assert!(payload.len() < 70_000);
+    for limit in [0, 1, 1000, 100 << 10, 1 << 20] {
+        for bytes in deliveries(&payload) {
+            for portion in [bytes.len(), 1000] {
+                let mut meter = Meter::default();
+                let config = ConnectionConfig::new()
+                    .message_limit(limit)
+                    .fragment_limit(None);
+                let mut connection = meter.run(|| open(Role::Server, &eager(), config, now));
+                for portion in bytes.chunks(portion) {
+                    meter.run(|| connection.handle_read(now, portion));
+                }
+                let closed = connection.closed().unwrap();
+                let len = u64::try_from(limit).unwrap() + 1;
+                let too_big = ProtocolError::MessageTooBig { len, limit };
+                assert_eq!(closed.cause, CloseCause::Failed(too_big));
+                assert!(
+                    meter.peak() <= 3 * limit + FLOOR,
+                    "{limit}: {} bytes",
+                    meter.peak()
+                );
+                assert!(meter.held() <= 8 << 10, "{limit}: {} bytes", meter.held());
+            }
+        }
+    }
+}
+
+/// Proves that many small bombs in one read are not inflated ahead: reading stops at the
+/// `receive_queue_limit`, as it does for plain messages.
+#[test]
+fn many_bombs_wait_until_the_first_are_taken() {
+    let now = Instant::now();
+    let message = peer::message(false, &bomb(100 << 10)).to(Role::Server);
+    let bytes = message.repeat(500);
+    let mut meter = Meter::default();
+    let mut connection = meter.run(|| open(Role::Server, &eager(), ConnectionConfig::new(), now));
+    let (mut rest, mut count) = (&*bytes, 0);
+    while !rest.is_empty() {
+        let taken = meter.run(|| connection.handle_read_some(now, rest));
+        assert!(taken > 0, "there is room");
+        rest = &rest[taken..];
+        assert!(connection.queued_len() <= (256 << 10) + (101 << 10));
+        count += meter.run(|| events(&mut connection, now).len());
+    }
+    assert_eq!(count, 500);
+    assert!(meter.peak() <= 1 << 20, "{} bytes", meter.peak());
+}
+
+/// Proves that a message without a limit can be received in bounded memory, part by part, even if it is
+/// a bomb that comes in one read.
+#[test]
+fn a_bomb_without_a_limit_is_given_out_in_parts() {
+    let now = Instant::now();
+    let bytes = peer::message(false, &bomb(64 << 20)).to(Role::Server);
+    let config = ConnectionConfig::new()
+        .message_limit(None)
+        .receive_fragments(true);
+    let mut meter = Meter::default();
+    let mut connection = meter.run(|| open(Role::Server, &eager(), config, now));
+    let (mut rest, mut len) = (&*bytes, 0);
+    while !rest.is_empty() {
+        let taken = meter.run(|| connection.handle_read_some(now, rest));
+        assert!(taken > 0, "there is room");
+        rest = &rest[taken..];
+        for event in meter.run(|| events(&mut connection, now)) {
+            let Event::Fragment(part) = event else {
+                panic!("{event:?}");
+            };
+            len += part.content.len();
+            meter.run(|| drop(part));
+        }
+    }
+    assert_eq!(len, 64 << 20);
+    assert!(meter.peak() <= 3 << 20, "{} bytes", meter.peak());
+}
+
+/// Proves that input that nothing comes out of costs nothing: empty blocks, final and others, without
+/// end.
+#[test]
+fn blocks_without_content_cost_no_memory() {
+    let now = Instant::now();
+    for blocks in [b"\x00\x00\x00\xff\xff".as_slice(), b"\x03\x00"] {
+        let payload = blocks.repeat((1 << 20) / blocks.len());
+        let mut meter = Meter::default();
+        let mut connection =
+            meter.run(|| open(Role::Server, &eager(), ConnectionConfig::new(), now));
+        let bytes = Frame::new(0x42, payload).to(Role::Server);
+        meter.run(|| {
+            bytes
+                .chunks(4096)
+                .for_each(|part| connection.handle_read(now, part))
+        });
+        assert_eq!(connection.closed(), None);
+        assert!(meter.peak() <= FLOOR, "{} bytes", meter.peak());
+    }
+}
+
+/// Proves what a connection holds at rest, in bytes, for each of the terms; the table of
+/// docs/compression.md has these figures:
+/// `cargo test -p ws-proto --features deflate --test deflate at_rest -- --nocapture`.
+#[test]
+fn a_connection_at_rest_holds_what_its_terms_demand() {
+    let now = Instant::now();
+    let kept = |bits: u8| {
+        let options = eager().server_max_window_bits(bits).unwrap();
+        options
+            .client_max_window_bits(bits)
+            .unwrap()
+            .server_no_context_takeover(false)
+    };
+    let none = eager().client_no_context_takeover(true);
+    let cases: [(&str, Deflate, usize); 9] = [
+        ("no context at all", none, 1 << 10),
+        ("the defaults", Deflate::new(), 33 << 10),
+        (
+            "client's window of 12 bits",
+            Deflate::new().client_max_window_bits(12).unwrap(),
+            5 << 10,
+        ),
+        (
+            "client's window of 10 bits",
+            Deflate::new().client_max_window_bits(10).unwrap(),
+            2 << 10,
+        ),
+        (
+            "client's window of 9 bits",
+            Deflate::new().client_max_window_bits(9).unwrap(),
+            2 << 10,
+        ),
+        ("both contexts, 15 bits", kept(15), 405 << 10),
+        ("both contexts, 12 bits", kept(12), 264 << 10),
+        ("both contexts, 10 bits", kept(10), 249 << 10),
+        ("both contexts, 9 bits", kept(9), 247 << 10),
+    ];
+    // What a connection holds without compression.
+    let base = {
+        let mut meter = Meter::default();
+        let config = ConnectionConfig::new();
+        let version = ws_proto::Version::Rfc6455;
+        let plain = meter.run(|| crate::connect(Role::Server, version, config, now));
+        let held = meter.held();
+        drop(plain);
+        held
+    };
+    for (name, options, bound) in cases {
+        let mut meter = Meter::default();
+        let config = ConnectionConfig::new().send_queue_limit(None);
+        let mut server = meter.run(|| open(Role::Server, &options, config.clone(), now));
+        let fresh = meter.held() - base;
+        let mut client = open(Role::Client, &options, config, now);
+        for i in 0..20 {
+            client.send(crate::prose(5000, i)).unwrap();
+            let bytes = crate::support::written(&mut client);
+            meter.run(|| {
+                server.handle_read(now, &bytes);
+                drop(events(&mut server, now));
+                server.send(crate::prose(5000, i)).unwrap();
+                drop(crate::support::written(&mut server));
+            });
+        }
+        let used = meter.held() - base;
+        assert!(
+            fresh <= 600,
+            "{name}: {fresh} bytes before the first message"
+        );
+        assert!(used <= bound, "{name}: {used} bytes");
+        // Behind two idle rounds of the keepalive.
+        let later = now + std::time::Duration::from_secs(20);
+        meter.run(|| server.handle_timeout(later));
+        meter.run(|| server.handle_read(later, &Frame::new(0x8a, b"").to(Role::Server)));
+        meter.run(|| server.handle_timeout(later + std::time::Duration::from_secs(20)));
+        let idle = meter.held() - base;
+        println!(
+            "| {name} | {fresh} | {used} | {idle} | {} |",
+            meter.peak() - base
+        );
+        assert!(idle <= (33 << 10) + 600, "{name}: {idle} bytes");
+    }
+}
