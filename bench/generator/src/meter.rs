@@ -98,8 +98,19 @@ impl Meter {
         Self { pid }
     }
 
-    /// Returns for how many nanoseconds its threads were on a CPU.
+    /// Returns for how many nanoseconds its threads were on a CPU: those that it has now. One that ends
+    /// while they are read takes its time along, so they are read again.
     pub(crate) fn cpu(&self) -> io::Result<u64> {
+        for _ in 0..READ_LIMIT {
+            match self.read_cpu() {
+                Err(error) if has_ended(&error) => {}
+                cpu => return cpu,
+            }
+        }
+        Err(io::Error::other("the server's threads come and go"))
+    }
+
+    fn read_cpu(&self) -> io::Result<u64> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -114,6 +125,14 @@ impl Meter {
         let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
         Ok(number(line.and_then(|rest| rest.split_whitespace().next()))? * 1024)
     }
+}
+
+/// How often the threads are read until none has ended meanwhile.
+const READ_LIMIT: usize = 20;
+
+/// A thread ended between being listed and opened, or between being opened and read (ESRCH).
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(3)
 }
 
 fn number(text: Option<&str>) -> io::Result<u64> {

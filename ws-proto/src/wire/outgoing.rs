@@ -57,8 +57,11 @@ impl Outgoing {
     /// Gives memory that was [lent](Self::lend) back. Bytes that still wait in it are moved to memory of
     /// their own.
     pub fn reclaim(&mut self) -> Option<Self> {
-        let own = self.queue.as_mut()?.reclaim()?;
-        let own = (!own.is_empty()).then(|| Box::new(own));
+        let queue = self.queue.as_mut().filter(|queue| queue.is_lent())?;
+        let own = match queue.is_empty() {
+            true => None,
+            false => Some(Box::new(queue.split())),
+        };
         let queue = std::mem::replace(&mut self.queue, own);
         Some(Self { queue, left: 0 })
     }

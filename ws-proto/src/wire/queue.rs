@@ -15,6 +15,9 @@ use crate::mask::Mask;
 /// Below a few KiB a copy costs less than one more slice in a gather write.
 pub(super) const COPY_LIMIT: usize = 4096;
 
+/// Room that is made at first where none is lent, as with a broadcast: more small frames may follow.
+const TAIL_START: usize = 256;
+
 /// Bytes that are copied together before a new segment begins: bounds the cost of a frame that
 /// goes ahead of others.
 const TAIL_LIMIT: usize = 64 << 10;
@@ -55,11 +58,12 @@ impl Queue {
         self.tail.is_lent = true;
     }
 
-    /// Moves what waits to a queue of its own and leaves the memory, if that is lent.
-    pub(super) fn reclaim(&mut self) -> Option<Self> {
-        if !self.tail.is_lent {
-            return None;
-        }
+    pub(super) fn is_lent(&self) -> bool {
+        self.tail.is_lent
+    }
+
+    /// Moves what waits to a queue of its own length.
+    pub(super) fn split(&mut self) -> Self {
         let segments: Vec<_> = self.segments.drain(..).collect();
         let own = Self {
             segments: segments.into(),
@@ -70,7 +74,7 @@ impl Queue {
             ..*self
         };
         self.clear();
-        Some(own)
+        own
     }
 
     /// Drops what waits.
@@ -128,6 +132,9 @@ impl Queue {
                 self.tail.bytes.extend_from_slice(trailer);
             }
             FramePayload::Shared(_) | FramePayload::Copied(_) => {
+                if tail.capacity() == 0 {
+                    tail.reserve(TAIL_START);
+                }
                 tail.reserve(frame_len);
                 tail.extend_from_slice(header);
                 tail.extend_from_slice(payload.as_slice());
