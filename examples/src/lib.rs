@@ -9,11 +9,12 @@ pub mod prometheus;
 use std::env;
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use ws_driver::ws_proto::Versions;
-use ws_driver::{Clients, ConfigError, Connection, Runtime, Server};
+use ws_driver::{Clients, ConfigError, Connection, Runtime, Server, ServerTls};
 
 pub use self::deflate::DeflateOptions;
 
@@ -65,6 +66,12 @@ pub struct Options {
     /// them with SMOL_THREADS=N or ASYNC_STD_THREAD_COUNT=N.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// A PEM file with the server's certificate and those that lead to its root: speaks TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate; it can be the same.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Sends every message to every client instead of back.
     #[arg(long)]
     broadcast: bool,
@@ -101,7 +108,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 ///
-/// Fails if the address cannot be listened on, or an option makes no sense.
+/// Fails if the address cannot be listened on, or an option makes no sense, such as a file without a
+/// certificate.
 pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
     if options.debug {
         let lines = tracing_subscriber::fmt()
@@ -125,8 +133,13 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
     if !options.origin.is_empty() {
         builder = builder.allow_origins(&options.origin);
     }
+    let mut scheme = "ws";
+    if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
+        builder = builder.tls(ServerTls::from_files(cert, key)?);
+        scheme = "wss";
+    }
     let server = builder.bind(&options.listen).await?;
-    println!("listening on ws://{}/", server.local_addr());
+    println!("listening on {scheme}://{}/", server.local_addr());
     if options.broadcast {
         let clients = server.clients();
         server

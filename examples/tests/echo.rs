@@ -86,7 +86,7 @@ async fn recv(connection: &mut Connection) -> Option<Message> {
 /// The status with which a connection was refused.
 async fn refusal(addr: SocketAddr, config: ClientConfig) -> u16 {
     match connect(addr, config).await.unwrap_err() {
-        ConnectError::Handshake(HandshakeError::Status { status }) => status.as_u16(),
+        ConnectError::Handshake(HandshakeError::Status { status, .. }) => status.as_u16(),
         error => panic!("{error}"),
     }
 }

@@ -208,7 +208,7 @@ impl Subject {
             };
             assert_eq!(self.ends_told, 0, "{event:?} after the end");
             if let Event::Closed(closed) = event {
-                assert_eq!(self.connection.closed(), Some(&closed));
+                assert_eq!(self.connection.closed(), Some(&*closed));
                 self.ends_told += 1;
                 self.sends_nothing = true;
             }

@@ -206,13 +206,13 @@ fn ours(role: Role, bytes: &[u8], step: u8) -> (Seen, Option<ProtocolError>) {
                 Event::Ping(payload) => binary("ping", &payload),
                 Event::Pong(payload) => binary("pong", &payload),
                 Event::Closed(closed) => {
-                    seen.verdict = match closed.cause {
+                    seen.verdict = match &closed.cause {
                         CloseCause::Handshake if closed.code == 1005 => Verdict::Closed(None),
                         CloseCause::Handshake => {
                             Verdict::Closed(Some((closed.code, closed.reason.to_string())))
                         }
                         CloseCause::Failed(error) => {
-                            failure = Some(error);
+                            failure = Some(error.clone());
                             Verdict::Failed
                         }
                         cause => panic!("the stream has not ended: {cause:?}"),

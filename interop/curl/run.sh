@@ -3,10 +3,11 @@
 #
 #   run.sh chat CHAT_URL PAGE_FOLDER   the page of the chat
 #   run.sh echo ECHO_URL               a server that has nothing to say over HTTP
+#   run.sh secure ECHO_URL             the same over TLS
 set -euo pipefail
 
 suite=$1
-url=${2/#ws:/http:}
+url=${2/#ws/http}
 page=${3:-}
 failed=0
 folder=$(mktemp -d)
@@ -55,6 +56,29 @@ upgrade_required() {
     grep -q '[[:alpha:]]' "$folder/body" || { echo "the body says nothing"; return 1; }
 }
 
+# Who forgets TLS is told so, in HTTP.
+without_tls() {
+    local got
+    got=$(fetch -o "$folder/body" -w '%{http_code} %{content_type}' "${url/#https:/http:}")
+    [[ $got == "400 text/plain"* ]] || { echo "got $got"; return 1; }
+    grep -q 'wss://' "$folder/body" || { echo "the body does not say wss"; return 1; }
+}
+
+# Without the root the certificate is not trusted, so it is not some other server that answers.
+not_trusted() {
+    local status=0
+    CURL_CA_BUNDLE=/dev/null fetch -o "$folder/body" "$url" 2>/dev/null || status=$?
+    # 60: not trusted; 77: no roots.
+    [[ $status == 60 || $status == 77 ]] || { echo "ended with $status"; return 1; }
+}
+
+# One and the other version of TLS, and none before.
+tls_version() {
+    local got
+    got=$(fetch --tls-max "$1" --tlsv"$1" -o "$folder/body" -w '%{http_code}' "$url") || got="status $?"
+    [[ $got == "$2" ]] || { echo "got $got"; return 1; }
+}
+
 # num_connects counts the connections that a transfer had to open: the second one has to open none.
 kept_alive() {
     local got
@@ -72,6 +96,13 @@ case $suite in
         check 'two requests over one kept-alive connection' kept_alive
         ;;
     echo) check 'plain HTTP to the echo server gets a readable 426, R-H5' upgrade_required ;;
+    secure)
+        check 'plain HTTP inside of TLS gets a readable 426, R-H5' upgrade_required
+        check 'HTTP without TLS gets a readable 400' without_tls
+        check 'a certificate that nobody knows is not trusted' not_trusted
+        check 'TLS 1.3' tls_version 1.3 426
+        check 'TLS 1.2' tls_version 1.2 426
+        ;;
     *) echo "no such suite: $suite" >&2; exit 2 ;;
 esac
 

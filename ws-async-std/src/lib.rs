@@ -23,7 +23,7 @@
 //! pages on backpressure and on coming from node-websocket-server hold here, too. Start at
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, [`connect`] for clients,
 //! [`Connection`], [`Sender`] and [`Clients`] for what is open, and [`test::Kit`] for tests without a port.
-//! There is no TLS yet; compression is behind the feature `deflate`.
+//! The feature `rustls` is for TLS, `proxy` for clients behind one, `deflate` for compression.
 //!
 //! Streams of async-std go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
 //! [`connect_over`] as a [`Stream`]. With the feature `hyper` a server that is built on hyper, by smol-hyper,
@@ -46,11 +46,13 @@ pub type ServerBuilder = ws_driver::ServerBuilder<AsyncStd>;
 #[cfg(feature = "hyper")]
 pub type PendingUpgrade = ws_driver::PendingUpgrade<AsyncStd>;
 
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
+/// `rustls` also to `wss://`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
+/// not agree, or all that takes too long.
 ///
 /// # Cancel safety
 ///
@@ -59,13 +61,17 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
     ws_driver::connect::<AsyncStd>(url).await
 }
 
-/// As [`connect`], with options: the version, subprotocols, headers, limits.
+/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
+/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
 ///
 /// # Errors
 ///
 /// As [`connect`].
-pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
-    ws_driver::connect_with::<AsyncStd>(url, config).await
+pub async fn connect_with(
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<AsyncStd>(url, options).await
 }
 
 /// Opens a connection over a stream that the application made, such as a Unix socket.
@@ -73,7 +79,8 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
 ///
 /// # Errors
 ///
-/// Fails if the URL is none or the server does not agree.
+/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// long.
 ///
 /// # Cancel safety
 ///
@@ -81,12 +88,12 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
 pub async fn connect_over<S>(
     stream: S,
     url: &str,
-    config: &ClientConfig,
+    options: impl Into<ConnectOptions>,
 ) -> Result<Connection, ConnectError>
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
 {
-    ws_driver::connect_over::<AsyncStd, _>(stream, url, config).await
+    ws_driver::connect_over::<AsyncStd, _>(stream, url, options).await
 }
 
 pub mod test {

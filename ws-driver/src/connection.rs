@@ -21,6 +21,7 @@ use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
 use crate::scratch;
 use crate::sender::Sender;
+use crate::tls::TlsInfo;
 use crate::topics::TopicError;
 
 /// An open connection, on either side and in any version.
@@ -214,6 +215,12 @@ impl Connection {
     /// Returns the peer's address, if the stream has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.mailbox.facts.peer_addr
+    }
+
+    /// Returns what TLS was agreed on; `None` if the stream has none. A proxy in front that speaks TLS
+    /// is not known here.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.mailbox.facts.tls.as_deref()
     }
 
     /// Returns the subprotocol that was agreed on.

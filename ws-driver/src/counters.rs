@@ -5,6 +5,8 @@ use std::fmt;
 use ws_proto::{CloseCause, HandshakeError, ProtocolError, Version};
 
 use crate::observer::Rejected;
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
 
 /// What was counted on one connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +131,8 @@ pub struct RejectionCounts {
     pub unavailable: u64,
     /// The other HTTP server that read the request could not give its stream up.
     pub no_upgrade: u64,
+    /// There was no TLS with the peer, for another reason than a timeout or an early end.
+    pub tls: u64,
 }
 
 impl RejectionCounts {
@@ -150,6 +154,7 @@ impl RejectionCounts {
             application,
             unavailable,
             no_upgrade,
+            tls,
         } = *self;
         [
             ("malformed", malformed),
@@ -162,6 +167,7 @@ impl RejectionCounts {
             ("application", application),
             ("unavailable", unavailable),
             ("no_upgrade", no_upgrade),
+            ("tls", tls),
         ]
         .into_iter()
     }
@@ -198,6 +204,18 @@ impl RejectionCounts {
             Rejected::Application { .. } => &mut self.application,
             Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
             Rejected::NoUpgrade => &mut self.no_upgrade,
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(error) => match error {
+                TlsError::Timeout { .. } => &mut self.timeout,
+                TlsError::Disconnected => &mut self.disconnected,
+                TlsError::Certificate { .. }
+                | TlsError::Refused { .. }
+                | TlsError::PlainHttp
+                | TlsError::NotTls { .. }
+                | TlsError::InvalidServerName { .. }
+                | TlsError::Io(_)
+                | TlsError::Other(_) => &mut self.tls,
+            },
         };
         *count += 1;
     }
@@ -436,12 +454,20 @@ mod tests {
             Rejected::ConnectionLimit { limit },
             Rejected::Closed,
             Rejected::NoUpgrade,
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::PlainHttp),
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::Timeout { waited }),
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(TlsError::Disconnected),
         ] {
             counts.note(&reason);
         }
         let table: Vec<_> = counts.iter().map(|(_, count)| count).collect();
-        assert_eq!(table, [1, 1, 1, 1, 1, 1, 1, 1, 2, 1]);
-        assert_eq!(counts.total(), 11);
+        // One more in each of three classes with TLS.
+        let tls = u64::from(cfg!(feature = "rustls"));
+        assert_eq!(table, [1, 1, 1, 1, 1, 1 + tls, 1 + tls, 1, 2, 1, tls]);
+        assert_eq!(counts.total(), 11 + 3 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

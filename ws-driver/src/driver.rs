@@ -516,6 +516,7 @@ mod tests {
         let facts = Facts {
             id: ConnectionId::of_client(),
             peer_addr: None,
+            tls: None,
             version,
             subprotocol: None,
             head: Head::Unknown,

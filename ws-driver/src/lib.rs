@@ -22,6 +22,7 @@ mod clients;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
+mod connect_options;
 mod connection;
 mod counters;
 mod detached;
@@ -37,6 +38,8 @@ mod id;
 mod mailbox;
 mod observer;
 mod panics;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod random;
 mod registry;
 mod runtime;
@@ -47,6 +50,7 @@ mod slow_peer;
 mod span;
 mod sync;
 pub mod test;
+mod tls;
 mod topics;
 
 pub use self::client::{connect, connect_over, connect_with};

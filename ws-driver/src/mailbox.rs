@@ -26,6 +26,7 @@ use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::registry::Registry;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError, Weak};
+use crate::tls::TlsInfo;
 use crate::topics::TopicError;
 
 /// The clock of a runtime.
@@ -35,6 +36,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) tls: Option<Box<TlsInfo>>,
     pub(crate) version: Version,
     pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) head: Head,

@@ -10,6 +10,9 @@ use ws_proto::{Closed, HandshakeError, State, Version};
 use crate::clients::Clients;
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
+use crate::tls::TlsInfo;
 
 /// Looks on at what a server does. Every method does nothing unless it is written.
 ///
@@ -70,6 +73,8 @@ pub struct ConnectionInfo {
     pub id: ConnectionId,
     /// The address of the peer, if the stream has one.
     pub peer_addr: Option<SocketAddr>,
+    /// What TLS was agreed on, once that is known and if there is any.
+    pub tls: Option<TlsInfo>,
     /// The version, once it is known.
     pub version: Option<Version>,
 }
@@ -83,11 +88,14 @@ impl fmt::Display for ConnectionInfo {
         if let Some(version) = self.version {
             write!(f, " in {version}")?;
         }
+        if let Some(tls) = &self.tls {
+            write!(f, " over {}", tls.version)?;
+        }
         Ok(())
     }
 }
 
-/// Why an upgrade was refused.
+/// Why an upgrade was refused, or a stream before it came to that.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -98,6 +106,9 @@ pub enum Rejected {
         /// The status of the answer.
         status: http::StatusCode,
     },
+    /// There is no TLS with the peer.
+    #[cfg(feature = "rustls")]
+    Tls(TlsError),
     /// There were as many streams as the option `connection_limit` allows. Only on requests that another
     /// HTTP server read; streams wait.
     ConnectionLimit {
@@ -115,6 +126,8 @@ impl fmt::Display for Rejected {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::Application { status } => write!(f, "on_upgrade answered {status}"),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.fmt(f),
             Self::ConnectionLimit { limit } => write!(
                 f,
                 "there are {limit} connections already, and no more are allowed (option \
@@ -297,6 +310,7 @@ impl OpenWitness {
         let info = ConnectionInfo {
             id: facts.id,
             peer_addr: facts.peer_addr,
+            tls: facts.tls.as_deref().cloned(),
             version: Some(facts.version),
         };
         self.observers.tell(|observer| tell(observer, &info));

@@ -102,6 +102,7 @@ fn facts(version: Version) -> Facts {
     Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
+        tls: None,
         version,
         subprotocol: None,
         head: Head::Unknown,

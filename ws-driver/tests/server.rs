@@ -970,3 +970,28 @@ fn a_client_speaks_every_version() {
         }
     });
 }
+
+/// Without the feature `rustls` a client does not go to a URL `wss` at all, and says so; a stream that it is
+/// given for one is taken for one that is secured already.
+#[cfg(not(feature = "rustls"))]
+#[test]
+fn a_client_without_tls_says_so() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        let (host, port) = ("127.0.0.1", server.local_addr().port());
+        let url = format!("wss://{host}:{port}/demo");
+        let error = ws_driver::connect::<Sim>(&url).await.unwrap_err();
+        assert!(
+            matches!(error, ws_driver::ConnectError::TlsUnsupported),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("TLS, which is not built in"));
+        sim.settle().await;
+        assert_eq!(server.counters().opening, 0);
+        let (stream, _) = ws_driver::Runtime::connect(&sim, host, port).await.unwrap();
+        let config = ClientConfig::new();
+        let opened = ws_driver::connect_over::<Sim, _>(stream, &url, &config).await;
+        assert!(opened.unwrap().tls().is_none());
+    });
+}

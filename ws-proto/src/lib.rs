@@ -71,8 +71,8 @@ pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin,
-    OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Rejection, Request, RequestHead,
-    ResponseHead, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
+    OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Refusal, Rejection, Request,
+    RequestHead, ResponseHead, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;

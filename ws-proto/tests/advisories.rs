@@ -34,6 +34,8 @@ enum Held {
     Driver(&'static [&'static str]),
     /// By tests in `tests/deflate/advisories.rs`, where the feature is on.
     Deflate(&'static [&'static str]),
+    /// By cases of ws-driver's `src/conformance/tls.rs`, which every adapter runs.
+    Tls(&'static [&'static str]),
     /// Nowhere, as there is nothing yet that could go wrong.
     NotYet(&'static str),
 }
@@ -118,7 +120,10 @@ const TABLE: [(&str, Held); 24] = [
         "control frames",
         Held::Here(&["cve_2026_15711_control_frames_are_short_whole_and_bounded"]),
     ),
-    ("identity in TLS", Held::NotYet("TLS is not built in")),
+    (
+        "identity in TLS",
+        Held::Tls(&["who_is_not_trusted_is_refused"]),
+    ),
     (
         "timing of comparisons",
         Held::NotYet("no secret is compared: there is no helper for authentication"),
@@ -146,12 +151,20 @@ fn the_table_is_complete() {
     let here = include_str!("advisories.rs");
     let driver = include_str!("../../ws-driver/tests/advisories.rs");
     let deflate = include_str!("deflate/advisories.rs");
+    let tls = include_str!("../../ws-driver/src/conformance/tls.rs");
     let mut named = 0;
     for (cause, held) in TABLE {
         let (names, file) = match held {
             Held::Here(names) => (names, here),
             Held::Driver(names) => (names, driver),
             Held::Deflate(names) => (names, deflate),
+            Held::Tls(names) => {
+                for name in names {
+                    let case = format!("\npub async fn {name}<");
+                    assert_eq!(tls.matches(&case).count(), 1, "{cause}: {name}");
+                }
+                continue;
+            }
             Held::NotYet(why) => {
                 assert!(!why.is_empty(), "{cause}");
                 continue;

@@ -34,6 +34,7 @@
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | speak TLS | [`tls`] |
 //! | compress | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
@@ -43,7 +44,10 @@
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
-//! There is no TLS yet, so [`connect`] refuses `wss` and a server needs a TLS proxy in front.
+//! # Features
+//!
+//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `deflate` for
+//! [`compression`], `hyper` and `axum` for servers of somebody else ([`doors`]).
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -64,11 +68,13 @@ pub type ServerBuilder = ws_driver::ServerBuilder<Tokio>;
 #[cfg(feature = "hyper")]
 pub type PendingUpgrade = ws_driver::PendingUpgrade<Tokio>;
 
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options.
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
+/// `rustls` also to `wss://`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the host cannot be reached, or the server does not agree.
+/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
+/// not agree, or all that takes too long.
 ///
 /// # Cancel safety
 ///
@@ -77,13 +83,17 @@ pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
     ws_driver::connect::<Tokio>(url).await
 }
 
-/// As [`connect`], with options: the version, subprotocols, headers, limits.
+/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
+/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
 ///
 /// # Errors
 ///
 /// As [`connect`].
-pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection, ConnectError> {
-    ws_driver::connect_with::<Tokio>(url, config).await
+pub async fn connect_with(
+    url: &str,
+    options: impl Into<ConnectOptions>,
+) -> Result<Connection, ConnectError> {
+    ws_driver::connect_with::<Tokio>(url, options).await
 }
 
 /// Opens a connection over a stream that the application made, such as a Unix socket.
@@ -91,7 +101,8 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
 ///
 /// # Errors
 ///
-/// Fails if the URL is none or the server does not agree.
+/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// long.
 ///
 /// # Cancel safety
 ///
@@ -99,12 +110,12 @@ pub async fn connect_with(url: &str, config: &ClientConfig) -> Result<Connection
 pub async fn connect_over<S>(
     stream: S,
     url: &str,
-    config: &ClientConfig,
+    options: impl Into<ConnectOptions>,
 ) -> Result<Connection, ConnectError>
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
 {
-    ws_driver::connect_over::<Tokio, _>(stream, url, config).await
+    ws_driver::connect_over::<Tokio, _>(stream, url, options).await
 }
 
 #[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
@@ -121,6 +132,9 @@ pub mod doors {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../../docs/tls.md")]
+pub mod tls {}
 
 #[doc = include_str!("../../docs/compression.md")]
 pub mod compression {}

@@ -219,7 +219,7 @@ async fn refusals_are_proper_responses() {
     let refused = soon(connect(&format!("ws://{addr}/echo")))
         .await
         .unwrap_err();
-    let ConnectError::Handshake(HandshakeError::Status { status }) = refused else {
+    let ConnectError::Handshake(HandshakeError::Status { status, .. }) = refused else {
         panic!("it is {refused}");
     };
     assert_eq!(status, 503);

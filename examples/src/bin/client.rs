@@ -2,25 +2,28 @@
 //!
 //! ```text
 //! cargo run --release -p examples --bin client -- ws://127.0.0.1:9000/ --version draft76
+//! cargo run --release -p examples --bin client -- wss://localhost:9000/ --ca root.pem
 //! ```
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use examples::DeflateOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use ws_tokio::{
-    ClientConfig, CloseCause, CloseCode, Closed, ConfigError, Connection, Origin, Sender,
-    Subprotocol, Version, connect_with,
+    ClientConfig, ClientTls, CloseCause, CloseCode, Closed, ConfigError, ConnectOptions,
+    Connection, Origin, Proxy, Sender, Subprotocol, Version, connect_with,
 };
 
 /// A pipe to a WebSocket server: lines go out, messages come in.
 #[derive(Parser)]
 struct Options {
-    /// Where to connect: `ws://host[:port]/path`.
+    /// Where to connect: `ws://host[:port]/path` or `wss://…`.
     url: String,
     /// The version to speak: draft75, draft76 or rfc6455.
     #[arg(long, default_value_t = Version::Rfc6455)]
@@ -34,6 +37,15 @@ struct Options {
     /// A header to send, such as 'Cookie: a=b'; can be given again.
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<(String, String)>,
+    /// A PEM file with the roots to trust, and no others, for wss; without it, those of Mozilla.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A proxy to go through: `http://[user:password@]host:port` or `socks5h://…`.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
+    /// How long all of it may take, from the look-up of the host's name to the open connection.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    connect_timeout: u64,
     #[command(flatten)]
     deflate: DeflateOptions,
 }
@@ -60,8 +72,7 @@ fn main() -> io::Result<ExitCode> {
 
 async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     let url = &options.url;
-    let config = config(&options)?;
-    let connected = connect_with(url, &config).await;
+    let connected = connect_with(url, connect_options(&options)?).await;
     let mut connection = connected.map_err(|error| format!("{url}: {error}"))?;
     let version = connection.version();
     match connection.subprotocol() {
@@ -77,6 +88,17 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     eprintln!("ended: {closed}");
     talked?;
     Ok(closed)
+}
+
+fn connect_options(options: &Options) -> Result<ConnectOptions, Box<dyn Error>> {
+    let timeout = Duration::from_secs(options.connect_timeout);
+    let connect = ConnectOptions::from(config(options)?)
+        .connect_timeout(timeout)
+        .proxy(options.proxy.clone());
+    Ok(match &options.ca {
+        Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
+        None => connect,
+    })
 }
 
 fn config(options: &Options) -> Result<ClientConfig, ConfigError> {

@@ -36,6 +36,12 @@ impl Program {
         }
     }
 
+    /// Returns its process id.
+    #[allow(dead_code, reason = "one test uses it")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn write_line(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }

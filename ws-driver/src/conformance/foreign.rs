@@ -329,7 +329,7 @@ pub async fn the_limits_of_a_server_hold_for_requests_of_another<R: Runtime + De
     second.close().await;
     foreign.server.close();
     let refused = foreign.open(Version::Rfc6455).await.unwrap_err();
-    let ConnectError::Handshake(HandshakeError::Status { status }) = refused else {
+    let ConnectError::Handshake(HandshakeError::Status { status, .. }) = refused else {
         panic!("it is {refused}");
     };
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

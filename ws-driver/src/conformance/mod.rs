@@ -13,6 +13,8 @@
     reason = "these are tests, though the compiler cannot know"
 )]
 
+#[cfg(feature = "conformance-all")]
+pub mod certificates;
 pub mod close;
 #[cfg(feature = "deflate")]
 pub mod deflate;
@@ -23,9 +25,13 @@ pub mod http;
 pub mod limits;
 pub mod misbehaviour;
 pub mod observer;
+#[cfg(feature = "conformance-all")]
+pub mod proxy;
 pub mod registry;
 mod support;
 pub mod time;
+#[cfg(feature = "conformance-all")]
+pub mod tls;
 pub mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -34,6 +40,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use crate::__conformance as run;
+#[cfg(feature = "conformance-all")]
+pub use crate::__conformance_features as run_features;
 use crate::runtime::{Runtime, Timer};
 
 /// What a case may take; most need some milliseconds, on a busy machine too.
@@ -201,6 +209,36 @@ macro_rules! __conformance {
     };
 }
 
+/// Makes a test of each case about what features add, for one runtime.
+#[cfg(feature = "conformance-all")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_features {
+    (@list $then:ident $args:tt) => {
+        $crate::__conformance! { @$then $args
+            proxy {
+                a_proxy_opens_a_tunnel
+                a_proxy_that_refuses_is_quoted
+            }
+            tls {
+                every_version_speaks_over_tls
+                one_port_has_it_all_inside_of_tls
+                who_is_not_trusted_is_refused
+                a_certificate_is_exchanged_while_serving
+                half_a_tls_handshake_is_gone_in_time
+                what_is_not_tls_is_turned_away
+                an_end_is_judged_by_the_closing_handshake
+                connect_timeout_says_how_far_it_got
+                tls_over_a_stream_of_the_application
+                a_full_send_queue_waits_over_tls
+            }
+        }
+    };
+    ($runtime:ty, $block_on:expr) => {
+        $crate::__conformance_features! { @list tests [$runtime, $block_on] }
+    };
+}
+
 /// The cases for which the feature must be on.
 #[cfg(feature = "deflate")]
 #[doc(hidden)]
@@ -246,6 +284,16 @@ mod tests {
         let list = crate::__conformance!(@list names []);
         assert_eq!(list.len(), files.len());
         let pairs = files.into_iter().zip(list);
+        #[cfg(feature = "conformance-all")]
+        let pairs = {
+            let files = [
+                ("proxy", include_str!("proxy.rs")),
+                ("tls", include_str!("tls.rs")),
+            ];
+            let list = crate::__conformance_features!(@list names []);
+            assert_eq!(list.len(), files.len());
+            pairs.chain(files.into_iter().zip(list))
+        };
         #[cfg(feature = "deflate")]
         let pairs = {
             let [of_deflate] = crate::__conformance_of_deflate!(names []);

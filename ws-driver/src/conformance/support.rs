@@ -246,8 +246,8 @@ impl Observer for Log {
 }
 
 /// A client that a case plays byte by byte.
-pub(super) struct Peer<R: Runtime> {
-    stream: R::Stream,
+pub(super) struct Peer<R: Runtime, S = <R as Runtime>::Stream> {
+    stream: S,
     /// What was read and not asked for yet.
     received: Vec<u8>,
     runtime: PhantomData<R>,
@@ -265,11 +265,7 @@ impl<R: Runtime + Default> Peer<R> {
             .connect("127.0.0.1", addr.port())
             .await
             .unwrap();
-        Self {
-            stream,
-            received: Vec::new(),
-            runtime: PhantomData,
-        }
+        Self::of_stream(stream)
     }
 
     /// Opens a stream and a connection in RFC 6455.
@@ -280,14 +276,34 @@ impl<R: Runtime + Default> Peer<R> {
         assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
         peer
     }
+}
+
+impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Peer<R, S> {
+    /// Speaks on a stream that is open.
+    pub(super) fn of_stream(stream: S) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+            runtime: PhantomData,
+        }
+    }
+
+    #[cfg(feature = "conformance-all")]
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
 
     pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        let mut bytes = bytes.as_ref();
+        self.try_write(bytes.as_ref()).await.unwrap();
+    }
+
+    pub(super) async fn try_write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let stream = &mut self.stream;
-            let written = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await;
-            bytes = &bytes[written.unwrap()..];
+            let written = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await?;
+            bytes = &bytes[written..];
         }
+        Ok(())
     }
 
     /// Writes the same bytes again and again, and reads nothing, until the stream breaks.

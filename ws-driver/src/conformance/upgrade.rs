@@ -196,10 +196,20 @@ pub async fn connection_reject<R: Runtime + Default>() {
     for version in Version::ALL {
         let config = ClientConfig::new().version(version);
         let error = connect_with::<R>(&url(&server), &config).await.unwrap_err();
-        let ConnectError::Handshake(HandshakeError::Status { status }) = &error else {
+        let ConnectError::Handshake(HandshakeError::Status { status, refusal }) = &error else {
             unreachable!("{error:?}");
         };
         assert_eq!(*status, http::StatusCode::FORBIDDEN);
+        assert_eq!(
+            (refusal.body(), refusal.is_whole()),
+            (&b"no entry\n"[..], true)
+        );
+        let moved = url(&server).replace("/demo", "/moved");
+        let error = connect_with::<R>(&moved, &config).await.unwrap_err();
+        let ConnectError::Handshake(HandshakeError::Redirect { location, .. }) = error else {
+            unreachable!("{error:?}");
+        };
+        assert_eq!(location, "/there");
     }
     assert_eq!(server.clients().len(), 0);
 }
@@ -219,8 +229,6 @@ pub async fn connect_errors<R: Runtime + Default>() {
     assert_eq!(io.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(error.to_string().starts_with("cannot connect: "));
 
-    let error = connect::<R>("wss://localhost/").await.unwrap_err();
-    assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
     for url in ["http://localhost/", "ws://", "nonsense"] {
         let error = connect::<R>(url).await.unwrap_err();
         assert!(matches!(error, ConnectError::Config(_)), "{url}: {error:?}");

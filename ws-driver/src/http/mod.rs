@@ -118,11 +118,15 @@ async fn answer<R: Runtime>(
     let lock = || witness.lock().unwrap_or_else(PoisonError::into_inner);
     let decided = match upgrade::examine(shared, &head) {
         Examined::Plain => {
-            lock().note_request(&head);
+            let is_tls = {
+                let witness = lock();
+                witness.note_request(&head);
+                witness.info.tls.is_some()
+            };
             let request = Request::from_parts(head, RequestBody::new(body));
             return Ok(match &shared.options.on_request {
                 Some(service) => service.call(request).await,
-                None => service::upgrade_required(shared.options.config.spoken_versions())
+                None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)
                     .map(service::boxed),
             });
         }

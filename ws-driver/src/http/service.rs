@@ -147,12 +147,18 @@ where
 }
 
 /// The answer to a plain request where there is nothing but WebSocket (R-H5).
-pub(crate) fn upgrade_required(versions: Versions) -> Response<Full<Bytes>> {
-    let mut response = text(
-        StatusCode::UPGRADE_REQUIRED,
-        "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
-         (ws:// instead of http://).\n",
-    );
+pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Full<Bytes>> {
+    let body = match is_tls {
+        false => {
+            "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
+             (ws:// instead of http://).\n"
+        }
+        true => {
+            "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
+             (wss:// instead of https://).\n"
+        }
+    };
+    let mut response = text(StatusCode::UPGRADE_REQUIRED, body);
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

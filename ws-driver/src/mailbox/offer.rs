@@ -142,6 +142,7 @@ mod tests {
                 generation: 1,
             },
             peer_addr: None,
+            tls: None,
             version,
             subprotocol: None,
             head: Head::Unknown,

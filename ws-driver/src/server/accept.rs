@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::layer::Plain;
 use super::shared::Shared;
 use super::stop::Phase;
 use super::task;
@@ -40,7 +41,14 @@ where
                 let entry = shared.clients.enter(None).expect("there is no limit");
                 let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
                 let handler = move |connection| handler(connection);
-                let life = task::run(shared_too, entry, stream, Some(addr), probe, handler);
+                #[cfg(feature = "rustls")]
+                if let Some(tls) = shared.options.tls.clone() {
+                    let life =
+                        task::run(shared_too, entry, stream, tls, Some(addr), probe, handler);
+                    shared.runtime.spawn(life);
+                    continue;
+                }
+                let life = task::run(shared_too, entry, stream, Plain, Some(addr), probe, handler);
                 shared.runtime.spawn(life);
             }
         }
@@ -111,6 +119,7 @@ where
         Arc::clone(shared),
         entry,
         stream,
+        Plain,
         peer_addr,
         |_, _| {},
         handler,

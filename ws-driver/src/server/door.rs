@@ -116,7 +116,7 @@ impl<R: Runtime> Server<R> {
         let examined = upgrade::examine(shared, head);
         if let Examined::Plain = examined {
             let versions = shared.options.config.spoken_versions();
-            return Err(service::upgrade_required(versions));
+            return Err(service::upgrade_required(versions, false));
         }
         let limit = shared.options.connection_limit;
         let (entry, is_full) = match shared.clients.enter(limit) {
@@ -127,6 +127,7 @@ impl<R: Runtime> Server<R> {
         let info = ConnectionInfo {
             id: entry.id,
             peer_addr,
+            tls: None,
             version: None,
         };
         let observers = shared.options.observers.clone();

@@ -3,6 +3,7 @@
 mod accept;
 #[cfg(feature = "hyper")]
 pub(crate) mod door;
+mod layer;
 pub(crate) mod negotiate;
 mod opened;
 pub(crate) mod options;
@@ -168,6 +169,9 @@ impl<R: Runtime> Server<R> {
     /// [closed](Self::close).
     ///
     /// To close the stream (`poll_close`) must end our side of it, as the peer waits for that.
+    ///
+    /// Nothing is added to the stream: the option `tls` is for the port of the server. With it, answers to
+    /// drafts say `wss` here, too.
     ///
     /// The peer's address is what observers and the connection say; `None` if there is none. The operating
     /// system is not asked to probe the peer, as only the application knows what the stream is: a

@@ -51,7 +51,7 @@ pub(crate) async fn decide<R: Runtime>(
     let selected = request.subprotocol().map(Into::into);
     let answer = match &shared.options.on_upgrade {
         Some(decide) => {
-            let upgrade = Upgrade::new(request, info.id, info.peer_addr);
+            let upgrade = Upgrade::new(request, info);
             let failed = Answer::reject(500);
             panics::run(|| decide(upgrade)).await.unwrap_or(failed)
         }

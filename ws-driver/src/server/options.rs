@@ -17,6 +17,8 @@ use crate::observer::{DebugLines, Observer, Observers};
 use crate::registry::RegistryOptions;
 use crate::runtime::{BindOptions, Runtime};
 use crate::slow_peer::SlowPeer;
+#[cfg(feature = "rustls")]
+use crate::tls::ServerTls;
 
 pub(crate) type UpgradeHook =
     Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
@@ -32,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it, or [`build`](Self::build) one that
@@ -185,6 +189,16 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Speaks TLS on the port, and nothing else: every version and plain HTTP are inside of it. Off by
+    /// default; needs the feature `rustls`. It sets [`secure`](Self::secure), too, and its handshake
+    /// counts to the [`handshake_timeout`](Self::handshake_timeout). Streams that are [handed
+    /// in](crate::Server::handle_stream), and requests that another HTTP server read, come as they are.
+    #[cfg(feature = "rustls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.options.tls = Some(tls);
+        self
+    }
+
     /// Limits the streams that are open or being opened: unlimited by default. At the limit no
     /// stream is accepted until one has gone.
     pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
@@ -277,6 +291,10 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         }
         let mut options = self.options;
         options.config = options.config.connection(options.connection.clone());
+        #[cfg(feature = "rustls")]
+        if options.tls.is_some() {
+            options.config = options.config.secure(true);
+        }
         Ok(options)
     }
 }
@@ -321,6 +339,8 @@ mod tests {
             "observers: 0",
             "on_upgrade: none",
             "on_request: none",
+            #[cfg(feature = "rustls")]
+            "tls: none",
         ];
         let builder = ServerBuilder::<()> {
             options: Options::default(),
@@ -364,8 +384,12 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 30, "{setters:?}");
-        let is_compiled = |setter: &&str| *setter != "deflate" || cfg!(feature = "deflate");
+        assert_eq!(setters.len(), 31, "{setters:?}");
+        let is_compiled = |setter: &&str| match *setter {
+            "deflate" => cfg!(feature = "deflate"),
+            "tls" => cfg!(feature = "rustls"),
+            _ => true,
+        };
         for setter in setters.into_iter().filter(is_compiled) {
             let other = set_others.iter().find(|(name, _)| *name == setter);
             let name = other.map_or(setter, |(_, name)| name);
@@ -401,6 +425,8 @@ mod tests {
             observers,
             on_upgrade,
             on_request,
+            #[cfg(feature = "rustls")]
+            tls,
             bind: BindOptions { reuse_port, .. },
         } = options;
         // `bind` replaces the connection's options in it by those beside it.
@@ -418,6 +444,8 @@ mod tests {
             format!("observers: {}", count(observers)),
             format!("on_upgrade: {}", some(on_upgrade.is_some())),
             format!("on_request: {}", some(on_request.is_some())),
+            #[cfg(feature = "rustls")]
+            format!("tls: {}", some(tls.is_some())),
         ]
     }
 

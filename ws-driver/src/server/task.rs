@@ -1,17 +1,19 @@
-//! The life of one stream, from accept to the end, in one task: the opening handshake, plain HTTP if
-//! that is what comes, the open connection.
+//! The life of one stream, from accept to the end, in one task: TLS if there is any, the opening
+//! handshake, plain HTTP if that is what comes, the open connection.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "hyper")]
 use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
+use super::layer::Layer;
 use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
@@ -20,6 +22,7 @@ use crate::driver::{self, Driver};
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::http;
+use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
 use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
 use crate::registry::Entry;
@@ -28,10 +31,11 @@ use crate::span::ConnectionSpan;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
-pub(super) fn run<R, S, H, F>(
+pub(super) fn run<R, S, L, H, F>(
     shared: Arc<Shared<R>>,
     entry: Entry,
     stream: S,
+    layer: L,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
     handler: H,
@@ -39,14 +43,17 @@ pub(super) fn run<R, S, H, F>(
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    L: Layer<S>,
     H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
     let span = ConnectionSpan::new(entry.id, peer_addr);
     let inner = span.clone();
-    span.around(Life::Opening(Box::pin(start(
-        shared, entry, stream, peer_addr, inner, probe, handler,
-    ))))
+    span.around(Life::Opening(Box::pin(async move {
+        let opened = start(&shared, entry.id, stream, layer, peer_addr).await?;
+        let probe = |shared: &_, stream: &_| probe(shared, L::transport(stream));
+        Some(begin(&shared, entry, opened, &inner, probe, handler))
+    })))
 }
 
 /// An upgrade that was accepted on a request that another HTTP server read.
@@ -57,7 +64,7 @@ pub(super) struct Handover {
     pub(super) handshake: ServerHandshake,
     pub(super) ticket: Ticket,
     pub(super) on_upgrade: hyper::upgrade::OnUpgrade,
-    pub(super) deadline: Option<std::time::Instant>,
+    pub(super) deadline: Option<Instant>,
 }
 
 /// Makes the task of a stream that another HTTP server will give up.
@@ -136,38 +143,44 @@ where
     }
 }
 
-/// Does the opening handshake; returns what drives the connection if there is one in the end.
-async fn start<R, S, H, F>(
-    shared: Arc<Shared<R>>,
-    entry: Entry,
+/// Opens a stream that has arrived; `None` if there is no connection in the end.
+async fn start<R, S, L>(
+    shared: &Arc<Shared<R>>,
+    id: ConnectionId,
     stream: S,
+    layer: L,
     peer_addr: Option<SocketAddr>,
-    span: ConnectionSpan,
-    probe: fn(&Shared<R>, &S),
-    handler: H,
-) -> Option<Driver<R, S, F, Registered>>
+) -> Option<Opened<L::Stream, R::Timer>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: FnOnce(Connection) -> F + Send + 'static,
-    F: Future + Send + 'static,
+    L: Layer<S>,
 {
     if shared.stop.has_reached(Phase::ShuttingDown) {
         // It was accepted too late for the shutdown to wait for it.
         return None;
     }
     let info = ConnectionInfo {
-        id: entry.id,
+        id,
         peer_addr,
+        tls: None,
         version: None,
     };
-    let witness = Witness::new(
+    let arrived = shared.runtime.now();
+    let mut witness = Witness::new(
         shared.options.observers.clone(),
         info,
         shared.clients.clone(),
     );
-    let opened = open(&shared, stream, witness).await?;
-    Some(begin(&shared, entry, opened, &span, probe, handler))
+    let stream = match or_stop(shared, layer.open(shared, stream, arrived)).await? {
+        Ok(stream) => stream,
+        Err(rejected) => {
+            rejected.inspect(|rejected| witness.note_rejected(rejected));
+            return None;
+        }
+    };
+    witness.info.tls = L::tls(&stream);
+    open(shared, stream, arrived, witness).await
 }
 
 /// Makes a connection of a stream whose opening handshake is done, and calls the handler with it.
@@ -176,7 +189,7 @@ fn begin<R, S, H, F>(
     entry: Entry,
     opened: Opened<S, R::Timer>,
     span: &ConnectionSpan,
-    probe: fn(&Shared<R>, &S),
+    probe: impl FnOnce(&Shared<R>, &S),
     handler: H,
 ) -> Driver<R, S, F, Registered>
 where
@@ -207,6 +220,7 @@ where
     let facts = Facts {
         id: entry.id,
         peer_addr,
+        tls: witness.info.tls.clone().map(Box::new),
         version,
         subprotocol,
         head: Head::of_request(head),
@@ -249,6 +263,7 @@ struct Opened<S, T> {
 async fn open<R, S>(
     shared: &Arc<Shared<R>>,
     stream: S,
+    arrived: Instant,
     mut witness: Witness,
 ) -> Option<Opened<S, R::Timer>>
 where
@@ -256,7 +271,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = Arc::clone(&shared.config);
-    let handshake = ServerHandshake::shared(config, shared.runtime.now());
+    let handshake = ServerHandshake::shared(config, arrived);
     witness.note_state(State::Opening);
     go_on(shared, stream, handshake, None, witness).await
 }

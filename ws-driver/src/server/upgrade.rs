@@ -7,6 +7,8 @@ use http::StatusCode;
 use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, UpgradeRequest, Version};
 
 use crate::id::ConnectionId;
+use crate::observer::ConnectionInfo;
+use crate::tls::TlsInfo;
 
 /// A request to open a connection that has passed all checks of the options and waits for the
 /// application's answer; see [`on_upgrade`](crate::ServerBuilder::on_upgrade).
@@ -15,18 +17,16 @@ pub struct Upgrade {
     request: UpgradeRequest,
     id: ConnectionId,
     peer_addr: Option<SocketAddr>,
+    tls: Option<TlsInfo>,
 }
 
 impl Upgrade {
-    pub(crate) fn new(
-        request: UpgradeRequest,
-        id: ConnectionId,
-        peer_addr: Option<SocketAddr>,
-    ) -> Self {
+    pub(crate) fn new(request: UpgradeRequest, info: &ConnectionInfo) -> Self {
         Self {
             request,
-            id,
-            peer_addr,
+            id: info.id,
+            peer_addr: info.peer_addr,
+            tls: info.tls.clone(),
         }
     }
 
@@ -83,6 +83,11 @@ impl Upgrade {
     /// Returns the peer's address, if the stream has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer_addr
+    }
+
+    /// Returns what TLS was agreed on, if there is any.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_ref()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::StatusCode;
 
 use super::answer::push_header;
 use super::client_config::ClientConfig;
@@ -12,6 +13,7 @@ use super::error::HandshakeError;
 use super::expectation::{Expectation, Proof};
 use super::extensions::EXTENSIONS;
 use super::head::{HeadReader, ResponseHead};
+use super::refusal::RefusalReader;
 use super::url::ClientUrl;
 use super::{HandshakeEvent, hixie, rfc6455};
 use crate::config::ConnectionConfig;
@@ -34,6 +36,9 @@ pub struct ClientHandshake {
     handshake_timeout: Option<Duration>,
     stage: Stage,
     expectation: Expectation,
+    refusal_limit: usize,
+    /// Reads an answer that is no 101, in stage `Refusal`.
+    refusal: Option<RefusalReader>,
     /// The digest that must follow the head of a draft-76 answer.
     challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
     reader: HeadReader,
@@ -53,6 +58,7 @@ pub struct ClientHandshake {
 enum Stage {
     Head,
     Challenge,
+    Refusal,
     Open,
     Closed,
 }
@@ -88,6 +94,8 @@ impl ClientHandshake {
                 require_subprotocol: config.require_subprotocol,
                 deflate: Offer::new(config),
             },
+            refusal_limit: config.refusal_limit,
+            refusal: None,
             challenge_response: request.challenge_response,
             reader: HeadReader::response(config.head_limit, config.header_limit),
             received: BytesMut::new(),
@@ -116,8 +124,10 @@ impl ClientHandshake {
                 return self.fail(error);
             }
         }
-        if self.stage == Stage::Challenge {
-            self.read_challenge_response();
+        match self.stage {
+            Stage::Challenge => self.read_challenge_response(),
+            Stage::Refusal => self.read_refusal(),
+            Stage::Head | Stage::Open | Stage::Closed => {}
         }
     }
 
@@ -131,6 +141,7 @@ impl ClientHandshake {
                     state: self.state(),
                 });
             }
+            Stage::Refusal => self.end_refusal(),
             Stage::Open | Stage::Closed => {}
         }
     }
@@ -138,6 +149,9 @@ impl ClientHandshake {
     /// Takes the time, when a deadline has come: a handshake that is not done fails.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            if self.stage == Stage::Refusal {
+                return self.end_refusal();
+            }
             let waited = self.handshake_timeout.unwrap_or_default();
             self.fail(HandshakeError::Timeout {
                 state: self.state(),
@@ -200,7 +214,7 @@ impl ClientHandshake {
     /// it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Head | Stage::Challenge => self.deadline,
+            Stage::Head | Stage::Challenge | Stage::Refusal => self.deadline,
             Stage::Open | Stage::Closed => None,
         }
     }
@@ -208,7 +222,7 @@ impl ClientHandshake {
     /// Tells whether more bytes are wanted.
     pub fn wants_read(&self) -> bool {
         match self.stage {
-            Stage::Head | Stage::Challenge => true,
+            Stage::Head | Stage::Challenge | Stage::Refusal => true,
             Stage::Open | Stage::Closed => false,
         }
     }
@@ -221,7 +235,7 @@ impl ClientHandshake {
     /// Returns how far the handshake is: handshaking, connected or closed.
     pub fn state(&self) -> State {
         match self.stage {
-            Stage::Head | Stage::Challenge => State::Handshaking,
+            Stage::Head | Stage::Challenge | Stage::Refusal => State::Handshaking,
             Stage::Open => State::Connected,
             Stage::Closed => State::Closed,
         }
@@ -235,12 +249,32 @@ impl ClientHandshake {
         let head = self
             .response
             .insert(ResponseHead::parse(&bytes, self.reader.header_lines())?);
+        if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.refusal = Some(RefusalReader::new(head, self.refusal_limit));
+            self.stage = Stage::Refusal;
+            return Ok(());
+        }
         (head.subprotocol, self.deflate) = self.expectation.check(&bytes, head)?;
         match self.challenge_response {
             Some(_) => self.stage = Stage::Challenge,
             None => self.open(),
         }
         Ok(())
+    }
+
+    /// Fails as soon as nothing more is needed to say why.
+    fn read_refusal(&mut self) {
+        let reader = self.refusal.as_ref();
+        if let Some(error) = reader.and_then(|reader| reader.read(&self.received)) {
+            self.fail(error);
+        }
+    }
+
+    /// Fails with what has come.
+    fn end_refusal(&mut self) {
+        if let Some(reader) = &self.refusal {
+            self.fail(reader.give_up(&self.received));
+        }
     }
 
     /// Compares as soon as all bytes are there; no byte is judged before, so that the answer does

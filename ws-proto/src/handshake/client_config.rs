@@ -20,6 +20,7 @@ pub struct ClientConfig {
     pub(super) headers: Vec<Header>,
     pub(super) head_limit: usize,
     pub(super) header_limit: usize,
+    pub(super) refusal_limit: usize,
     pub(super) handshake_timeout: Option<Duration>,
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Deflate>,
@@ -36,6 +37,7 @@ impl Default for ClientConfig {
             headers: Vec::new(),
             head_limit: 16 << 10,
             header_limit: 100,
+            refusal_limit: 4 << 10,
             handshake_timeout: Some(Duration::from_secs(10)),
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -106,6 +108,14 @@ impl ClientConfig {
         self
     }
 
+    /// Limits what is kept of the body of an answer that refuses, in bytes as they are sent: 4 KiB. It is
+    /// waited for within the [`handshake_timeout`](Self::handshake_timeout).
+    #[must_use]
+    pub fn refusal_limit(mut self, refusal_limit: usize) -> Self {
+        self.refusal_limit = refusal_limit;
+        self
+    }
+
     /// Bounds the whole opening handshake, from the request to open: 10 s.
     #[must_use]
     pub fn handshake_timeout(mut self, handshake_timeout: impl Into<Option<Duration>>) -> Self {
@@ -153,7 +163,7 @@ mod tests {
             format!(
                 "ClientConfig {{ version: Rfc6455, origin: None, subprotocols: [], \
                  require_subprotocol: false, headers: [], head_limit: 16384, header_limit: 100, \
-                 handshake_timeout: Some(10s), connection: {connection} }}"
+                 refusal_limit: 4096, handshake_timeout: Some(10s), connection: {connection} }}"
             )
         );
     }

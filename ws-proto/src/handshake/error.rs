@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::refusal::Refusal;
 use crate::state::State;
 use crate::version::{Version, Versions};
 
@@ -134,6 +135,16 @@ pub enum HandshakeError {
     Status {
         /// The status.
         status: StatusCode,
+        /// The whole answer, as far as the option `refusal_limit` allows.
+        refusal: Box<Refusal>,
+    },
+    /// The server sends us elsewhere. That is not followed: what goes with the request, such as a cookie,
+    /// is for the one who was asked.
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// Where to, as the server wrote it: it can be relative.
+        location: String,
     },
     /// A header of the answer has another value than the one that the request implies.
     Mismatch {
@@ -192,6 +203,7 @@ impl HandshakeError {
             | Self::NoVersion { .. } => Some(StatusCode::UPGRADE_REQUIRED),
             Self::OriginRefused { .. } => Some(StatusCode::FORBIDDEN),
             Self::Status { .. }
+            | Self::Redirect { .. }
             | Self::Mismatch { .. }
             | Self::WrongChallengeResponse
             | Self::SubprotocolNotOffered { .. }
@@ -293,7 +305,14 @@ impl fmt::Display for HandshakeError {
                 "the client insists on subprotocol {offered:?}, which is not spoken \
                  (option subprotocols)"
             ),
-            Self::Status { status } => write!(f, "the server answered {status}; 101 would accept"),
+            Self::Status { status, refusal } => {
+                write!(f, "the server answered {status}; 101 would accept{refusal}")
+            }
+            Self::Redirect { status, location } => write!(
+                f,
+                "the server answered {status} and names {location:?}; a redirect is not followed, \
+                 connect there if it is to be trusted"
+            ),
             Self::Mismatch {
                 name,
                 seen,

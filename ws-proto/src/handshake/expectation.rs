@@ -2,7 +2,6 @@
 
 use std::str;
 
-use http::StatusCode;
 use http::header::HeaderMap;
 
 use super::error::HandshakeError;
@@ -35,18 +34,13 @@ pub(super) enum Proof {
 }
 
 impl Expectation {
-    /// Checks an answer; returns the subprotocol that the server chose, and what it said to an offer
-    /// of compression.
+    /// Checks an answer whose status is 101; returns the subprotocol that the server chose, and what it
+    /// said to an offer of compression.
     pub(super) fn check(
         &self,
         bytes: &[u8],
         head: &ResponseHead,
     ) -> Result<(Option<Box<str>>, Option<DeflateTerms>), HandshakeError> {
-        if head.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(HandshakeError::Status {
-                status: head.status(),
-            });
-        }
         let headers = head.headers();
         match &self.proof {
             Proof::Rfc6455 { accept } => {

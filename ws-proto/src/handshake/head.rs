@@ -110,7 +110,7 @@ impl RequestHead {
 }
 
 /// The head of a response, as it was received.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     pub(super) status: StatusCode,
     pub(super) version: http::Version,

@@ -5,18 +5,22 @@
 //! ```
 //!
 //! Then open <http://127.0.0.1:8080/>, in two tabs. What goes over the wire is in `protocol.rs`.
+//!
+//! With `--cert cert.pem --key key.pem` it is <https://127.0.0.1:8080/>, and the page opens `wss`. On Unix
+//! the signal HUP has it read these files again, for who comes from then on.
 
 mod hall;
 mod page;
 mod protocol;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use tokio::time::MissedTickBehavior;
-use ws_tokio::{Answer, Connection, Message, Server, Upgrade};
+use ws_tokio::{Answer, Connection, Message, Server, ServerTls, Upgrade};
 
 use crate::hall::{Hall, Seat};
 use crate::protocol::{Event, LOBBY, Refusal, Request};
@@ -31,6 +35,12 @@ struct Options {
     /// it any may: nothing here depends on cookies or on where a client is.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
+    /// A PEM file with the server's certificate and those that lead to its root: speaks TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate; it can be the same.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Says what happens.
     #[arg(long)]
     debug: bool,
@@ -62,8 +72,15 @@ async fn main() -> io::Result<()> {
     if !options.origin.is_empty() {
         builder = builder.allow_origins(&options.origin);
     }
+    let mut scheme = "http";
+    if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
+        let tls = ServerTls::from_files(cert, key)?;
+        builder = builder.tls(tls.clone());
+        tokio::spawn(reload_on_hangup(tls));
+        scheme = "https";
+    }
     let server = builder.bind(&options.listen).await?;
-    println!("listening on http://{}/", server.local_addr());
+    println!("listening on {scheme}://{}/", server.local_addr());
     let hall = Arc::new(Hall::new(server.clients()));
     let handler = move |connection| attend(connection, Arc::clone(&hall));
     tokio::select! {
@@ -75,6 +92,23 @@ async fn main() -> io::Result<()> {
     println!("stopped: {closed} connections closed, {aborted} cut off");
     Ok(())
 }
+
+/// Reads the certificate again when the signal HUP comes, as after it was renewed.
+#[cfg(unix)]
+async fn reload_on_hangup(tls: ServerTls) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = signal(SignalKind::hangup())?;
+    while hangups.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => println!("the certificate was read again"),
+            Err(error) => eprintln!("the certificate stays what it was: {error}"),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn reload_on_hangup(_: ServerTls) {}
 
 async fn only_at_chat(upgrade: Upgrade) -> Answer {
     match upgrade.path() {

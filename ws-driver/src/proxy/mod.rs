@@ -1,0 +1,305 @@
+//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5 (RFC 1928, 1929). What
+//! follows, TLS included, goes through the tunnel as through a stream.
+
+mod connect;
+mod env;
+mod error;
+mod socks5;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::{ClientUrl, ConfigError};
+
+use self::connect::Connect;
+pub use self::error::ProxyError;
+use self::socks5::Socks5;
+
+/// A proxy, for [`ConnectOptions::proxy`](crate::ConnectOptions::proxy): read from
+/// `http://[user:password@]host:port` or `socks5h://[user:password@]host:port`.
+///
+/// The proxy is told the name of the server and looks it up. User and password can have percent-encoded
+/// characters, and reach the proxy in the clear.
+#[derive(Clone)]
+pub struct Proxy {
+    scheme: Scheme,
+    /// Its host and port; the rest of it means nothing.
+    addr: ClientUrl,
+    login: Option<Arc<Login>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Socks5h,
+}
+
+/// Who we are to a proxy.
+struct Login {
+    user: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl Proxy {
+    /// Returns what the environment says for a URL: `https_proxy` for `wss` and `http_proxy` for `ws`, or
+    /// else `all_proxy`, unless `no_proxy` has the host, a domain that it is in, or `*`. All of them but
+    /// `http_proxy` can be in upper case, too. Nothing else here ever looks at the environment.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL or what the environment says is malformed.
+    pub fn from_env(url: &str) -> Result<Option<Self>, ConfigError> {
+        env::proxy_for(&url.parse()?, |name| std::env::var(name).ok())
+    }
+
+    /// Returns the host of the proxy.
+    pub fn host(&self) -> &str {
+        self.addr.host()
+    }
+
+    /// Returns the port of the proxy.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// Has the proxy open a tunnel through a stream to it.
+    pub(crate) async fn open<S>(
+        &self,
+        stream: &mut S,
+        host: &str,
+        port: u16,
+    ) -> Result<(), ProxyError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let login = self.login.as_deref();
+        let mut negotiation = match self.scheme {
+            Scheme::Http => Negotiation::Connect(Connect::new(host, port, login)),
+            Scheme::Socks5h => Negotiation::Socks5(Socks5::new(host, port, login)?),
+        };
+        loop {
+            write_all(stream, &negotiation.take_outgoing()).await?;
+            let mut buffer = [0; READ_LEN];
+            let len = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await?;
+            if len == 0 {
+                return Err(ProxyError::Disconnected);
+            }
+            if negotiation.handle_read(&buffer[..len])? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Asks for a tunnel. Without I/O: bytes in, bytes out.
+enum Negotiation {
+    Connect(Connect),
+    Socks5(Socks5),
+}
+
+impl Negotiation {
+    fn take_outgoing(&mut self) -> Vec<u8> {
+        match self {
+            Self::Connect(connect) => connect.take_outgoing(),
+            Self::Socks5(socks5) => socks5.take_outgoing(),
+        }
+    }
+
+    /// Takes what was read; tells whether the tunnel is open.
+    fn handle_read(&mut self, bytes: &[u8]) -> Result<bool, ProxyError> {
+        match self {
+            Self::Connect(connect) => connect.handle_read(bytes),
+            Self::Socks5(socks5) => socks5.handle_read(bytes),
+        }
+    }
+}
+
+/// Bytes of an answer that are read at once.
+const READ_LEN: usize = 1 << 10;
+
+async fn write_all<S: AsyncWrite + Unpin>(stream: &mut S, mut bytes: &[u8]) -> io::Result<()> {
+    poll_fn(|cx| {
+        while !bytes.is_empty() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                len => bytes = &bytes[len..],
+            }
+        }
+        Pin::new(&mut *stream).poll_flush(cx)
+    })
+    .await
+}
+
+impl FromStr for Proxy {
+    type Err = ConfigError;
+
+    /// An error does not repeat user and password.
+    fn from_str(url: &str) -> Result<Self, ConfigError> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (login, authority) = match rest.rsplit_once('@') {
+            Some((login, authority)) => (Some(login), authority),
+            None => (None, rest),
+        };
+        let invalid = |problem| ConfigError::InvalidUrl {
+            url: format!("{scheme}://{authority}"),
+            problem,
+        };
+        let parsed = match &*scheme.to_ascii_lowercase() {
+            "http" => Scheme::Http,
+            "socks5h" => Scheme::Socks5h,
+            "socks5" => {
+                return Err(invalid(
+                    "the proxy looks names up, so its scheme is socks5h",
+                ));
+            }
+            _ => return Err(invalid("the scheme of a proxy is http or socks5h")),
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        if authority.contains(['/', '?']) {
+            return Err(invalid("the URL of a proxy has no path"));
+        }
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.contains(']'));
+        if !has_port {
+            return Err(invalid("the URL of a proxy has a port"));
+        }
+        let addr = format!("ws://{authority}")
+            .parse()
+            .map_err(|_| invalid("its host or its port is malformed"))?;
+        let login = login.map(Login::parse).transpose().map_err(invalid)?;
+        Ok(Self {
+            scheme: parsed,
+            addr,
+            login: login.map(Arc::new),
+        })
+    }
+}
+
+impl Login {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (user, password) = text.split_once(':').unwrap_or((text, ""));
+        let (user, password) = (percent_decoded(user)?, percent_decoded(password)?);
+        if user.is_empty() || user.len() > LOGIN_LIMIT || password.len() > LOGIN_LIMIT {
+            return Err("its user has 1 to 255 bytes, its password 255 at most");
+        }
+        if user.contains(&b':') {
+            return Err("its user has no colon in it");
+        }
+        Ok(Self { user, password })
+    }
+}
+
+/// Bytes of a user and of a password (RFC 1929 §2).
+const LOGIN_LIMIT: usize = 255;
+
+/// RFC 3986 §2.1.
+fn percent_decoded(text: &str) -> Result<Vec<u8>, &'static str> {
+    let problem = "its user or password is not percent-encoded";
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).filter(|code| !code.starts_with('+'));
+        let code = code.ok_or(problem)?;
+        bytes.push(u8::from_str_radix(code, 16).map_err(|_| problem)?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    Ok(bytes)
+}
+
+impl fmt::Debug for Proxy {
+    /// Shows neither user nor password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("scheme", &self.scheme)
+            .field("addr", &self.addr.authority())
+            .field("has_login", &self.login.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts of a proxy's URL.
+    #[test]
+    fn a_proxy_is_read_from_a_url() {
+        for (url, scheme, host, port, login) in [
+            ("http://proxy:3128", Scheme::Http, "proxy", 3128, None),
+            ("HTTP://Proxy:80/", Scheme::Http, "proxy", 80, None),
+            (
+                "http://a:b@proxy:1",
+                Scheme::Http,
+                "proxy",
+                1,
+                Some(("a", "b")),
+            ),
+            (
+                "socks5h://a@[::1]:1080",
+                Scheme::Socks5h,
+                "::1",
+                1080,
+                Some(("a", "")),
+            ),
+            (
+                "socks5h://a%40b:c%3a%25@h:9",
+                Scheme::Socks5h,
+                "h",
+                9,
+                Some(("a@b", "c:%")),
+            ),
+            ("http://a@b:c@h:9", Scheme::Http, "h", 9, Some(("a@b", "c"))),
+        ] {
+            let proxy: Proxy = url.parse().unwrap();
+            assert_eq!(
+                (proxy.scheme, proxy.host(), proxy.port()),
+                (scheme, host, port)
+            );
+            let seen = proxy.login.as_deref();
+            let seen = seen.map(|login| (&*login.user, &*login.password));
+            let login = login.map(|(user, password)| (user.as_bytes(), password.as_bytes()));
+            assert_eq!(seen, login, "{url}");
+        }
+    }
+
+    /// What is no proxy is refused, and neither an error nor `Debug` shows a password.
+    #[test]
+    fn other_urls_are_refused_without_their_password() {
+        let long = format!("http://{}:secret@h:1", "u".repeat(256));
+        for url in [
+            "proxy:3128",
+            "https://u:secret@proxy:1",
+            "socks5://u:secret@proxy:1",
+            "http://u:secret@proxy",
+            "http://u:secret@[::1]",
+            "http://u:secret@:1",
+            "http://u:secret@proxy:0",
+            "http://u:secret@proxy:1/path",
+            "http://u:secret@proxy:1?query",
+            "http://u:secret@pro xy:1",
+            "http://u:secret@proxy:1\r\nX: y",
+            "http://:secret@proxy:1",
+            "http://u%3a:secret@proxy:1",
+            "http://u:secret%@proxy:1",
+            "http://u:secret%+1@proxy:1",
+            "http://u:secret%éé@proxy:1",
+            &long,
+        ] {
+            let error = url.parse::<Proxy>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let proxy: Proxy = "http://user:secret@proxy:1".parse().unwrap();
+        let shown = format!("{proxy:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("user"),
+            "{shown}"
+        );
+    }
+}

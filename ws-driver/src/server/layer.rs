@@ -1,0 +1,124 @@
+//! What lies between the streams that arrive and their opening handshakes: nothing, or TLS. It is
+//! opened in the task of the stream, so that no peer can keep another waiting.
+
+use std::future::Future;
+use std::time::Instant;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::shared::Shared;
+use crate::observer::Rejected;
+use crate::runtime::Runtime;
+use crate::tls::TlsInfo;
+
+/// What a stream `S` is opened with before its opening handshake.
+pub(super) trait Layer<S>: Send + Sync + 'static {
+    /// The stream of the handshake.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Opens a stream, as long as the deadline of its opening handshake allows. `Err(None)` if the peer
+    /// is gone, and there is nothing to tell of it.
+    fn open<R: Runtime>(
+        &self,
+        shared: &Shared<R>,
+        stream: S,
+        begin: Instant,
+    ) -> impl Future<Output = Result<Self::Stream, Option<Rejected>>> + Send;
+
+    /// Returns the stream that was opened with it.
+    fn transport(stream: &Self::Stream) -> &S;
+
+    /// Returns what TLS was agreed on.
+    fn tls(stream: &Self::Stream) -> Option<TlsInfo>;
+}
+
+/// Nothing.
+pub(super) struct Plain;
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for Plain {
+    type Stream = S;
+
+    async fn open<R: Runtime>(
+        &self,
+        _: &Shared<R>,
+        stream: S,
+        _: Instant,
+    ) -> Result<S, Option<Rejected>> {
+        Ok(stream)
+    }
+
+    fn transport(stream: &S) -> &S {
+        stream
+    }
+
+    fn tls(_: &S) -> Option<TlsInfo> {
+        None
+    }
+}
+
+#[cfg(feature = "rustls")]
+mod tls {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use ws_proto::HandshakeError;
+
+    use super::*;
+    use crate::runtime::Timer;
+    use crate::tls::server::refuse_plain_http;
+    use crate::tls::stream::TlsStream;
+    use crate::tls::{ServerTls, TlsError};
+
+    impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for ServerTls {
+        type Stream = TlsStream<S>;
+
+        async fn open<R: Runtime>(
+            &self,
+            shared: &Shared<R>,
+            stream: S,
+            begin: Instant,
+        ) -> Result<TlsStream<S>, Option<Rejected>> {
+            let waited = shared.options.config.handshake_wait();
+            let mut timer = shared.runtime.timer();
+            if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
+                timer.set(deadline);
+            }
+            let mut opening = pin!(self.open(stream));
+            let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+                Poll::Ready(opened) => Poll::Ready(Some(opened)),
+                Poll::Pending => timer.poll(cx).map(|()| None),
+            });
+            match opened.await {
+                Some(Ok(stream)) => Ok(stream),
+                Some(Err((TlsError::Io(_), _))) => Err(None),
+                // A stream that brought nothing asked for nothing.
+                Some(Err((TlsError::Disconnected, Some(_)))) => {
+                    Err(Some(Rejected::Handshake(HandshakeError::Empty)))
+                }
+                Some(Err((TlsError::PlainHttp, Some(stream)))) => {
+                    let mut refusing = pin!(refuse_plain_http(stream));
+                    // Whether the peer takes it, changes nothing.
+                    poll_fn(|cx| match refusing.as_mut().poll(cx) {
+                        Poll::Ready(_) => Poll::Ready(()),
+                        Poll::Pending => timer.poll(cx),
+                    })
+                    .await;
+                    Err(Some(Rejected::Tls(TlsError::PlainHttp)))
+                }
+                Some(Err((error, _))) => Err(Some(Rejected::Tls(error))),
+                None => Err(Some(Rejected::Tls(TlsError::Timeout {
+                    waited: waited.unwrap_or_default(),
+                }))),
+            }
+        }
+
+        fn transport(stream: &TlsStream<S>) -> &S {
+            stream.transport()
+        }
+
+        fn tls(stream: &TlsStream<S>) -> Option<TlsInfo> {
+            Some(stream.info())
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Two ends of TLS over a transport that takes and gives what a seed says, polled by hand.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConnection, RootCertStore, ServerConnection};
+
+use super::*;
+use crate::tls::provider;
+
+/// One direction of a transport.
+#[derive(Default)]
+struct Wire {
+    bytes: VecDeque<u8>,
+    /// Bytes that it has room for.
+    room: usize,
+    has_ended: bool,
+    /// All that it ever took.
+    taken: usize,
+}
+
+struct Transport {
+    incoming: Rc<RefCell<Wire>>,
+    outgoing: Rc<RefCell<Wire>>,
+    random: Rc<RefCell<u64>>,
+}
+
+impl Transport {
+    /// A number below a limit; xorshift is good enough.
+    fn below(&self, limit: usize) -> usize {
+        let mut state = self.random.borrow_mut();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        usize::try_from(*state % u64::try_from(limit).unwrap()).unwrap()
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let most = [1, 5, 100, 1 << 14, 1 << 17][self.below(5)];
+        let waits = self.below(3) == 0;
+        let mut wire = self.incoming.borrow_mut();
+        if wire.bytes.is_empty() && wire.has_ended {
+            return Poll::Ready(Ok(0));
+        }
+        let len = buffer.len().min(most).min(wire.bytes.len());
+        if len == 0 || waits {
+            return Poll::Pending;
+        }
+        for (place, byte) in buffer.iter_mut().zip(wire.bytes.drain(..len)) {
+            *place = byte;
+        }
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let most = [1, 5, 100, 1 << 14, 1 << 17][self.below(5)];
+        let mut wire = self.outgoing.borrow_mut();
+        let len = bytes.len().min(most).min(wire.room - wire.bytes.len());
+        if len == 0 {
+            return Poll::Pending;
+        }
+        wire.bytes.extend(&bytes[..len]);
+        wire.taken += len;
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.borrow_mut().has_ended = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+type End = TlsStream<Transport>;
+
+/// A client and a server whose handshake is done, and the wire from the first to the second.
+fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
+    let wire = || {
+        Rc::new(RefCell::new(Wire {
+            // The server's last words wait for nobody to read them.
+            room: 1 << 14,
+            ..Wire::default()
+        }))
+    };
+    let (to_server, to_client) = (wire(), wire());
+    let random = Rc::new(RefCell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+    let transport = |incoming: &Rc<RefCell<Wire>>, outgoing: &Rc<RefCell<Wire>>| Transport {
+        incoming: Rc::clone(incoming),
+        outgoing: Rc::clone(outgoing),
+        random: Rc::clone(&random),
+    };
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let client = ClientConnection::new(config.into(), name).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let server = ServerConnection::new(config.into()).unwrap();
+    let mut client = TlsStream::new(transport(&to_client, &to_server), client.into());
+    let mut server = TlsStream::new(transport(&to_server, &to_client), server.into());
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (mut is_client_done, mut is_server_done) = (false, false);
+    for _ in 0..1_000_000 {
+        is_client_done |= done(client.poll_handshake(cx));
+        is_server_done |= done(server.poll_handshake(cx));
+        if is_client_done && is_server_done {
+            for wire in [&to_server, &to_client] {
+                let mut wire = wire.borrow_mut();
+                wire.room = room.max(wire.bytes.len());
+            }
+            return (client, server, to_server);
+        }
+    }
+    panic!("the handshake takes too long");
+}
+
+fn done(polled: Poll<Result<(), TlsError>>) -> bool {
+    polled.map(Result::unwrap).is_ready()
+}
+
+/// A buffer of `len` bytes that repeats with a period that is no power of two.
+fn content(len: usize) -> Vec<u8> {
+    (0..=250).cycle().take(len).collect()
+}
+
+/// However a transport takes and gives bytes, what is written at one end is read at the other, both ways
+/// at once, and then the end.
+#[test]
+fn what_is_written_is_read_however_it_is_chopped() {
+    for seed in 1..=24 {
+        let room = [1, 700, 1 << 16][usize::try_from(seed % 3).unwrap()];
+        let len = [3_000, 70_000, 300_000][usize::try_from(seed % 3).unwrap()];
+        let (mut client, mut server, _) = pair(seed, room);
+        let sent = content(len);
+        let mut ends = [
+            (&mut client, 0, Vec::new(), false),
+            (&mut server, 0, Vec::new(), false),
+        ];
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut buffer = vec![0; [7, 5_000, 1 << 17][usize::try_from(seed / 3 % 3).unwrap()]];
+        for _ in 0..4_000_000 {
+            for (end, written, received, has_ended) in &mut ends {
+                let mut end = Pin::new(&mut **end);
+                let rest = &sent[*written..];
+                if rest.is_empty() {
+                    let _ = end.as_mut().poll_close(cx).map(Result::unwrap);
+                } else {
+                    let (first, second) = rest.split_at(rest.len() / 2);
+                    let slices = [first, second].map(IoSlice::new);
+                    if let Poll::Ready(len) = end.as_mut().poll_write_vectored(cx, &slices) {
+                        *written += len.unwrap();
+                    }
+                }
+                if let Poll::Ready(len) = end.as_mut().poll_read(cx, &mut buffer) {
+                    let len = len.unwrap();
+                    *has_ended |= len == 0;
+                    received.extend_from_slice(&buffer[..len]);
+                }
+            }
+            if ends.iter().all(|(.., has_ended)| *has_ended) {
+                break;
+            }
+        }
+        for (_, _, received, has_ended) in ends {
+            assert!(has_ended, "seed {seed} takes too long");
+            assert!(received == sent, "seed {seed}: {} bytes", received.len());
+        }
+    }
+}
+
+/// Bytes count as written no sooner than the transport has them, and the last only with the whole
+/// record: a peer that takes nothing is seen to take nothing.
+#[test]
+fn what_the_transport_does_not_take_is_not_written() {
+    for seed in 1..=24 {
+        let (mut client, _server, wire) = pair(seed, 1 << 20);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut client).poll_flush(cx).is_ready());
+        let begin = {
+            let mut wire = wire.borrow_mut();
+            wire.room = wire.bytes.len();
+            wire.taken
+        };
+        let sent = content(50_000);
+        let mut written = 0;
+        let mut polls = 0;
+        while written < sent.len() {
+            let polled = Pin::new(&mut client).poll_write(cx, &sent[written..]);
+            let mut wire = wire.borrow_mut();
+            match polled {
+                Poll::Ready(len) => written += len.unwrap(),
+                Poll::Pending => wire.room += 997,
+            }
+            assert!(written <= wire.taken - begin, "seed {seed}");
+            let all_taken = !client.session.wants_write();
+            assert_eq!(
+                written == sent.len(),
+                all_taken && written > 0,
+                "seed {seed}"
+            );
+            polls += 1;
+            assert!(polls < 1_000_000);
+        }
+    }
+}
+
+/// The end that TLS has, close_notify, is sent once before that of the transport; one who reads is told
+/// of either as of an end.
+#[test]
+fn an_end_is_said_inside_of_tls_too() {
+    let (mut client, mut server, _) = pair(1, 1 << 16);
+    let cx = &mut Context::from_waker(Waker::noop());
+    for _ in 0..2 {
+        assert!(Pin::new(&mut client).poll_close(cx).is_ready());
+    }
+    let mut buffer = [0; 100];
+    let mut read = |server: &mut End| {
+        for _ in 0..1000 {
+            if let Poll::Ready(len) = Pin::new(&mut *server).poll_read(cx, &mut buffer) {
+                return len.unwrap();
+            }
+        }
+        panic!("it takes too long");
+    };
+    assert_eq!((read(&mut server), read(&mut server)), (0, 0));
+    let state = server.session.process_new_packets().unwrap();
+    assert!(state.peer_has_closed());
+
+    let (client, mut server, _) = pair(2, 1 << 16);
+    client.transport.outgoing.borrow_mut().has_ended = true;
+    assert_eq!((read(&mut server), read(&mut server)), (0, 0));
+    let state = server.session.process_new_packets().unwrap();
+    assert!(!state.peer_has_closed());
+}
