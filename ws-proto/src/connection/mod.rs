@@ -10,12 +10,14 @@ mod closing;
 mod compression;
 mod events;
 mod keepalive;
+mod receiving;
+mod sending;
 mod stall;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::assembler::{Assembled, Assembler};
+use self::assembler::Assembler;
 use self::closing::{End, Phase};
 use self::events::EventQueue;
 use self::stall::Stall;
@@ -23,19 +25,14 @@ use crate::batch::EventBatch;
 use crate::close::{Closed, REASON_LIMIT};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
-use crate::deflate::{Choice, Compression, DeflateTerms};
+use crate::deflate::{Compression, DeflateTerms};
 use crate::error::SendError;
 use crate::event::Event;
-use crate::frame::{CONTROL_LIMIT, Codec, Opcode, Whole};
-use crate::inline::Inline;
-use crate::mask::Mask;
-use crate::message::{Fragment, Message, Payload};
-use crate::prepared::PreparedMessage;
+use crate::frame::Codec;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
-use crate::utf8;
 use crate::version::Version;
-use crate::wire::{FramePayload, Outgoing, Timer, Timers};
+use crate::wire::{Outgoing, Timer, Timers};
 
 /// An open WebSocket connection.
 ///
@@ -282,125 +279,6 @@ impl Connection {
         self.events.reclaim()
     }
 
-    /// Queues a message.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the connection is closing, the version cannot carry the message, or the send queue
-    /// is at its limit; then nothing was queued.
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        self.check_send(message.is_text())?;
-        match self.compression.compress(&message) {
-            None => self.codec.encode_message(message, &mut self.outgoing),
-            Some(payload) => {
-                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message
-    /// itself; tells whether it did. Where it did not, [`send`](Self::send) says why, or does it.
-    #[inline]
-    pub fn send_inline(&mut self, message: &Message) -> bool {
-        let is_text = message.is_text();
-        let may_send = self.open_message.is_none()
-            && self.phase.sends()
-            && (is_text || self.version.features().binary)
-            && !self.compression.is_on()
-            && self.has_capacity();
-        let inline = message.payload().as_inline().filter(|_| may_send);
-        if let Some(inline) = inline {
-            self.codec
-                .encode_inline(is_text, inline, &mut self.outgoing);
-        }
-        inline.is_some()
-    }
-
-    /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
-    /// first call opens the message; it stays open until a call with `last`, and all its parts must
-    /// be of one type. Nothing else but control frames can be sent meanwhile. The drafts, which have
-    /// no fragments, get one long frame.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send), and if the part is not of the open message's type.
-    pub fn send_fragment(
-        &mut self,
-        content: impl Into<Message>,
-        last: bool,
-    ) -> Result<(), SendError> {
-        let content = content.into();
-        let first = self.open_message.is_none();
-        match self.open_message {
-            Some(is_text) if is_text != content.is_text() && self.phase.sends() => {
-                return Err(SendError::MessageOpen);
-            }
-            Some(_) | None => self.check_capacity(content.is_text())?,
-        }
-        self.open_message = (!last).then_some(content.is_text());
-        match self.compression.compress_fragment(&content, first, last) {
-            None => {
-                let fragment = Fragment {
-                    content,
-                    first,
-                    last,
-                };
-                self.codec.encode_fragment(fragment, &mut self.outgoing);
-            }
-            Some(payload) => {
-                let payload = FramePayload::Shared(payload.into());
-                self.encode_compressed_fragment(content.is_text(), first, last, payload);
-            }
-        }
-        Ok(())
-    }
-
-    /// Queues a message that was encoded before.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.check_send(message.is_text())?;
-        match self.compression.choose(message) {
-            Choice::Plain => {
-                let (frame, header_len) = (message.frame(), message.header_len());
-                let outgoing = &mut self.outgoing;
-                self.codec
-                    .encode_prepared(message.opcode(), frame, header_len, outgoing);
-            }
-            Choice::Own(payload) => {
-                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
-            }
-            Choice::Shared(payload) => {
-                let payload = FramePayload::Shared(payload.clone());
-                self.encode_compressed(message.is_text(), payload);
-            }
-        }
-        Ok(())
-    }
-
-    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
-    ///
-    /// # Errors
-    ///
-    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_control(Opcode::Ping, payload)
-    }
-
-    /// Queues a pong that nobody asked for (RFC 6455 §5.5.3); those that answer pings are queued
-    /// without being asked for.
-    ///
-    /// # Errors
-    ///
-    /// As [`ping`](Self::ping).
-    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_control(Opcode::Pong, payload)
-    }
-
     /// Begins the closing handshake; does nothing if it has begun. Code and reason are left out
     /// where the version has none. A reason needs a code: without one it is left out, too.
     ///
@@ -572,183 +450,5 @@ impl Connection {
     /// Returns the `send_queue_limit`, in bytes.
     pub fn send_queue_limit(&self) -> Option<usize> {
         self.config.send_queue_limit
-    }
-
-    fn read(&mut self, now: Instant, data: &[u8], queue_limit: usize) -> usize {
-        if data.is_empty() {
-            return 0;
-        }
-        self.last_read = now;
-        self.note_alive(now);
-        let mut input = data;
-        while self.phase.reads() {
-            self.read_messages(&mut input, queue_limit);
-            if self.events.len() >= queue_limit {
-                return data.len() - input.len();
-            }
-            let (mut near, far) = input.split_at(self.reach(input.len()));
-            let decoded = self.codec.decode(&mut near);
-            input = &input[input.len() - far.len() - near.len()..];
-            match decoded {
-                Ok(Some(piece)) => {
-                    let compression = &mut self.compression;
-                    let assembler = &mut self.assembler;
-                    match assembler.handle_piece(&piece, &self.config, compression) {
-                        Ok(Some(assembled)) => self.handle_assembled(now, assembled),
-                        Ok(None) => {}
-                        Err(error) => self.fail(now, error),
-                    }
-                }
-                Ok(None) if far.is_empty() => break,
-                Ok(None) => {}
-                Err(error) => self.fail(now, error),
-            }
-        }
-        data.len()
-    }
-
-    /// Takes messages from the front of `input`, as long as they are there as a whole, nothing is wrong with
-    /// them and there is room; leaves the rest for others to look at. A function of its own, as
-    /// the processor has room for little more.
-    #[inline(never)]
-    fn read_messages(&mut self, input: &mut &[u8], queue_limit: usize) {
-        let Some(limit) = self.quick_limit else {
-            return;
-        };
-        if !self.assembler.is_between_messages() {
-            return;
-        }
-        while self.events.len() < queue_limit {
-            let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
-                return;
-            };
-            let Whole {
-                is_text,
-                bytes,
-                len,
-                mask,
-            } = whole;
-            let is_taken = match Inline::unmasked(bytes, len, mask) {
-                Some((payload, is_ascii)) => {
-                    let is_fine = !is_text || is_ascii || utf8::is_whole(payload.as_slice());
-                    if is_fine {
-                        self.note_received(len, true);
-                        self.events.push_short(payload, is_text, len);
-                    }
-                    is_fine
-                }
-                None => self.take_message(is_text, &bytes[..len], mask),
-            };
-            if !is_taken {
-                return;
-            }
-            *input = rest;
-        }
-    }
-
-    /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
-    fn take_message(&mut self, is_text: bool, bytes: &[u8], mask: Mask) -> bool {
-        let (payload, is_ascii) = Payload::unmasked_apart(bytes, mask);
-        let is_fine = !is_text || is_ascii || utf8::is_whole(&payload);
-        if is_fine {
-            self.push_message(match is_text {
-                true => Message::text_of(payload),
-                false => Message::Binary(payload),
-            });
-        }
-        is_fine
-    }
-
-    fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
-        match assembled {
-            Assembled::Message(message) => self.push_message(message),
-            Assembled::Fragment(fragment) => {
-                self.note_received(fragment.content.len(), fragment.last);
-                self.events.push(Event::Fragment(fragment));
-            }
-            Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
-            Assembled::Control(Opcode::Ping, payload) => {
-                self.pings_received += 1;
-                if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
-                    self.codec
-                        .encode_control(Opcode::Pong, &payload, &mut self.outgoing);
-                }
-                self.push_control_event(Event::Ping(payload));
-            }
-            Assembled::Control(_, payload) => self.push_control_event(Event::Pong(payload)),
-        }
-    }
-
-    fn push_message(&mut self, message: Message) {
-        self.note_received(message.len(), true);
-        self.events.push(Event::Message(message));
-    }
-
-    #[inline]
-    fn note_received(&mut self, len: usize, last: bool) {
-        self.messages_received += u64::from(last);
-        self.bytes_received += u64::try_from(len).unwrap_or(u64::MAX);
-    }
-
-    fn push_control_event(&mut self, event: Event) {
-        if self.config.control_events {
-            self.events.push(event);
-        }
-    }
-
-    fn check_send(&self, is_text: bool) -> Result<(), SendError> {
-        match self.open_message {
-            Some(_) if self.phase.sends() => Err(SendError::MessageOpen),
-            Some(_) | None => self.check_capacity(is_text),
-        }
-    }
-
-    fn check_capacity(&self, is_text: bool) -> Result<(), SendError> {
-        if !self.phase.sends() {
-            return Err(SendError::Closed);
-        }
-        if !is_text && !self.version.features().binary {
-            let what = "binary messages";
-            return Err(SendError::Unsupported {
-                version: self.version,
-                what,
-            });
-        }
-        match self.config.send_queue_limit {
-            Some(limit) if self.buffered_amount() >= limit => Err(SendError::QueueFull {
-                buffered: self.buffered_amount(),
-                limit,
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        if !self.phase.sends() {
-            return Err(SendError::Closed);
-        }
-        if !self.version.features().ping {
-            return Err(SendError::Unsupported {
-                version: self.version,
-                what: "ping or pong",
-            });
-        }
-        if payload.len() > CONTROL_LIMIT {
-            return Err(SendError::ControlTooLong {
-                len: payload.len(),
-                limit: CONTROL_LIMIT,
-            });
-        }
-        if !self.outgoing.has_control_capacity() {
-            let limit = Outgoing::CONTROL_LIMIT;
-            return Err(SendError::QueueFull {
-                buffered: self.buffered_amount(),
-                limit,
-            });
-        }
-        self.pings_sent += u64::from(opcode == Opcode::Ping);
-        self.codec
-            .encode_control(opcode, payload, &mut self.outgoing);
-        Ok(())
     }
 }

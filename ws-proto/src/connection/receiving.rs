@@ -1,0 +1,137 @@
+//! What arrives on a connection: bytes become messages, answers, and the end. A run of whole messages goes
+//! a short way; all else, and all that is wrong, piece by piece.
+
+use std::time::Instant;
+
+use super::Connection;
+use super::assembler::Assembled;
+use crate::event::Event;
+use crate::frame::{Opcode, Whole};
+use crate::inline::Inline;
+use crate::mask::Mask;
+use crate::message::{Message, Payload};
+use crate::utf8;
+
+impl Connection {
+    pub(super) fn read(&mut self, now: Instant, data: &[u8], queue_limit: usize) -> usize {
+        if data.is_empty() {
+            return 0;
+        }
+        self.last_read = now;
+        self.note_alive(now);
+        let mut input = data;
+        while self.phase.reads() {
+            self.read_messages(&mut input, queue_limit);
+            if self.events.len() >= queue_limit {
+                return data.len() - input.len();
+            }
+            let (mut near, far) = input.split_at(self.reach(input.len()));
+            let decoded = self.codec.decode(&mut near);
+            input = &input[input.len() - far.len() - near.len()..];
+            match decoded {
+                Ok(Some(piece)) => {
+                    let compression = &mut self.compression;
+                    let assembler = &mut self.assembler;
+                    match assembler.handle_piece(&piece, &self.config, compression) {
+                        Ok(Some(assembled)) => self.handle_assembled(now, assembled),
+                        Ok(None) => {}
+                        Err(error) => self.fail(now, error),
+                    }
+                }
+                Ok(None) if far.is_empty() => break,
+                Ok(None) => {}
+                Err(error) => self.fail(now, error),
+            }
+        }
+        data.len()
+    }
+
+    /// Takes messages from the front of `input`, as long as they are there as a whole, nothing is wrong with
+    /// them and there is room; leaves the rest for others to look at. A function of its own, as
+    /// the processor has room for little more.
+    #[inline(never)]
+    fn read_messages(&mut self, input: &mut &[u8], queue_limit: usize) {
+        let Some(limit) = self.quick_limit else {
+            return;
+        };
+        if !self.assembler.is_between_messages() {
+            return;
+        }
+        while self.events.len() < queue_limit {
+            let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
+                return;
+            };
+            let Whole {
+                is_text,
+                bytes,
+                len,
+                mask,
+            } = whole;
+            let is_taken = match Inline::unmasked(bytes, len, mask) {
+                Some((payload, is_ascii)) => {
+                    let is_fine = !is_text || is_ascii || utf8::is_whole(payload.as_slice());
+                    if is_fine {
+                        self.note_received(len, true);
+                        self.events.push_short(payload, is_text, len);
+                    }
+                    is_fine
+                }
+                None => self.take_message(is_text, &bytes[..len], mask),
+            };
+            if !is_taken {
+                return;
+            }
+            *input = rest;
+        }
+    }
+
+    /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
+    fn take_message(&mut self, is_text: bool, bytes: &[u8], mask: Mask) -> bool {
+        let (payload, is_ascii) = Payload::unmasked_apart(bytes, mask);
+        let is_fine = !is_text || is_ascii || utf8::is_whole(&payload);
+        if is_fine {
+            self.push_message(match is_text {
+                true => Message::text_of(payload),
+                false => Message::Binary(payload),
+            });
+        }
+        is_fine
+    }
+
+    fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
+        match assembled {
+            Assembled::Message(message) => self.push_message(message),
+            Assembled::Fragment(fragment) => {
+                self.note_received(fragment.content.len(), fragment.last);
+                self.events.push(Event::Fragment(fragment));
+            }
+            Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
+            Assembled::Control(Opcode::Ping, payload) => {
+                self.pings_received += 1;
+                if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
+                    self.codec
+                        .encode_control(Opcode::Pong, &payload, &mut self.outgoing);
+                }
+                self.push_control_event(Event::Ping(payload));
+            }
+            Assembled::Control(_, payload) => self.push_control_event(Event::Pong(payload)),
+        }
+    }
+
+    fn push_message(&mut self, message: Message) {
+        self.note_received(message.len(), true);
+        self.events.push(Event::Message(message));
+    }
+
+    #[inline]
+    fn note_received(&mut self, len: usize, last: bool) {
+        self.messages_received += u64::from(last);
+        self.bytes_received += u64::try_from(len).unwrap_or(u64::MAX);
+    }
+
+    fn push_control_event(&mut self, event: Event) {
+        if self.config.control_events {
+            self.events.push(event);
+        }
+    }
+}

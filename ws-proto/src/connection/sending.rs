@@ -1,0 +1,187 @@
+//! What the application sends on a connection: it is checked, and queued as frames. Nothing is queued of
+//! what is refused.
+
+use super::Connection;
+use crate::deflate::Choice;
+use crate::error::SendError;
+use crate::frame::{CONTROL_LIMIT, Opcode};
+use crate::message::{Fragment, Message};
+use crate::prepared::PreparedMessage;
+use crate::wire::{FramePayload, Outgoing};
+
+impl Connection {
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version cannot carry the message, or the send queue
+    /// is at its limit; then nothing was queued.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        self.check_send(message.is_text())?;
+        match self.compression.compress(&message) {
+            None => self.codec.encode_message(message, &mut self.outgoing),
+            Some(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message
+    /// itself; tells whether it did. Where it did not, [`send`](Self::send) says why, or does it.
+    #[inline]
+    pub fn send_inline(&mut self, message: &Message) -> bool {
+        let is_text = message.is_text();
+        let may_send = self.open_message.is_none()
+            && self.phase.sends()
+            && (is_text || self.version.features().binary)
+            && !self.compression.is_on()
+            && self.has_capacity();
+        let inline = message.payload().as_inline().filter(|_| may_send);
+        if let Some(inline) = inline {
+            self.codec
+                .encode_inline(is_text, inline, &mut self.outgoing);
+        }
+        inline.is_some()
+    }
+
+    /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
+    /// first call opens the message; it stays open until a call with `last`, and all its parts must
+    /// be of one type. Nothing else but control frames can be sent meanwhile. The drafts, which have
+    /// no fragments, get one long frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and if the part is not of the open message's type.
+    pub fn send_fragment(
+        &mut self,
+        content: impl Into<Message>,
+        last: bool,
+    ) -> Result<(), SendError> {
+        let content = content.into();
+        let first = self.open_message.is_none();
+        match self.open_message {
+            Some(is_text) if is_text != content.is_text() && self.phase.sends() => {
+                return Err(SendError::MessageOpen);
+            }
+            Some(_) | None => self.check_capacity(content.is_text())?,
+        }
+        self.open_message = (!last).then_some(content.is_text());
+        match self.compression.compress_fragment(&content, first, last) {
+            None => {
+                let fragment = Fragment {
+                    content,
+                    first,
+                    last,
+                };
+                self.codec.encode_fragment(fragment, &mut self.outgoing);
+            }
+            Some(payload) => {
+                let payload = FramePayload::Shared(payload.into());
+                self.encode_compressed_fragment(content.is_text(), first, last, payload);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.check_send(message.is_text())?;
+        match self.compression.choose(message) {
+            Choice::Plain => {
+                let (frame, header_len) = (message.frame(), message.header_len());
+                let outgoing = &mut self.outgoing;
+                self.codec
+                    .encode_prepared(message.opcode(), frame, header_len, outgoing);
+            }
+            Choice::Own(payload) => {
+                self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
+            }
+            Choice::Shared(payload) => {
+                let payload = FramePayload::Shared(payload.clone());
+                self.encode_compressed(message.is_text(), payload);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload)
+    }
+
+    /// Queues a pong that nobody asked for (RFC 6455 §5.5.3); those that answer pings are queued
+    /// without being asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload)
+    }
+
+    fn check_send(&self, is_text: bool) -> Result<(), SendError> {
+        match self.open_message {
+            Some(_) if self.phase.sends() => Err(SendError::MessageOpen),
+            Some(_) | None => self.check_capacity(is_text),
+        }
+    }
+
+    fn check_capacity(&self, is_text: bool) -> Result<(), SendError> {
+        if !self.phase.sends() {
+            return Err(SendError::Closed);
+        }
+        if !is_text && !self.version.features().binary {
+            let what = "binary messages";
+            return Err(SendError::Unsupported {
+                version: self.version,
+                what,
+            });
+        }
+        match self.config.send_queue_limit {
+            Some(limit) if self.buffered_amount() >= limit => Err(SendError::QueueFull {
+                buffered: self.buffered_amount(),
+                limit,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        if !self.phase.sends() {
+            return Err(SendError::Closed);
+        }
+        if !self.version.features().ping {
+            return Err(SendError::Unsupported {
+                version: self.version,
+                what: "ping or pong",
+            });
+        }
+        if payload.len() > CONTROL_LIMIT {
+            return Err(SendError::ControlTooLong {
+                len: payload.len(),
+                limit: CONTROL_LIMIT,
+            });
+        }
+        if !self.outgoing.has_control_capacity() {
+            let limit = Outgoing::CONTROL_LIMIT;
+            return Err(SendError::QueueFull {
+                buffered: self.buffered_amount(),
+                limit,
+            });
+        }
+        self.pings_sent += u64::from(opcode == Opcode::Ping);
+        self.codec
+            .encode_control(opcode, payload, &mut self.outgoing);
+        Ok(())
+    }
+}
