@@ -4,7 +4,6 @@
 //! A read is a copy, as from a socket; ours reads as its driver does, into a buffer of the thread. All
 //! check the UTF-8 of texts.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ws_proto::{Event, Role, Version};
+use ws_proto::{Event, EventBatch, Role, Version};
 
 criterion_group! {
     name = peers;
@@ -90,12 +89,12 @@ impl Case<'_, '_> {
 fn ours(case: &mut Case<'_, '_>) {
     let (mut stream, now) = (case.stream(), Instant::now());
     let mut receiver = connection(Version::Rfc6455, Role::Server, now);
-    let (mut scratch, mut events) = (vec![0; READ_LEN], VecDeque::new());
+    let (mut scratch, mut events) = (vec![0; READ_LEN], EventBatch::new());
     case.measure("ours", |seen| {
         let len = stream.read(&mut scratch).unwrap_or_default();
         receiver.handle_read(now, scratch.get(..len).unwrap_or_default());
         receiver.take_events(&mut events);
-        for event in events.drain(..) {
+        while let Some(event) = events.pop() {
             match event {
                 Event::Message(message) => seen(message.as_bytes()),
                 other => unreachable!("{other:?}"),

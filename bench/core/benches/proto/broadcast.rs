@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use core_benches::{Content, SIZES, connection, drain, throughput};
 use criterion::{BenchmarkId, Criterion};
-use ws_proto::{Connection, Message, PreparedMessage, Role, Version};
+use ws_proto::{Connection, Message, Outgoing, PreparedMessage, Role, Version};
 
 /// The receivers, which are as many as those of the servers' broadcasts.
 const RECEIVERS: usize = 500;
@@ -23,7 +23,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 let receivers =
                     receivers.map(|version| connection(*version, Role::Server, Instant::now()));
                 let mut receivers: Vec<_> = receivers.collect();
-                let (message, mut spare) = (Content::Mixed.message(size), Vec::new());
+                let (message, mut spare) = (Content::Mixed.message(size), Outgoing::spare());
                 assert!(broadcast(&mut receivers, &message, &mut spare) > RECEIVERS * size);
                 bencher.iter(|| broadcast(&mut receivers, black_box(&message), &mut spare));
             });
@@ -46,7 +46,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 /// Returns how many bytes left.
-fn broadcast(receivers: &mut [Connection], message: &Message, spare: &mut Vec<u8>) -> usize {
+fn broadcast(receivers: &mut [Connection], message: &Message, spare: &mut Outgoing) -> usize {
     let prepared = PreparedMessage::new(message.clone());
     let mut len = 0;
     for receiver in receivers {

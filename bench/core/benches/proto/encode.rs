@@ -7,7 +7,7 @@ use core_benches::{
     Content, SIZES, batch_len, connection, drain, role_name, throughput, version_name, wire,
 };
 use criterion::{BenchmarkId, Criterion};
-use ws_proto::{Connection, Message, Role, Version};
+use ws_proto::{Connection, Message, Outgoing, Role, Version};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
@@ -20,7 +20,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                     group.throughput(throughput(batch_len(size), size));
                     group.bench_function(BenchmarkId::new(name, size), |bencher| {
                         let mut sender = connection(version, role, Instant::now());
-                        let (message, mut spare) = (content.message(size), Vec::new());
+                        let (message, mut spare) = (content.message(size), Outgoing::spare());
                         let expected = wire(version, role, content, size).len();
                         assert_eq!(send(&mut sender, &message, size, &mut spare), expected);
                         bencher.iter(|| send(&mut sender, black_box(&message), size, &mut spare));
@@ -34,7 +34,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 /// Sends a batch; returns how many bytes left.
-fn send(sender: &mut Connection, message: &Message, size: usize, spare: &mut Vec<u8>) -> usize {
+fn send(sender: &mut Connection, message: &Message, size: usize, spare: &mut Outgoing) -> usize {
     sender.outgoing().lend(spare);
     for _ in 0..batch_len(size) {
         sender.send(message.clone()).expect("nothing is full");
