@@ -8,7 +8,9 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 use super::Outgoing;
+use crate::inline::INLINE_LIMIT;
 use crate::mask::Mask;
+use crate::message::Payload;
 
 /// Payloads shorter than this are copied behind each other; longer ones are kept by reference.
 ///
@@ -45,11 +47,24 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Segment {
-    bytes: Bytes,
+    /// The head of a large frame is short, and lies in the segment itself.
+    bytes: Payload,
+    /// Where those begin that wait; those before have left. Invariant: `start <= bytes.len()`.
+    start: usize,
     /// Whether a frame ends with the last byte.
     ends_frame: bool,
     /// Whether it went ahead of others.
     overtook: bool,
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 impl Queue {
@@ -125,7 +140,8 @@ impl Queue {
                 self.end_segment(false);
                 let ends_frame = trailer.is_empty();
                 self.segments.push_back(Segment {
-                    bytes,
+                    bytes: bytes.into(),
+                    start: 0,
                     ends_frame,
                     overtook: false,
                 });
@@ -216,11 +232,12 @@ impl Queue {
             .skip(boundary)
             .position(|segment| !segment.overtook);
         let index = overtaken.map_or(self.segments.len(), |behind| boundary + behind);
-        let bytes = Bytes::copy_from_slice(frame);
+        let bytes = Payload::from(frame);
         self.segments.insert(
             index,
             Segment {
                 bytes,
+                start: 0,
                 ends_frame: true,
                 overtook: true,
             },
@@ -241,7 +258,7 @@ impl Queue {
             let Some(segment) = self.segments.pop_front() else {
                 break;
             };
-            taken.len += segment.bytes.len();
+            taken.len += segment.len();
             self.mid_frame = !segment.ends_frame;
             taken.segments.push_back(segment);
         }
@@ -267,11 +284,11 @@ impl Queue {
     pub(super) fn chunk(&self) -> &[u8] {
         self.segments
             .front()
-            .map_or(self.tail.as_slice(), |segment| &segment.bytes)
+            .map_or(self.tail.as_slice(), Segment::as_slice)
     }
 
     pub(super) fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let segments = self.segments.iter().map(|segment| &*segment.bytes);
+        let segments = self.segments.iter().map(Segment::as_slice);
         let tail = Some(self.tail.as_slice()).filter(|tail| !tail.is_empty());
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(segments.chain(tail)) {
@@ -291,12 +308,12 @@ impl Queue {
         self.len -= count;
         self.control_len = self.control_len.saturating_sub(count);
         while let Some(segment) = self.segments.front_mut() {
-            if count < segment.bytes.len() {
-                segment.bytes.advance(count);
+            if count < segment.len() {
+                segment.start += count;
                 self.mid_frame |= count > 0;
                 return;
             }
-            count -= segment.bytes.len();
+            count -= segment.len();
             self.mid_frame = !segment.ends_frame;
             self.segments.pop_front();
         }
@@ -321,6 +338,7 @@ impl Queue {
             let bytes = self.tail.split();
             self.segments.push_back(Segment {
                 bytes,
+                start: 0,
                 ends_frame,
                 overtook: false,
             });
@@ -371,21 +389,17 @@ impl Tail {
         }
     }
 
-    /// Hands the bytes over. What is lent is copied, as it is to come back.
-    fn split(&mut self) -> Bytes {
-        match self.is_lent {
-            true => {
-                let bytes = Bytes::copy_from_slice(self.as_slice());
-                self.clear();
-                bytes
-            }
-            false => {
-                let Self { bytes, start, .. } = std::mem::take(self);
-                let mut bytes = Bytes::from(bytes);
-                bytes.advance(start);
-                bytes
-            }
+    /// Hands the bytes over. What is lent is copied, as it is to come back, and so are a few bytes.
+    fn split(&mut self) -> Payload {
+        if self.is_lent || self.len() <= INLINE_LIMIT {
+            let bytes = Payload::from(self.as_slice());
+            self.clear();
+            return bytes;
         }
+        let Self { bytes, start, .. } = std::mem::take(self);
+        let mut bytes = Bytes::from(bytes);
+        bytes.advance(start);
+        bytes.into()
     }
 }
 
