@@ -145,7 +145,8 @@ impl Outgoing {
     /// that they can be written while this queue is used by others.
     pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self) {
         debug_assert!(taken.is_empty(), "what was taken before is written first");
-        if self.len() <= limit {
+        let queue = self.queue.as_ref();
+        if queue.is_none_or(|queue| queue.moves_whole(limit)) {
             // Each goes on with the other's memory, which costs no allocation.
             std::mem::swap(&mut self.queue, &mut taken.queue);
         } else if let Some(queue) = &mut self.queue {

@@ -250,6 +250,15 @@ impl Queue {
         self.control_len < Outgoing::CONTROL_LIMIT
     }
 
+    /// Tells whether [`move_front`](Self::move_front) would move all there is.
+    pub(super) fn moves_whole(&self, limit: usize) -> bool {
+        let last = match (self.tail.len(), self.segments.back()) {
+            (0, Some(segment)) => segment.len(),
+            (len, _) => len,
+        };
+        self.len.saturating_sub(last) < limit
+    }
+
     /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
     /// that they can be written while this queue is used by others.
     pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self) {
