@@ -245,7 +245,9 @@ impl OpenMessage {
     ) -> Result<(), ProtocolError> {
         let start = self.payload.len();
         let (bytes, too_big) = within(piece, self.received(), config);
-        self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin));
+        let limit = config.message_limit.unwrap_or(usize::MAX);
+        let end = limit.saturating_sub(self.given_out);
+        self.reserve(bytes.len(), piece.remaining.filter(|_| piece.fin), end);
         let mask = piece.mask.unwrap_or(Mask::NONE);
         let is_ascii = mask.append(bytes, &mut self.payload);
         if checks {
@@ -275,11 +277,11 @@ impl OpenMessage {
         inflated
     }
 
-    /// Makes room: twice what is there, but no more than the last frame will fill, so that a message
-    /// ends in memory of its own size and memory stays within twice of what has arrived. Frames
-    /// before the last one do not tell where the message ends: going by their lengths would mean a
-    /// copy for each of many small fragments.
-    fn reserve(&mut self, additional: usize, remaining: Option<u64>) {
+    /// Makes room: twice what is there, but no more than the last frame will fill, or the message may have
+    /// in the `end`, so that a message ends in memory of its own size and memory stays within twice of
+    /// what has arrived. Frames before the last one do not tell where the message ends: going by their
+    /// lengths would mean a copy for each of many small fragments.
+    fn reserve(&mut self, additional: usize, remaining: Option<u64>, end: usize) {
         let needed = self.payload.len() + additional;
         if needed <= self.payload.capacity() {
             return;
@@ -289,7 +291,8 @@ impl OpenMessage {
             .map_or(usize::MAX, |remaining| {
                 self.payload.len().saturating_add(remaining)
             });
-        let capacity = needed.saturating_mul(2).min(frame_end).max(needed);
+        let most = frame_end.min(end);
+        let capacity = needed.saturating_mul(2).min(most).max(needed);
         self.payload.reserve_exact(capacity - self.payload.len());
     }
 }
