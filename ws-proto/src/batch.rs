@@ -23,9 +23,7 @@ struct Lists {
     short: VecDeque<Inline>,
     /// Each with how many short messages there ever were before it.
     others: VecDeque<(u64, Event)>,
-    /// How many short messages there ever were.
-    short_in: u64,
-    /// How many of them have been taken. Invariant: `short_in - short_out == short.len()`.
+    /// How many short messages have been taken.
     short_out: u64,
 }
 
@@ -98,7 +96,7 @@ impl EventBatch {
         if lists.others.len() == lists.others.capacity() {
             grow(&mut lists.others);
         }
-        lists.others.push_back((lists.short_in, event));
+        lists.others.push_back((lists.short_in(), event));
     }
 
     /// Adds a message of a few bytes; a text if they are known to be one.
@@ -108,7 +106,6 @@ impl EventBatch {
         if lists.short.len() == lists.short.capacity() {
             grow(&mut lists.short);
         }
-        lists.short_in = lists.short_in.wrapping_add(1);
         lists.short.push_back(payload.marked(!is_text));
     }
 
@@ -145,18 +142,27 @@ impl Lists {
         self.short.is_empty() && self.others.is_empty()
     }
 
+    /// How many short messages there ever were.
+    fn short_in(&self) -> u64 {
+        self.short_out.wrapping_add(count(self.short.len()))
+    }
+
     /// Moves all events to lists of their own length.
     fn split(&mut self) -> Self {
+        let short_in = self.short_in();
         let mut lists = Self {
             short: VecDeque::with_capacity(self.short.len()),
             others: VecDeque::with_capacity(self.others.len()),
-            short_in: self.short_in,
-            short_out: std::mem::replace(&mut self.short_out, self.short_in),
+            short_out: std::mem::replace(&mut self.short_out, short_in),
         };
         lists.short.append(&mut self.short);
         lists.others.append(&mut self.others);
         lists
     }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).expect("a list has fewer than 2^64")
 }
 
 /// Makes room: for one at first, as most of what comes alone stays alone; then for some more, as twice as

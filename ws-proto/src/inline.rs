@@ -1,7 +1,7 @@
 //! A few bytes that live inside a value, so that small messages cost no allocation. They are copied,
 //! masked and looked at as whole words in registers. Knows nothing of messages.
 
-use crate::mask::{HIGH_BITS, Mask};
+use crate::mask::Mask;
 
 /// The words of a block. Three, as a value that is this or [`Bytes`](bytes::Bytes) then is no larger than
 /// the latter: the fourth word of that, which is never zero, tells them apart.
@@ -119,6 +119,9 @@ const fn words(block: [u8; BLOCK_LEN]) -> [u64; WORDS] {
     }
     words
 }
+
+/// In each byte of a word, the bit that no ASCII character has.
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// For each length, the bits of the words that are content.
 const KEPT: [[u64; WORDS]; INLINE_LIMIT + 1] = {

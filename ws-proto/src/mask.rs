@@ -10,9 +10,6 @@ const LINE_LEN: usize = 64;
 /// A line: bytes beside each other, of which the compiler makes vectors.
 type Line = [u8; LINE_LEN];
 
-/// In each of 8 bytes, the bit that no ASCII character has.
-pub(crate) const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-
 impl Mask {
     /// The key that changes nothing.
     pub(crate) const NONE: Self = Self([0; 4]);

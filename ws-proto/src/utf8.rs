@@ -17,7 +17,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<usize, ProtocolError> {
 
 /// Checks a whole text.
 pub(crate) fn check_whole(bytes: &[u8]) -> Result<(), ProtocolError> {
-    match check(bytes)? == bytes.len() {
+    match is_whole(bytes) {
         true => Ok(()),
         false => Err(ProtocolError::InvalidUtf8),
     }

@@ -38,7 +38,6 @@ impl Mailbox {
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
         inner.lend(scratch::take_spare());
-        inner.lend_events();
         inner.driver.resume();
         Awake {
             is_same_task: inner.driver.is(cx),

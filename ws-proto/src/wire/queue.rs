@@ -259,9 +259,10 @@ impl Queue {
         self.len.saturating_sub(last) < limit
     }
 
-    /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
-    /// that they can be written while this queue is used by others.
+    /// Moves whole segments out, until at least `limit` bytes are moved, so that they can be written while
+    /// this queue is used by others. Something is left: see [`moves_whole`](Self::moves_whole).
     pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self) {
+        debug_assert!(!self.moves_whole(limit), "the whole queue would be moved");
         taken.mid_frame = self.mid_frame;
         while taken.len < limit {
             let Some(segment) = self.segments.pop_front() else {
@@ -270,11 +271,6 @@ impl Queue {
             taken.len += segment.len();
             self.mid_frame = !segment.ends_frame;
             taken.segments.push_back(segment);
-        }
-        if taken.len < limit && self.segments.is_empty() && !self.tail.is_empty() {
-            taken.len += self.tail.len();
-            taken.tail = std::mem::take(&mut self.tail);
-            self.mid_frame = false;
         }
         self.len -= taken.len;
         self.control_len = self.control_len.saturating_sub(taken.len);
