@@ -16,6 +16,7 @@
 //!
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 
+mod adapter;
 mod backlog;
 mod client;
 mod clients;

@@ -23,7 +23,9 @@ use ws_driver::ws_proto::{ClientConfig, CloseCode, Closed, Message, Version};
 use ws_driver::{Connection, PreparedMessage, Runtime, ShutdownReport};
 
 /// Every public async function, by file, in its order there; each is polled in a test below.
-const PUBLIC: [(&str, &[&str]); 8] = [
+const PUBLIC: [(&str, &[&str]); 9] = [
+    // Of every adapter; what they call is polled.
+    ("adapter.rs", &["connect", "connect_with", "connect_over"]),
     ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
         "clients.rs",
@@ -918,6 +920,7 @@ fn receive_to_end_of_a_peer() {
 #[test]
 fn every_public_async_function_is_in_the_list() {
     let sources = [
+        ("adapter.rs", include_str!("../src/adapter.rs")),
         ("client.rs", include_str!("../src/client.rs")),
         ("clients.rs", include_str!("../src/clients.rs")),
         ("connection.rs", include_str!("../src/connection.rs")),

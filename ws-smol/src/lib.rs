@@ -35,65 +35,7 @@ pub use ws_driver::exports::*;
 
 pub use self::runtime::{Smol, SmolTimer, Stream};
 
-/// A WebSocket server on smol. See [`ws_driver::Server`] for what it can do.
-pub type Server = ws_driver::Server<Smol>;
-
-/// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
-pub type ServerBuilder = ws_driver::ServerBuilder<Smol>;
-
-/// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
-#[cfg(feature = "hyper")]
-pub type PendingUpgrade = ws_driver::PendingUpgrade<Smol>;
-
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
-/// `rustls` also to `wss://`.
-///
-/// # Errors
-///
-/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
-/// not agree, or all that takes too long.
-///
-/// # Cancel safety
-///
-/// If the future is dropped, the stream is closed.
-pub async fn connect(url: &str) -> Result<Connection, ConnectError> {
-    ws_driver::connect::<Smol>(url).await
-}
-
-/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
-/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
-///
-/// # Errors
-///
-/// As [`connect`].
-pub async fn connect_with(
-    url: &str,
-    options: impl Into<ConnectOptions>,
-) -> Result<Connection, ConnectError> {
-    ws_driver::connect_with::<Smol>(url, options).await
-}
-
-/// Opens a connection over a stream that the application made, such as a Unix socket.
-/// See [`ws_driver::connect_over`].
-///
-/// # Errors
-///
-/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
-/// long.
-///
-/// # Cancel safety
-///
-/// If the future is dropped, the stream is dropped.
-pub async fn connect_over<S>(
-    stream: S,
-    url: &str,
-    options: impl Into<ConnectOptions>,
-) -> Result<Connection, ConnectError>
-where
-    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
-{
-    ws_driver::connect_over::<Smol, _>(stream, url, options).await
-}
+ws_driver::adapter!(Smol, "smol");
 
 pub mod test {
     //! A test kit on smol: handlers are tested without a port, over streams in memory.
