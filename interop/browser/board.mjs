@@ -2,22 +2,17 @@
 //
 //   board.mjs --board URL --screenshots FOLDER
 
-import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
-// The packages live in the ignored folder, not beside this file, where `import` would look for them.
-const { chromium } = createRequire(new URL('../.work/', import.meta.url))('playwright-core');
+import { exit, suite } from '../checks.mjs';
+import { launch, openTab } from './chromium.mjs';
 
 const PATIENCE = 10_000; // milliseconds that a page may take for one step
+const CHECK_PATIENCE = 120_000; // and that a check may take, of many steps
 
 const { values: given } = parseArgs({ options: { board: { type: 'string' }, screenshots: { type: 'string' } } });
-let failed = false;
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  // No sandbox, for it cannot be had as root; and no talk with anybody but the server under test.
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const check = suite('board', CHECK_PATIENCE);
+const browser = await launch();
 const complaints = []; // what the pages' scripts complain of
 let wide;
 let narrow;
@@ -67,27 +62,12 @@ try {
 } finally {
   await browser.close();
 }
-process.exit(failed ? 1 : 0);
+exit();
 
-async function tab(options) {
-  const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
-  return page;
+function tab(options) {
+  return openTab(browser, PATIENCE, complaints, options);
 }
 
 function shot(page, name) {
   return page.screenshot({ path: `${given.screenshots}/${name}.png` });
-}
-
-async function check(name, body) {
-  try {
-    await body();
-    console.log(`ok - board: ${name}`);
-  } catch (error) {
-    console.log(`not ok - board: ${name}: ${String(error.message).split('\n')[0]}`);
-    failed = true;
-  }
 }

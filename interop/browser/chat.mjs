@@ -7,27 +7,22 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-// The packages live in the ignored folder, not beside this file, where `import` would look for them.
-const { chromium } = createRequire(new URL('../.work/', import.meta.url))('playwright-core');
+import { exit, suite } from '../checks.mjs';
+import { launch, openTab } from './chromium.mjs';
 
 const PATIENCE = 10_000; // milliseconds that a page or a client may take for one step
+const CHECK_PATIENCE = 120_000; // and that a check may take, of many steps
 const BACK_WITHIN = 30_000; // the page's first delays are up to 5, then 10 s; then it is back
 
 const { values: given } = parseArgs({ options: { chat: { type: 'string' }, screenshots: { type: 'string' } } });
-let failed = false;
+const check = suite('browser', CHECK_PATIENCE);
 let server = await serve('127.0.0.1:0');
 const url = server.url;
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  // No sandbox, for it cannot be had as root; and no talk with anybody but the server under test.
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const browser = await launch();
 const complaints = []; // what the pages' scripts complain of
 let ana;
 let bo;
@@ -185,7 +180,7 @@ try {
   await browser.close();
   await server.kill();
 }
-process.exit(failed ? 1 : 0);
+exit();
 
 async function serve(address) {
   // setpriv: the server ends with this script even if nobody is left to kill it.
@@ -206,13 +201,8 @@ async function serve(address) {
   };
 }
 
-async function tab(options) {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
-  return page;
+function tab(options) {
+  return openTab(browser, PATIENCE, complaints, options);
 }
 
 function state(page, name, timeout = PATIENCE) {
@@ -261,14 +251,4 @@ function hixie() {
       return code;
     },
   };
-}
-
-async function check(name, body) {
-  try {
-    await body();
-    console.log(`ok - browser: ${name}`);
-  } catch (error) {
-    console.log(`not ok - browser: ${name}: ${String(error.message).split('\n')[0]}`);
-    failed = true;
-  }
 }

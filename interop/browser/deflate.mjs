@@ -5,11 +5,10 @@
 //               --deflate-window URL   with these and windows of 9 bits, too
 //               --echo URL             as it is by default
 
-import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
-// The packages live in the ignored folder, not beside this file, where `import` would look for them.
-const { chromium } = createRequire(new URL('../.work/', import.meta.url))('playwright-core');
+import { exit, suite } from '../checks.mjs';
+import { launch } from './chromium.mjs';
 
 const PATIENCE = 20_000; // milliseconds that one check may take
 const SIZES = [0, 1, 1023, 1024, 65_535, 65_536, 900_000];
@@ -18,13 +17,8 @@ const SERVERS = ['deflate', 'deflate-context', 'deflate-window', 'echo'];
 const { values: urls } = parseArgs({
   options: Object.fromEntries(SERVERS.map((name) => [name, { type: 'string' }])),
 });
-let failed = false;
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  // No sandbox, for it cannot be had as root; and no talk with anybody but the servers under test.
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const check = suite('browser rfc6455', PATIENCE);
+const browser = await launch();
 
 try {
   const page = await browser.newPage();
@@ -46,7 +40,7 @@ try {
   await browser.close();
 }
 
-process.exit(failed ? 1 : 0);
+exit();
 
 /** Runs in the page: sends each text twice, as text and as bytes, and says what came back and how it ended. */
 async function exchange({ url, sizes }) {
@@ -77,20 +71,4 @@ async function exchange({ url, sizes }) {
   socket.close(1000);
   const { code, wasClean } = await closed;
   return { extensions: socket.extensions, wrong, code, clean: wasClean };
-}
-
-async function check(name, body) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${PATIENCE / 1000} s`)), PATIENCE);
-  });
-  try {
-    await Promise.race([body(), late]);
-    console.log(`ok - browser rfc6455: ${name}`);
-  } catch (error) {
-    console.log(`not ok - browser rfc6455: ${name}: ${String(error.message).replace(/\s+/g, ' ')}`);
-    failed = true;
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -7,20 +7,20 @@
 import { spawn, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
-// The packages live in the ignored folder, not beside this file, where `import` would look for them.
-const { chromium } = createRequire(new URL('../.work/', import.meta.url))('playwright-core');
+import { exit, suite } from '../checks.mjs';
+import { launch, openTab } from './chromium.mjs';
 
 const PATIENCE = 10_000; // milliseconds that a page or the server may take for one step
+const CHECK_PATIENCE = 120_000; // and that a check may take, of many steps
 
 const { values: given } = parseArgs({
   options: { chat: { type: 'string' }, tls: { type: 'string' }, screenshots: { type: 'string' } },
 });
+const check = suite('secure-browser', CHECK_PATIENCE);
 const [cert, key] = ['cert.pem', 'key.pem'].map((name) => `${given.tls}/${name}`);
-let failed = false;
 
 // setpriv: the server ends with this script even if nobody is left to kill it.
 const command = ['--pdeathsig', 'KILL', given.chat, '--listen', '127.0.0.1:0', '--cert', cert, '--key', key];
@@ -32,14 +32,12 @@ const url = found[1];
 
 const publicKey = execFileSync('openssl', ['pkey', '-in', key, '-pubout', '-outform', 'DER']);
 const pin = createHash('sha256').update(publicKey).digest('base64');
-const plain = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--no-proxy-server',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const complaints = []; // what the pages' scripts complain of
-let browser = await launch([]);
+let browser = await launch();
 
 try {
   await check('a certificate that nobody knows is not trusted', async () => {
-    const page = await tab();
+    const page = await openTab(browser, PATIENCE, complaints);
     const went = await page.goto(url).then(() => 'the page is shown', (error) => error.message);
     if (!went.includes('ERR_CERT_AUTHORITY_INVALID')) throw new Error(went);
     complaints.length = 0;
@@ -48,13 +46,13 @@ try {
   browser = await launch([`--ignore-certificate-errors-spki-list=${pin}`]);
   let ana;
   await check('two tabs talk over wss', async () => {
-    ana = await tab();
+    ana = await openTab(browser, PATIENCE, complaints);
     const sockets = [];
     ana.on('websocket', (socket) => sockets.push(socket.url()));
     await ana.goto(`${url}?name=Ana`);
     await state(ana, 'open');
     if (sockets[0] !== `${url.replace('https', 'wss')}chat`) throw new Error(`opened ${sockets}`);
-    const bo = await tab();
+    const bo = await openTab(browser, PATIENCE, complaints);
     await bo.goto(`${url}?name=Bo`);
     await state(bo, 'open');
     await bo.fill('#composer', 'hello over TLS');
@@ -69,7 +67,7 @@ try {
     await ana.fill('#composer', 'still here');
     await ana.click('#send');
     await ana.waitForSelector('.entry:has-text("still here")');
-    const late = await tab();
+    const late = await openTab(browser, PATIENCE, complaints);
     await late.goto(`${url}?name=Cy`);
     await state(late, 'open');
   });
@@ -80,11 +78,7 @@ try {
   await browser.close();
   server.kill('SIGKILL');
 }
-process.exit(failed ? 1 : 0);
-
-function launch(more) {
-  return chromium.launch({ executablePath: '/usr/bin/chromium', args: [...plain, ...more] });
-}
+exit();
 
 async function line() {
   const late = once(AbortSignal.timeout(PATIENCE), 'abort').then(() => { throw new Error('no line came'); });
@@ -93,25 +87,6 @@ async function line() {
   return value;
 }
 
-async function tab() {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 760 } });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
-  return page;
-}
-
 function state(page, name) {
   return page.waitForSelector(`#status[data-state="${name}"]`);
-}
-
-async function check(name, body) {
-  try {
-    await body();
-    console.log(`ok - secure-browser: ${name}`);
-  } catch (error) {
-    console.log(`not ok - secure-browser: ${name}: ${String(error.message).split('\n')[0]}`);
-    failed = true;
-  }
 }

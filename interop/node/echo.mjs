@@ -16,6 +16,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { exit, suite } from '../checks.mjs';
+
 // The packages live in the ignored folder, not beside this file, where `import` would look for them.
 const { WebSocket } = createRequire(new URL('../.work/', import.meta.url))('ws');
 
@@ -28,7 +30,7 @@ const { values: urls } = parseArgs({
     'echo', 'strict', 'broadcast', 'deflate', 'deflate-context', 'deflate-window', 'deflate-broadcast',
   ].map((name) => [name, { type: 'string' }])),
 });
-let failed = false;
+const check = suite('node rfc6455', PATIENCE);
 
 /** A connection whose messages can be awaited one after the other. */
 class Client {
@@ -271,7 +273,7 @@ await check('broadcast: 100 messages reach 100 clients, and a draft-75 and a dra
   }
 });
 
-process.exit(failed ? 1 : 0);
+exit();
 
 /** A draft-75 or draft-76 client in a process of its own, line by line. */
 function hixie(version) {
@@ -315,20 +317,4 @@ function sameSet(got, expected) {
 
 function brief(message) {
   return `${Buffer.isBuffer(message) ? 'binary' : 'text'}, ${message.length} long: ${message.toString().slice(0, 24)}`;
-}
-
-async function check(name, body) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${PATIENCE / 1000} s`)), PATIENCE);
-  });
-  try {
-    await Promise.race([body(), late]);
-    console.log(`ok - node rfc6455: ${name}`);
-  } catch (error) {
-    console.log(`not ok - node rfc6455: ${name}: ${String(error.message).replace(/\s+/g, ' ')}`);
-    failed = true;
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -12,30 +12,10 @@ import sys
 import urllib.error
 import urllib.request
 
-from websockets.asyncio.client import connect
+from checks import PATIENCE, check, client, run
 from websockets.exceptions import InvalidStatus
 
-# The longest that one check may take, in seconds.
-PATIENCE = 20
 SIZES = (0, 125, 126, 65_535, 65_536, 1_000_000)
-
-checks = []
-
-
-def check(name):
-    """Registers a check under its name; a check fails by an exception."""
-
-    def register(body):
-        checks.append((name, body))
-        return body
-
-    return register
-
-
-def client(url, **options):
-    # proxy=None: nothing in the environment may send us anywhere but to the server under test.
-    options = {"proxy": None, "ping_interval": None, "max_size": None, "compression": None} | options
-    return connect(url.replace("http:", "ws:"), **options)
 
 
 async def ask(url, method="GET", content=None):
@@ -137,18 +117,7 @@ async def main():
     for server in ("board", "hyper"):
         parser.add_argument(f"--{server}", required=True, metavar="URL")
     urls = parser.parse_args()
-
-    failed = False
-    for name, body in checks:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await body(urls)
-            print(f"ok - doors: {name}", flush=True)
-        except Exception as error:  # any failure is this check's, and the others still count
-            why = " ".join(f"{type(error).__name__} {error}".split())
-            print(f"not ok - doors: {name}: {why}", flush=True)
-            failed = True
-    return 1 if failed else 0
+    return await run("doors", urls)
 
 
 if __name__ == "__main__":

@@ -12,34 +12,12 @@ import argparse
 import asyncio
 import sys
 
-from websockets.asyncio.client import connect
+from checks import check, client, run
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-# The longest that one check may take, in seconds.
-PATIENCE = 20
 SIZES = (0, 125, 126, 65_535, 65_536, 1_000_000)
 GOOD_ORIGIN = "http://good.example"
-
-checks = []
-
-
-def check(name, needs="echo"):
-    """Registers a check under its name; a check fails by an exception. It is left out where the server that it
-    needs was not named."""
-
-    def register(body):
-        checks.append((name, needs, body))
-        return body
-
-    return register
-
-
-def client(url, **options):
-    # proxy=None: nothing in the environment may send us anywhere but to the server under test.
-    # ping_interval=None: no ping but ours. max_size=None: the limits under test are the server's.
-    options = {"proxy": None, "ping_interval": None, "max_size": None, "compression": None} | options
-    return connect(url, **options)
 
 
 async def echoes(connection, message):
@@ -301,20 +279,7 @@ async def main():
     for server in ANSWERS:
         parser.add_argument(f"--{server.replace('_', '-')}", metavar="URL")
     urls = parser.parse_args()
-
-    failed = False
-    for name, needs, body in checks:
-        if getattr(urls, needs) is None:
-            continue
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await body(urls)
-            print(f"ok - python rfc6455: {name}", flush=True)
-        except Exception as error:  # any failure is this check's, and the others still count
-            why = " ".join(f"{type(error).__name__} {error}".split())
-            print(f"not ok - python rfc6455: {name}: {why}", flush=True)
-            failed = True
-    return 1 if failed else 0
+    return await run("python rfc6455", urls)
 
 
 if __name__ == "__main__":
