@@ -1,57 +1,21 @@
 //! A server of hyper's own on smol, by smol-hyper, and ours behind it.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy spares tests, but not their helpers"
-)]
 
-use std::convert::Infallible;
-
-use http_body_util::{Either, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use smol::net::TcpListener;
+use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::FuturesIo;
-use ws_smol::{AnswerBody, Connection, Server, connect, is_upgrade};
-
-type Answer = Response<Either<Full<Bytes>, AnswerBody>>;
+use ws_driver::conformance::foreign;
+use ws_smol::Smol;
 
 /// A request that hyper read becomes a connection, which is in the registry of ours.
 #[test]
 fn a_hyper_server_hands_its_upgrades_over() {
     smol::block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let server = Server::builder().build().unwrap();
-        let ours = server.clone();
-        let serving = async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let service = service_fn(|request| answer(&ours, request));
-            let connection =
-                http1::Builder::new().serve_connection(FuturesIo::new(stream), service);
-            connection.with_upgrades().await.unwrap();
-        };
-        smol::spawn(serving).detach();
-        let mut connection = connect(&format!("ws://{addr}/")).await.unwrap();
-        connection.send("hi").await.unwrap();
-        assert_eq!(connection.recv().await.unwrap().as_text(), Some("hi"));
-        assert_eq!(server.broadcast("all"), 1);
-        assert_eq!(connection.recv().await.unwrap().as_text(), Some("all"));
-        assert!(connection.close().await.clean);
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let addr = listener.local_addr().expect("it has an address");
+        let theirs = TcpStream::connect(addr).await.expect("it listens");
+        let (ours, _) = listener.accept().await.expect("it was connected to");
+        let io = FuturesIo::new(ours);
+        foreign::a_stream_of_another_library::<Smol, _, _>(io, theirs).await;
     });
-}
-
-async fn answer(server: &Server, mut request: Request<Incoming>) -> Result<Answer, Infallible> {
-    if is_upgrade(request.headers()) {
-        let response = server.handle_request(&mut request, None, echo).await;
-        return Ok(response.map(Either::Right));
-    }
-    Ok(Response::new(Either::Left(Full::from("the page"))))
-}
-
-async fn echo(mut connection: Connection) {
-    while let Some(message) = connection.recv().await {
-        let _ = connection.send(message).await;
-    }
 }

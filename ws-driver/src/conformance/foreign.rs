@@ -1,125 +1,21 @@
 //! Requests that another HTTP server read, one that is hyper's and no part of ours.
 
-use std::convert::Infallible;
-use std::future::{Future, pending};
-use std::marker::PhantomData;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 
-use ::http::{Request, Response, StatusCode};
-use bytes::Bytes;
+use ::http::{Request, StatusCode};
+use futures_io::{AsyncRead, AsyncWrite};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use ws_proto::{ClientConfig, Version};
+use ws_proto::Version;
 
+use super::doors::echoes_and_closes;
+use super::foreign_server::{Foreign, Style, answer_on, hand_over};
 use super::support::{
-    ACCEPT_76, ANY, DRAFT76, Host, KEY3, Log, Peer, RFC6455, Told, client, echo, masked, ms, serve,
-    sleep, spawn, text, until,
+    ACCEPT_76, DRAFT76, Host, KEY3, Log, RFC6455, Told, client, echo, masked, ms, serve, sleep,
+    spawn, text, until,
 };
-use crate::http::io::HyperIo;
-use crate::{
-    AnswerBody, BindOptions, ConnectError, Connection, HandshakeError, Runtime, Server,
-    ServerBuilder, connect_with,
-};
-
-/// What the other server answers requests with.
-type Answered = Response<AnswerBody>;
-
-/// Another server, which answers every request by a closure, until its case is over.
-struct Foreign<R: Runtime> {
-    addr: SocketAddr,
-    /// Ours, which is asked for upgrades.
-    server: Host<R>,
-    runtime: PhantomData<R>,
-}
-
-/// How the other server is built.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
-    /// As most are.
-    Usual,
-    /// With the header names that clients of draft-75 want.
-    TitleCase,
-    /// Without upgrades.
-    NoUpgrades,
-}
-
-impl<R: Runtime + Default> Foreign<R> {
-    /// Starts one whose answers are made by `answer`.
-    async fn start<F>(
-        server: Host<R>,
-        style: Style,
-        answer: impl Fn(Server<R>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Answered> + Send + 'static,
-    {
-        let runtime = R::default();
-        let options = BindOptions::default();
-        let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
-        let addr = runtime.local_addr(&listener).unwrap();
-        let ours = server.clone();
-        runtime.clone().spawn(async move {
-            // Ends with the process; there are few cases.
-            while let Ok((stream, _)) = runtime.accept(&listener).await {
-                let (ours, answer) = (ours.clone(), answer.clone());
-                let service = service_fn(move |request| {
-                    let answered = answer(ours.clone(), request);
-                    Box::pin(async move { Ok::<_, Infallible>(answered.await) })
-                });
-                let io = HyperIo::new(runtime.clone(), stream, Bytes::new(), None);
-                let mut builder = http1::Builder::new();
-                builder.title_case_headers(style == Style::TitleCase);
-                let connection = builder.serve_connection(io, service);
-                if style == Style::NoUpgrades {
-                    runtime.spawn(async move { drop(connection.await) });
-                } else {
-                    let connection = connection.with_upgrades();
-                    runtime.spawn(async move { drop(connection.await) });
-                }
-            }
-        });
-        Self {
-            addr,
-            server,
-            runtime: PhantomData,
-        }
-    }
-
-    /// Starts one that hands all requests to a server of ours, whose handler is the echo.
-    async fn echo(builder: ServerBuilder<R>, style: Style) -> Self {
-        Self::start(Host(builder.build().unwrap()), style, hand_over(echo)).await
-    }
-
-    async fn open(&self, version: Version) -> Result<Connection, ConnectError> {
-        let url = format!("ws://{}/demo", self.addr);
-        connect_with::<R>(&url, &ClientConfig::new().version(version)).await
-    }
-
-    async fn peer(&self) -> Peer<R> {
-        Peer::connect_to(self.addr).await
-    }
-}
-
-/// Hands requests over to a server of ours, with a handler.
-fn hand_over<R, H, F>(
-    handler: H,
-) -> impl Fn(Server<R>, Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Answered> + Send>>
-+ Clone
-+ Send
-+ Sync
-+ 'static
-where
-    R: Runtime,
-    H: Fn(Connection) -> F + Clone + Send + Sync + 'static,
-    F: Future + Send + 'static,
-{
-    move |server, mut request| {
-        let handler = handler.clone();
-        Box::pin(async move { server.handle_request(&mut request, None, handler).await })
-    }
-}
+use crate::{ConnectError, Connection, HandshakeError, Runtime, Server};
 
 /// An upgrade of each version becomes a connection, with its request, and closes as others do. draft-75
 /// needs the header names as its clients know them.
@@ -554,4 +450,17 @@ pub async fn another_server_that_takes_too_long<R: Runtime + Default>() {
     let head = peer.head().await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(peer.read_to_end().await, b"", "it is closed at once");
+}
+
+/// A library's own way to give hyper a stream, for the tests of the adapters: `io` is one end of it, and
+/// `stream` the other.
+pub async fn a_stream_of_another_library<R, I, S>(io: I, stream: S)
+where
+    R: Runtime + Default,
+    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let server = Host(Server::<R>::builder().build().unwrap());
+    answer_on::<R, _, _>(server.clone(), io, Style::Usual, hand_over(echo));
+    echoes_and_closes(&server, stream).await;
 }

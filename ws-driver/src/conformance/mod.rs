@@ -21,6 +21,7 @@ pub mod deflate;
 pub mod doors;
 pub mod echo;
 pub mod foreign;
+mod foreign_server;
 pub mod http;
 pub mod limits;
 pub mod misbehaviour;
