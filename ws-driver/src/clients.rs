@@ -269,6 +269,31 @@ impl fmt::Debug for Topic {
     }
 }
 
+/// A message on its way to many. It is compressed once, when the first comes for whom that counts.
+struct ForMany<'a> {
+    registry: &'a Registry,
+    message: PreparedMessage,
+    is_compressed: bool,
+}
+
+impl<'a> ForMany<'a> {
+    fn new(registry: &'a Registry, message: PreparedMessage) -> Self {
+        Self {
+            registry,
+            message,
+            is_compressed: false,
+        }
+    }
+
+    fn for_one(&mut self, sender: &Sender) -> &PreparedMessage {
+        if sender.mailbox().compresses && !self.is_compressed {
+            self.message = self.registry.options.compress(self.message.clone());
+            self.is_compressed = true;
+        }
+        &self.message
+    }
+}
+
 /// Offers a message to each of them but one; returns how many took it.
 fn offer_all(
     registry: &Registry,
@@ -276,34 +301,31 @@ fn offer_all(
     message: PreparedMessage,
     except: Option<ConnectionId>,
 ) -> usize {
-    if senders.is_empty() {
-        return 0;
-    }
     let policy = registry.options.slow_peer;
-    let message = registry.options.prepare(message);
+    let mut message = ForMany::new(registry, message);
     let meant = senders
         .iter()
         .filter(|sender| Some(sender.id()) != except)
-        .filter(|sender| sender.mailbox().offer_prepared(&message, policy).is_ok());
+        .filter(|sender| {
+            let message = message.for_one(sender);
+            sender.mailbox().offer_prepared(message, policy).is_ok()
+        });
     meant.count()
 }
 
 /// Queues a message for each of them as soon as there is room; returns how many took it.
 async fn send_all(registry: &Registry, senders: Vec<Sender>, message: PreparedMessage) -> usize {
-    if senders.is_empty() {
-        return 0;
-    }
-    let message = registry.options.prepare(message);
+    let mut message = ForMany::new(registry, message);
     let mut slow = Vec::new();
     let mut reached = 0;
     for sender in senders {
-        match sender.try_send_prepared(&message) {
+        match sender.try_send_prepared(message.for_one(&sender)) {
             Ok(()) => reached += 1,
             Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(sender),
             Err(_) => {}
         }
     }
-    let message = &message;
+    let message = &message.message;
     let waiting = slow.into_iter().map(|sender| async move {
         let sent = sender.mailbox().send_prepared_between(message).await;
         sent.is_ok()

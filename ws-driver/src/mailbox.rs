@@ -50,6 +50,8 @@ pub(crate) struct Mailbox {
     changed: Notice,
     /// Where a server's connection is known; a client's is known nowhere.
     registry: Option<Weak<Registry>>,
+    /// Whether compression was agreed on.
+    pub(crate) compresses: bool,
 }
 
 struct Inner {
@@ -73,6 +75,10 @@ struct Inner {
 
 impl Mailbox {
     pub(crate) fn new(facts: Facts, machine: Machine, clock: Clock) -> Self {
+        #[cfg(feature = "deflate")]
+        let compresses = machine.has_deflate();
+        #[cfg(not(feature = "deflate"))]
+        let compresses = false;
         let inner = Inner {
             machine,
             driver: Waiter::default(),
@@ -89,6 +95,7 @@ impl Mailbox {
             inner: Mutex::new(inner),
             changed: Notice::new(),
             registry: None,
+            compresses,
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct RegistryOptions {
 impl RegistryOptions {
     /// Compresses a message that goes to many: once, for all that can share it.
     #[cfg(feature = "deflate")]
-    pub(crate) fn prepare(&self, message: PreparedMessage) -> PreparedMessage {
+    pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
         match &self.deflate {
             Some(deflate) => message.compress_for(deflate),
             None => message,
@@ -45,7 +45,7 @@ impl RegistryOptions {
     }
 
     #[cfg(not(feature = "deflate"))]
-    pub(crate) fn prepare(&self, message: PreparedMessage) -> PreparedMessage {
+    pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
         message
     }
 }
