@@ -3,7 +3,7 @@
 use async_std::net::{TcpListener, TcpStream};
 use smol_hyper::rt::FuturesIo;
 use ws_async_std::{AsyncStd, Stream};
-use ws_driver::conformance::foreign;
+use ws_driver::conformance::streams;
 
 /// A request that hyper read becomes a connection, which is in the registry of ours.
 #[test]
@@ -16,6 +16,6 @@ fn a_hyper_server_hands_its_upgrades_over() {
         let theirs = TcpStream::connect(addr).await.expect("it listens");
         let (ours, _) = listener.accept().await.expect("it was connected to");
         let io = FuturesIo::new(Stream::from(ours));
-        foreign::a_stream_of_another_library::<AsyncStd, _, _>(io, Stream::from(theirs)).await;
+        streams::a_stream_of_another_library::<AsyncStd, _, _>(io, Stream::from(theirs)).await;
     });
 }

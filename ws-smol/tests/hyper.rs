@@ -2,7 +2,7 @@
 
 use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::FuturesIo;
-use ws_driver::conformance::foreign;
+use ws_driver::conformance::streams;
 use ws_smol::Smol;
 
 /// A request that hyper read becomes a connection, which is in the registry of ours.
@@ -16,6 +16,6 @@ fn a_hyper_server_hands_its_upgrades_over() {
         let theirs = TcpStream::connect(addr).await.expect("it listens");
         let (ours, _) = listener.accept().await.expect("it was connected to");
         let io = FuturesIo::new(ours);
-        foreign::a_stream_of_another_library::<Smol, _, _>(io, theirs).await;
+        streams::a_stream_of_another_library::<Smol, _, _>(io, theirs).await;
     });
 }

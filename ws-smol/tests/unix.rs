@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use smol::net::unix::UnixStream;
-use ws_driver::conformance::doors;
+use ws_driver::conformance::streams;
 use ws_smol::Smol;
 
 /// A stream of a Unix socket is served and connected over; its connection is in the registry.
@@ -10,6 +10,6 @@ use ws_smol::Smol;
 fn a_unix_socket_is_served() {
     smol::block_on(async {
         let (ours, theirs) = UnixStream::pair().expect("the system has Unix sockets");
-        doors::a_pair_of_streams::<Smol, _>(ours, theirs).await;
+        streams::a_pair_of_streams::<Smol, _>(ours, theirs).await;
     });
 }

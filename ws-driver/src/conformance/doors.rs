@@ -1,6 +1,5 @@
 //! What comes through another door than the port: streams that the application made.
 
-use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientConfig, Version};
 
 use super::support::{ANY, Host, Log, Told, client, echo, ms, serve, sleep, spawn, text, until};
@@ -44,39 +43,6 @@ pub async fn a_stream_of_the_application_is_served<R: Runtime + Default>() {
     let lines = log.until("close rfc6455").await;
     assert_eq!(lines[0], "stream ?");
     assert!(!lines.iter().any(|line| line.starts_with("listening")));
-}
-
-/// A stream of the runtime's own that is no TCP, for the tests of the adapters, such as a Unix socket's: both
-/// of its ends.
-pub async fn a_pair_of_streams<R, S>(ours: S, theirs: S)
-where
-    R: Runtime + Default,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let server = Host(Server::<R>::builder().build().unwrap());
-    assert!(server.handle_stream(ours, None, echo).await);
-    echoes_and_closes(&server, theirs).await;
-}
-
-/// Opens a connection over a stream to a server whose handler is the echo: it is in the registry, and its
-/// end does not wait for a timeout.
-pub(super) async fn echoes_and_closes<R, S>(server: &Server<R>, stream: S)
-where
-    R: Runtime + Default,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let opened = connect_over::<R, _>(stream, "ws://localhost/", &ClientConfig::new()).await;
-    let mut connection = opened.unwrap();
-    connection.send("hi").await.unwrap();
-    assert_eq!(text(&mut connection).await, "hi");
-    assert_eq!(server.broadcast("all"), 1);
-    assert_eq!(text(&mut connection).await, "all");
-    let begin = R::default().now();
-    assert!(connection.close().await.clean);
-    assert!(
-        R::default().now() - begin < ms(5000),
-        "it waited for a timeout"
-    );
 }
 
 /// Plain HTTP on such a stream is answered as on the port.

@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 use std::panic::resume_unwind;
 
 use ::http::{Request, StatusCode};
-use futures_io::{AsyncRead, AsyncWrite};
 use hyper::body::Incoming;
 use ws_proto::Version;
 
-use super::doors::echoes_and_closes;
-use super::foreign_server::{Foreign, Style, answer_on, hand_over};
+use super::foreign_server::{Foreign, Style, hand_over};
 use super::support::{
     ACCEPT_76, DRAFT76, Host, KEY3, Log, RFC6455, Told, client, echo, masked, ms, serve, sleep,
     spawn, text, until,
@@ -450,17 +448,4 @@ pub async fn another_server_that_takes_too_long<R: Runtime + Default>() {
     let head = peer.head().await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(peer.read_to_end().await, b"", "it is closed at once");
-}
-
-/// A library's own way to give hyper a stream, for the tests of the adapters: `io` is one end of it, and
-/// `stream` the other.
-pub async fn a_stream_of_another_library<R, I, S>(io: I, stream: S)
-where
-    R: Runtime + Default,
-    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let server = Host(Server::<R>::builder().build().unwrap());
-    answer_on::<R, _, _>(server.clone(), io, Style::Usual, hand_over(echo));
-    echoes_and_closes(&server, stream).await;
 }

@@ -29,6 +29,7 @@ pub mod observer;
 #[cfg(feature = "conformance-all")]
 pub mod proxy;
 pub mod registry;
+pub mod streams;
 mod support;
 pub mod time;
 #[cfg(feature = "conformance-all")]
