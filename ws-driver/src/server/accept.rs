@@ -26,14 +26,8 @@ where
     H: Fn(Connection) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
 {
-    let mut stop = pin!(shared.stop.wait(Phase::Closed));
     let result = loop {
-        let mut next = pin!(accept(shared));
-        let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => next.as_mut().poll(cx).map(Some),
-        });
-        match accepted.await {
+        match shared.stop.unless(Phase::Closed, accept(shared)).await {
             None => break Ok(()),
             Some(Err(error)) => break Err(error),
             Some(Ok((stream, addr))) => {
@@ -99,20 +93,15 @@ where
     F: Future + Send + 'static,
 {
     let limit = shared.options.connection_limit;
-    let mut stop = pin!(shared.stop.wait(Phase::Closed));
-    let mut entering = pin!(async {
+    let entering = async {
         loop {
             if let Some(entry) = shared.clients.enter(limit) {
                 return entry;
             }
             shared.clients.wait_below(limit.unwrap_or(usize::MAX)).await;
         }
-    });
-    let entered = poll_fn(|cx| match stop.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(None),
-        Poll::Pending => entering.as_mut().poll(cx).map(Some),
-    });
-    let Some(entry) = entered.await else {
+    };
+    let Some(entry) = shared.stop.unless(Phase::Closed, entering).await else {
         return false;
     };
     let life = task::run(

@@ -1,5 +1,9 @@
 //! Tells the tasks of a server to stop, and who has heard it.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use event_listener::listener;
 
 use crate::sync::Notice;
@@ -42,6 +46,17 @@ impl Stop {
             }
             changed.await;
         }
+    }
+
+    /// Waits for `work`; `None` if the server has come to `phase` before that, or at the same time.
+    pub(crate) async fn unless<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Option<T> {
+        let mut stop = pin!(self.wait(phase));
+        let mut work = pin!(work);
+        poll_fn(|cx| match stop.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => work.as_mut().poll(cx).map(Some),
+        })
+        .await
     }
 }
 
