@@ -222,11 +222,26 @@ impl HeadReader {
             let seen = &received[..=self.scanned];
             self.position = self.step(byte, seen)?;
             self.scanned += 1;
-            if self.position == Position::End {
-                return Ok(Some(self.scanned));
+            match self.position {
+                Position::End => return Ok(Some(self.scanned)),
+                Position::Line => self.skip_text(received),
+                Position::Method
+                | Position::ResponseStart
+                | Position::LineCr
+                | Position::LineStart
+                | Position::EndCr => {}
             }
         }
         Ok(None)
+    }
+
+    /// Goes on to the next byte that is not a line's text, or to the limit: most bytes are text, which
+    /// changes nothing.
+    fn skip_text(&mut self, received: &[u8]) {
+        let end = received.len().min(self.head_limit);
+        let rest = received.get(self.scanned..end).unwrap_or_default();
+        let is_control = |byte: &u8| byte.is_ascii_control();
+        self.scanned += rest.iter().position(is_control).unwrap_or(rest.len());
     }
 
     /// Returns the number of header lines up to here.
