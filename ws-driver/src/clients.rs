@@ -9,8 +9,8 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
-use crate::observer::Rejected;
 use crate::registry::{Entry, Registry, RegistryOptions};
+use crate::rejected::Rejected;
 use crate::sender::Sender;
 
 /// The open connections of a server. Cheap to clone; looking up and sending by id take the same time

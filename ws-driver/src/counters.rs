@@ -4,7 +4,7 @@ use std::fmt;
 
 use ws_proto::{CloseCause, HandshakeError, ProtocolError, Version};
 
-use crate::observer::Rejected;
+use crate::rejected::Rejected;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 

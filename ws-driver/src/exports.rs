@@ -23,9 +23,10 @@ pub use crate::counters::{
 pub use crate::futures::{RecvFuture, SendFuture};
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
-pub use crate::observer::{ConnectionInfo, Observer, Rejected};
+pub use crate::observer::{ConnectionInfo, Observer};
 #[cfg(feature = "proxy")]
 pub use crate::proxy::{Proxy, ProxyError};
+pub use crate::rejected::Rejected;
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]

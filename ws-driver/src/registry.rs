@@ -10,7 +10,7 @@ use ws_proto::PreparedMessage;
 
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
-use crate::observer::Rejected;
+use crate::rejected::Rejected;
 use crate::sender::Sender;
 use crate::slow_peer::SlowPeer;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};

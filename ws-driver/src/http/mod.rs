@@ -23,11 +23,11 @@ use ws_proto::ServerHandshake;
 use self::io::{HyperIo, HyperTimer};
 use self::service::{RequestBody, ResponseBody};
 use self::upgrade::{Decided, Examined};
-use crate::observer::Witness;
 use crate::runtime::{Runtime, Timer};
 use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
+use crate::witness::Witness;
 
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;

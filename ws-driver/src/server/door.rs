@@ -26,9 +26,11 @@ use super::upgrade::Answer;
 use crate::connection::Connection;
 use crate::http::service;
 use crate::http::upgrade::{self, Decided, Examined};
-use crate::observer::{ConnectionInfo, Rejected, Witness};
+use crate::observer::ConnectionInfo;
 use crate::registry::Entry;
+use crate::rejected::Rejected;
 use crate::runtime::Runtime;
+use crate::witness::Witness;
 
 impl<R: Runtime> Server<R> {
     /// Answers a request that another HTTP server read, if that is built on hyper 1, and runs `handler`

@@ -5,8 +5,9 @@ use ws_proto::{PackedRequest, Rejection, ServerHandshake, UpgradeRequest, Versio
 
 use super::shared::Shared;
 use super::upgrade::{Answer, Upgrade, Verdict};
-use crate::observer::{ConnectionInfo, Rejected};
+use crate::observer::ConnectionInfo;
 use crate::panics;
+use crate::rejected::Rejected;
 use crate::runtime::Runtime;
 
 /// What is known of an upgrade once it is accepted.

@@ -12,8 +12,9 @@ use ws_proto::{ConfigError, ConnectionConfig, OriginPolicy, ServerConfig, Subpro
 
 use super::Server;
 use super::upgrade::{Answer, Upgrade};
+use crate::debug_lines::DebugLines;
 use crate::http::service::{HttpService, RequestService};
-use crate::observer::{DebugLines, Observer, Observers};
+use crate::observer::{Observer, Observers};
 use crate::registry::RegistryOptions;
 use crate::runtime::{BindOptions, Runtime};
 use crate::slow_peer::SlowPeer;

@@ -24,10 +24,12 @@ use crate::head::Head;
 use crate::http;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
-use crate::observer::{ConnectionInfo, OpenWitness, Rejected, Witness};
+use crate::observer::ConnectionInfo;
 use crate::registry::Entry;
+use crate::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::span::ConnectionSpan;
+use crate::witness::{OpenWitness, Witness};
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.

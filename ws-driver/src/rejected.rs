@@ -1,0 +1,52 @@
+//! Why there is no connection, as a server tells it.
+
+use std::fmt;
+
+use ws_proto::HandshakeError;
+
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
+
+/// Why an upgrade was refused, or a stream before it came to that.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// It broke a rule or an option of the server.
+    Handshake(HandshakeError),
+    /// `on_upgrade` said so.
+    Application {
+        /// The status of the answer.
+        status: http::StatusCode,
+    },
+    /// There is no TLS with the peer.
+    #[cfg(feature = "rustls")]
+    Tls(TlsError),
+    /// There were as many streams as the option `connection_limit` allows. Only on requests that another
+    /// HTTP server read; streams wait.
+    ConnectionLimit {
+        /// The limit.
+        limit: usize,
+    },
+    /// The server had closed. Only on requests that another HTTP server read.
+    Closed,
+    /// The other HTTP server that read the request cannot give its stream up.
+    NoUpgrade,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(error) => error.fmt(f),
+            Self::Application { status } => write!(f, "on_upgrade answered {status}"),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.fmt(f),
+            Self::ConnectionLimit { limit } => write!(
+                f,
+                "there are {limit} connections already, and no more are allowed (option \
+                 connection_limit)"
+            ),
+            Self::Closed => f.write_str("the server has closed"),
+            Self::NoUpgrade => f.write_str("the HTTP server cannot give the stream up"),
+        }
+    }
+}
