@@ -62,7 +62,7 @@ pub use self::exports::*;
 pub use self::http::service::{Closure, Tower};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
+pub use self::server::builder::ServerBuilder;
 #[cfg(feature = "hyper")]
 pub use self::server::door::PendingUpgrade;
-pub use self::server::options::ServerBuilder;
 pub use socket2::SockRef;

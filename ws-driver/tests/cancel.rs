@@ -49,7 +49,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         &["bind", "serve", "accept", "handle_stream", "shutdown"],
     ),
     ("server/door.rs", &["handle_request", "examine_request"]),
-    ("server/options.rs", &["bind"]),
+    ("server/builder.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
 
@@ -928,8 +928,8 @@ fn every_public_async_function_is_in_the_list() {
         ("server/mod.rs", include_str!("../src/server/mod.rs")),
         ("server/door.rs", include_str!("../src/server/door.rs")),
         (
-            "server/options.rs",
-            include_str!("../src/server/options.rs"),
+            "server/builder.rs",
+            include_str!("../src/server/builder.rs"),
         ),
         ("test.rs", include_str!("../src/test.rs")),
     ];

@@ -1,6 +1,7 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
 
 mod accept;
+pub(crate) mod builder;
 #[cfg(feature = "hyper")]
 pub(crate) mod door;
 mod layer;
@@ -24,8 +25,9 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCause, CloseCode, Closed, Message, PreparedMessage};
 
+use self::builder::ServerBuilder;
 use self::opened::OpenedConnections;
-use self::options::{Options, ServerBuilder};
+use self::options::Options;
 use self::shared::Shared;
 use self::stop::{Phase, Stop};
 use crate::clients::{ClientError, Clients};
