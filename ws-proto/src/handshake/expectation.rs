@@ -5,7 +5,8 @@ use std::str;
 use http::header::HeaderMap;
 
 use super::error::HandshakeError;
-use super::head::{ResponseHead, list_contains, lossy, single, single_text};
+use super::fields::{list_contains, lossy, single, single_text};
+use super::head::ResponseHead;
 use super::policy::Subprotocol;
 use crate::deflate::{DeflateTerms, Offer};
 

@@ -1,6 +1,6 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), in one linear pass. Knows no extension.
 
-use super::head::is_token_byte;
+use super::fields::is_token_byte;
 
 /// The header that lists extensions.
 pub(crate) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";

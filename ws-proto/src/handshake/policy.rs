@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::authority::{Authority, default_port};
-use super::head::is_token;
+use super::fields::is_token;
 use crate::error::ConfigError;
 
 /// An origin: scheme, host and port, or `null` (RFC 6454).

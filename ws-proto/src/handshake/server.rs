@@ -15,7 +15,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::answer::{Accept, Answer, Rejection};
 use super::error::HandshakeError;
-use super::head::{HeadReader, RequestHead};
+use super::head::RequestHead;
+use super::head_reader::HeadReader;
 use super::upgrade::{self, Pending};
 use super::{HandshakeEvent, Request, hixie};
 use crate::config::ServerConfig;

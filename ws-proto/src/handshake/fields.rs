@@ -1,0 +1,72 @@
+//! What the values of header fields consist of: tokens, lists, text (RFC 9110 §5.6).
+
+use std::str;
+
+use http::header::{HeaderMap, HeaderValue};
+
+use super::error::HandshakeError;
+
+/// Tells whether `text` is a token (RFC 9110 §5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Tells whether a byte may be part of a token.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Iterates over the elements of a header that is a list, over all its lines (RFC 9110 §5.6.1). A
+/// line that is not text becomes one element that is no token.
+pub(super) fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}"))
+        .flat_map(|line| line.split(','))
+        .map(|element| element.trim_matches([' ', '\t']))
+}
+
+/// Tells whether a header that is a list contains a token, in whatever case.
+pub(super) fn list_contains(headers: &HeaderMap, name: &str, token: &str) -> bool {
+    list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
+}
+
+/// Returns the value of a header that must not be there more than once.
+pub(super) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a HeaderValue>, HandshakeError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => Err(HandshakeError::DuplicateHeader { name }),
+    }
+}
+
+/// Returns the value of a header that must not be there more than once and consists of visible
+/// ASCII characters and inner spaces. Such a value can be copied into an answer.
+pub(super) fn single_text<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a str>, HandshakeError> {
+    let Some(value) = single(headers, name)? else {
+        return Ok(None);
+    };
+    match str::from_utf8(value.as_bytes()) {
+        Ok(text) if !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+            Ok(Some(text))
+        }
+        Ok(_) | Err(_) => Err(HandshakeError::InvalidHeader {
+            name,
+            value: lossy(value),
+            problem: "it must be one or more printable ASCII characters",
+        }),
+    }
+}
+
+/// Returns a header's value as text, for an error.
+pub(super) fn lossy(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}

@@ -1,0 +1,227 @@
+//! Finds the end of a head while it arrives.
+//!
+//! Each byte is looked at once, whatever the reads, and what HTTP parsers disagree about is refused: CR or
+//! LF on its own, continued lines, control bytes.
+
+use super::error::HandshakeError;
+use super::fields::is_token_byte;
+
+/// The longest method that is waited for; the longest one registered has 17 bytes.
+const METHOD_LIMIT: usize = 24;
+
+/// What every answer begins with.
+const RESPONSE_START: &[u8] = b"HTTP/1.";
+
+/// Finds the end of a head while it arrives.
+#[derive(Debug)]
+pub(super) struct HeadReader {
+    position: Position,
+    /// How many bytes were looked at.
+    scanned: usize,
+    header_lines: usize,
+    head_limit: usize,
+    header_limit: usize,
+}
+
+/// What was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    Method,
+    ResponseStart,
+    Line,
+    LineCr,
+    LineStart,
+    EndCr,
+    End,
+}
+
+impl HeadReader {
+    pub(super) fn request(head_limit: usize, header_limit: usize) -> Self {
+        Self {
+            position: Position::Method,
+            scanned: 0,
+            header_lines: 0,
+            head_limit,
+            header_limit,
+        }
+    }
+
+    pub(super) fn response(head_limit: usize, header_limit: usize) -> Self {
+        Self {
+            position: Position::ResponseStart,
+            ..Self::request(head_limit, header_limit)
+        }
+    }
+
+    /// Looks at what is new in `received`, which is all that ever arrived; returns the length of
+    /// the head once its end is there.
+    pub(super) fn find_end(&mut self, received: &[u8]) -> Result<Option<usize>, HandshakeError> {
+        while let Some(&byte) = received.get(self.scanned) {
+            if self.scanned >= self.head_limit {
+                return Err(HandshakeError::HeadTooLarge {
+                    limit: self.head_limit,
+                });
+            }
+            let seen = &received[..=self.scanned];
+            self.position = self.step(byte, seen)?;
+            self.scanned += 1;
+            match self.position {
+                Position::End => return Ok(Some(self.scanned)),
+                Position::Line => self.skip_text(received),
+                Position::Method
+                | Position::ResponseStart
+                | Position::LineCr
+                | Position::LineStart
+                | Position::EndCr => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on to the next byte that is not a line's text, or to the limit: most bytes are text, which
+    /// changes nothing.
+    fn skip_text(&mut self, received: &[u8]) {
+        let end = received.len().min(self.head_limit);
+        let rest = received.get(self.scanned..end).unwrap_or_default();
+        let is_control = |byte: &u8| byte.is_ascii_control();
+        self.scanned += rest.iter().position(is_control).unwrap_or(rest.len());
+    }
+
+    /// Returns the number of header lines up to here.
+    pub(super) fn header_lines(&self) -> usize {
+        self.header_lines
+    }
+
+    fn step(&mut self, byte: u8, seen: &[u8]) -> Result<Position, HandshakeError> {
+        let malformed = |problem| Err(HandshakeError::MalformedHead { problem });
+        match (self.position, byte) {
+            (Position::Method, b' ') if seen.len() > 1 => Ok(Position::Line),
+            (Position::Method, _) if is_token_byte(byte) && seen.len() <= METHOD_LIMIT => {
+                Ok(Position::Method)
+            }
+            (Position::ResponseStart, _) if RESPONSE_START.starts_with(seen) => {
+                Ok(if seen.len() == RESPONSE_START.len() {
+                    Position::Line
+                } else {
+                    Position::ResponseStart
+                })
+            }
+            (Position::Method | Position::ResponseStart, _) => Err(HandshakeError::NotHttp {
+                seen: seen.to_vec(),
+            }),
+            (Position::LineCr, b'\n') => Ok(Position::LineStart),
+            (Position::EndCr, b'\n') => Ok(Position::End),
+            (Position::LineCr | Position::EndCr, _) => malformed("a CR is not followed by an LF"),
+            (_, b'\n') => malformed("an LF does not follow a CR"),
+            (Position::LineStart, b'\r') => Ok(Position::EndCr),
+            (Position::LineStart, b' ' | b'\t') => malformed("a header line is continued"),
+            (_, b'\r') => Ok(Position::LineCr),
+            (_, 0..=8 | 10..=31 | 127) => malformed("it contains a control byte"),
+            (Position::LineStart, _) => {
+                self.header_lines += 1;
+                if self.header_lines > self.header_limit {
+                    return Err(HandshakeError::TooManyHeaders {
+                        limit: self.header_limit,
+                    });
+                }
+                Ok(Position::Line)
+            }
+            (Position::Line | Position::End, _) => Ok(Position::Line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(bytes: &[u8], step: usize) -> Result<Option<usize>, HandshakeError> {
+        let mut reader = HeadReader::request(64, 2);
+        let mut end = None;
+        for len in (0..bytes.len()).step_by(step).skip(1).chain([bytes.len()]) {
+            end = reader.find_end(&bytes[..len])?;
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// X7, X12, D75-S5: where a head ends, and what is refused before, at any chopping.
+    #[test]
+    fn a_head_ends_with_an_empty_line_and_nothing_else() {
+        let malformed = |problem| Err(HandshakeError::MalformedHead { problem });
+        let not_http = |seen: &[u8]| {
+            Err(HandshakeError::NotHttp {
+                seen: seen.to_vec(),
+            })
+        };
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64 - 18));
+        let longer = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(64 - 17));
+        for (bytes, expected) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], Ok(Some(18))),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\r\n\r\n\r\n", Ok(Some(24))),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\r", Ok(None)),
+            (b"", Ok(None)),
+            (long.as_bytes(), Ok(Some(64))),
+            (
+                longer.as_bytes(),
+                Err(HandshakeError::HeadTooLarge { limit: 64 }),
+            ),
+            (
+                b"GET / H\r\nA:\r\nB:\r\nC:",
+                Err(HandshakeError::TooManyHeaders { limit: 2 }),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: b\r\n\n",
+                malformed("an LF does not follow a CR"),
+            ),
+            (
+                b"GET / HTTP/1.1\n\n",
+                malformed("an LF does not follow a CR"),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: b\rX: c\r\n",
+                malformed("a CR is not followed by an LF"),
+            ),
+            (
+                b"GET / HTTP/1.1\r\n\r\r\n",
+                malformed("a CR is not followed by an LF"),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: b\r\n c\r\n",
+                malformed("a header line is continued"),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: b\r\n\tc\r\n",
+                malformed("a header line is continued"),
+            ),
+            (
+                b"GET / HTTP/1.1\r\nA: b\0\r\n",
+                malformed("it contains a control byte"),
+            ),
+            (
+                b"GET /\x7f HTTP/1.1\r\n",
+                malformed("it contains a control byte"),
+            ),
+            (b"\r\nGET / HTTP/1.1\r\n\r\n", not_http(b"\r")),
+            (b" GET", not_http(b" ")),
+            (b"\x16\x03\x01\x02\x00\x01", not_http(b"\x16")),
+            (b"<policy-file-request/>\0", not_http(b"<")),
+            (b"SSH-2.0-x\r\n", not_http(b"SSH-2.0-x\r")),
+            (
+                b"aaaaaaaaaaaaaaaaaaaaaaaaaa",
+                not_http(b"aaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ),
+        ] {
+            for step in [1, 2, 3, 7, 1000] {
+                assert_eq!(
+                    find(bytes, step),
+                    expected,
+                    "{} in {step}",
+                    bytes.escape_ascii()
+                );
+            }
+        }
+    }
+}
