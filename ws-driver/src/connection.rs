@@ -1,5 +1,7 @@
 //! A connection in the hands of its user: receive, send, close.
 
+mod futures;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -16,13 +18,14 @@ use ws_proto::{
 };
 
 use crate::counters::ConnectionCounters;
-use crate::futures::{RecvFuture, SendFuture};
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
 use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;
 use crate::topics::TopicError;
+
+pub use self::futures::{RecvFuture, SendFuture};
 
 /// An open connection, on either side and in any version.
 ///

@@ -16,11 +16,10 @@ pub use ws_proto::Deflate;
 pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;
-pub use crate::connection::Connection;
+pub use crate::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::counters::{
     CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
 };
-pub use crate::futures::{RecvFuture, SendFuture};
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer};

@@ -32,7 +32,6 @@ mod driver;
 mod exchange;
 #[doc(hidden)]
 pub mod exports;
-mod futures;
 mod gather;
 mod head;
 mod http;

@@ -949,7 +949,7 @@ fn every_public_async_function_is_in_the_list() {
         assert_eq!((name, &*found), (listed, functions));
     }
     assert_eq!(
-        include_str!("../src/futures.rs")
+        include_str!("../src/connection/futures.rs")
             .matches("pub struct ")
             .count(),
         2

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use ws_proto::{Message, SendError};
 
-use crate::connection::Connection;
+use super::Connection;
 use crate::mailbox::Mailbox;
 
 /// The next message; see [`Connection::recv`].
