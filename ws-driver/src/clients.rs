@@ -9,6 +9,8 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
+use crate::mailbox::Mailbox;
+use crate::membership::Membership;
 use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::rejected::Rejected;
 use crate::sender::Sender;
@@ -46,12 +48,13 @@ impl Clients {
 
     /// Returns the open connection with an id.
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
-        self.registry.get(id)
+        let mailbox = self.registry.get(id)?;
+        Some(Sender::new(mailbox, Membership::of(&self.registry)))
     }
 
     /// Iterates over the connections that are open now.
     pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
-        self.registry.open().into_iter()
+        senders(&self.registry, self.registry.open())
     }
 
     /// Returns a topic by its name. It need not exist: a topic that nobody has joined is empty.
@@ -81,9 +84,8 @@ impl Clients {
     /// with `Close` the connection is closed with 1013, with `DropNewest` the message is dropped, with
     /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
-        let sender = self.require(id)?;
         let policy = self.registry.options.slow_peer;
-        let sent = sender.mailbox().offer(message.into(), policy);
+        let sent = self.require(id)?.offer(message.into(), policy);
         sent.map_err(ClientError::Send)
     }
 
@@ -106,8 +108,7 @@ impl Clients {
         id: ConnectionId,
         message: impl Into<Message>,
     ) -> Result<(), ClientError> {
-        let sender = self.require(id)?;
-        let sent = sender.mailbox().send_between(message.into()).await;
+        let sent = self.require(id)?.send_between(message.into()).await;
         sent.map_err(ClientError::Send)
     }
 
@@ -173,8 +174,13 @@ impl Clients {
         self.registry.note_rejected(reason);
     }
 
-    fn require(&self, id: ConnectionId) -> Result<Sender, ClientError> {
-        self.get(id).ok_or(ClientError::NoSuchClient { id })
+    pub(crate) fn note_panic(&self) {
+        self.registry.note_panic();
+    }
+
+    fn require(&self, id: ConnectionId) -> Result<Arc<Mailbox>, ClientError> {
+        let mailbox = self.registry.get(id);
+        mailbox.ok_or(ClientError::NoSuchClient { id })
     }
 }
 
@@ -226,7 +232,7 @@ impl Topic {
 
     /// Iterates over the connections that are members now, in any order.
     pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
-        self.registry.members(&self.name).into_iter()
+        senders(&self.registry, self.registry.members(&self.name))
     }
 
     /// Sends a message to every member; see [`Clients::broadcast`]. The work is linear in the number
@@ -269,6 +275,16 @@ impl fmt::Debug for Topic {
     }
 }
 
+/// Makes handles for users.
+fn senders(
+    registry: &Arc<Registry>,
+    mailboxes: Vec<Arc<Mailbox>>,
+) -> impl Iterator<Item = Sender> + use<> {
+    let membership = Membership::of(registry);
+    let mailboxes = mailboxes.into_iter();
+    mailboxes.map(move |mailbox| Sender::new(mailbox, membership.clone()))
+}
+
 /// A message on its way to many. It is compressed once, when the first comes for whom that counts.
 struct ForMany<'a> {
     registry: &'a Registry,
@@ -285,8 +301,8 @@ impl<'a> ForMany<'a> {
         }
     }
 
-    fn for_one(&mut self, sender: &Sender) -> &PreparedMessage {
-        if sender.mailbox().compresses && !self.is_compressed {
+    fn for_one(&mut self, mailbox: &Mailbox) -> &PreparedMessage {
+        if mailbox.compresses && !self.is_compressed {
             self.message = self.registry.options.compress(self.message.clone());
             self.is_compressed = true;
         }
@@ -297,37 +313,41 @@ impl<'a> ForMany<'a> {
 /// Offers a message to each of them but one; returns how many took it.
 fn offer_all(
     registry: &Registry,
-    senders: Vec<Sender>,
+    mailboxes: Vec<Arc<Mailbox>>,
     message: PreparedMessage,
     except: Option<ConnectionId>,
 ) -> usize {
     let policy = registry.options.slow_peer;
     let mut message = ForMany::new(registry, message);
-    let meant = senders
+    let meant = mailboxes
         .iter()
-        .filter(|sender| Some(sender.id()) != except)
-        .filter(|sender| {
-            let message = message.for_one(sender);
-            sender.mailbox().offer_prepared(message, policy).is_ok()
+        .filter(|mailbox| Some(mailbox.facts.id) != except)
+        .filter(|mailbox| {
+            let message = message.for_one(mailbox);
+            mailbox.offer_prepared(message, policy).is_ok()
         });
     meant.count()
 }
 
 /// Queues a message for each of them as soon as there is room; returns how many took it.
-async fn send_all(registry: &Registry, senders: Vec<Sender>, message: PreparedMessage) -> usize {
+async fn send_all(
+    registry: &Registry,
+    mailboxes: Vec<Arc<Mailbox>>,
+    message: PreparedMessage,
+) -> usize {
     let mut message = ForMany::new(registry, message);
     let mut slow = Vec::new();
     let mut reached = 0;
-    for sender in senders {
-        match sender.try_send_prepared(message.for_one(&sender)) {
+    for mailbox in mailboxes {
+        match mailbox.try_send_prepared(message.for_one(&mailbox)) {
             Ok(()) => reached += 1,
-            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(sender),
+            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(mailbox),
             Err(_) => {}
         }
     }
     let message = &message.message;
-    let waiting = slow.into_iter().map(|sender| async move {
-        let sent = sender.mailbox().send_prepared_between(message).await;
+    let waiting = slow.into_iter().map(|mailbox| async move {
+        let sent = mailbox.send_prepared_between(message).await;
         sent.is_ok()
     });
     reached + gather::count_true(waiting).await

@@ -20,6 +20,7 @@ use ws_proto::{
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
+use crate::membership::Membership;
 use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;
@@ -36,6 +37,7 @@ pub use self::futures::{RecvFuture, SendFuture};
 /// Dropping it closes the connection with 1000, or with 1011 while the thread panics.
 pub struct Connection {
     mailbox: Arc<Mailbox>,
+    membership: Membership,
     extensions: http::Extensions,
     /// Taken from the mailbox, not received yet.
     events: EventBatch,
@@ -46,9 +48,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, extensions: http::Extensions) -> Self {
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        membership: Membership,
+        extensions: http::Extensions,
+    ) -> Self {
         Self {
             mailbox,
+            membership,
             extensions,
             events: EventBatch::new(),
             room: None,
@@ -138,7 +145,7 @@ impl Connection {
 
     /// Makes a handle that sends on this connection from other tasks.
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.mailbox))
+        Sender::new(Arc::clone(&self.mailbox), self.membership.clone())
     }
 
     /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
@@ -151,12 +158,12 @@ impl Connection {
     /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
     /// `topic_limit` allows.
     pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
-        self.mailbox.join(topic)
+        self.membership.join(topic, self.id())
     }
 
     /// Leaves a topic; tells whether it was a member.
     pub fn leave(&self, topic: &str) -> bool {
-        self.mailbox.leave(topic)
+        self.membership.leave(topic, self.id())
     }
 
     /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).

@@ -10,6 +10,7 @@ use ws_proto::{Connection as Machine, State};
 use crate::connection::Connection;
 use crate::driver::{Driver, Watch};
 use crate::mailbox::{Facts, Mailbox};
+use crate::membership::Membership;
 use crate::runtime::Runtime;
 
 /// Starts to drive a connection. `unread` was read from the stream before.
@@ -26,7 +27,11 @@ where
 {
     let clock = runtime.clone();
     let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
-    let connection = Connection::new(Arc::clone(&mailbox), http::Extensions::new());
+    let connection = Connection::new(
+        Arc::clone(&mailbox),
+        Membership::default(),
+        http::Extensions::new(),
+    );
     // Without a handler: it is in the hands of whoever asked for it.
     let driver: Driver<_, _, Pending<()>, _> =
         Driver::new(runtime.clone(), stream, unread, mailbox, Unwatched);
@@ -39,6 +44,6 @@ struct Unwatched;
 
 impl Watch for Unwatched {
     fn stirred(&mut self, _: State) {}
-    fn ended(&mut self, _: &Mailbox) {}
-    fn panicked(&mut self, _: &Mailbox) {}
+    fn ended(&mut self) {}
+    fn panicked(&mut self) {}
 }

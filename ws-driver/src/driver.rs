@@ -31,9 +31,9 @@ pub(crate) trait Watch {
     /// The state of the machine may have changed.
     fn stirred(&mut self, state: State);
     /// The stream is closed.
-    fn ended(&mut self, mailbox: &Mailbox);
+    fn ended(&mut self);
     /// The handler panicked.
-    fn panicked(&mut self, mailbox: &Mailbox);
+    fn panicked(&mut self);
 }
 
 /// A future that drives a connection to its end, and the handler to its own.
@@ -130,7 +130,7 @@ where
     pub(crate) fn with_handler(mut self, handler: impl FnOnce() -> H) -> Self {
         match panics::catch(handler) {
             Ok(handler) => self.handler = Some(Box::pin(handler)),
-            Err(Panicked) => self.watch.panicked(&self.mailbox),
+            Err(Panicked) => self.watch.panicked(),
         }
         self
     }
@@ -243,7 +243,7 @@ where
             Poll::Ready(Ok(_)) => self.handler = None,
             Poll::Ready(Err(Panicked)) => {
                 self.mailbox.abandon(CloseCode::SERVER_ERROR);
-                self.watch.panicked(&self.mailbox);
+                self.watch.panicked();
                 // What it held may panic again when it is dropped; that changes nothing any more.
                 let _ = panics::catch(|| self.handler = None);
             }
@@ -355,7 +355,7 @@ where
     fn close(&mut self) {
         self.stream = None;
         self.unread = Bytes::new();
-        self.watch.ended(&self.mailbox);
+        self.watch.ended();
         self.mailbox.note_ended();
     }
 

@@ -37,6 +37,7 @@ mod head;
 mod http;
 mod id;
 mod mailbox;
+mod membership;
 mod observer;
 mod panics;
 #[cfg(feature = "proxy")]

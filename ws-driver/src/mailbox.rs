@@ -24,10 +24,8 @@ use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
 use crate::head::Head;
 use crate::id::ConnectionId;
-use crate::registry::Registry;
-use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError, Weak};
+use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::tls::TlsInfo;
-use crate::topics::TopicError;
 
 /// The clock of a runtime.
 pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -48,8 +46,6 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// Tells of room in the send queue and of the end.
     changed: Notice,
-    /// Where a server's connection is known; a client's is known nowhere.
-    registry: Option<Weak<Registry>>,
     /// Whether compression was agreed on.
     pub(crate) compresses: bool,
 }
@@ -94,15 +90,7 @@ impl Mailbox {
             clock,
             inner: Mutex::new(inner),
             changed: Notice::new(),
-            registry: None,
             compresses,
-        }
-    }
-
-    pub(crate) fn in_registry(self, registry: &Arc<Registry>) -> Self {
-        Self {
-            registry: Some(Arc::downgrade(registry)),
-            ..self
         }
     }
 
@@ -257,26 +245,6 @@ impl Mailbox {
     /// Begins to close.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.command(|machine, clock| machine.close(clock(), Some(code), reason))
-    }
-
-    /// Joins a topic of the server; tells whether it was not a member.
-    pub(crate) fn join(&self, topic: &str) -> Result<bool, TopicError> {
-        let registry = self.registry.as_ref().ok_or(TopicError::NoServer)?;
-        let registry = registry.upgrade().ok_or(TopicError::Closed)?;
-        registry.join(topic, self.facts.id)
-    }
-
-    /// Leaves a topic; tells whether it was a member.
-    pub(crate) fn leave(&self, topic: &str) -> bool {
-        let registry = self.registry.as_ref().and_then(Weak::upgrade);
-        registry.is_some_and(|registry| registry.leave(topic, self.facts.id))
-    }
-
-    /// Counts a handler that panicked; it can have outlived its place in the registry.
-    pub(crate) fn note_panic(&self) {
-        if let Some(registry) = self.registry.as_ref().and_then(Weak::upgrade) {
-            registry.note_panic();
-        }
     }
 
     /// Drops the connection as it is, its handler included.

@@ -10,8 +10,9 @@ use ws_proto::PreparedMessage;
 
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
+use crate::mailbox::Mailbox;
+use crate::membership::Membership;
 use crate::rejected::Rejected;
-use crate::sender::Sender;
 use crate::slow_peer::SlowPeer;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::topics::{TopicError, Topics};
@@ -66,16 +67,16 @@ struct Slots {
     slab: Slab<Slot>,
     /// Counts all connections that there ever were, so that no id is used again.
     generation: u64,
-    open: usize,
+    open_len: usize,
     /// The members are open connections.
-    topics: Topics<Sender>,
+    topics: Topics<Arc<Mailbox>>,
     totals: Totals,
 }
 
 struct Slot {
     generation: u64,
     /// `None` during the opening handshake.
-    sender: Option<Sender>,
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl Registry {
@@ -89,41 +90,36 @@ impl Registry {
 
     /// Returns how many connections are open.
     pub(crate) fn len(&self) -> usize {
-        self.lock().open
+        self.lock().open_len
     }
 
-    pub(crate) fn get(&self, id: ConnectionId) -> Option<Sender> {
-        self.lock().sender(id).cloned()
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<Mailbox>> {
+        self.lock().mailbox(id).cloned()
     }
 
     /// Returns the connections that are open now.
-    pub(crate) fn open(&self) -> Vec<Sender> {
-        let slots = self.lock();
-        let senders = slots
-            .slab
-            .iter()
-            .filter_map(|(_, slot)| slot.sender.clone());
-        senders.collect()
+    pub(crate) fn open(&self) -> Vec<Arc<Mailbox>> {
+        self.lock().open().collect()
     }
 
     pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
         let mut slots = self.lock();
-        let sender = slots.sender(id).ok_or(TopicError::Closed)?.clone();
+        let mailbox = slots.mailbox(id).ok_or(TopicError::Closed)?.clone();
         let limit = self.options.topic_limit;
-        slots.topics.join(topic, id.slot, sender, limit)
+        slots.topics.join(topic, id.slot, mailbox, limit)
     }
 
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
         let mut slots = self.lock();
-        slots.sender(id).is_some() && slots.topics.leave(topic, id.slot)
+        slots.mailbox(id).is_some() && slots.topics.leave(topic, id.slot)
     }
 
     pub(crate) fn is_member(&self, topic: &str, id: ConnectionId) -> bool {
         let slots = self.lock();
-        slots.sender(id).is_some() && slots.topics.contains(topic, id.slot)
+        slots.mailbox(id).is_some() && slots.topics.contains(topic, id.slot)
     }
 
-    pub(crate) fn members(&self, topic: &str) -> Vec<Sender> {
+    pub(crate) fn members(&self, topic: &str) -> Vec<Arc<Mailbox>> {
         self.lock().topics.members(topic)
     }
 
@@ -144,18 +140,14 @@ impl Registry {
             closes,
             mut ended,
         } = slots.totals;
-        let opening = slots.slab.len() - slots.open;
-        let senders = slots
-            .slab
-            .iter()
-            .filter_map(|(_, slot)| slot.sender.clone());
-        let senders: Vec<_> = senders.collect();
+        let opening = slots.slab.len() - slots.open_len;
+        let mailboxes: Vec<_> = slots.open().collect();
         drop(slots);
         let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
-        for sender in &senders {
-            open.note(sender.version());
-            ended.add(&sender.mailbox().tally());
-            buffered_amount += sender.buffered_amount();
+        for mailbox in &mailboxes {
+            open.note(mailbox.facts.version);
+            ended.add(&mailbox.tally());
+            buffered_amount += mailbox.buffered_amount();
         }
         ServerCounters {
             open,
@@ -194,7 +186,7 @@ impl Registry {
         let generation = slots.generation;
         let slot = slots.slab.insert(Slot {
             generation,
-            sender: None,
+            mailbox: None,
         });
         Some(Entry {
             registry: Arc::clone(self),
@@ -219,26 +211,37 @@ impl Registry {
 
 impl Slots {
     /// Returns the open connection with an id.
-    fn sender(&self, id: ConnectionId) -> Option<&Sender> {
+    fn mailbox(&self, id: ConnectionId) -> Option<&Arc<Mailbox>> {
         let slot = self.slab.get(id.slot)?;
         let is_meant = slot.generation == id.generation;
-        slot.sender.as_ref().filter(|_| is_meant)
+        slot.mailbox.as_ref().filter(|_| is_meant)
+    }
+
+    /// Iterates over the open connections.
+    fn open(&self) -> impl Iterator<Item = Arc<Mailbox>> {
+        self.slab
+            .iter()
+            .filter_map(|(_, slot)| slot.mailbox.clone())
     }
 }
 
 /// The place of one connection in the registry; it is given back when this is dropped.
 pub(crate) struct Entry {
-    pub(crate) registry: Arc<Registry>,
+    registry: Arc<Registry>,
     pub(crate) id: ConnectionId,
 }
 
 impl Entry {
+    pub(crate) fn membership(&self) -> Membership {
+        Membership::of(&self.registry)
+    }
+
     /// Makes the connection known.
-    pub(crate) fn open(&self, sender: Sender) {
+    pub(crate) fn open(&self, mailbox: Arc<Mailbox>) {
         let mut slots = self.registry.lock();
-        slots.totals.opened.note(sender.version());
-        slots.slab[self.id.slot].sender = Some(sender);
-        slots.open += 1;
+        slots.totals.opened.note(mailbox.facts.version);
+        slots.slab[self.id.slot].mailbox = Some(mailbox);
+        slots.open_len += 1;
     }
 }
 
@@ -247,9 +250,9 @@ impl Drop for Entry {
         let mut slots = self.registry.lock();
         let slot = slots.slab.remove(self.id.slot);
         slots.topics.leave_all(self.id.slot);
-        if let Some(sender) = &slot.sender {
-            slots.open -= 1;
-            let (tally, closed) = sender.mailbox().settle();
+        if let Some(mailbox) = &slot.mailbox {
+            slots.open_len -= 1;
+            let (tally, closed) = mailbox.settle();
             slots.totals.ended.add(&tally);
             let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
             slots.totals.closes.note(end);

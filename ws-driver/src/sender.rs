@@ -9,6 +9,7 @@ use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Ve
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
+use crate::membership::Membership;
 use crate::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
@@ -16,11 +17,15 @@ use crate::topics::TopicError;
 #[derive(Clone)]
 pub struct Sender {
     mailbox: Arc<Mailbox>,
+    membership: Membership,
 }
 
 impl Sender {
-    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, membership: Membership) -> Self {
+        Self {
+            mailbox,
+            membership,
+        }
     }
 
     /// Waits for room in the send queue, and for the end of a message that is being sent in fragments,
@@ -78,12 +83,12 @@ impl Sender {
     /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
     /// `topic_limit` allows.
     pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
-        self.mailbox.join(topic)
+        self.membership.join(topic, self.id())
     }
 
     /// Leaves a topic; tells whether it was a member.
     pub fn leave(&self, topic: &str) -> bool {
-        self.mailbox.leave(topic)
+        self.membership.leave(topic, self.id())
     }
 
     /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
@@ -149,10 +154,6 @@ impl Sender {
     /// Returns what was counted on this connection so far.
     pub fn counters(&self) -> ConnectionCounters {
         self.mailbox.counters()
-    }
-
-    pub(crate) fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
     }
 
     pub(crate) fn abort(&self) {

@@ -77,6 +77,7 @@ impl Witness {
         OpenWitness {
             observers: self.observers,
             state: self.state,
+            clients: self.clients,
             mailbox,
         }
     }
@@ -86,6 +87,8 @@ impl Witness {
 pub(crate) struct OpenWitness {
     observers: Observers,
     state: State,
+    /// Where panics are counted, also when the connection is no longer there.
+    clients: Clients,
     mailbox: Arc<Mailbox>,
 }
 
@@ -105,6 +108,7 @@ impl OpenWitness {
     }
 
     pub(crate) fn note_panic(&self) {
+        self.clients.note_panic();
         self.tell(|observer, info| observer.panicked(info));
     }
 

@@ -108,9 +108,9 @@ impl Watch for Meddler {
         }
     }
 
-    fn ended(&mut self, _: &Mailbox) {}
+    fn ended(&mut self) {}
 
-    fn panicked(&mut self, _: &Mailbox) {}
+    fn panicked(&mut self) {}
 }
 
 fn polled_once(meddle: fn(&Mailbox)) -> (Poll<()>, usize, Arc<Mailbox>) {

@@ -230,9 +230,9 @@ where
     let early = handshake.take_early();
     let machine = handshake.into_connection(shared.runtime.now());
     let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
-    let mailbox = Arc::new(mailbox.in_registry(&entry.registry));
-    let connection = Connection::new(Arc::clone(&mailbox), extensions);
-    entry.open(connection.sender());
+    let mailbox = Arc::new(mailbox);
+    let connection = Connection::new(Arc::clone(&mailbox), entry.membership(), extensions);
+    entry.open(Arc::clone(&mailbox));
     // It may have come too late for the shutdown to see it.
     if shared.stop.has_reached(Phase::Aborting) {
         mailbox.abort();
@@ -376,13 +376,12 @@ impl driver::Watch for Registered {
         self.witness.note_state(state);
     }
 
-    fn ended(&mut self, _: &Mailbox) {
+    fn ended(&mut self) {
         self.entry = None;
         self.witness.note_end();
     }
 
-    fn panicked(&mut self, mailbox: &Mailbox) {
-        mailbox.note_panic();
+    fn panicked(&mut self) {
         self.witness.note_panic();
     }
 }
