@@ -11,7 +11,6 @@ use ws_proto::PreparedMessage;
 use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
-use crate::membership::Membership;
 use crate::rejected::Rejected;
 use crate::slow_peer::SlowPeer;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
@@ -227,15 +226,11 @@ impl Slots {
 
 /// The place of one connection in the registry; it is given back when this is dropped.
 pub(crate) struct Entry {
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) id: ConnectionId,
 }
 
 impl Entry {
-    pub(crate) fn membership(&self) -> Membership {
-        Membership::of(&self.registry)
-    }
-
     /// Makes the connection known.
     pub(crate) fn open(&self, mailbox: Arc<Mailbox>) {
         let mut slots = self.registry.lock();

@@ -24,6 +24,7 @@ use crate::head::Head;
 use crate::http;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
+use crate::membership::Membership;
 use crate::observer::ConnectionInfo;
 use crate::registry::Entry;
 use crate::rejected::Rejected;
@@ -231,7 +232,8 @@ where
     let machine = handshake.into_connection(shared.runtime.now());
     let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
     let mailbox = Arc::new(mailbox);
-    let connection = Connection::new(Arc::clone(&mailbox), entry.membership(), extensions);
+    let membership = Membership::of(&entry.registry);
+    let connection = Connection::new(Arc::clone(&mailbox), membership, extensions);
     entry.open(Arc::clone(&mailbox));
     // It may have come too late for the shutdown to see it.
     if shared.stop.has_reached(Phase::Aborting) {
