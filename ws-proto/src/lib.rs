@@ -63,7 +63,7 @@ mod wire;
 pub use self::batch::EventBatch;
 pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
 pub use self::close_code::{CloseCode, InvalidCloseCode};
-pub use self::config::{ConnectionConfig, ServerConfig};
+pub use self::config::ConnectionConfig;
 pub use self::connection::Connection;
 #[cfg(feature = "deflate")]
 pub use self::deflate::{Deflate, DeflateTerms};
@@ -72,7 +72,8 @@ pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin,
     OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Refusal, Rejection, Request,
-    RequestHead, ResponseHead, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
+    RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol, UpgradeRequest,
+    is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;

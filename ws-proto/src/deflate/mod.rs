@@ -15,11 +15,10 @@ use http::HeaderMap;
 
 use self::compress::Compressor;
 use self::inflate::Inflater;
-use crate::config::ServerConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
-use crate::handshake::{ClientConfig, HandshakeError};
+use crate::handshake::{ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 use crate::prepared::PreparedMessage;
 

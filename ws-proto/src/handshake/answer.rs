@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::error::HandshakeError;
 use super::policy::Subprotocol;
-use crate::config::ServerConfig;
+use super::server_config::ServerConfig;
 use crate::error::ConfigError;
 use crate::version::Version;
 

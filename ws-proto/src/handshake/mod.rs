@@ -22,6 +22,7 @@ mod refusal;
 mod refusal_reader;
 mod rfc6455;
 mod server;
+mod server_config;
 mod upgrade;
 mod url;
 
@@ -34,6 +35,7 @@ pub use self::packed::{PackedRequest, PackedResponse};
 pub use self::policy::{Origin, OriginPolicy, Subprotocol};
 pub use self::refusal::Refusal;
 pub use self::server::ServerHandshake;
+pub use self::server_config::ServerConfig;
 pub use self::upgrade::{UpgradeRequest, is_upgrade};
 pub use self::url::ClientUrl;
 
