@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 #[cfg(feature = "deflate")]
-use crate::deflate::{Deflate, PreparedCompression};
+use crate::deflate::Deflate;
+use crate::deflate::PreparedCompression;
 use crate::frame::{self, Opcode};
 use crate::message::Message;
 
@@ -17,7 +18,6 @@ pub struct PreparedMessage {
     frame: Bytes,
     header_len: usize,
     is_text: bool,
-    #[cfg(feature = "deflate")]
     compression: PreparedCompression,
 }
 
@@ -30,7 +30,6 @@ impl PreparedMessage {
             frame,
             header_len,
             is_text: message.is_text(),
-            #[cfg(feature = "deflate")]
             compression: PreparedCompression::Each,
         }
     }
@@ -93,12 +92,10 @@ impl PreparedMessage {
         }
     }
 
-    #[cfg(feature = "deflate")]
     pub(crate) fn compression(&self) -> &PreparedCompression {
         &self.compression
     }
 
-    #[cfg(feature = "deflate")]
     pub(crate) fn payload(&self) -> &[u8] {
         &self.frame[self.header_len..]
     }

@@ -92,7 +92,10 @@ impl Connection {
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
-        match self.compression.choose(message) {
+        match self
+            .compression
+            .choose(message.compression(), message.payload())
+        {
             Choice::Plain => {
                 let (frame, header_len) = (message.frame(), message.header_len());
                 let outgoing = &mut self.outgoing;

@@ -20,7 +20,6 @@ use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
 use crate::handshake::{ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
 
 pub use self::negotiate::DeflateTerms;
 pub use self::options::Deflate;
@@ -104,19 +103,23 @@ impl Compression {
 
     /// Chooses how a message is sent that was encoded before.
     #[inline]
-    pub(crate) fn choose<'a>(&mut self, message: &'a PreparedMessage) -> Choice<'a> {
+    pub(crate) fn choose<'a>(
+        &mut self,
+        prepared: &'a PreparedCompression,
+        payload: &[u8],
+    ) -> Choice<'a> {
         let Some(both) = &mut self.0 else {
             return Choice::Plain;
         };
         let compressor = &mut both.compressor;
-        match message.compression() {
+        match prepared {
             PreparedCompression::Never => Choice::Plain,
             PreparedCompression::Shared(shared) if compressor.can_send(shared.window_bits) => {
                 compressor.begin_anew();
                 Choice::Shared(&shared.payload)
             }
             PreparedCompression::Shared(_) | PreparedCompression::Each => {
-                let compressed = compressor.compress(message.payload());
+                let compressed = compressor.compress(payload);
                 compressed.map_or(Choice::Plain, Choice::Own)
             }
         }
@@ -171,10 +174,9 @@ pub(crate) enum Choice<'a> {
 }
 
 /// What a prepared message knows of compression.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) enum PreparedCompression {
     /// Each connection compresses it for itself.
-    #[default]
     Each,
     /// It is sent plain.
     Never,

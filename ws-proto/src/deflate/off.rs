@@ -7,7 +7,6 @@ use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
 use crate::handshake::{ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
-use crate::prepared::PreparedMessage;
 
 /// What nobody can agree on.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl Compression {
     }
 
     #[inline]
-    pub(crate) fn choose<'a>(&mut self, _: &'a PreparedMessage) -> Choice<'a> {
+    pub(crate) fn choose<'a>(&mut self, _: &'a PreparedCompression, _: &[u8]) -> Choice<'a> {
         Choice::Plain
     }
 
@@ -93,6 +92,12 @@ impl Compression {
     pub(crate) fn stop_receiving(&mut self) {}
 
     pub(crate) fn rest(&mut self) {}
+}
+
+/// What a prepared message knows of compression: nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum PreparedCompression {
+    Each,
 }
 
 /// How a message that was encoded before is sent: as it is.
