@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import uwebsockets
+
 BENCH = Path(__file__).resolve().parent.parent
 GENERATOR_CORE = "1"
 PATIENCE = 60  # seconds for one run of the generator, and for each answer of a program
@@ -37,6 +39,11 @@ def build(servers, with_counts):
         folder = folders[kind] = target / "bench" / kind
         folder.mkdir(parents=True, exist_ok=True)
         for package, names in binaries.items():
+            if package == "uwebsockets":
+                program = folder / "uwebsockets.new"
+                uwebsockets.build(BENCH, program, kind == "counting")
+                program.replace(folder / "uwebsockets")
+                continue
             wanted = [word for name in sorted(names) for word in ("--bin", name)]
             cargo("--package", package, *features, *wanted)
             for name in names:

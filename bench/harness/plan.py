@@ -51,6 +51,7 @@ SERVERS = [
     ours("tokio", "draft75"),
     ours_on_both_cores("2-workers", broadcasts=True, sends_by_id=True),
     ours_on_both_cores("2-servers"),
+    Server("uwebsockets", "uwebsockets", "uwebsockets", broadcasts=True),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),

@@ -1,0 +1,44 @@
+"""Builds the server on uWebSockets with g++. Its sources are in a crate that binds it; nothing else of that crate is used."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+CRATE = "libuwebsockets-sys"
+# Without what the loads have no use for: TLS and compression.
+DEFINES = ["-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB"]
+OPTIMISED = ["-O3", "-flto=auto", "-g1"]
+WRAPPED = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
+
+
+def build(bench, program, counts_allocations):
+    """Builds the server to the path `program`."""
+    if not shutil.which("g++"):
+        raise SystemExit("the server uwebsockets needs g++; leave it out with --only, or install g++")
+    sources = find_sources(bench)
+    sockets = sources / "uSockets" / "src"
+    includes = [f"-I{sources / 'src'}", f"-I{sockets}"]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = []
+        for source in [*sorted(sockets.glob("*.c")), sockets / "eventing" / "epoll_kqueue.c"]:
+            if source.stem == "quic":
+                continue
+            objects.append(Path(folder) / f"{source.stem}.o")
+            run("gcc", "-c", *OPTIMISED, *DEFINES, *includes, source, "-o", objects[-1])
+        counting = ["-DCOUNT_ALLOCATIONS", WRAPPED] if counts_allocations else []
+        run("g++", "-std=c++20", *OPTIMISED, *DEFINES, *counting, *includes, bench / "uwebsockets" / "server.cpp",
+            *objects, "-pthread", "-o", program)
+
+
+def find_sources(bench):
+    """Returns where cargo has put the sources, in the version of Cargo.lock."""
+    command = ["cargo", "metadata", "--locked", "--all-features", "--format-version", "1"]
+    packages = json.loads(run(*command, cwd=bench, stdout=subprocess.PIPE).stdout)["packages"]
+    manifests = [package["manifest_path"] for package in packages if package["name"] == CRATE]
+    return Path(manifests[0]).parent / "uWebSockets"
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], check=True, **options)

@@ -1,0 +1,109 @@
+// uWebSockets, as its README shows it: it corks by itself while it works through a read, and has topics of its own.
+
+#include <App.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#ifdef COUNT_ALLOCATIONS
+// Its C sources call malloc and the like, which the linker turns to these; what is in C++ has operator new.
+static std::atomic<size_t> allocation_count, allocated_bytes;
+
+static void note(size_t size) {
+    allocation_count.fetch_add(1, std::memory_order_relaxed);
+    allocated_bytes.fetch_add(size, std::memory_order_relaxed);
+}
+
+extern "C" {
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+
+void *__wrap_malloc(size_t size) {
+    note(size);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size) {
+    note(count * size);
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size) {
+    note(size);
+    return __real_realloc(memory, size);
+}
+}
+
+void *operator new(size_t size) {
+    if (void *memory = malloc(size)) {
+        return memory;
+    }
+    throw std::bad_alloc();
+}
+
+void operator delete(void *memory) noexcept {
+    free(memory);
+}
+
+void operator delete(void *memory, size_t) noexcept {
+    free(memory);
+}
+#endif
+
+// Answers each line with the allocations so far; the end of the input ends the server.
+static void listen_to_input() {
+    for (std::string line; std::getline(std::cin, line);) {
+#ifdef COUNT_ALLOCATIONS
+        std::printf("allocations %zu %zu\n", allocation_count.load(), allocated_bytes.load());
+#else
+        std::puts("allocations are not counted in this build");
+#endif
+        std::fflush(stdout);
+    }
+    std::_Exit(0);
+}
+
+struct Nothing {};
+
+int main(int argc, char **argv) {
+    bool broadcasts = false;
+    for (int i = 1; i < argc; i++) {
+        broadcasts = broadcasts || std::string_view(argv[i]) == "broadcast";
+    }
+    std::thread(listen_to_input).detach();
+
+    uWS::App app;
+    app.ws<Nothing>("/*", {
+        // The largest message of the loads is 1 MiB, and a slow reader is to cost no message.
+        .maxPayloadLength = 1 << 20,
+        .maxBackpressure = 64 << 20,
+        .open = [broadcasts](auto *ws) {
+            if (broadcasts) {
+                ws->subscribe("all");
+            }
+        },
+        .message = [broadcasts, &app](auto *ws, std::string_view message, uWS::OpCode opcode) {
+            if (broadcasts) {
+                app.publish("all", message, opcode);
+            } else {
+                ws->send(message, opcode);
+            }
+        },
+    });
+    app.listen("127.0.0.1", 0, [](auto *socket) {
+        if (!socket) {
+            std::fputs("no port can be listened on\n", stderr);
+            std::_Exit(1);
+        }
+        std::printf("listening on 127.0.0.1:%d\n", us_socket_local_port(0, reinterpret_cast<us_socket_t *>(socket)));
+        std::fflush(stdout);
+    });
+    app.run();
+}
