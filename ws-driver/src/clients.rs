@@ -159,6 +159,11 @@ impl Clients {
         self.registry.counters()
     }
 
+    /// Returns what the handles of a connection know of its registry.
+    pub(crate) fn membership(&self) -> Membership {
+        Membership::of(&self.registry)
+    }
+
     /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
     /// open or being opened.
     pub(crate) fn enter(&self, limit: Option<usize>) -> Option<Entry> {
@@ -172,10 +177,6 @@ impl Clients {
 
     pub(crate) fn note_rejected(&self, reason: &Rejected) {
         self.registry.note_rejected(reason);
-    }
-
-    pub(crate) fn note_panic(&self) {
-        self.registry.note_panic();
     }
 
     fn require(&self, id: ConnectionId) -> Result<Arc<Mailbox>, ClientError> {

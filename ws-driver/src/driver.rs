@@ -41,8 +41,9 @@ pub(crate) struct Driver<R: Runtime, S, H, W> {
     runtime: R,
     /// `None` once it is closed.
     stream: Option<S>,
-    /// Was read from the stream, but not taken by the machine yet.
-    unread: Bytes,
+    /// Was read from the stream, but not taken by the machine yet; there is seldom any, so it takes no room
+    /// here.
+    unread: Option<Box<Bytes>>,
     read_ended: bool,
     /// Whether the stream will wake the task when there is something to read.
     read_waits: bool,
@@ -57,9 +58,6 @@ pub(crate) struct Driver<R: Runtime, S, H, W> {
     armed: Option<Instant>,
     /// Whether the timer will wake the task when it runs out.
     timer_waits: bool,
-    /// When something was last read in this poll; the time is asked for once, as a clock costs as much
-    /// as a message.
-    now: Option<Instant>,
     /// Boxed, as it is moved from hand to hand until it gets here, and each keeps room for it.
     handler: Option<Pin<Box<H>>>,
     /// Whether something came that concerns the handler.
@@ -104,7 +102,9 @@ where
             timer: runtime.timer(),
             runtime,
             stream: Some(stream),
-            unread,
+            unread: Some(unread)
+                .filter(|unread| !unread.is_empty())
+                .map(Box::new),
             read_ended: false,
             read_waits: false,
             writing: Outgoing::new(),
@@ -113,7 +113,6 @@ where
             write_ended: false,
             armed: None,
             timer_waits: false,
-            now: None,
             handler: None,
             calls_handler: false,
             mailbox,
@@ -144,7 +143,8 @@ where
         self.read_waits = false;
         self.shutdown_waits = false;
         self.timer_waits &= is_same_task;
-        self.now = None;
+        // When something was last read; the time is asked for once, as a clock costs as much as a message.
+        let mut now = None;
         // Whoever woke the task may have meant the handler.
         self.calls_handler = true;
         for _ in 0..TURN_LIMIT {
@@ -152,7 +152,7 @@ where
                 self.handler = None;
                 self.reset(cx);
             }
-            let has_read = wants_read && self.poll_read(cx);
+            let has_read = wants_read && self.poll_read(cx, &mut now);
             if std::mem::take(&mut self.calls_handler) {
                 self.poll_handler(cx);
             } else if !has_read && self.park(cx) {
@@ -163,7 +163,8 @@ where
                 self.poll_shutdown(cx);
             }
             // To set a timer can cost a system call, and a stream that is about to be closed waits for none.
-            self.poll_timer(cx, wants.deadline.filter(|_| !wants.is_finished));
+            let deadline = wants.deadline.filter(|_| !wants.is_finished);
+            self.poll_timer(cx, deadline, &mut now);
             self.watch.stirred(wants.state);
             if wants.is_finished && self.stream.is_some() {
                 self.close();
@@ -182,16 +183,18 @@ where
     }
 
     /// Reads once; tells whether anything came of it.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_read(&mut self, cx: &mut Context<'_>, last: &mut Option<Instant>) -> bool {
         let waits = self.read_ended || self.read_waits;
         let (mailbox, runtime, unread) = (&self.mailbox, &self.runtime, &mut self.unread);
-        if !unread.is_empty() {
+        if let Some(rest) = unread {
             let now = runtime.now();
             let (taken, is_stirred) =
-                mailbox.drive(cx, |machine| machine.handle_read_some(now, unread));
-            // All of it gives the memory back.
-            *unread = unread.split_off(taken);
-            self.now = Some(now);
+                mailbox.drive(cx, |machine| machine.handle_read_some(now, rest));
+            rest.advance(taken);
+            if rest.is_empty() {
+                *unread = None;
+            }
+            *last = Some(now);
             self.calls_handler |= is_stirred;
             return true;
         }
@@ -210,7 +213,7 @@ where
                     _ => machine.handle_read_some(now, &buffer[..len]),
                 });
                 if taken < len {
-                    *unread = Bytes::copy_from_slice(&buffer[taken..len]);
+                    *unread = Some(Box::new(Bytes::copy_from_slice(&buffer[taken..len])));
                 }
                 (len, now, is_stirred)
             })
@@ -218,7 +221,7 @@ where
         match read {
             Poll::Ready(Ok((len, now, is_stirred))) => {
                 self.read_ended = len == 0;
-                self.now = Some(now);
+                *last = Some(now);
                 self.calls_handler |= is_stirred;
                 true
             }
@@ -302,7 +305,12 @@ where
     }
 
     /// Tells the machine the time if its deadline has passed.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) {
+    fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Option<Instant>,
+        last: &mut Option<Instant>,
+    ) {
         let Some(deadline) = deadline.filter(|_| self.stream.is_some()) else {
             return;
         };
@@ -317,7 +325,7 @@ where
             }
         };
         // One that has not run out need not be asked: it wakes the task.
-        if self.timer_waits && self.now.is_some_and(|now| now < armed) {
+        if self.timer_waits && last.is_some_and(|now| now < armed) {
             return;
         }
         if self.timer.poll(cx).is_pending() {
@@ -327,7 +335,7 @@ where
         self.armed = None;
         self.timer_waits = false;
         let now = self.runtime.now().max(armed);
-        self.now = Some(now);
+        *last = Some(now);
         let ((), is_stirred) = self
             .mailbox
             .drive(cx, |machine| machine.handle_timeout(now));
@@ -338,7 +346,7 @@ where
     /// machine at any time of a turn, also after the step that would have seen it.
     fn park(&mut self, cx: &Context<'_>) -> bool {
         let is_open = self.stream.is_some();
-        let may_read = !self.unread.is_empty() || !self.read_ended && !self.read_waits;
+        let may_read = self.unread.is_some() || !self.read_ended && !self.read_waits;
         let may_shut_down = !self.write_ended && !self.shutdown_waits;
         let armed = self.armed;
         let has_work = |machine: &mut Machine, writing: &Outgoing| {
@@ -354,7 +362,7 @@ where
 
     fn close(&mut self) {
         self.stream = None;
-        self.unread = Bytes::new();
+        self.unread = None;
         self.watch.ended();
         self.mailbox.note_ended();
     }

@@ -188,7 +188,7 @@ impl Registry {
             mailbox: None,
         });
         Some(Entry {
-            registry: Arc::clone(self),
+            registry: Some(Arc::clone(self)),
             id: ConnectionId { slot, generation },
         })
     }
@@ -201,6 +201,23 @@ impl Registry {
                 left.await;
             }
         }
+    }
+
+    /// Takes the place of a connection back, and counts what it leaves.
+    fn give_back(&self, id: ConnectionId) {
+        let mut slots = self.lock();
+        let slot = slots.slab.remove(id.slot);
+        slots.topics.leave_all(id.slot);
+        if let Some(mailbox) = &slot.mailbox {
+            slots.open_len -= 1;
+            let (tally, closed) = mailbox.settle();
+            slots.totals.ended.add(&tally);
+            let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
+            slots.totals.closes.note(end);
+        }
+        drop(slots);
+        self.left.notify(usize::MAX);
+        // The last handle may be dropped with `slot`, and wakers with it: not under the lock.
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
@@ -224,36 +241,56 @@ impl Slots {
     }
 }
 
-/// The place of one connection in the registry; it is given back when this is dropped.
+/// The place of a connection that is being opened; it is given back when this is dropped.
 pub(crate) struct Entry {
-    pub(crate) registry: Arc<Registry>,
+    /// `None` once it is open.
+    registry: Option<Arc<Registry>>,
     pub(crate) id: ConnectionId,
 }
 
 impl Entry {
     /// Makes the connection known.
-    pub(crate) fn open(&self, mailbox: Arc<Mailbox>) {
-        let mut slots = self.registry.lock();
+    pub(crate) fn open(mut self, mailbox: Arc<Mailbox>) -> Registration {
+        let registry = self.registry.take().expect("it opens once");
+        let mut slots = registry.lock();
         slots.totals.opened.note(mailbox.facts.version);
-        slots.slab[self.id.slot].mailbox = Some(mailbox);
+        slots.slab[self.id.slot].mailbox = Some(Arc::clone(&mailbox));
         slots.open_len += 1;
+        drop(slots);
+        Registration {
+            registry,
+            mailbox,
+            is_known: true,
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut slots = self.registry.lock();
-        let slot = slots.slab.remove(self.id.slot);
-        slots.topics.leave_all(self.id.slot);
-        if let Some(mailbox) = &slot.mailbox {
-            slots.open_len -= 1;
-            let (tally, closed) = mailbox.settle();
-            slots.totals.ended.add(&tally);
-            let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
-            slots.totals.closes.note(end);
+        if let Some(registry) = &self.registry {
+            registry.give_back(self.id);
         }
-        drop(slots);
-        self.registry.left.notify(usize::MAX);
-        // The last handle may be dropped with `slot`, and wakers with it: not under the lock.
+    }
+}
+
+/// The place of an open connection; it is given back at its end, or when this is dropped.
+pub(crate) struct Registration {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    is_known: bool,
+}
+
+impl Registration {
+    /// The connection has ended.
+    pub(crate) fn end(&mut self) {
+        if std::mem::take(&mut self.is_known) {
+            self.registry.give_back(self.mailbox.facts.id);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.end();
     }
 }

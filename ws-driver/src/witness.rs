@@ -1,12 +1,11 @@
 //! Sees what happens to one stream and to its connection, counts it, and tells the observers.
 
-use std::sync::Arc;
-
 use ws_proto::{Closed, HandshakeError, State, Version};
 
 use crate::clients::Clients;
-use crate::mailbox::Mailbox;
+use crate::driver::Watch;
 use crate::observer::{ConnectionInfo, Observer, Observers};
+use crate::registry::Registration;
 use crate::rejected::Rejected;
 
 #[cfg(feature = "hyper")]
@@ -73,47 +72,26 @@ impl Witness {
     }
 
     /// Goes on with the open connection.
-    pub(crate) fn into_open(self, mailbox: Arc<Mailbox>) -> OpenWitness {
+    pub(crate) fn into_open(self, registration: Registration) -> OpenWitness {
         OpenWitness {
             observers: self.observers,
             state: self.state,
-            clients: self.clients,
-            mailbox,
+            registration,
         }
     }
 }
 
-/// The same of an open connection: holds no more than it must, and asks the mailbox for the rest.
+/// The same of an open connection, which it keeps registered as long as the stream is open. It holds no
+/// more than it must, and asks the mailbox for the rest.
 pub(crate) struct OpenWitness {
     observers: Observers,
     state: State,
-    /// Where panics are counted, also when the connection is no longer there.
-    clients: Clients,
-    mailbox: Arc<Mailbox>,
+    registration: Registration,
 }
 
 impl OpenWitness {
-    pub(crate) fn note_state(&mut self, state: State) {
-        if state != self.state {
-            let previous = std::mem::replace(&mut self.state, state);
-            self.tell(|observer, info| observer.state_change(info, state, previous));
-        }
-    }
-
-    pub(crate) fn note_end(&mut self) {
-        self.note_state(State::Closed);
-        if let Some(closed) = self.mailbox.closed() {
-            self.tell(|observer, info| observer.close(info, &closed));
-        }
-    }
-
-    pub(crate) fn note_panic(&self) {
-        self.clients.note_panic();
-        self.tell(|observer, info| observer.panicked(info));
-    }
-
     fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
-        let facts = &self.mailbox.facts;
+        let facts = &self.registration.mailbox.facts;
         let info = ConnectionInfo {
             id: facts.id,
             peer_addr: facts.peer_addr,
@@ -121,5 +99,27 @@ impl OpenWitness {
             version: Some(facts.version),
         };
         self.observers.tell(|observer| tell(observer, &info));
+    }
+}
+
+impl Watch for OpenWitness {
+    fn stirred(&mut self, state: State) {
+        if state != self.state {
+            let previous = std::mem::replace(&mut self.state, state);
+            self.tell(|observer, info| observer.state_change(info, state, previous));
+        }
+    }
+
+    fn ended(&mut self) {
+        self.registration.end();
+        self.stirred(State::Closed);
+        if let Some(closed) = self.registration.mailbox.closed() {
+            self.tell(|observer, info| observer.close(info, &closed));
+        }
+    }
+
+    fn panicked(&mut self) {
+        self.registration.registry.note_panic();
+        self.tell(|observer, info| observer.panicked(info));
     }
 }

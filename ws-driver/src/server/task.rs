@@ -18,13 +18,12 @@ use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
 use crate::connection::Connection;
-use crate::driver::{self, Driver};
+use crate::driver::Driver;
 use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::http;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
-use crate::membership::Membership;
 use crate::observer::ConnectionInfo;
 use crate::registry::Entry;
 use crate::rejected::Rejected;
@@ -194,7 +193,7 @@ fn begin<R, S, H, F>(
     span: &ConnectionSpan,
     probe: impl FnOnce(&Shared<R>, &S),
     handler: H,
-) -> Driver<R, S, F, Registered>
+) -> Driver<R, S, F, OpenWitness>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -232,9 +231,9 @@ where
     let machine = handshake.into_connection(shared.runtime.now());
     let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
     let mailbox = Arc::new(mailbox);
-    let membership = Membership::of(&entry.registry);
+    let membership = shared.clients.membership();
     let connection = Connection::new(Arc::clone(&mailbox), membership, extensions);
-    entry.open(Arc::clone(&mailbox));
+    let registration = entry.open(Arc::clone(&mailbox));
     // It may have come too late for the shutdown to see it.
     if shared.stop.has_reached(Phase::Aborting) {
         mailbox.abort();
@@ -245,10 +244,7 @@ where
             "a close without a reason cannot be refused"
         );
     }
-    let watch = Registered {
-        witness: witness.into_open(Arc::clone(&mailbox)),
-        entry: Some(entry),
-    };
+    let watch = witness.into_open(registration);
     let runtime = shared.runtime.clone();
     let driver = Driver::new(runtime, stream, early, mailbox, watch).with_timer(timer);
     driver.with_handler(|| handler(connection))
@@ -365,25 +361,4 @@ async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T
         Poll::Pending => stop.as_mut().poll(cx).map(|()| None),
     })
     .await
-}
-
-/// Keeps a connection in the registry as long as its stream is open, and tells the observers.
-struct Registered {
-    witness: OpenWitness,
-    entry: Option<Entry>,
-}
-
-impl driver::Watch for Registered {
-    fn stirred(&mut self, state: State) {
-        self.witness.note_state(state);
-    }
-
-    fn ended(&mut self) {
-        self.entry = None;
-        self.witness.note_end();
-    }
-
-    fn panicked(&mut self) {
-        self.witness.note_panic();
-    }
 }
