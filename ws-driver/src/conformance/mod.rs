@@ -34,6 +34,8 @@ mod support;
 pub mod time;
 #[cfg(feature = "conformance-all")]
 pub mod tls;
+#[cfg(feature = "conformance-all")]
+pub mod tunnel;
 pub mod upgrade;
 
 use std::future::{Future, poll_fn};

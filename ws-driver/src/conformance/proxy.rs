@@ -1,14 +1,8 @@
 //! Proxies: a tunnel to a server by its name, with TLS in it or not, and what a proxy refuses.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_io::{AsyncRead, AsyncWrite};
-
 use super::certificates::Authority;
 use super::support::{ANY, Peer, Told, echo, ms, serve, text};
+use super::tunnel::join;
 use crate::{
     BindOptions, ClientTls, ConnectError, ConnectOptions, ConnectStage, ProxyError, Runtime,
     Server, ServerTls, connect_with,
@@ -97,61 +91,6 @@ async fn negotiate<R: Runtime + Default>(kind: Kind, peer: &mut Peer<R>) -> Opti
             }
             peer.write([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await;
             Some(format!("{name}:{port}"))
-        }
-    }
-}
-
-/// Hands bytes on in both directions until both have ended.
-async fn join<S: AsyncRead + AsyncWrite + Unpin>(mut left: S, mut right: S) -> io::Result<()> {
-    let (mut there, mut back) = (Hose::default(), Hose::default());
-    poll_fn(|cx| {
-        let is_there_done = there.poll(cx, &mut left, &mut right)?.is_ready();
-        let is_back_done = back.poll(cx, &mut right, &mut left)?.is_ready();
-        match is_there_done && is_back_done {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// One direction.
-#[derive(Default)]
-struct Hose {
-    rest: Vec<u8>,
-    read_ended: bool,
-    closed: bool,
-}
-
-impl Hose {
-    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut S,
-        to: &mut S,
-    ) -> io::Result<Poll<()>> {
-        loop {
-            if self.closed {
-                return Ok(Poll::Ready(()));
-            }
-            if !self.rest.is_empty() {
-                match Pin::new(&mut *to).poll_write(cx, &self.rest)? {
-                    Poll::Ready(len) => drop(self.rest.drain(..len)),
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            } else if self.read_ended {
-                match Pin::new(&mut *to).poll_close(cx)? {
-                    Poll::Ready(()) => self.closed = true,
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            } else {
-                let mut buffer = [0; 4096];
-                match Pin::new(&mut *from).poll_read(cx, &mut buffer)? {
-                    Poll::Ready(0) => self.read_ended = true,
-                    Poll::Ready(len) => self.rest.extend_from_slice(&buffer[..len]),
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            }
         }
     }
 }

@@ -72,9 +72,14 @@ pub(super) async fn open(sim: &Sim, server: &Server) -> (Connection, Peer) {
 
 /// Asserts that a server has nothing left: no connection, no task.
 pub(super) async fn assert_nothing_left(sim: &Sim, server: &Server) {
+    assert_nothing_left_but(0, sim, server).await;
+}
+
+/// The same, where tasks of the test go on.
+pub(super) async fn assert_nothing_left_but(tasks: u64, sim: &Sim, server: &Server) {
     sim.sleep(seconds(1)).await;
     assert_eq!(server.clients().len(), 0);
-    assert_eq!(sim.live_tasks(), 0);
+    assert_eq!(sim.live_tasks(), tasks);
 }
 
 /// Closes from the peer's side, and asserts that nothing is left then.
