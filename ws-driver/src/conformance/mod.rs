@@ -254,6 +254,7 @@ macro_rules! __conformance_of_deflate {
                 option_deflate
                 a_broadcast_is_compressed_for_those_who_agreed
                 a_bomb_closes_with_1009
+                deflate_is_chosen_for_one_upgrade
             }
         }
     };
