@@ -12,8 +12,9 @@ use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientUrl, ConfigError};
 
@@ -83,17 +84,27 @@ impl Proxy {
             Scheme::Http => Negotiation::Connect(Connect::new(host, port, login)),
             Scheme::Socks5h => Negotiation::Socks5(Socks5::new(host, port, login)?),
         };
-        loop {
-            write_all(stream, &negotiation.take_outgoing()).await?;
-            let mut buffer = [0; READ_LEN];
-            let len = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await?;
-            if len == 0 {
-                return Err(ProxyError::Disconnected);
+        let mut outgoing = BytesMut::from(&*negotiation.take_outgoing());
+        poll_fn(|cx| {
+            loop {
+                let is_asked = poll_write_all(cx, stream, &mut outgoing)?.is_ready();
+                // Also while it is being asked: inside of TLS a proxy can have something to say that has
+                // to be read before it reads on.
+                let mut buffer = [0; READ_LEN];
+                let len = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+                if len == 0 {
+                    return Poll::Ready(Err(ProxyError::Disconnected));
+                }
+                let is_open = negotiation.handle_read(&buffer[..len])?;
+                outgoing.extend_from_slice(&negotiation.take_outgoing());
+                if is_open {
+                    let problem = "it came before all of the question was sent";
+                    let early = ProxyError::Malformed { problem };
+                    return Poll::Ready(if is_asked { Ok(()) } else { Err(early) });
+                }
             }
-            if negotiation.handle_read(&buffer[..len])? {
-                return Ok(());
-            }
-        }
+        })
+        .await
     }
 }
 
@@ -123,17 +134,22 @@ impl Negotiation {
 /// Bytes of an answer that are read at once.
 const READ_LEN: usize = 1 << 10;
 
-async fn write_all<S: AsyncWrite + Unpin>(stream: &mut S, mut bytes: &[u8]) -> io::Result<()> {
-    poll_fn(|cx| {
-        while !bytes.is_empty() {
-            match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                len => bytes = &bytes[len..],
-            }
+/// Writes and flushes what is left of some bytes.
+fn poll_write_all<S>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    bytes: &mut BytesMut,
+) -> Poll<io::Result<()>>
+where
+    S: AsyncWrite + Unpin,
+{
+    while !bytes.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            len => bytes.advance(len),
         }
-        Pin::new(&mut *stream).poll_flush(cx)
-    })
-    .await
+    }
+    Pin::new(stream).poll_flush(cx)
 }
 
 impl FromStr for Proxy {
@@ -226,7 +242,78 @@ impl fmt::Debug for Proxy {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
     use super::*;
+
+    /// A stream with an answer on it that takes as many bytes as it has room for.
+    struct Early {
+        answer: &'static [u8],
+        room: usize,
+    }
+
+    impl AsyncRead for Early {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let len = self.answer.len().min(buffer.len());
+            let (read, rest) = self.answer.split_at(len);
+            buffer[..len].copy_from_slice(read);
+            self.answer = rest;
+            Poll::Ready(Ok(len))
+        }
+    }
+
+    impl AsyncWrite for Early {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let len = bytes.len().min(self.room);
+            self.room -= len;
+            match len {
+                0 => Poll::Pending,
+                _ => Poll::Ready(Ok(len)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Who answers before it was asked is heard, so that it can refuse; but a tunnel that nobody has asked
+    /// for is none: what is left of the question would go into it.
+    #[test]
+    fn an_answer_that_comes_too_early_opens_no_tunnel() {
+        let asked = |answer, room| {
+            let proxy: Proxy = "http://p:1".parse().unwrap();
+            let mut stream = Early { answer, room };
+            let mut opening = pin!(proxy.open(&mut stream, "a", 80));
+            match opening
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(opened) => opened.map_err(|error| error.to_string()),
+                Poll::Pending => panic!("it waits, though there is an answer"),
+            }
+        };
+        let question_len = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".len();
+        for room in 0..=question_len {
+            let is_open = asked(b"HTTP/1.1 200 OK\r\n\r\n", room).is_ok();
+            assert_eq!(is_open, room == question_len, "{room}");
+            let refusal = asked(b"HTTP/1.1 403 Not you\r\n\r\n", room).unwrap_err();
+            assert!(refusal.contains("403 Not you"), "{refusal}");
+        }
+    }
 
     /// The parts of a proxy's URL.
     #[test]
