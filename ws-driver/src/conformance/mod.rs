@@ -222,6 +222,7 @@ macro_rules! __conformance_features {
         $crate::__conformance! { @$then $args
             proxy {
                 a_proxy_opens_a_tunnel
+                a_proxy_that_is_not_trusted_is_asked_nothing
                 a_proxy_that_refuses_is_quoted
             }
             tls {

@@ -1,4 +1,4 @@
-//! What a made-up proxy does once its tunnel is open.
+//! What a made-up proxy does before and after it is asked for a tunnel.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,6 +6,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::ServerTls;
+
+/// Does the server's part of TLS; `None` if there is none with this client.
+pub async fn secured<S>(
+    tls: &ServerTls,
+    stream: S,
+) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    tls.open(stream).await.ok()
+}
 
 /// Hands bytes on in both directions until both have ended.
 ///

@@ -1,5 +1,5 @@
-//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5 (RFC 1928, 1929). What
-//! follows, TLS included, goes through the tunnel as through a stream.
+//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6), inside of TLS or not, and SOCKS5
+//! (RFC 1928, 1929). What follows, TLS included, goes through the tunnel as through a stream.
 
 mod connect;
 mod env;
@@ -23,10 +23,13 @@ pub use self::error::ProxyError;
 use self::socks5::Socks5;
 
 /// A proxy, for [`ConnectOptions::proxy`](crate::ConnectOptions::proxy): read from
-/// `http://[user:password@]host:port` or `socks5h://[user:password@]host:port`.
+/// `http://[user:password@]host:port`, `https://` or `socks5h://` with the same.
 ///
 /// The proxy is told the name of the server and looks it up. User and password can have percent-encoded
-/// characters, and reach the proxy in the clear.
+/// characters, and reach the proxy in the clear, but for `https`: then TLS is spoken with the proxy itself,
+/// which needs the feature `rustls`. The proxy has to be trusted as a server is, by
+/// [`ConnectOptions::tls`](crate::ConnectOptions::tls); a client certificate in there is shown to it, too, if
+/// it asks for one.
 #[derive(Clone)]
 pub struct Proxy {
     scheme: Scheme,
@@ -38,6 +41,8 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Http,
+    #[cfg(feature = "rustls")]
+    Https,
     Socks5h,
 }
 
@@ -69,6 +74,12 @@ impl Proxy {
         self.addr.port()
     }
 
+    /// Tells whether TLS is spoken with the proxy itself.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
     /// Has the proxy open a tunnel through a stream to it.
     pub(crate) async fn open<S>(
         &self,
@@ -82,6 +93,8 @@ impl Proxy {
         let login = self.login.as_deref();
         let mut negotiation = match self.scheme {
             Scheme::Http => Negotiation::Connect(Connect::new(host, port, login)),
+            #[cfg(feature = "rustls")]
+            Scheme::Https => Negotiation::Connect(Connect::new(host, port, login)),
             Scheme::Socks5h => Negotiation::Socks5(Socks5::new(host, port, login)?),
         };
         let mut outgoing = BytesMut::from(&*negotiation.take_outgoing());
@@ -168,13 +181,21 @@ impl FromStr for Proxy {
         };
         let parsed = match &*scheme.to_ascii_lowercase() {
             "http" => Scheme::Http,
+            #[cfg(feature = "rustls")]
+            "https" => Scheme::Https,
+            #[cfg(not(feature = "rustls"))]
+            "https" => {
+                return Err(invalid(
+                    "an https proxy needs TLS, which is not built in (feature rustls)",
+                ));
+            }
             "socks5h" => Scheme::Socks5h,
             "socks5" => {
                 return Err(invalid(
                     "the proxy looks names up, so its scheme is socks5h",
                 ));
             }
-            _ => return Err(invalid("the scheme of a proxy is http or socks5h")),
+            _ => return Err(invalid("the scheme of a proxy is http, https or socks5h")),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?']) {
@@ -343,6 +364,14 @@ mod tests {
                 Some(("a@b", "c:%")),
             ),
             ("http://a@b:c@h:9", Scheme::Http, "h", 9, Some(("a@b", "c"))),
+            #[cfg(feature = "rustls")]
+            (
+                "https://a:b@proxy:443",
+                Scheme::Https,
+                "proxy",
+                443,
+                Some(("a", "b")),
+            ),
         ] {
             let proxy: Proxy = url.parse().unwrap();
             assert_eq!(
@@ -356,13 +385,25 @@ mod tests {
         }
     }
 
+    /// Without TLS, who wants it is told what to build in.
+    #[cfg(not(feature = "rustls"))]
+    #[test]
+    fn an_https_proxy_needs_the_feature() {
+        let error = "https://u:secret@proxy:1".parse::<Proxy>().unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("feature rustls") && !error.contains("secret"),
+            "{error}"
+        );
+    }
+
     /// What is no proxy is refused, and neither an error nor `Debug` shows a password.
     #[test]
     fn other_urls_are_refused_without_their_password() {
         let long = format!("http://{}:secret@h:1", "u".repeat(256));
         for url in [
             "proxy:3128",
-            "https://u:secret@proxy:1",
+            "ws://u:secret@proxy:1",
             "socks5://u:secret@proxy:1",
             "http://u:secret@proxy",
             "http://u:secret@[::1]",

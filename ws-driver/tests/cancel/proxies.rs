@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::conformance::tunnel::join;
-use ws_driver::{BindOptions, ConnectOptions, Proxy, Runtime, connect_with};
+use ws_driver::conformance::tunnel::{join, secured};
+use ws_driver::{BindOptions, ConnectOptions, Proxy, Runtime, ServerTls, connect_with};
 
 use super::connecting::connect_or_give_up;
 use super::polling::{assert_nothing_left_but, at_every_poll};
@@ -17,21 +17,31 @@ use super::tls::{NARROW, Trust};
 #[derive(Clone, Copy)]
 enum Kind {
     Http,
+    Https,
     Socks5,
 }
 
 /// Starts a proxy that leads to a server, whatever name it is given. It has no patience to lose: it
 /// lets go of a stream when that ends, and never before.
-async fn proxy(sim: &Sim, kind: Kind, server: SocketAddr) -> SocketAddr {
+async fn proxy(sim: &Sim, kind: Kind, tls: &ServerTls, server: SocketAddr) -> SocketAddr {
     let options = BindOptions::default();
     let listener = sim.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let addr = listener.addr;
-    let runtime = sim.clone();
+    let (runtime, tls) = (sim.clone(), tls.clone());
     sim.spawn_task(async move {
         loop {
             let (stream, _) = runtime.accept(&listener).await.unwrap();
-            // How it ends, is for the case to see.
-            runtime.spawn_task(async move { drop(lead(kind, stream, server).await) });
+            let tls = tls.clone();
+            runtime.spawn_task(async move {
+                // How it ends, is for the case to see.
+                if let Kind::Https = kind {
+                    if let Some(stream) = secured(&tls, stream).await {
+                        let _ = lead(kind, stream, server).await;
+                    }
+                } else {
+                    let _ = lead(kind, stream, server).await;
+                }
+            });
         }
     });
     addr
@@ -43,7 +53,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match kind {
-        Kind::Http => {
+        Kind::Http | Kind::Https => {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.extend(read::<1>(&mut stream).await?);
@@ -90,7 +100,7 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> io::
 /// A client that gives up while it talks with a proxy, or through it, leaves nothing behind: not with
 /// the proxy, and not with the server.
 fn assert_a_dropped_connect_leaves_nothing(kind: Kind, scheme: &str) {
-    let trust = &Trust::new("server.test");
+    let trust = &Trust::new(&["server.test", "127.0.0.1"]);
     for url_scheme in ["ws", "wss"] {
         at_every_poll(4, |sim, polls| async move {
             let builder = match url_scheme {
@@ -99,7 +109,7 @@ fn assert_a_dropped_connect_leaves_nothing(kind: Kind, scheme: &str) {
             };
             let server = builder.bind(ANY).await.unwrap();
             serve(&sim, &server, echo);
-            let addr = proxy(&sim, kind, server.local_addr()).await;
+            let addr = proxy(&sim, kind, &trust.tls, server.local_addr()).await;
             sim.narrow(NARROW);
             let proxy: Proxy = format!("{scheme}://{addr}").parse().unwrap();
             let options: ConnectOptions = trust.options().proxy(proxy);
@@ -117,6 +127,11 @@ fn assert_a_dropped_connect_leaves_nothing(kind: Kind, scheme: &str) {
 #[test]
 fn connect_through_an_http_proxy() {
     assert_a_dropped_connect_leaves_nothing(Kind::Http, "http");
+}
+
+#[test]
+fn connect_through_an_https_proxy() {
+    assert_a_dropped_connect_leaves_nothing(Kind::Https, "https");
 }
 
 #[test]

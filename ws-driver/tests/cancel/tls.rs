@@ -20,10 +20,10 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// Certifies a server by its name or its address.
-    pub(super) fn new(host: &str) -> Self {
+    /// Certifies servers by their names or their addresses.
+    pub(super) fn new(hosts: &[&str]) -> Self {
         let authority = Authority::new("an authority");
-        let pems = authority.certify(&[host]);
+        let pems = authority.certify(hosts);
         let tls = ServerTls::from_pem(pems.certificate.as_bytes(), pems.key.as_bytes());
         Self {
             tls: tls.unwrap(),
@@ -45,7 +45,7 @@ pub(super) const NARROW: usize = 30;
 fn assert_a_dropped_connect_leaves_nothing(
     connect: impl AsyncFn(&str, &ConnectOptions) -> Result<Connection, ConnectError> + Copy,
 ) {
-    let trust = &Trust::new("127.0.0.1");
+    let trust = &Trust::new(&["127.0.0.1"]);
     at_every_poll(20, |sim, polls| async move {
         let builder = Server::builder().tls(trust.tls.clone());
         let server = builder.bind(ANY).await.unwrap();
@@ -85,7 +85,7 @@ fn connect_over_with_tls() {
 /// handed out later, once, with what came early.
 #[test]
 fn accept_over_tls() {
-    let trust = &Trust::new("127.0.0.1");
+    let trust = &Trust::new(&["127.0.0.1"]);
     at_every_poll(20, |sim, polls| async move {
         let builder = Server::builder().tls(trust.tls.clone());
         let server = builder.bind(ANY).await.unwrap();
@@ -135,7 +135,7 @@ fn accept_over_tls() {
 /// does not move any more, and the client sees the end when it does. Who is open by then is told to go.
 #[test]
 fn shutdown_in_the_handshake_of_tls() {
-    let trust = &Trust::new("127.0.0.1");
+    let trust = &Trust::new(&["127.0.0.1"]);
     at_every_poll(20, |sim, polls| async move {
         let builder = Server::builder().tls(trust.tls.clone());
         let server = builder.bind(ANY).await.unwrap();
