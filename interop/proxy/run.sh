@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Our client through other people's proxies: tinyproxy (HTTP CONNECT) and microsocks (SOCKS5), each with and without a
-# user and a password, to the echo server with and without TLS.
+# Our client through other people's proxies: tinyproxy (HTTP CONNECT), stunnel in front of it (the same inside of TLS)
+# and microsocks (SOCKS5), each with and without a user and a password, to the echo server with and without TLS.
 #
-#   run.sh CLIENT ECHO_URL SECURE_URL ROOT_PEM
+#   run.sh CLIENT ECHO_URL SECURE_URL ROOT_PEM KEY_PEM
 set -euo pipefail
 
-client=$1 echo_url=$2 secure_url=$3 root=$4
+client=$1 echo_url=$2 secure_url=$3 root=$4 key=$5
 failed=0
 folder=$(mktemp -d)
 proxies=()
@@ -34,6 +34,15 @@ tinyproxy_at() {
     shift
     printf '%s\n' "Port $port" 'Listen 127.0.0.1' 'Timeout 30' 'MaxClients 20' 'Allow 127.0.0.1' "$@" >"$folder/$port"
     start "$port" tinyproxy -d -c "$folder/$port"
+}
+
+# stunnel_at PORT PROXY LINE…: what comes inside of TLS goes to a proxy's port; the lines are the service's.
+stunnel_at() {
+    local port=$1 proxy=$2
+    shift 2
+    printf '%s\n' 'foreground = yes' 'pid =' '[proxy]' "accept = 127.0.0.1:$port" "connect = 127.0.0.1:$proxy" \
+        "cert = $root" "key = $key" "$@" >"$folder/$port"
+    start "$port" stunnel "$folder/$port"
 }
 
 # check NAME COMMAND…: the command says on its standard output why it fails.
@@ -67,6 +76,9 @@ refused() {
 http=$(free_port); tinyproxy_at "$http"
 http_login=$(free_port); tinyproxy_at "$http_login" 'BasicAuth me secret'
 http_closed=$(free_port); tinyproxy_at "$http_closed" 'ConnectPort 1'
+tls=$(free_port); stunnel_at "$tls" "$http"
+tls_login=$(free_port); stunnel_at "$tls_login" "$http_login"
+tls_12=$(free_port); stunnel_at "$tls_12" "$http" 'sslVersionMax = TLSv1.2'
 socks=$(free_port); start "$socks" microsocks -i 127.0.0.1 -p "$socks"
 socks_login=$(free_port); start "$socks_login" microsocks -i 127.0.0.1 -p "$socks_login" -u me -P secret
 
@@ -76,11 +88,16 @@ secure_url=${secure_url/127.0.0.1/localhost}
 for url in "$echo_url" "$secure_url"; do
     check "HTTP CONNECT, ${url%%:*}" echoes "http://127.0.0.1:$http" "$url"
     check "HTTP CONNECT with a login, ${url%%:*}" echoes "http://me:secret@127.0.0.1:$http_login" "$url"
+    check "HTTP CONNECT inside of TLS, ${url%%:*}" echoes "https://localhost:$tls" "$url"
+    check "HTTP CONNECT inside of TLS 1.2, ${url%%:*}" echoes "https://127.0.0.1:$tls_12" "$url"
+    check "HTTP CONNECT inside of TLS with a login, ${url%%:*}" echoes "https://me:secret@127.0.0.1:$tls_login" "$url"
     check "SOCKS5, ${url%%:*}" echoes "socks5h://127.0.0.1:$socks" "$url"
     check "SOCKS5 with a login, ${url%%:*}" echoes "socks5h://me:secret@127.0.0.1:$socks_login" "$url"
 done
 check 'HTTP CONNECT without the login' refused "http://127.0.0.1:$http_login" '407\|401'
 check 'HTTP CONNECT to a port that the proxy does not allow' refused "http://127.0.0.1:$http_closed" '403'
+check 'a proxy inside of TLS that nobody knows' refused "https://127.0.0.1:$tls" 'no TLS with the proxy: .* self-signed'
+check 'a proxy that speaks nothing but TLS' refused "http://127.0.0.1:$tls" 'no tunnel to the server'
 check 'SOCKS5 without the login' refused "socks5h://127.0.0.1:$socks_login" 'gives no user and password'
 check 'SOCKS5 with another password' refused "socks5h://me:wrong@127.0.0.1:$socks_login" 'another user and password'
 

@@ -21,10 +21,12 @@ use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::mailbox::Facts;
 #[cfg(feature = "proxy")]
-use crate::proxy::ProxyError;
+use crate::proxy::{Proxy, ProxyError};
 use crate::random::SystemRandomness;
 use crate::runtime::{Runtime, Timer, probe_silent};
 use crate::tls::TlsInfo;
+#[cfg(all(feature = "proxy", feature = "rustls"))]
+use crate::tls::stream::TlsStream;
 #[cfg(feature = "rustls")]
 use crate::tls::{ClientTls, TlsError};
 
@@ -71,31 +73,22 @@ pub async fn connect_with<R: Runtime + Default>(
         None => (host, port),
     };
     let reaching = async { Ok(runtime.connect(host, port).await?) };
-    #[cfg_attr(
-        not(feature = "proxy"),
-        expect(unused_mut, reason = "a proxy changes it")
-    )]
-    let (mut stream, peer_addr) = patience.wait(ConnectStage::Reach, reaching).await?;
-    #[cfg(feature = "proxy")]
-    if let Some(proxy) = &options.proxy {
-        let opening = async { Ok(proxy.open(&mut stream, url.host(), url.port()).await?) };
-        patience.wait(ConnectStage::Proxy, opening).await?;
-    }
-    let config = &options.client;
+    let (stream, peer_addr) = patience.wait(ConnectStage::Reach, reaching).await?;
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
-        config,
+        options: &options,
         peer_addr: Some(peer_addr),
         patience,
     };
-    let probe = |stream: &_| probe_silent(&runtime, stream, config.silence_limits());
-    #[cfg(feature = "rustls")]
-    if url.is_secure() {
-        let tls = options.tls.unwrap_or_default();
-        return attempt.secure(&tls, stream, probe).await;
+    let silence = options.client.silence_limits();
+    let probe = |stream: &_| probe_silent(&runtime, stream, silence);
+    #[cfg(feature = "proxy")]
+    if let Some(proxy) = &options.proxy {
+        // Boxed, as it is large, and most who connect have no proxy.
+        return Box::pin(attempt.open_through(proxy, stream, probe)).await;
     }
-    attempt.open(stream, None, probe).await
+    attempt.open_to_server(stream, probe).await
 }
 
 /// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL
@@ -131,7 +124,7 @@ where
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
-        config: &options.client,
+        options: &options,
         peer_addr: None,
         patience: Patience::new(&runtime, options.connect_timeout),
     };
@@ -142,16 +135,71 @@ where
     attempt.open(stream, None, |_| {}).await
 }
 
-/// What is wanted of a stream to a server.
+/// What is wanted of a stream.
 struct Attempt<'a, R: Runtime> {
     runtime: &'a R,
     url: &'a ClientUrl,
-    config: &'a ClientConfig,
+    options: &'a ConnectOptions,
     peer_addr: Option<SocketAddr>,
     patience: Patience<R>,
 }
 
 impl<R: Runtime> Attempt<'_, R> {
+    /// As [`open_to_server`](Self::open_to_server), over a stream to a proxy.
+    #[cfg(feature = "proxy")]
+    async fn open_through<S>(
+        mut self,
+        proxy: &Proxy,
+        mut stream: S,
+        probe: impl FnOnce(&S),
+    ) -> Result<Connection, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        #[cfg(feature = "rustls")]
+        if proxy.is_secure() {
+            let tls = self.options.tls.clone().unwrap_or_default();
+            let opening = async {
+                let opened = tls.open(stream, proxy.host()).await;
+                Ok(opened.map_err(ProxyError::Tls)?)
+            };
+            let mut stream = self.patience.wait(ConnectStage::Proxy, opening).await?;
+            self.ask(proxy, &mut stream).await?;
+            let probe = |stream: &TlsStream<S>| probe(stream.transport());
+            return self.open_to_server(stream, probe).await;
+        }
+        self.ask(proxy, &mut stream).await?;
+        self.open_to_server(stream, probe).await
+    }
+
+    /// Asks a proxy for a tunnel.
+    #[cfg(feature = "proxy")]
+    async fn ask<S>(&mut self, proxy: &Proxy, stream: &mut S) -> Result<(), ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (host, port) = (self.url.host(), self.url.port());
+        let opening = async { Ok(proxy.open(stream, host, port).await?) };
+        self.patience.wait(ConnectStage::Proxy, opening).await
+    }
+
+    /// As [`open`](Self::open), inside of TLS if the URL says so.
+    async fn open_to_server<S>(
+        self,
+        stream: S,
+        probe: impl FnOnce(&S),
+    ) -> Result<Connection, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        #[cfg(feature = "rustls")]
+        if self.url.is_secure() {
+            let tls = self.options.tls.clone().unwrap_or_default();
+            return self.secure(&tls, stream, probe).await;
+        }
+        self.open(stream, None, probe).await
+    }
+
     /// As [`open`](Self::open), inside of TLS.
     #[cfg(feature = "rustls")]
     async fn secure<S>(
@@ -182,7 +230,7 @@ impl<R: Runtime> Attempt<'_, R> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let runtime = self.runtime;
-        let opening = handshake(runtime, stream, self.url, self.config);
+        let opening = handshake(runtime, stream, self.url, &self.options.client);
         let opened = self.patience.wait(ConnectStage::Handshake, opening).await;
         let (stream, mut handshake) = opened?;
         let response = handshake.response_head();
@@ -267,7 +315,7 @@ impl<R: Runtime> Patience<R> {
 pub enum ConnectStage {
     /// The host's name is looked up, and the stream is opened.
     Reach,
-    /// A tunnel is asked of the proxy.
+    /// A tunnel is asked of the proxy, after the handshake of TLS with it if its URL says so.
     Proxy,
     /// The handshake of TLS.
     Tls,

@@ -67,7 +67,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Sets whom to trust where the URL begins with `wss`: the [default](ClientTls::default) of it.
+    /// Sets whom to trust where the URL begins with `wss`, or that of the proxy with `https`: the
+    /// [default](ClientTls::default) of it.
     /// [`connect_over`](crate::connect_over) speaks TLS only if this was called.
     #[cfg(feature = "rustls")]
     #[must_use]

@@ -78,6 +78,15 @@ impl WebSocketUpgrade {
         Self(self.0.subprotocol(subprotocol))
     }
 
+    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never, whatever
+    /// the server's options say. `None` is for a connection that carries secrets, whose length could tell
+    /// what is in them (RFC 7692 §8); see [`Answer::deflate`](crate::Answer::deflate).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(self, deflate: impl Into<Option<crate::Deflate>>) -> Self {
+        Self(self.0.deflate(deflate))
+    }
+
     /// Adds a header to the 101. Those that belong to the handshake itself cannot be set.
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {

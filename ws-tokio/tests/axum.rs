@@ -93,6 +93,11 @@ async fn choose(upgrade: WebSocketUpgrade) -> Response {
     upgrade.subprotocol(last.as_deref()).on_upgrade(echo)
 }
 
+#[cfg(feature = "deflate")]
+async fn account(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.deflate(None).on_upgrade(echo)
+}
+
 async fn count(State(server): State<Server>) -> Json<usize> {
     Json(server.clients().len())
 }
@@ -238,6 +243,27 @@ async fn the_handler_chooses_the_subprotocol() {
     let answer = ask(addr, &upgrade("/choose", "")).await;
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     assert!(!answer.contains("sec-websocket-protocol"), "{answer}");
+}
+
+/// What is agreed on about compression is the option's, unless the handler says otherwise for one upgrade.
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn the_handler_chooses_compression() {
+    let builder = Server::builder().deflate(ws_tokio::Deflate::new());
+    let router = Router::new()
+        .route("/", get(page_or_echo))
+        .route("/account", get(account))
+        .with_state(builder.build().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    for (path, is_compressed) in [("/", true), ("/account", false)] {
+        let answer = ask(addr, &upgrade(path, offer)).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let is_agreed = answer.contains("\r\nsec-websocket-extensions: permessage-deflate");
+        assert_eq!(is_agreed, is_compressed, "{answer}");
+    }
 }
 
 /// A server with a port of its own reaches what came through axum as well; its shutdown closes both.

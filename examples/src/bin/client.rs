@@ -37,10 +37,11 @@ struct Options {
     /// A header to send, such as 'Cookie: a=b'; can be given again.
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<(String, String)>,
-    /// A PEM file with the roots to trust, and no others, for wss; without it, those of Mozilla.
+    /// A PEM file with the roots to trust, and no others, for wss and for a proxy of https; without it,
+    /// those of Mozilla.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// A proxy to go through: `http://[user:password@]host:port` or `socks5h://…`.
+    /// A proxy to go through: `http://[user:password@]host:port`, `https://…` or `socks5h://…`.
     #[arg(long, value_name = "URL")]
     proxy: Option<Proxy>,
     /// How long all of it may take, from the look-up of the host's name to the open connection.

@@ -1,9 +1,12 @@
 //! Compression, where both sides want it.
 
+use ::http::Request;
+use hyper::body::Incoming;
 use ws_proto::{ClientConfig, Deflate, Message, PreparedMessage, Version};
 
-use super::support::{Peer, RFC6455, client, echo, masked, serve, text, until, url};
-use crate::{Connection, Runtime, Server, connect_with};
+use super::foreign_server::{Foreign, Style};
+use super::support::{Host, Peer, RFC6455, client, echo, masked, serve, text, until, url};
+use crate::{Connection, Runtime, Server, ServerBuilder, Upgrade, connect_with};
 
 /// A text that compresses well.
 fn prose(len: usize) -> String {
@@ -118,4 +121,73 @@ pub async fn a_bomb_closes_with_1009<R: Runtime + Default>() {
     assert!(payload.len() < 80);
     peer.write(masked(0xc2, &payload)).await;
     assert_eq!(peer.close_frame().await.0, 1009);
+}
+
+/// What an upgrade asks for by its path: `Err` leaves it to the server's options.
+fn wanted(path: &str) -> Result<Option<Deflate>, ()> {
+    match path {
+        "/plain" => Ok(None),
+        "/compressed" => Ok(Some(Deflate::new().threshold(0))),
+        _ => Err(()),
+    }
+}
+
+/// One upgrade is compressed or not as the application says, by `on_upgrade` and behind another server,
+/// whatever the option is; others are as the option says. A broadcast reaches all of them.
+pub async fn deflate_is_chosen_for_one_upgrade<R: Runtime + Default>() {
+    for option in [None, Some(Deflate::new())] {
+        let builder = || Server::<R>::builder().deflate(option.clone());
+        let chosen = |upgrade: Upgrade| async move {
+            let answer = upgrade.accept();
+            match wanted(upgrade.path()) {
+                Ok(deflate) => answer.deflate(deflate),
+                Err(()) => answer,
+            }
+        };
+        let ours = serve(builder().on_upgrade(chosen), echo).await;
+        choose(&ours, ours.local_addr().port(), option.is_some()).await;
+
+        // What `on_upgrade` wants, the caller can still change.
+        let builder: ServerBuilder<R> = builder().on_upgrade(|upgrade| async move {
+            match wanted(upgrade.path()) {
+                Ok(None) => upgrade.accept().deflate(Deflate::new()),
+                Ok(Some(_)) => upgrade.accept().deflate(None),
+                Err(()) => upgrade.accept(),
+            }
+        });
+        let answer = |server: Server<R>, mut request: Request<Incoming>| async move {
+            let upgrade = match server.examine_request(&mut request, None).await {
+                Ok(upgrade) => upgrade,
+                Err(response) => return response,
+            };
+            match wanted(request.uri().path()) {
+                Ok(deflate) => upgrade.deflate(deflate).accept(echo),
+                Err(()) => upgrade.accept(echo),
+            }
+        };
+        let server = Host(builder.build().unwrap());
+        let foreign = Foreign::start(server, Style::Usual, answer).await;
+        choose(&foreign.server, foreign.addr.port(), option.is_some()).await;
+    }
+}
+
+/// Opens a connection for each choice, twice, and asks it what it is.
+async fn choose<R: Runtime + Default>(server: &Server<R>, port: u16, option: bool) {
+    let config = ClientConfig::new().deflate(Deflate::new());
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        for path in ["/plain", "/other", "/compressed"] {
+            let url = format!("ws://127.0.0.1:{port}{path}");
+            let mut connection = connect_with::<R>(&url, &config).await.unwrap();
+            let is_compressed = wanted(path).map_or(option, |deflate| deflate.is_some());
+            assert_eq!(agreed(&connection).is_some(), is_compressed, "{path}");
+            connection.send(prose(5000)).await.unwrap();
+            assert_eq!(text(&mut connection).await, prose(5000));
+            connections.push(connection);
+        }
+    }
+    assert_eq!(server.clients().broadcast(prose(6000)), connections.len());
+    for connection in &mut connections {
+        assert_eq!(text(connection).await, prose(6000));
+    }
 }

@@ -34,6 +34,8 @@ mod support;
 pub mod time;
 #[cfg(feature = "conformance-all")]
 pub mod tls;
+#[cfg(feature = "conformance-all")]
+pub mod tunnel;
 pub mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -220,6 +222,7 @@ macro_rules! __conformance_features {
         $crate::__conformance! { @$then $args
             proxy {
                 a_proxy_opens_a_tunnel
+                a_proxy_that_is_not_trusted_is_asked_nothing
                 a_proxy_that_refuses_is_quoted
             }
             tls {
@@ -252,6 +255,7 @@ macro_rules! __conformance_of_deflate {
                 option_deflate
                 a_broadcast_is_compressed_for_those_who_agreed
                 a_bomb_closes_with_1009
+                deflate_is_chosen_for_one_upgrade
             }
         }
     };

@@ -1,17 +1,13 @@
 //! Proxies: a tunnel to a server by its name, with TLS in it or not, and what a proxy refuses.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::certificates::Authority;
 use super::support::{ANY, Peer, Told, echo, ms, serve, text};
+use super::tunnel::{join, secured};
 use crate::{
-    BindOptions, ClientTls, ConnectError, ConnectOptions, ConnectStage, ProxyError, Runtime,
-    Server, ServerTls, connect_with,
+    BindOptions, CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage,
+    ProxyError, Runtime, Server, ServerTls, TlsError, connect_with,
 };
 
 /// A proxy that plays a few streams to their end, and tells what it was asked for.
@@ -25,28 +21,31 @@ enum Kind {
     Deaf,
 }
 
-/// Starts a proxy that leads to a port of this host, whatever name it is given.
-async fn proxy<R: Runtime + Default>(kind: Kind, port: u16) -> (String, Told<String>) {
+/// Starts a proxy that leads to a port of this host, whatever name it is given; with `tls`, to who speaks
+/// that.
+async fn proxy<R: Runtime + Default>(
+    kind: Kind,
+    tls: Option<&ServerTls>,
+    port: u16,
+) -> (String, Told<String>) {
     let runtime = R::default();
     let options = BindOptions::default();
     let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let addr = runtime.local_addr(&listener).unwrap();
     let asked = Told::default();
-    let teller = asked.clone();
+    let (teller, tls) = (asked.clone(), tls.cloned());
     runtime.spawn(async move {
         let runtime = R::default();
         // More than any case opens; the task ends with the runtime.
         for _ in 0..8 {
             let (stream, _) = runtime.accept(&listener).await.unwrap();
-            let mut peer = Peer::<R>::of_stream(stream);
-            let teller = teller.clone();
+            let (teller, tls) = (teller.clone(), tls.clone());
             R::default().spawn(async move {
-                if let Some(target) = negotiate(kind, &mut peer).await {
-                    teller.tell(target);
-                    let (server, _) = R::default().connect("127.0.0.1", port).await.unwrap();
-                    let _ = join(peer.into_stream(), server).await;
-                } else {
-                    peer.read_to_end().await;
+                let Some(tls) = tls else {
+                    return lead::<R, _>(kind, stream, port, &teller).await;
+                };
+                if let Some(stream) = secured(&tls, stream).await {
+                    lead::<R, _>(kind, stream, port, &teller).await;
                 }
             });
         }
@@ -54,8 +53,28 @@ async fn proxy<R: Runtime + Default>(kind: Kind, port: u16) -> (String, Told<Str
     (addr.to_string(), asked)
 }
 
+/// Plays one stream to its end.
+async fn lead<R, S>(kind: Kind, stream: S, port: u16, teller: &Told<String>)
+where
+    R: Runtime + Default,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut peer = Peer::<R, S>::of_stream(stream);
+    if let Some(target) = negotiate(kind, &mut peer).await {
+        teller.tell(target);
+        let (server, _) = R::default().connect("127.0.0.1", port).await.unwrap();
+        let _ = join(peer.into_stream(), server).await;
+    } else {
+        peer.read_to_end().await;
+    }
+}
+
 /// Does the proxy's part; returns what it was asked for, unless it refuses.
-async fn negotiate<R: Runtime + Default>(kind: Kind, peer: &mut Peer<R>) -> Option<String> {
+async fn negotiate<R, S>(kind: Kind, peer: &mut Peer<R, S>) -> Option<String>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     match kind {
         Kind::Deaf => None,
         Kind::Http(wants_login) => {
@@ -101,85 +120,38 @@ async fn negotiate<R: Runtime + Default>(kind: Kind, peer: &mut Peer<R>) -> Opti
     }
 }
 
-/// Hands bytes on in both directions until both have ended.
-async fn join<S: AsyncRead + AsyncWrite + Unpin>(mut left: S, mut right: S) -> io::Result<()> {
-    let (mut there, mut back) = (Hose::default(), Hose::default());
-    poll_fn(|cx| {
-        let is_there_done = there.poll(cx, &mut left, &mut right)?.is_ready();
-        let is_back_done = back.poll(cx, &mut right, &mut left)?.is_ready();
-        match is_there_done && is_back_done {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
-        }
-    })
-    .await
+fn server_tls(authority: &Authority, host: &str) -> ServerTls {
+    let pems = authority.certify(&[host]);
+    ServerTls::from_pem(pems.certificate.as_bytes(), pems.key.as_bytes()).unwrap()
 }
 
-/// One direction.
-#[derive(Default)]
-struct Hose {
-    rest: Vec<u8>,
-    read_ended: bool,
-    closed: bool,
-}
-
-impl Hose {
-    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut S,
-        to: &mut S,
-    ) -> io::Result<Poll<()>> {
-        loop {
-            if self.closed {
-                return Ok(Poll::Ready(()));
-            }
-            if !self.rest.is_empty() {
-                match Pin::new(&mut *to).poll_write(cx, &self.rest)? {
-                    Poll::Ready(len) => drop(self.rest.drain(..len)),
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            } else if self.read_ended {
-                match Pin::new(&mut *to).poll_close(cx)? {
-                    Poll::Ready(()) => self.closed = true,
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            } else {
-                let mut buffer = [0; 4096];
-                match Pin::new(&mut *from).poll_read(cx, &mut buffer)? {
-                    Poll::Ready(0) => self.read_ended = true,
-                    Poll::Ready(len) => self.rest.extend_from_slice(&buffer[..len]),
-                    Poll::Pending => return Ok(Poll::Pending),
-                }
-            }
-        }
-    }
+/// Trusts an authority, and goes through a proxy.
+fn through(proxy: &str, authority: &Authority) -> ConnectOptions {
+    let trust = ClientTls::roots_from_pem(authority.root().as_bytes()).unwrap();
+    let options = ConnectOptions::new().tls(trust);
+    options.proxy(proxy.parse::<crate::Proxy>().unwrap())
 }
 
 /// A connection goes through each kind of proxy, with and without a login, with and without TLS in it, to a
 /// server whose name only the proxy can look up.
 pub async fn a_proxy_opens_a_tunnel<R: Runtime + Default>() {
     let authority = Authority::new("an authority");
-    let pems = authority.certify(&["server.test"]);
-    let tls = ServerTls::from_pem(pems.certificate.as_bytes(), pems.key.as_bytes()).unwrap();
-    let trust = ClientTls::roots_from_pem(authority.root().as_bytes()).unwrap();
+    let tls = server_tls(&authority, "server.test");
+    let own = &server_tls(&authority, "127.0.0.1");
     let plain = serve(Server::<R>::builder(), echo).await;
     let secure = serve(Server::<R>::builder().tls(tls), echo).await;
     for (server, scheme) in [(&plain, "ws"), (&secure, "wss")] {
         let port = server.local_addr().port();
-        for (kind, proxy_scheme) in [
-            (Kind::Http(false), "http://"),
-            (Kind::Http(true), "http://me:pw@"),
-            (Kind::Socks5(false), "socks5h://"),
-            (Kind::Socks5(true), "socks5h://me:pw@"),
+        for (kind, tls, proxy_scheme) in [
+            (Kind::Http(false), None, "http://"),
+            (Kind::Http(true), None, "http://me:pw@"),
+            (Kind::Http(false), Some(own), "https://"),
+            (Kind::Http(true), Some(own), "https://me:pw@"),
+            (Kind::Socks5(false), None, "socks5h://"),
+            (Kind::Socks5(true), None, "socks5h://me:pw@"),
         ] {
-            let (addr, asked) = proxy::<R>(kind, port).await;
-            let options = ConnectOptions::new().tls(trust.clone());
-            let options = options.proxy(
-                format!("{proxy_scheme}{addr}")
-                    .parse::<crate::Proxy>()
-                    .unwrap(),
-            );
+            let (addr, asked) = proxy::<R>(kind, tls, port).await;
+            let options = through(&format!("{proxy_scheme}{addr}"), &authority);
             let url = format!("{scheme}://server.test:{port}/");
             let mut connection = connect_with::<R>(&url, &options).await.unwrap();
             assert_eq!(asked.next().await, format!("server.test:{port}"));
@@ -189,51 +161,126 @@ pub async fn a_proxy_opens_a_tunnel<R: Runtime + Default>() {
                 connection.send(message).await.unwrap();
                 assert_eq!(text(&mut connection).await, message);
             }
+            // Both sides write much before either reads.
+            for _ in 0..2 {
+                connection.send("y".repeat(1 << 20)).await.unwrap();
+            }
+            for _ in 0..2 {
+                assert_eq!(text(&mut connection).await.len(), 1 << 20);
+            }
             let closed = connection.close().await;
             assert!(closed.clean, "{closed}");
         }
     }
 }
 
+/// A proxy of `https` must be who its URL says, before it hears of the server or of a login; and the server
+/// who the other URL says, whoever the proxy is.
+pub async fn a_proxy_that_is_not_trusted_is_asked_nothing<R: Runtime + Default>() {
+    let (authority, stranger) = (Authority::new("an authority"), Authority::new("another"));
+    let server = server_tls(&authority, "127.0.0.1");
+    let server = serve(Server::<R>::builder().tls(server), echo).await;
+    let port = server.local_addr().port();
+    for (own, problem) in [
+        (
+            server_tls(&stranger, "127.0.0.1"),
+            CertificateProblem::UnknownIssuer,
+        ),
+        (
+            server_tls(&authority, "server.test"),
+            CertificateProblem::WrongHost,
+        ),
+    ] {
+        let (addr, asked) = proxy::<R>(Kind::Http(true), Some(&own), port).await;
+        for scheme in ["ws", "wss"] {
+            let options = through(&format!("https://me:pw@{addr}"), &authority);
+            let url = format!("{scheme}://127.0.0.1:{port}/");
+            let error = connect_with::<R>(&url, options).await.unwrap_err();
+            let ConnectError::Proxy(ProxyError::Tls(TlsError::Certificate {
+                problem: seen, ..
+            })) = error
+            else {
+                unreachable!("{error:?}");
+            };
+            assert_eq!(seen, problem);
+        }
+        assert_eq!(asked.try_next(), None);
+    }
+    // A proxy that is trusted vouches for nobody.
+    let own = server_tls(&authority, "127.0.0.1");
+    let (addr, asked) = proxy::<R>(Kind::Http(false), Some(&own), port).await;
+    let options = through(&format!("https://{addr}"), &authority);
+    let url = format!("wss://server.test:{port}/");
+    let error = connect_with::<R>(&url, options).await.unwrap_err();
+    assert_eq!(asked.next().await, format!("server.test:{port}"));
+    let ConnectError::Tls(TlsError::Certificate { problem, .. }) = error else {
+        unreachable!("{error:?}");
+    };
+    assert_eq!(problem, CertificateProblem::WrongHost);
+}
+
 /// What a proxy refuses is said in its words, and how far it got when it says nothing.
 pub async fn a_proxy_that_refuses_is_quoted<R: Runtime + Default>() {
-    let refused = async |kind, scheme: &str, host: &str| {
-        let (addr, _) = proxy::<R>(kind, 1).await;
-        let proxy: crate::Proxy = format!("{scheme}{addr}").parse().unwrap();
-        let options = ConnectOptions::new().proxy(proxy).connect_timeout(ms(500));
-        connect_with::<R>(&format!("ws://{host}/"), options)
+    let authority = Authority::new("an authority");
+    let own = &server_tls(&authority, "127.0.0.1");
+    let refused = async |kind, tls, scheme: &str, host: &str, wait| {
+        let (addr, _) = proxy::<R>(kind, tls, 1).await;
+        let options = through(&format!("{scheme}{addr}"), &authority);
+        connect_with::<R>(&format!("ws://{host}/"), options.connect_timeout(wait))
             .await
             .unwrap_err()
     };
-    for (kind, scheme, host, says) in [
-        (Kind::Http(true), "http://", "a.test", "407 Who are you"),
+    let no = "https://me:no@";
+    for (kind, tls, scheme, host, says) in [
         (
             Kind::Http(true),
+            None,
+            "http://",
+            "a.test",
+            "407 Who are you",
+        ),
+        (
+            Kind::Http(true),
+            None,
             "http://me:no@",
             "a.test",
             "407 Who are you",
         ),
-        (Kind::Socks5(true), "socks5h://", "a.test", "gives no user"),
+        (Kind::Http(true), Some(own), no, "a.test", "407 Who are you"),
+        (
+            Kind::Socks5(true),
+            None,
+            "socks5h://",
+            "a.test",
+            "gives no user",
+        ),
         (
             Kind::Socks5(false),
+            None,
             "socks5h://",
             "forbidden.test",
             "not allowed by its rules",
         ),
     ] {
-        let error = refused(kind, scheme, host).await;
+        let error = refused(kind, tls, scheme, host, ms(20_000)).await;
         assert!(matches!(error, ConnectError::Proxy(_)), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
     }
-    let error = refused(Kind::Deaf, "http://", "a.test").await;
-    let ConnectError::Timeout { stage, .. } = error else {
-        unreachable!("{error:?}");
-    };
-    assert_eq!(stage, ConnectStage::Proxy);
+    for (tls, scheme) in [
+        (None, "http://"),
+        (None, "https://"),
+        (Some(own), "https://"),
+    ] {
+        let error = refused(Kind::Deaf, tls, scheme, "a.test", ms(500)).await;
+        let ConnectError::Timeout { stage, .. } = error else {
+            unreachable!("{error:?}");
+        };
+        assert_eq!(stage, ConnectStage::Proxy);
+    }
 
-    // A WebSocket server is no proxy of either kind.
+    // A WebSocket server is no proxy of any kind.
     let server = serve(Server::<R>::builder(), echo).await;
-    for scheme in ["http", "socks5h"] {
+    for scheme in ["http", "https", "socks5h"] {
         let proxy: crate::Proxy = format!("{scheme}://{}", server.local_addr())
             .parse()
             .unwrap();
@@ -244,7 +291,11 @@ pub async fn a_proxy_that_refuses_is_quoted<R: Runtime + Default>() {
         assert!(
             matches!(
                 error,
-                ConnectError::Proxy(ProxyError::Refused { .. } | ProxyError::Malformed { .. })
+                ConnectError::Proxy(
+                    ProxyError::Refused { .. }
+                        | ProxyError::Malformed { .. }
+                        | ProxyError::Tls(TlsError::PlainHttp)
+                )
             ),
             "{error:?}"
         );

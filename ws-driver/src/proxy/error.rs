@@ -4,6 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+#[cfg(feature = "rustls")]
+use crate::tls::TlsError;
+
 /// Why a proxy opened no tunnel.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -35,6 +38,9 @@ pub enum ProxyError {
         /// The limit.
         limit: usize,
     },
+    /// There is no TLS with the proxy: for instance, its certificate is not trusted.
+    #[cfg(feature = "rustls")]
+    Tls(TlsError),
     /// The proxy ended the stream.
     Disconnected,
     /// The stream to the proxy broke.
@@ -65,6 +71,8 @@ impl fmt::Display for ProxyError {
             Self::HostTooLong { len, limit } => {
                 write!(f, "a host of {len} bytes; SOCKS5 can name one of {limit}")
             }
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => write!(f, "no TLS with the proxy: {error}"),
             Self::Disconnected => f.write_str("the proxy ended the stream before it had answered"),
             Self::Io(error) => write!(f, "the stream to the proxy broke: {error}"),
         }
@@ -76,6 +84,8 @@ impl Error for ProxyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.source(),
             Self::Refused { .. }
             | Self::Login { .. }
             | Self::Malformed { .. }

@@ -1,5 +1,5 @@
-//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5 (RFC 1928, 1929). What
-//! follows, TLS included, goes through the tunnel as through a stream.
+//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6), inside of TLS or not, and SOCKS5
+//! (RFC 1928, 1929). What follows, TLS included, goes through the tunnel as through a stream.
 
 mod connect;
 mod env;
@@ -12,8 +12,9 @@ use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientUrl, ConfigError};
 
@@ -22,10 +23,13 @@ pub use self::error::ProxyError;
 use self::socks5::Socks5;
 
 /// A proxy, for [`ConnectOptions::proxy`](crate::ConnectOptions::proxy): read from
-/// `http://[user:password@]host:port` or `socks5h://[user:password@]host:port`.
+/// `http://[user:password@]host:port`, `https://` or `socks5h://` with the same.
 ///
 /// The proxy is told the name of the server and looks it up. User and password can have percent-encoded
-/// characters, and reach the proxy in the clear.
+/// characters, and reach the proxy in the clear, but for `https`: then TLS is spoken with the proxy itself,
+/// which needs the feature `rustls`. The proxy has to be trusted as a server is, by
+/// [`ConnectOptions::tls`](crate::ConnectOptions::tls); a client certificate in there is shown to it, too, if
+/// it asks for one.
 #[derive(Clone)]
 pub struct Proxy {
     scheme: Scheme,
@@ -37,6 +41,8 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Http,
+    #[cfg(feature = "rustls")]
+    Https,
     Socks5h,
 }
 
@@ -68,6 +74,12 @@ impl Proxy {
         self.addr.port()
     }
 
+    /// Tells whether TLS is spoken with the proxy itself.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
     /// Has the proxy open a tunnel through a stream to it.
     pub(crate) async fn open<S>(
         &self,
@@ -81,19 +93,31 @@ impl Proxy {
         let login = self.login.as_deref();
         let mut negotiation = match self.scheme {
             Scheme::Http => Negotiation::Connect(Connect::new(host, port, login)),
+            #[cfg(feature = "rustls")]
+            Scheme::Https => Negotiation::Connect(Connect::new(host, port, login)),
             Scheme::Socks5h => Negotiation::Socks5(Socks5::new(host, port, login)?),
         };
-        loop {
-            write_all(stream, &negotiation.take_outgoing()).await?;
-            let mut buffer = [0; READ_LEN];
-            let len = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await?;
-            if len == 0 {
-                return Err(ProxyError::Disconnected);
+        let mut outgoing = BytesMut::from(&*negotiation.take_outgoing());
+        poll_fn(|cx| {
+            loop {
+                let is_asked = poll_write_all(cx, stream, &mut outgoing)?.is_ready();
+                // Also while it is being asked: inside of TLS a proxy can have something to say that has
+                // to be read before it reads on.
+                let mut buffer = [0; READ_LEN];
+                let len = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+                if len == 0 {
+                    return Poll::Ready(Err(ProxyError::Disconnected));
+                }
+                let is_open = negotiation.handle_read(&buffer[..len])?;
+                outgoing.extend_from_slice(&negotiation.take_outgoing());
+                if is_open {
+                    let problem = "it came before all of the question was sent";
+                    let early = ProxyError::Malformed { problem };
+                    return Poll::Ready(if is_asked { Ok(()) } else { Err(early) });
+                }
             }
-            if negotiation.handle_read(&buffer[..len])? {
-                return Ok(());
-            }
-        }
+        })
+        .await
     }
 }
 
@@ -123,17 +147,22 @@ impl Negotiation {
 /// Bytes of an answer that are read at once.
 const READ_LEN: usize = 1 << 10;
 
-async fn write_all<S: AsyncWrite + Unpin>(stream: &mut S, mut bytes: &[u8]) -> io::Result<()> {
-    poll_fn(|cx| {
-        while !bytes.is_empty() {
-            match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                len => bytes = &bytes[len..],
-            }
+/// Writes and flushes what is left of some bytes.
+fn poll_write_all<S>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    bytes: &mut BytesMut,
+) -> Poll<io::Result<()>>
+where
+    S: AsyncWrite + Unpin,
+{
+    while !bytes.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            len => bytes.advance(len),
         }
-        Pin::new(&mut *stream).poll_flush(cx)
-    })
-    .await
+    }
+    Pin::new(stream).poll_flush(cx)
 }
 
 impl FromStr for Proxy {
@@ -152,13 +181,21 @@ impl FromStr for Proxy {
         };
         let parsed = match &*scheme.to_ascii_lowercase() {
             "http" => Scheme::Http,
+            #[cfg(feature = "rustls")]
+            "https" => Scheme::Https,
+            #[cfg(not(feature = "rustls"))]
+            "https" => {
+                return Err(invalid(
+                    "an https proxy needs TLS, which is not built in (feature rustls)",
+                ));
+            }
             "socks5h" => Scheme::Socks5h,
             "socks5" => {
                 return Err(invalid(
                     "the proxy looks names up, so its scheme is socks5h",
                 ));
             }
-            _ => return Err(invalid("the scheme of a proxy is http or socks5h")),
+            _ => return Err(invalid("the scheme of a proxy is http, https or socks5h")),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?']) {
@@ -226,7 +263,78 @@ impl fmt::Debug for Proxy {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
     use super::*;
+
+    /// A stream with an answer on it that takes as many bytes as it has room for.
+    struct Early {
+        answer: &'static [u8],
+        room: usize,
+    }
+
+    impl AsyncRead for Early {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let len = self.answer.len().min(buffer.len());
+            let (read, rest) = self.answer.split_at(len);
+            buffer[..len].copy_from_slice(read);
+            self.answer = rest;
+            Poll::Ready(Ok(len))
+        }
+    }
+
+    impl AsyncWrite for Early {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let len = bytes.len().min(self.room);
+            self.room -= len;
+            match len {
+                0 => Poll::Pending,
+                _ => Poll::Ready(Ok(len)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Who answers before it was asked is heard, so that it can refuse; but a tunnel that nobody has asked
+    /// for is none: what is left of the question would go into it.
+    #[test]
+    fn an_answer_that_comes_too_early_opens_no_tunnel() {
+        let asked = |answer, room| {
+            let proxy: Proxy = "http://p:1".parse().unwrap();
+            let mut stream = Early { answer, room };
+            let mut opening = pin!(proxy.open(&mut stream, "a", 80));
+            match opening
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(opened) => opened.map_err(|error| error.to_string()),
+                Poll::Pending => panic!("it waits, though there is an answer"),
+            }
+        };
+        let question_len = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".len();
+        for room in 0..=question_len {
+            let is_open = asked(b"HTTP/1.1 200 OK\r\n\r\n", room).is_ok();
+            assert_eq!(is_open, room == question_len, "{room}");
+            let refusal = asked(b"HTTP/1.1 403 Not you\r\n\r\n", room).unwrap_err();
+            assert!(refusal.contains("403 Not you"), "{refusal}");
+        }
+    }
 
     /// The parts of a proxy's URL.
     #[test]
@@ -256,6 +364,14 @@ mod tests {
                 Some(("a@b", "c:%")),
             ),
             ("http://a@b:c@h:9", Scheme::Http, "h", 9, Some(("a@b", "c"))),
+            #[cfg(feature = "rustls")]
+            (
+                "https://a:b@proxy:443",
+                Scheme::Https,
+                "proxy",
+                443,
+                Some(("a", "b")),
+            ),
         ] {
             let proxy: Proxy = url.parse().unwrap();
             assert_eq!(
@@ -269,13 +385,25 @@ mod tests {
         }
     }
 
+    /// Without TLS, who wants it is told what to build in.
+    #[cfg(not(feature = "rustls"))]
+    #[test]
+    fn an_https_proxy_needs_the_feature() {
+        let error = "https://u:secret@proxy:1".parse::<Proxy>().unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("feature rustls") && !error.contains("secret"),
+            "{error}"
+        );
+    }
+
     /// What is no proxy is refused, and neither an error nor `Debug` shows a password.
     #[test]
     fn other_urls_are_refused_without_their_password() {
         let long = format!("http://{}:secret@h:1", "u".repeat(256));
         for url in [
             "proxy:3128",
-            "https://u:secret@proxy:1",
+            "ws://u:secret@proxy:1",
             "socks5://u:secret@proxy:1",
             "http://u:secret@proxy",
             "http://u:secret@[::1]",

@@ -108,7 +108,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
 
     /// Compresses messages where the client offers permessage-deflate (RFC 7692), which browsers do: off.
     /// A broadcast is compressed once for all. What it costs, and when it should stay off, is in
-    /// docs/compression.md.
+    /// docs/compression.md. For one upgrade [`Answer::deflate`](crate::Answer::deflate) can say otherwise.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
         let deflate = deflate.into();

@@ -263,6 +263,17 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
+    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never, whatever
+    /// the server's options or `on_upgrade` say: see [`Answer::deflate`].
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
+        self.decided
+            .decision
+            .change(|answer| answer.deflate(deflate));
+        self
+    }
+
     /// Adds a header to the 101. Those that belong to the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

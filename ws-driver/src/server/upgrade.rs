@@ -4,6 +4,8 @@ use bytes::Bytes;
 use std::net::SocketAddr;
 
 use http::StatusCode;
+#[cfg(feature = "deflate")]
+use ws_proto::Deflate;
 use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, UpgradeRequest, Version};
 
 use crate::id::ConnectionId;
@@ -145,6 +147,23 @@ impl Answer {
                 Ok(Verdict::Accept(accept.subprotocol(subprotocol)))
             }
             Verdict::Reject(_) => Ok(verdict),
+        });
+        self
+    }
+
+    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never: whatever
+    /// the option [`deflate`](crate::ServerBuilder::deflate) of the server says. `None` is for a
+    /// connection that carries secrets, whose length could tell what is in them (RFC 7692 §8). A
+    /// rejection has none.
+    ///
+    /// A broadcast is compressed once as the server's option says, and sent like that to whoever can
+    /// inflate it; without the option each connection compresses it for itself.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.verdict = self.verdict.map(|verdict| match verdict {
+            Verdict::Accept(accept) => Verdict::Accept(accept.deflate(deflate)),
+            Verdict::Reject(_) => verdict,
         });
         self
     }

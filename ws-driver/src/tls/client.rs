@@ -18,7 +18,7 @@ use super::{ALPN, TlsConfigError, TlsError, provider};
 /// Mozilla trusts to certify a server.
 ///
 /// A server's certificate must be for the host of the URL, be valid now, and lead to a root that is
-/// trusted. There is no option to leave that out; a configuration of rustls can have a verifier of its
+/// trusted. So must that of a proxy whose URL begins with `https`. There is no option to leave that out; a configuration of rustls can have a verifier of its
 /// own.
 #[derive(Clone)]
 pub struct ClientTls {

@@ -108,6 +108,22 @@ fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
         outgoing: Rc::clone(outgoing),
         random: Rc::clone(&random),
     };
+    let (client, server) = opened(
+        transport(&to_client, &to_server),
+        transport(&to_server, &to_client),
+    );
+    for wire in [&to_server, &to_client] {
+        let mut wire = wire.borrow_mut();
+        wire.room = room.max(wire.bytes.len());
+    }
+    (client, server, to_server)
+}
+
+/// Does the handshake of a client and a server over their ends of a transport.
+fn opened<S>(client: S, server: S) -> (TlsStream<S>, TlsStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut roots = RootCertStore::empty();
@@ -118,7 +134,8 @@ fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
-    let client = ClientConnection::new(config.into(), name).unwrap();
+    let session = ClientConnection::new(config.into(), name).unwrap();
+    let mut client = TlsStream::new(client, session.into());
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -126,20 +143,15 @@ fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
-    let server = ServerConnection::new(config.into()).unwrap();
-    let mut client = TlsStream::new(transport(&to_client, &to_server), client.into());
-    let mut server = TlsStream::new(transport(&to_server, &to_client), server.into());
+    let session = ServerConnection::new(config.into()).unwrap();
+    let mut server = TlsStream::new(server, session.into());
     let cx = &mut Context::from_waker(Waker::noop());
     let (mut is_client_done, mut is_server_done) = (false, false);
     for _ in 0..1_000_000 {
         is_client_done |= done(client.poll_handshake(cx));
         is_server_done |= done(server.poll_handshake(cx));
         if is_client_done && is_server_done {
-            for wire in [&to_server, &to_client] {
-                let mut wire = wire.borrow_mut();
-                wire.room = room.max(wire.bytes.len());
-            }
-            return (client, server, to_server);
+            return (client, server);
         }
     }
     panic!("the handshake takes too long");
@@ -159,43 +171,69 @@ fn content(len: usize) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read_however_it_is_chopped() {
     for seed in 1..=24 {
-        let room = [1, 700, 1 << 16][usize::try_from(seed % 3).unwrap()];
-        let len = [3_000, 70_000, 300_000][usize::try_from(seed % 3).unwrap()];
-        let (mut client, mut server, _) = pair(seed, room);
-        let sent = content(len);
-        let mut ends = [
-            (&mut client, 0, Vec::new(), false),
-            (&mut server, 0, Vec::new(), false),
-        ];
-        let cx = &mut Context::from_waker(Waker::noop());
-        let mut buffer = vec![0; [7, 5_000, 1 << 17][usize::try_from(seed / 3 % 3).unwrap()]];
-        for _ in 0..4_000_000 {
-            for (end, written, received, has_ended) in &mut ends {
-                let mut end = Pin::new(&mut **end);
-                let rest = &sent[*written..];
-                if rest.is_empty() {
-                    let _ = end.as_mut().poll_close(cx).map(Result::unwrap);
-                } else {
-                    let (first, second) = rest.split_at(rest.len() / 2);
-                    let slices = [first, second].map(IoSlice::new);
-                    if let Poll::Ready(len) = end.as_mut().poll_write_vectored(cx, &slices) {
-                        *written += len.unwrap();
-                    }
-                }
-                if let Poll::Ready(len) = end.as_mut().poll_read(cx, &mut buffer) {
-                    let len = len.unwrap();
-                    *has_ended |= len == 0;
-                    received.extend_from_slice(&buffer[..len]);
+        let (client, server, _) = pair(seed, room(seed));
+        assert_both_ways_work(seed, client, server);
+    }
+}
+
+/// The same of a stream inside of TLS that goes through another, as it does through a proxy.
+#[test]
+fn tls_inside_of_tls_is_read_however_it_is_chopped() {
+    for seed in 1..=24 {
+        let (client, server, wire) = pair(seed, 1 << 14);
+        let to_client = Rc::clone(&server.transport.outgoing);
+        let (client, server) = opened(client, server);
+        for wire in [wire, to_client] {
+            let mut wire = wire.borrow_mut();
+            wire.room = room(seed).max(wire.bytes.len());
+        }
+        assert_both_ways_work(seed, client, server);
+    }
+}
+
+/// What a transport has room for.
+fn room(seed: u64) -> usize {
+    [1, 700, 1 << 16][usize::try_from(seed % 3).unwrap()]
+}
+
+fn assert_both_ways_work<S>(seed: u64, mut client: TlsStream<S>, mut server: TlsStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let len = [3_000, 70_000, 300_000][usize::try_from(seed % 3).unwrap()];
+    let sent = content(len);
+    let mut ends = [
+        (&mut client, 0, Vec::new(), false),
+        (&mut server, 0, Vec::new(), false),
+    ];
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut buffer = vec![0; [7, 5_000, 1 << 17][usize::try_from(seed / 3 % 3).unwrap()]];
+    for _ in 0..4_000_000 {
+        for (end, written, received, has_ended) in &mut ends {
+            let mut end = Pin::new(&mut **end);
+            let rest = &sent[*written..];
+            if rest.is_empty() {
+                let _ = end.as_mut().poll_close(cx).map(Result::unwrap);
+            } else {
+                let (first, second) = rest.split_at(rest.len() / 2);
+                let slices = [first, second].map(IoSlice::new);
+                if let Poll::Ready(len) = end.as_mut().poll_write_vectored(cx, &slices) {
+                    *written += len.unwrap();
                 }
             }
-            if ends.iter().all(|(.., has_ended)| *has_ended) {
-                break;
+            if let Poll::Ready(len) = end.as_mut().poll_read(cx, &mut buffer) {
+                let len = len.unwrap();
+                *has_ended |= len == 0;
+                received.extend_from_slice(&buffer[..len]);
             }
         }
-        for (_, _, received, has_ended) in ends {
-            assert!(has_ended, "seed {seed} takes too long");
-            assert!(received == sent, "seed {seed}: {} bytes", received.len());
+        if ends.iter().all(|(.., has_ended)| *has_ended) {
+            break;
         }
+    }
+    for (_, _, received, has_ended) in ends {
+        assert!(has_ended, "seed {seed} takes too long");
+        assert!(received == sent, "seed {seed}: {} bytes", received.len());
     }
 }
 

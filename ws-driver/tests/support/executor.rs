@@ -250,6 +250,11 @@ impl Sim {
         tasks.spawned - tasks.ended
     }
 
+    /// Returns how many timers somebody waits for.
+    pub(crate) fn set_timers(&self) -> usize {
+        self.clock().timers.len()
+    }
+
     /// Returns how often spawned tasks were polled so far.
     pub(crate) fn polls(&self) -> u64 {
         self.tasks().polls

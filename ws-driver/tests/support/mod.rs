@@ -91,6 +91,12 @@ impl Sim {
         self.network().chop(limit);
     }
 
+    /// Lets at most `capacity` bytes be on their way in each direction of streams that are opened from
+    /// now on, so that who writes more has to wait for who reads.
+    pub(crate) fn narrow(&self, capacity: usize) {
+        self.network().narrow(capacity);
+    }
+
     /// Makes a listener's next accept fail.
     pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
         self.network().fail_accept(addr, error);

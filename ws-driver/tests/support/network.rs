@@ -42,6 +42,8 @@ struct Ports {
     used: u16,
     /// The most that one call moves in streams that are opened, if there is a limit.
     chop: Option<usize>,
+    /// The most that is on its way in each direction of streams that are opened, if it is not the usual.
+    capacity: Option<usize>,
 }
 
 type Backlog = Arc<Mutex<Pending>>;
@@ -99,6 +101,11 @@ impl Network {
         if let Some(limit) = ports.chop {
             near.link().chop(limit);
         }
+        if let Some(capacity) = ports.capacity {
+            let mut link = near.link();
+            link.to_far.capacity = capacity;
+            link.to_near.capacity = capacity;
+        }
         arrive(&backlog, Ok((far, peer_addr)));
         Ok((near, peer_addr))
     }
@@ -119,6 +126,12 @@ impl Network {
     /// Makes all streams that are opened from now on move at most `limit` bytes in each call.
     pub(crate) fn chop(&self, limit: usize) {
         lock(&self.ports).chop = Some(limit);
+    }
+
+    /// Lets at most `capacity` bytes be on their way in each direction of streams that are opened from
+    /// now on.
+    pub(crate) fn narrow(&self, capacity: usize) {
+        lock(&self.ports).capacity = Some(capacity);
     }
 
     /// Makes a listener's next accept fail.

@@ -18,15 +18,22 @@ use self::inflate::Inflater;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
-use crate::handshake::{ClientConfig, HandshakeError, ServerConfig};
+use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
 pub use self::negotiate::DeflateTerms;
+pub(crate) use self::negotiate::Offered;
 pub use self::options::Deflate;
 
-/// What a server answers to the offers of a request.
-pub(crate) fn accept(config: &ServerConfig, request: &HeaderMap) -> Option<DeflateTerms> {
-    config.deflate.as_ref()?.accept(request)
+/// What a server answers to an offer: as the application has it for this upgrade, or else as the options
+/// say.
+pub(crate) fn accept(
+    config: &ServerConfig,
+    accept: &Accept,
+    offered: Option<Offered>,
+) -> Option<DeflateTerms> {
+    let options = accept.deflate.or(config.deflate.as_ref())?;
+    Some(options.answer(offered?))
 }
 
 /// What a client offers, if it does.

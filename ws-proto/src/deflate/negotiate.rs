@@ -32,11 +32,7 @@ impl Deflate {
     /// done elsewhere: put what it returns, as text, into a header `Sec-WebSocket-Extensions` of the
     /// answer, and give it to [`Connection::with_deflate`](crate::Connection::with_deflate).
     pub fn accept(&self, request: &HeaderMap) -> Option<DeflateTerms> {
-        let elements = elements(request).ok()?;
-        elements
-            .iter()
-            .filter(|element| element.name == NAME)
-            .find_map(|element| self.accept_one(element.parameters.as_ref().ok()?))
+        Offered::of(request).map(|offered| self.answer(offered))
     }
 
     /// Returns what a client offers: the value of a header `Sec-WebSocket-Extensions` of its request.
@@ -65,7 +61,8 @@ impl Deflate {
             value: lines(response).collect::<Vec<_>>().join(", "),
             problem,
         };
-        let elements = elements(response).map_err(invalid)?;
+        let mut elements = Vec::new();
+        read(response, |element| elements.push(element)).map_err(invalid)?;
         if let Some(other) = elements.iter().find(|element| element.name != NAME) {
             let seen = String::from_utf8_lossy(other.name).into_owned();
             return Err(HandshakeError::ExtensionNotOffered { seen });
@@ -84,12 +81,8 @@ impl Deflate {
     }
 
     /// P-S2, P-S4.
-    fn accept_one(&self, offer: &Parameters) -> Option<DeflateTerms> {
-        let demanded = match offer.server_max_window_bits {
-            // A demand needs a value, and the compressor must be able to meet it.
-            Some(bits) => Some(bits.filter(|bits| *bits >= LEAST_COMPRESSOR_BITS)?),
-            None => None,
-        };
+    pub(super) fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
+        let demanded = offer.server_max_window_bits.flatten();
         let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
         let server_bits = least(demanded, self.server_max_window_bits);
         // Who does not name the parameter must not be told it: such a client uses the full window.
@@ -107,7 +100,7 @@ impl Deflate {
                 .map(Some),
             client_max_window_bits: client_bits.map(Some),
         };
-        Some(DeflateTerms {
+        DeflateTerms {
             level: self.level,
             threshold: self.threshold,
             sending: Direction {
@@ -119,7 +112,7 @@ impl Deflate {
                 takeover: !answer.client_no_context_takeover,
             },
             answer,
-        })
+        }
     }
 
     fn confirm_one(&self, answer: &Parameters) -> Result<DeflateTerms, &'static str> {
@@ -154,6 +147,25 @@ impl Deflate {
             },
             answer: *answer,
         })
+    }
+}
+
+/// An offer of a client that can be accepted. Which of several it is, does not depend on the options, so
+/// that they can be chosen later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered(Parameters);
+
+impl Offered {
+    /// Returns the first in the client's order, if there is one (RFC 7692 §5).
+    pub(crate) fn of(request: &HeaderMap) -> Option<Self> {
+        let mut offered = None;
+        let read = read(request, |element| {
+            if offered.is_none() && element.name == NAME {
+                let offer = element.parameters.ok();
+                offered = offer.filter(Parameters::can_be_met).map(Self);
+            }
+        });
+        read.ok().and(offered)
     }
 }
 
@@ -195,6 +207,14 @@ struct Parameters {
 }
 
 impl Parameters {
+    /// Tells of an offer whether the compressor can do what it demands, which needs a value.
+    fn can_be_met(&self) -> bool {
+        match self.server_max_window_bits {
+            Some(bits) => bits.is_some_and(|bits| bits >= LEAST_COMPRESSOR_BITS),
+            None => true,
+        }
+    }
+
     /// P-S1 to P-S3, for either direction: who may leave out a value is not known here.
     fn add(&mut self, name: &[u8], value: Option<Value<'_>>) -> Result<(), &'static str> {
         const TWICE: &str = "a parameter of permessage-deflate is there twice";
@@ -274,24 +294,30 @@ impl Element<'_> {
     }
 }
 
-/// Reads all lines of the header, in one pass. What is no `permessage-deflate` has its name only.
-fn elements(headers: &HeaderMap) -> Result<Vec<Element<'_>>, &'static str> {
-    let mut elements: Vec<Element<'_>> = Vec::new();
+/// Reads all lines of the header, in one pass, and hands their elements on. What is no
+/// `permessage-deflate` has its name only.
+fn read<'a>(headers: &'a HeaderMap, mut take: impl FnMut(Element<'a>)) -> Result<(), &'static str> {
     for line in headers.get_all(EXTENSIONS) {
+        let mut last: Option<Element<'_>> = None;
         extensions::read(line.as_bytes(), |item| match item {
-            Item::Extension(name) => elements.push(Element {
-                name,
-                parameters: Ok(Parameters::default()),
-            }),
+            Item::Extension(name) => {
+                let parameters = Ok(Parameters::default());
+                if let Some(element) = last.replace(Element { name, parameters }) {
+                    take(element);
+                }
+            }
             Item::Parameter(name, value) => {
-                let element = elements.last_mut().filter(|element| element.name == NAME);
+                let element = last.as_mut().filter(|element| element.name == NAME);
                 if let Some(element) = element {
                     element.add(name, value);
                 }
             }
         })?;
+        if let Some(element) = last {
+            take(element);
+        }
     }
-    Ok(elements)
+    Ok(())
 }
 
 fn lines(headers: &HeaderMap) -> impl Iterator<Item = String> {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
-use crate::handshake::{ClientConfig, HandshakeError, ServerConfig};
+use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
 /// What nobody can agree on.
@@ -18,8 +18,18 @@ impl std::fmt::Display for DeflateTerms {
     }
 }
 
+/// An offer of a client that is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered;
+
+impl Offered {
+    pub(crate) fn of(_: &HeaderMap) -> Option<Self> {
+        None
+    }
+}
+
 /// Declines every offer.
-pub(crate) fn accept(_: &ServerConfig, _: &HeaderMap) -> Option<DeflateTerms> {
+pub(crate) fn accept(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
     None
 }
 

@@ -11,23 +11,38 @@ use http::header::{HeaderName, HeaderValue};
 use super::error::HandshakeError;
 use super::policy::Subprotocol;
 use super::server_config::ServerConfig;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::version::Version;
 
-/// How an upgrade is accepted. The default leaves the subprotocol to the server's policy and adds
-/// no headers.
+/// How an upgrade is accepted. The default leaves the subprotocol to the server's policy and compression
+/// to its options, and adds no headers.
 #[derive(Clone, Debug, Default)]
 pub struct Accept {
-    pub(super) subprotocol: Choice,
+    pub(super) subprotocol: Choice<Subprotocol>,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Choice<Deflate>,
     pub(super) headers: Vec<Header>,
 }
 
-/// Who chooses the subprotocol.
+/// Who chooses: the server's options, or the application for this upgrade.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Choice {
+pub(crate) enum Choice<T> {
     #[default]
     Policy,
-    Application(Option<Subprotocol>),
+    Application(Option<T>),
+}
+
+#[cfg(feature = "deflate")]
+impl<T> Choice<T> {
+    /// Returns what is chosen; `policy` is what the server's options do.
+    pub(crate) fn or<'a>(&'a self, policy: Option<&'a T>) -> Option<&'a T> {
+        match self {
+            Self::Policy => policy,
+            Self::Application(chosen) => chosen.as_ref(),
+        }
+    }
 }
 
 impl Accept {
@@ -49,6 +64,18 @@ impl Accept {
             Choice::Policy => selected,
             Choice::Application(chosen) => chosen.as_ref().map(Subprotocol::as_str),
         }
+    }
+
+    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never: whatever
+    /// [`ServerConfig::deflate`](crate::ServerConfig::deflate) says, which decides otherwise. Without
+    /// compression nobody can guess a secret by the length of a message (RFC 7692 §8, CRIME and BREACH).
+    ///
+    /// An offer that is not taken up is declined, and the connection is plain (RFC 7692 §5).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = Choice::Application(deflate.into());
+        self
     }
 
     /// Adds a header to the answer, such as `Set-Cookie`; its name is sent as it is written here.

@@ -196,7 +196,7 @@ impl ServerHandshake {
         };
         let (version, numbers) = (pending.version, pending.numbers);
         let legacy_close_codes = pending.legacy_close_codes;
-        let answer = match pending.accept(accept)? {
+        let answer = match pending.accept(accept, &self.config)? {
             Ok(answer) => answer,
             Err(error) => {
                 self.fail(error);

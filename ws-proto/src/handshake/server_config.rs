@@ -77,7 +77,8 @@ impl ServerConfig {
         connection: Arc<ConnectionConfig>,
     }
 
-    /// Compresses messages where the client offers permessage-deflate (RFC 7692): off.
+    /// Compresses messages where the client offers permessage-deflate (RFC 7692): off. For one upgrade
+    /// [`Accept::deflate`](crate::Accept::deflate) can say otherwise.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {

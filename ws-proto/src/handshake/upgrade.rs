@@ -13,7 +13,7 @@ use super::fields::{list, list_contains, lossy, single, single_text};
 use super::head::RequestHead;
 use super::server_config::ServerConfig;
 use super::{hixie, rfc6455};
-use crate::deflate::{self, DeflateTerms};
+use crate::deflate::{self, DeflateTerms, Offered};
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
 
@@ -87,7 +87,9 @@ pub(super) struct Pending {
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
-    /// What is answered to an offer of compression.
+    /// What the client offers of compression.
+    offered_deflate: Option<Offered>,
+    /// What is answered to that, once it is.
     pub(super) deflate: Option<DeflateTerms>,
     /// The 101 up to the subprotocol; empty once it is given out.
     answer: Answer,
@@ -101,7 +103,9 @@ impl Pending {
     pub(super) fn accept(
         &mut self,
         accept: Accept,
+        config: &ServerConfig,
     ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
+        let deflate = deflate::accept(config, &accept, self.offered_deflate);
         let chosen = match accept.subprotocol {
             Choice::Policy => self.selected.as_deref(),
             Choice::Application(None) => None,
@@ -128,9 +132,10 @@ impl Pending {
             }
             (None, ..) => {}
         }
-        if let Some(terms) = &self.deflate {
+        if let Some(terms) = &deflate {
             self.answer.push(EXTENSIONS, &terms.to_string());
         }
+        self.deflate = deflate;
         self.answer.extend(accept.headers);
         Ok(Ok(std::mem::take(&mut self.answer)))
     }
@@ -179,14 +184,15 @@ pub(super) fn examine(
     let origin = check_origin(headers, dialect, authority, config)?;
     check_target(head.target(), dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
-    let deflate = check_extensions(headers, dialect, config)?;
+    let offered_deflate = check_extensions(headers, dialect)?;
 
     let location = hixie::location_parts(config.secure, host, head.target());
     let pending = Pending {
         version: dialect.version(),
         numbers: proof.numbers(),
         legacy_close_codes: matches!(dialect, Dialect::Rfc6455 { number: 7 | 8 }),
-        deflate,
+        offered_deflate,
+        deflate: None,
         answer: begin_answer(dialect, &proof, origin, location),
         offered: offered.clone(),
         selected: selected.clone(),
@@ -425,12 +431,11 @@ fn check_subprotocols(
     }
 }
 
-/// P-S7; then what is answered, if compression is offered and wanted.
+/// P-S7; then whether compression is offered.
 fn check_extensions(
     headers: &HeaderMap,
     dialect: Dialect,
-    config: &ServerConfig,
-) -> Result<Option<DeflateTerms>, HandshakeError> {
+) -> Result<Option<Offered>, HandshakeError> {
     let Dialect::Rfc6455 { .. } = dialect else {
         return Ok(None);
     };
@@ -443,7 +448,7 @@ fn check_extensions(
             }
         })?;
     }
-    Ok(deflate::accept(config, headers))
+    Ok(Offered::of(headers))
 }
 
 fn begin_answer(

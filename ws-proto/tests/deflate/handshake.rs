@@ -1,5 +1,6 @@
 //! Compression in the opening handshake: what the heads say, and that the connection does it.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ws_proto::{
@@ -86,6 +87,64 @@ fn a_server_answers_offers() {
             expected.is_some()
         );
     }
+}
+
+/// What a server writes to a client and how it goes on: the head, and the bytes of messages that show
+/// threshold, level, window and context.
+fn answered(config: &ServerConfig, request: &str, accept: &Accept) -> (String, Vec<u8>) {
+    let key3 = match request.contains("Key1") {
+        true => "^n:ds[4U",
+        false => "",
+    };
+    let bytes = [request, key3].concat();
+    let (handshake, outcome, written_head) = run(config, &[bytes.as_bytes()], accept);
+    assert_eq!(outcome, Outcome::Open);
+    let mut connection = handshake.into_connection(Instant::now());
+    for len in [20, 2000, 2000] {
+        connection.send(prose(len, 1)).unwrap();
+    }
+    let head = String::from_utf8_lossy(&written_head).into_owned();
+    assert_eq!(connection.has_deflate(), extensions(&head).is_some());
+    (head, written(&mut connection))
+}
+
+/// RFC 7692 §5: what the application chooses for one upgrade stands for the option. The answer and the
+/// connection are those of a server with that option, whatever its own is, and whatever is offered.
+#[test]
+fn an_application_chooses_for_one_upgrade() {
+    let config = crate::handshake_support::sample_config;
+    let forgetful = Deflate::new().client_no_context_takeover(true);
+    let kept = Deflate::new().server_no_context_takeover(false);
+    let small = kept.server_max_window_bits(9).unwrap();
+    let choices = [None, Some(Deflate::new()), Some(forgetful), Some(small)];
+    let offers = [
+        "permessage-deflate",
+        "permessage-deflate; client_max_window_bits=10; server_no_context_takeover",
+        "permessage-deflate; server_max_window_bits=8",
+        "permessage-bzip2",
+    ];
+    let drafts =
+        [DRAFT75, DRAFT76].map(|draft| with(draft, NAME, &format!("{NAME}: {}", offers[0])));
+    let requests = offers.map(offering).into_iter().chain(drafts);
+    let mut all = BTreeSet::new();
+    for request in requests.chain([RFC6455.to_owned()]) {
+        for own in &choices {
+            let own = config().deflate(own.clone());
+            for chosen in &choices {
+                let accept = Accept::new().deflate(chosen.clone());
+                let told = answered(&own, &request, &accept);
+                let option = config().deflate(chosen.clone());
+                assert_eq!(
+                    told,
+                    answered(&option, &request, &Accept::new()),
+                    "{request}"
+                );
+                all.insert(told);
+            }
+        }
+    }
+    // Plain in each version, and each choice as each of the two good offers has it.
+    assert_eq!(all.len(), 3 + 3 * 2);
 }
 
 /// P-S7: what breaks the grammar of the header is answered with 400, and not declined.

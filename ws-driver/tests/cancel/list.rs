@@ -1,0 +1,82 @@
+//! The list: which functions there are to poll.
+
+/// Every public async function, by file, in its order there; each is polled in a test beside this.
+const PUBLIC: [(&str, &[&str]); 9] = [
+    // Of every adapter; what they call is polled.
+    ("adapter.rs", &["connect", "connect_with", "connect_over"]),
+    ("client.rs", &["connect", "connect_with", "connect_over"]),
+    (
+        "clients.rs",
+        &["send_wait", "broadcast_wait", "broadcast_wait"],
+    ),
+    (
+        "connection.rs",
+        &[
+            "recv",
+            "recv_fragment",
+            "send",
+            "send_fragment",
+            "send_prepared",
+            "close",
+            "close_with",
+        ],
+    ),
+    ("sender.rs", &["send", "send_prepared", "wait_closed"]),
+    (
+        "server/mod.rs",
+        &["bind", "serve", "accept", "handle_stream", "shutdown"],
+    ),
+    ("server/door.rs", &["handle_request", "examine_request"]),
+    ("server/builder.rs", &["bind"]),
+    ("test.rs", &["send", "receive", "receive_to_end"]),
+];
+
+/// No public async function is added without its section and its case: the list above names all that
+/// the sources have, those that return a future of ours included, and each says what happens if it is
+/// dropped.
+#[test]
+fn every_public_async_function_is_in_the_list() {
+    let sources = [
+        ("adapter.rs", include_str!("../../src/adapter.rs")),
+        ("client.rs", include_str!("../../src/client.rs")),
+        ("clients.rs", include_str!("../../src/clients.rs")),
+        ("connection.rs", include_str!("../../src/connection.rs")),
+        ("sender.rs", include_str!("../../src/sender.rs")),
+        ("server/mod.rs", include_str!("../../src/server/mod.rs")),
+        ("server/door.rs", include_str!("../../src/server/door.rs")),
+        (
+            "server/builder.rs",
+            include_str!("../../src/server/builder.rs"),
+        ),
+        ("test.rs", include_str!("../../src/test.rs")),
+    ];
+    for ((name, source), (listed, functions)) in sources.into_iter().zip(PUBLIC) {
+        let (mut found, mut has_section) = (Vec::new(), false);
+        for line in source.lines().map(str::trim_start) {
+            let returns_future = line.contains("Future<'_> {");
+            let plain = line.strip_prefix("pub fn ").filter(|_| returns_future);
+            if let Some(function) = line.strip_prefix("pub async fn ").or(plain) {
+                let end = function.find(['(', '<']).unwrap();
+                found.push(&function[..end]);
+                assert!(has_section, "{name}: {} says nothing", &function[..end]);
+            }
+            has_section &= line.starts_with("///") || line.starts_with("#[");
+            has_section |= line == "/// # Cancel safety";
+        }
+        assert_eq!((name, &*found), (listed, functions));
+    }
+    assert_eq!(
+        include_str!("../../src/connection/futures.rs")
+            .matches("pub struct ")
+            .count(),
+        2
+    );
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
+    for file in all.map(|file| file.unwrap().path()) {
+        let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));
+        if !is_known && file.extension().is_some_and(|extension| extension == "rs") {
+            let source = std::fs::read_to_string(&file).unwrap();
+            assert!(!source.contains("    pub async fn "), "{}", file.display());
+        }
+    }
+}
