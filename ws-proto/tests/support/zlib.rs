@@ -1,0 +1,76 @@
+//! A peer that compresses as zlib's users do: one stream that is never made anew unless the terms say so,
+//! `Z_SYNC_FLUSH`, four bytes off and four bytes on; and inflates by itself. Shares no code with ours.
+
+#[path = "puff.rs"]
+mod puff;
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+pub(crate) const TRAILER: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// Compresses as a peer would, one message after the other.
+pub(crate) struct Deflater {
+    stream: Compress,
+    takeover: bool,
+}
+
+impl Deflater {
+    pub(crate) fn new(window_bits: u8, takeover: bool) -> Self {
+        Self {
+            stream: Compress::new_with_window_bits(Compression::new(6), false, window_bits),
+            takeover,
+        }
+    }
+
+    pub(crate) fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
+        if payload.is_empty() {
+            return vec![0];
+        }
+        let mut compressed = Vec::with_capacity(payload.len() * 2 + 1000);
+        let status = self
+            .stream
+            .compress_vec(payload, &mut compressed, FlushCompress::Sync);
+        assert_eq!(status.expect("any bytes can be compressed"), Status::Ok);
+        assert!(
+            compressed.ends_with(&TRAILER),
+            "room was made for all of it"
+        );
+        compressed.truncate(compressed.len() - TRAILER.len());
+        if !self.takeover {
+            self.stream.reset();
+        }
+        compressed
+    }
+}
+
+/// Inflates as a peer would that has just the window that was agreed on.
+pub(crate) struct Inflater {
+    window: usize,
+    takeover: bool,
+    /// The end of what came out before.
+    before: Vec<u8>,
+}
+
+impl Inflater {
+    pub(crate) fn new(window_bits: u8, takeover: bool) -> Self {
+        Self {
+            window: 1 << window_bits,
+            takeover,
+            before: Vec::new(),
+        }
+    }
+
+    pub(crate) fn inflate(&mut self, compressed: &[u8]) -> Vec<u8> {
+        assert!(!compressed.is_empty(), "P-M12");
+        let input = [compressed, &TRAILER].concat();
+        let mut output = std::mem::take(&mut self.before);
+        let start = output.len();
+        let inflated = puff::inflate(&input, &mut output, self.window);
+        inflated.expect("it was compressed within the terms");
+        if self.takeover {
+            let kept = output.len().saturating_sub(self.window);
+            self.before = output[kept..].to_vec();
+        }
+        output.split_off(start)
+    }
+}
