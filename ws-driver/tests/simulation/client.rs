@@ -9,6 +9,7 @@ use std::task::Poll;
 use ws_driver::ClientConfig;
 use ws_driver::ws_proto::{CloseCause, Version};
 
+use crate::compression::{self, Wish};
 use crate::gate::Gate;
 use crate::handlers::{self, Manners};
 use crate::ledger::{Ledger, PEER};
@@ -27,7 +28,8 @@ pub(crate) async fn live(
     let behaviour = rng.pick(handlers::BEHAVIOURS);
     let sim = ledger.sim().clone();
     let url = format!("ws://{addr}/{number}/{behaviour}");
-    let config = ClientConfig::new().version(version);
+    let wish = rng.once_in(2).then(|| Wish::draw(&mut rng));
+    let config = compression::wish_of_client(ClientConfig::new().version(version), wish);
     let mut connecting = pin!(ws_driver::connect_with::<Sim>(&url, &config));
     let mut is_first = true;
     let mut ending = pin!(over.wait());

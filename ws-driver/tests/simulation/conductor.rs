@@ -1,7 +1,7 @@
 //! What the application around the handlers does, at random: broadcasts, sends by id and to topics,
 //! pings, closes; with a close look at who took what.
 
-use ws_driver::ws_proto::{CloseCode, PreparedMessage, SendError};
+use ws_driver::ws_proto::{CloseCode, PreparedMessage, SendError, State};
 use ws_driver::{ClientError, Clients, Sender, SlowPeer};
 
 use crate::gate::Gate;
@@ -122,11 +122,11 @@ impl Conductor {
     fn offer(&self, receivers: &[Sender], source: u32, offer: impl FnOnce() -> usize) {
         let before: Vec<_> = receivers
             .iter()
-            .map(|receiver| receiver.counters())
+            .map(|receiver| (receiver.counters(), receiver.state()))
             .collect();
         let count = offer();
         let mut took = 0;
-        for (receiver, before) in receivers.iter().zip(before) {
+        for (receiver, (before, state)) in receivers.iter().zip(before) {
             let Some(peer) = self.peer(receiver) else {
                 continue;
             };
@@ -137,7 +137,9 @@ impl Conductor {
             let is_kept = match self.policy {
                 SlowPeer::DropOldest => grows || dropped > 0,
                 SlowPeer::Wait | SlowPeer::DropNewest | SlowPeer::Close | _ => {
-                    is_open && grows && dropped == 0
+                    // The close of one that was too slow for it waits to be written, too.
+                    let was_closed = state == State::Connected && receiver.state() != state;
+                    is_open && grows && dropped == 0 && !was_closed
                 }
             };
             if after.messages_sent > before.messages_sent || is_kept {

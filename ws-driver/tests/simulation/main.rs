@@ -6,6 +6,7 @@
 //! runs more seeds than usual, `SIMULATION_START` begins with another one.
 
 mod client;
+mod compression;
 mod conductor;
 mod faults;
 mod gate;
@@ -19,6 +20,8 @@ mod support;
 mod wire;
 mod witness;
 mod world;
+#[path = "../../../ws-proto/tests/support/zlib.rs"]
+mod zlib;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;

@@ -11,6 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_driver::Timer;
 use ws_driver::ws_proto::Version;
 
+use crate::compression::OFFERS;
 use crate::gate::Gate;
 use crate::handlers::Manners;
 use crate::ledger::{self, Label, Ledger, PEER};
@@ -69,6 +70,8 @@ pub(crate) struct Habits {
     pub(crate) pause: u64,
     /// Whether it vanishes as soon as all is written, or no more is taken.
     pub(crate) floods: bool,
+    /// What it offers to compress with.
+    pub(crate) offer: Option<&'static str>,
 }
 
 impl Habits {
@@ -124,6 +127,7 @@ impl Habits {
             messages: u32::try_from(rng.within(0..=30)).expect("a few"),
             pause: rng.pick(&[0, 50, 1000, 30_000]),
             floods: false,
+            offer: rng.once_in(2).then(|| rng.pick(OFFERS)),
         }
     }
 }
@@ -211,7 +215,7 @@ impl Peer {
     /// Does the opening handshake, or what there is instead; tells whether the connection is open.
     async fn open(&mut self) -> bool {
         let path = format!("/{}/{}", self.number, self.habits.behaviour);
-        let request = wire::request(self.habits.version, &path);
+        let request = wire::request(self.habits.version, &path, self.habits.offer);
         let plain = b"GET /plain HTTP/1.1\r\nHost: example.com\r\n\r\n";
         match self.habits.opening {
             Opening::Upgrade => self.write(&request),
@@ -268,7 +272,9 @@ impl Peer {
             };
             let text = ledger::message(label, self.manners.len(&mut self.rng));
             let is_text = !self.rng.once_in(3);
-            let bytes = wire::message(version, is_text, text.as_bytes(), &mut self.rng);
+            let agreement = self.ear.agreement();
+            let deflater = agreement.map(|agreement| &mut agreement.deflater);
+            let bytes = wire::message(version, is_text, text.as_bytes(), deflater, &mut self.rng);
             self.write(&bytes);
             // Said once it is written.
             let time = floods.then_some(PATIENCE_OF_A_FLOOD);

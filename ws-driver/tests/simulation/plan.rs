@@ -6,6 +6,7 @@ use std::time::Duration;
 use ws_driver::ws_proto::{Version, Versions};
 use ws_driver::{Answer, ServerBuilder, SlowPeer, Upgrade};
 
+use crate::compression::{self, Wish};
 use crate::handlers::Manners;
 use crate::ledger::Ledger;
 use crate::peers::Habits;
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) has_bursts: bool,
     /// Whether the server is closed before it is shut down.
     pub(crate) closes_first: bool,
+    /// How the server compresses, if it does.
+    pub(crate) deflate: Option<Wish>,
 }
 
 impl Plan {
@@ -126,6 +129,7 @@ impl Plan {
             has_faults: !rng.once_in(4),
             has_bursts,
             closes_first: rng.once_in(3),
+            deflate: rng.once_in(2).then(|| Wish::draw(rng)),
         }
     }
 
@@ -144,6 +148,9 @@ impl Plan {
             .close_timeout(self.close_timeout)
             .handshake_timeout(self.handshake_timeout)
             .connection_limit(self.connection_limit);
+        if let Some(wish) = self.deflate {
+            builder = compression::wish_of_server(builder, wish);
+        }
         if self.answers {
             let (ledger, rng) = (ledger.clone(), rng.fork());
             builder = builder.on_request(move |request: http::Request<_>| {

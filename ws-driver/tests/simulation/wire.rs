@@ -3,27 +3,52 @@
 
 use ws_driver::ws_proto::Version;
 
+use crate::compression::Agreement;
 use crate::support::Rng;
 use crate::support::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, RFC6455, masked};
+use crate::zlib::Deflater;
 
-/// Builds an opening handshake for a path.
-pub(crate) fn request(version: Version, path: &str) -> Vec<u8> {
+/// Builds an opening handshake for a path, with an offer of extensions where the version has them.
+pub(crate) fn request(version: Version, path: &str, offer: Option<&str>) -> Vec<u8> {
     match version {
         Version::Draft75 => DRAFT75.replacen("/demo", path, 1).into_bytes(),
         Version::Draft76 => {
             let head = DRAFT76.replacen("/demo", path, 1);
             [head.as_bytes(), KEY3].concat()
         }
-        Version::Rfc6455 => RFC6455.replacen("/chat?room=1", path, 1).into_bytes(),
+        Version::Rfc6455 => {
+            let mut head = RFC6455.replacen("/chat?room=1", path, 1);
+            if let Some(offer) = offer {
+                head.truncate(head.len() - 2);
+                head += &format!("Sec-WebSocket-Extensions: {offer}\r\n\r\n");
+            }
+            head.into_bytes()
+        }
     }
 }
 
-/// Builds a message, in RFC 6455 at times in fragments with a ping in between.
-pub(crate) fn message(version: Version, is_text: bool, payload: &[u8], rng: &mut Rng) -> Vec<u8> {
+/// Builds a message, in RFC 6455 at times in fragments with a ping in between, and at times compressed if
+/// that was agreed on.
+pub(crate) fn message(
+    version: Version,
+    is_text: bool,
+    payload: &[u8],
+    deflater: Option<&mut Deflater>,
+    rng: &mut Rng,
+) -> Vec<u8> {
     match version {
         Version::Draft75 | Version::Draft76 => [&[0], payload, &[0xff]].concat(),
         Version::Rfc6455 => {
-            let opcode = if is_text { 1 } else { 2 };
+            let mut opcode = if is_text { 1 } else { 2 };
+            let deflater = deflater.filter(|_| !rng.once_in(4));
+            let compressed = deflater.map(|deflater| deflater.compress(payload));
+            let payload = match &compressed {
+                Some(compressed) => {
+                    opcode |= RSV1;
+                    compressed
+                }
+                None => payload,
+            };
             if !rng.once_in(4) || payload.len() < 3 {
                 return masked(0x80 | opcode, payload);
             }
@@ -63,7 +88,8 @@ pub(crate) fn malice(version: Version, rng: &mut Rng) -> Vec<u8> {
         },
         Version::Rfc6455 => match rng.below(9) {
             0 => b"\x81\x05naked".to_vec(),
-            1 => masked(0xc1, b"reserved bit"),
+            // The first reserved bit may have been agreed on.
+            1 => masked(0xa1, b"reserved bit"),
             2 => masked(0x83, b"opcode 3"),
             3 => masked(0x81, b"\xff not utf-8"),
             4 => masked(0x80, b"stray"),
@@ -77,7 +103,7 @@ pub(crate) fn malice(version: Version, rng: &mut Rng) -> Vec<u8> {
 
 /// Builds a head that is none, or not one of an upgrade that is let in.
 pub(crate) fn bad_head(version: Version, path: &str, rng: &mut Rng) -> Vec<u8> {
-    let good = String::from_utf8_lossy(&request(version, path)).into_owned();
+    let good = String::from_utf8_lossy(&request(version, path, None)).into_owned();
     match rng.below(7) {
         0 => (0..300).map(|_| b"\r\n\0 :ABC\xff"[rng.below(9)]).collect(),
         1 => b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec(),
@@ -110,8 +136,10 @@ pub(crate) struct Ear {
     version: Version,
     bytes: Vec<u8>,
     is_open: bool,
-    /// What has come of a message in fragments.
-    partial: Option<Vec<u8>>,
+    /// What has come of a message in fragments, and whether it is compressed.
+    partial: Option<(Vec<u8>, bool)>,
+    /// How messages are compressed, if that was agreed on.
+    agreement: Option<Agreement>,
     has_closed: bool,
 }
 
@@ -122,6 +150,7 @@ impl Ear {
             bytes: Vec::new(),
             is_open: false,
             partial: None,
+            agreement: None,
             has_closed: false,
         }
     }
@@ -137,6 +166,10 @@ impl Ear {
 
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    pub(crate) fn agreement(&mut self) -> Option<&mut Agreement> {
+        self.agreement.as_mut()
     }
 
     /// Returns what comes next, or what is wrong with it.
@@ -186,6 +219,7 @@ impl Ear {
         if self.version == Version::Draft76 && rest != ACCEPT_76 {
             return Err("wrong answer to the challenge".to_owned());
         }
+        self.agreement = field("sec-websocket-extensions: ").map(Agreement::of);
         self.bytes.drain(..end + len);
         self.is_open = true;
         Ok(Some(Heard::Open))
@@ -236,9 +270,12 @@ impl Ear {
         self.bytes.drain(..2 + len_len + len);
         let is_last = first & 0x80 != 0;
         match first & 0x7f {
-            1 | 2 if self.partial.is_none() => self.partial = Some(payload),
+            1 | 2 if self.partial.is_none() => self.partial = Some((payload, false)),
+            0x41 | 0x42 if self.partial.is_none() && self.agreement.is_some() => {
+                self.partial = Some((payload, true));
+            }
             0 => match &mut self.partial {
-                Some(partial) => partial.extend(payload),
+                Some((partial, _)) => partial.extend(payload),
                 None => return Err("a stray continuation".to_owned()),
             },
             8 => return Ok(Some(Heard::Close)),
@@ -247,8 +284,19 @@ impl Ear {
             _ => return Err(format!("first byte {first:#x} from a server")),
         }
         match is_last {
-            true => Ok(self.partial.take().map(Heard::Message)),
+            true => Ok(self.partial.take().map(|partial| self.whole(partial))),
             false => self.hear(),
         }
     }
+
+    fn whole(&mut self, (payload, is_compressed): (Vec<u8>, bool)) -> Heard {
+        let agreement = self.agreement.as_mut().filter(|_| is_compressed);
+        Heard::Message(match agreement {
+            Some(agreement) => agreement.inflater.inflate(&payload),
+            None => payload,
+        })
+    }
 }
+
+/// The bit of a message that is compressed (RFC 7692 §6).
+const RSV1: u8 = 0x40;
