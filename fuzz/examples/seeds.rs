@@ -353,6 +353,16 @@ fn pair() -> io::Result<()> {
             for is_small in [0, 1] {
                 let name = format!("{version}-{name}-{is_small}");
                 write("pair", &name, &[&[place, is_small], steps])?;
+                if version == "rfc6455" {
+                    // The same compressed: with and without contexts, small windows and large ones.
+                    let name = format!("{name}-deflate");
+                    let compressed = [place + 3, is_small];
+                    let wanted: &[u8] = match is_small {
+                        0 => &[6, 6, 0, 0, 0, 6, 6, 0, 0, 0],
+                        _ => &[0, 6, 1, 0, 1, 1, 0, 0, 1, 0],
+                    };
+                    write("pair", &name, &[&compressed, wanted, steps])?;
+                }
             }
         }
     }

@@ -103,7 +103,8 @@ pub(crate) fn inflate(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-fn options(u: &mut Unstructured<'_>) -> Result<Deflate> {
+/// What either side may want.
+pub(crate) fn options(u: &mut Unstructured<'_>) -> Result<Deflate> {
     let bits = [u.int_in_range(9..=15)?, u.int_in_range(9..=15)?];
     let options = Deflate::new()
         .server_no_context_takeover(u.arbitrary()?)
@@ -113,7 +114,7 @@ fn options(u: &mut Unstructured<'_>) -> Result<Deflate> {
     Ok(options.expect("they are in range"))
 }
 
-fn one_line(line: &str) -> HeaderMap {
+pub(crate) fn one_line(line: &str) -> HeaderMap {
     let value = HeaderValue::from_str(line).expect("it is printable");
     HeaderMap::from_iter([(NAME.parse().expect("it is a name"), value)])
 }

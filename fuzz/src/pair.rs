@@ -7,10 +7,11 @@ use std::time::Instant;
 use arbitrary::{Result, Unstructured};
 use bytes::Buf;
 use ws_proto::{
-    CloseCause, CloseCode, Connection, ConnectionConfig, Event, Message, Outgoing, PreparedMessage,
-    Role, SendError, Version,
+    CloseCause, CloseCode, Connection, ConnectionConfig, Deflate, DeflateTerms, Event, Message,
+    Outgoing, PreparedMessage, Role, SendError, Version,
 };
 
+use crate::deflate;
 use crate::merge::Merge;
 use crate::support::connect;
 
@@ -23,6 +24,8 @@ const REST_LIMIT: usize = 8;
 /// One endpoint, its half of the pipe, and what must come out of the other half.
 struct Side {
     connection: Connection,
+    /// What messages are compressed with for many, if they are compressed here.
+    deflate: Option<Deflate>,
     /// Taken from the connection, but not in the pipe yet.
     writing: Outgoing,
     /// On the way to the other side.
@@ -37,9 +40,12 @@ struct Side {
     merge: Merge,
 }
 
-/// Choices: version, limits, then one byte or more for each step.
+/// Choices: version and compression, limits, how it is compressed, then one byte or more for each step.
 pub(crate) fn talk(u: &mut Unstructured<'_>) -> Result<()> {
-    let version = *u.choose(&Version::ALL)?;
+    let place = usize::from(u.arbitrary::<u8>()?);
+    let count = Version::ALL.len();
+    let version = Version::ALL[place % count];
+    let compresses = place >= count && version.features().extensions;
     let mut config = ConnectionConfig::new();
     if u.arbitrary()? {
         config = config
@@ -47,9 +53,19 @@ pub(crate) fn talk(u: &mut Unstructured<'_>) -> Result<()> {
             .receive_queue_limit(64)
             .receive_fragments(true);
     }
+    let agreed = match compresses {
+        true => Some(agree(u)?),
+        false => None,
+    };
     let now = Instant::now();
-    let mut sides = [Role::Client, Role::Server].map(|role| Side {
-        connection: connect(role, version, config.clone(), now),
+    let mut sides = [(Role::Client, 0), (Role::Server, 1)].map(|(role, who)| Side {
+        connection: match &agreed {
+            Some((_, terms)) => {
+                connect(role, version, config.clone(), now).with_deflate(&terms[who])
+            }
+            None => connect(role, version, config.clone(), now),
+        },
+        deflate: agreed.as_ref().map(|(options, _)| options.clone()),
         writing: Outgoing::new(),
         pipe: VecDeque::new(),
         is_shut_down: false,
@@ -70,6 +86,22 @@ pub(crate) fn talk(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Has a client offer compression and a server answer. Returns the options of the server, and what the
+/// client and the server have understood.
+fn agree(u: &mut Unstructured<'_>) -> Result<(Deflate, [DeflateTerms; 2])> {
+    // Short messages, too; and quickly, as how well it is done does not matter here.
+    let mut options = || -> Result<Deflate> {
+        let options = deflate::options(u)?.threshold(*u.choose(&[0, 1024])?);
+        Ok(options.level(1).expect("there is such a level"))
+    };
+    let (client, server) = (options()?, options()?);
+    let offer = deflate::one_line(&client.offer());
+    let accepted = server.accept(&offer).expect("ours is well-formed");
+    let answer = deflate::one_line(&accepted.to_string());
+    let confirmed = client.confirm(&answer).expect("so is the answer");
+    Ok((server, [confirmed.expect("it agrees"), accepted]))
+}
+
 fn step(
     u: &mut Unstructured<'_>,
     sides: &mut [Side; 2],
@@ -78,9 +110,13 @@ fn step(
     now: Instant,
 ) -> Result<()> {
     match u.int_in_range(0..=8)? {
-        0 => sides[who].send(text(u, count)?, false),
-        1 => sides[who].send(text(u, count)?, true),
-        2 => sides[who].send(Message::from(vec![u.arbitrary()?; len(u)?]), false),
+        0 => sides[who].send(text(u, count)?),
+        1 => {
+            let message = text(u, count)?;
+            let prepared = sides[who].prepare(u, &message)?;
+            sides[who].send_prepared(message, &prepared);
+        }
+        2 => sides[who].send(Message::from(vec![u.arbitrary()?; len(u)?])),
         3 => match sides[who].connection.ping(u.bytes(2)?) {
             Ok(()) | Err(SendError::Closed | SendError::Unsupported { .. }) => {}
             Err(error) => panic!("{error}"),
@@ -160,13 +196,31 @@ fn rest(sides: &mut [Side; 2], now: Instant) {
 
 impl Side {
     /// Sends as an application does, and remembers what was accepted.
-    fn send(&mut self, message: Message, is_prepared: bool) {
-        let sent = if is_prepared {
-            let prepared = PreparedMessage::new(message.clone());
-            self.connection.send_prepared(&prepared)
-        } else {
-            self.connection.send(message.clone())
+    fn send(&mut self, message: Message) {
+        let sent = self.connection.send(message.clone());
+        self.note(message, sent);
+    }
+
+    /// The same for a message that was encoded before.
+    fn send_prepared(&mut self, message: Message, prepared: &PreparedMessage) {
+        let sent = self.connection.send_prepared(prepared);
+        self.note(message, sent);
+    }
+
+    /// Encodes a message for many, in one of the ways that there are.
+    fn prepare(&self, u: &mut Unstructured<'_>, message: &Message) -> Result<PreparedMessage> {
+        let message = message.clone();
+        let Some(deflate) = &self.deflate else {
+            return Ok(PreparedMessage::new(message));
         };
+        Ok(match u.int_in_range(0..=2)? {
+            0 => PreparedMessage::new(message),
+            1 => PreparedMessage::plain(message),
+            _ => PreparedMessage::compressed(message, deflate),
+        })
+    }
+
+    fn note(&mut self, message: Message, sent: std::result::Result<(), SendError>) {
         match sent {
             Ok(()) => self.sent.push(message),
             Err(SendError::Closed | SendError::QueueFull { .. }) => {}
