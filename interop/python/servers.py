@@ -172,7 +172,7 @@ def same(got, expected, what="got"):
 
 def same_messages(talk, *messages):
     """What came back is what was sent, by kind and content, and the server saw the same."""
-    same(len(talk.messages), len(messages), "messages:")
+    same(len(talk.messages), len(messages), f"{talk.closed['said']}; messages:")
     for got, message in zip(talk.messages, messages):
         same(type(got).__name__, type(message).__name__)
         same(got, message)
