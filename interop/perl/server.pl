@@ -130,8 +130,9 @@ sub frame {
 # Sends what this version has to say at the end.
 sub finish {
     my ($self, $payload) = @_;
+    $payload //= pack('n', 4002) . "so l\xc3\xa4uft es";
     if ($self->{version} eq 'draft-hixie-75') { shutdown $self->{stream}, 1 }
-    else                                      { frame($self, close => $payload // pack('n', 4002) . "so l\xc3\xa4uft es") }
+    else                                      { frame($self, close => $payload) }
 }
 
 sub hixie { my ($self) = @_; return $self->{version} =~ /^draft-hixie-75$|^draft-ietf-hybi-00$/ }
