@@ -1,9 +1,12 @@
-//! What the echo servers share: all of it but the runtime, which each program starts for itself.
+//! What the echo servers share: all of it but the runtime, which each program starts for itself; and
+//! the options that the clients share.
 //!
 //! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`; only
 //! code for any runtime, such as this, names `ws-driver`.
 
+mod connect;
 mod deflate;
+mod hex;
 pub mod prometheus;
 
 use std::env;
@@ -16,7 +19,9 @@ use clap::Parser;
 use ws_driver::ws_proto::Versions;
 use ws_driver::{Clients, ConfigError, Connection, Runtime, Server, ServerTls};
 
+pub use self::connect::ClientOptions;
 pub use self::deflate::DeflateOptions;
+pub use self::hex::{from_hex, hex};
 
 /// An echo server: sends every message back as it came, text as text and binary as binary, in every
 /// version.

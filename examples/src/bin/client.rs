@@ -7,48 +7,24 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
-use examples::DeflateOptions;
+use examples::{ClientOptions, hex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use ws_tokio::{
-    ClientConfig, ClientTls, CloseCause, CloseCode, Closed, ConfigError, ConnectOptions,
-    Connection, Origin, Proxy, Sender, Subprotocol, Version, connect_with,
-};
+use ws_tokio::{CloseCause, CloseCode, Closed, Connection, Proxy, Sender, connect_with};
 
 /// A pipe to a WebSocket server: lines go out, messages come in.
 #[derive(Parser)]
 struct Options {
     /// Where to connect: `ws://host[:port]/path` or `wss://…`.
     url: String,
-    /// The version to speak: draft75, draft76 or rfc6455.
-    #[arg(long, default_value_t = Version::Rfc6455)]
-    version: Version,
-    /// A subprotocol to offer; can be given again, best first.
-    #[arg(long, value_name = "NAME")]
-    subprotocol: Vec<Subprotocol>,
-    /// The origin to claim, as a browser would name that of the page.
-    #[arg(long)]
-    origin: Option<Origin>,
-    /// A header to send, such as 'Cookie: a=b'; can be given again.
-    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
-    header: Vec<(String, String)>,
-    /// A PEM file with the roots to trust, and no others, for wss and for a proxy of https; without it,
-    /// those of Mozilla.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
     /// A proxy to go through: `http://[user:password@]host:port`, `https://…` or `socks5h://…`.
     #[arg(long, value_name = "URL")]
     proxy: Option<Proxy>,
-    /// How long all of it may take, from the look-up of the host's name to the open connection.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    connect_timeout: u64,
     #[command(flatten)]
-    deflate: DeflateOptions,
+    connect: ClientOptions,
 }
 
 /// The longest line that is sent, in bytes: as much as our servers take by default.
@@ -73,7 +49,8 @@ fn main() -> io::Result<ExitCode> {
 
 async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     let url = &options.url;
-    let connected = connect_with(url, connect_options(&options)?).await;
+    let connect = options.connect.connect_options()?.proxy(options.proxy);
+    let connected = connect_with(url, connect).await;
     let mut connection = connected.map_err(|error| format!("{url}: {error}"))?;
     let version = connection.version();
     match connection.subprotocol() {
@@ -89,27 +66,6 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     eprintln!("ended: {closed}");
     talked?;
     Ok(closed)
-}
-
-fn connect_options(options: &Options) -> Result<ConnectOptions, Box<dyn Error>> {
-    let timeout = Duration::from_secs(options.connect_timeout);
-    let connect = ConnectOptions::from(config(options)?)
-        .connect_timeout(timeout)
-        .proxy(options.proxy.clone());
-    Ok(match &options.ca {
-        Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
-        None => connect,
-    })
-}
-
-fn config(options: &Options) -> Result<ClientConfig, ConfigError> {
-    let config = ClientConfig::new()
-        .version(options.version)
-        .subprotocols(&*options.subprotocol)
-        .origin(options.origin.clone())
-        .deflate(options.deflate.deflate()?);
-    let mut headers = options.header.iter();
-    headers.try_fold(config, |config, (name, value)| config.header(name, value))
 }
 
 /// Sends and prints at the same time: a server that waits for us to read would otherwise wait for
@@ -163,13 +119,4 @@ async fn print_messages(connection: &mut Connection) -> io::Result<()> {
         stdout.flush().await?;
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parse_header(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once(':').ok_or("it has no colon")?;
-    Ok((name.to_owned(), value.trim().to_owned()))
 }

@@ -1,0 +1,73 @@
+//! The options of a connection, the same for all clients.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ws_driver::ws_proto::{ClientConfig, ConnectionConfig};
+use ws_driver::{ClientTls, ConfigError, ConnectOptions, Origin, Subprotocol, Version};
+
+use crate::DeflateOptions;
+
+/// How to connect, and what to take.
+#[derive(Args, Clone)]
+pub struct ClientOptions {
+    /// The version to speak: draft75, draft76 or rfc6455.
+    #[arg(long, default_value_t = Version::Rfc6455)]
+    version: Version,
+    /// A subprotocol to offer; can be given again, best first.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<Subprotocol>,
+    /// The origin to claim, as a browser would name that of the page.
+    #[arg(long)]
+    origin: Option<Origin>,
+    /// A header to send, such as 'Cookie: a=b'; can be given again.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    header: Vec<(String, String)>,
+    /// A PEM file with the roots to trust, and no others, for wss and for a proxy of https; without it,
+    /// those of Mozilla.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// How long all of it may take, from the look-up of the host's name to the open connection.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    connect_timeout: u64,
+    /// The longest message that is received.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    max_message: usize,
+    #[command(flatten)]
+    deflate: DeflateOptions,
+}
+
+impl ClientOptions {
+    /// Returns what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value makes no sense, or if there are no roots in the file.
+    pub fn connect_options(&self) -> Result<ConnectOptions, Box<dyn Error>> {
+        let timeout = Duration::from_secs(self.connect_timeout);
+        let connect = ConnectOptions::from(self.config()?).connect_timeout(timeout);
+        Ok(match &self.ca {
+            Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
+            None => connect,
+        })
+    }
+
+    fn config(&self) -> Result<ClientConfig, ConfigError> {
+        let limits = ConnectionConfig::new().message_limit(self.max_message);
+        let config = ClientConfig::new()
+            .version(self.version)
+            .subprotocols(&*self.subprotocol)
+            .origin(self.origin.clone())
+            .connection(limits)
+            .deflate(self.deflate.deflate()?);
+        let mut headers = self.header.iter();
+        headers.try_fold(config, |config, (name, value)| config.header(name, value))
+    }
+}
+
+fn parse_header(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once(':').ok_or("it has no colon")?;
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
