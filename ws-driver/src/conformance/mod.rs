@@ -167,6 +167,7 @@ macro_rules! __conformance {
             }
             misbehaviour {
                 a_panic_at_any_place_ends_one_connection
+                a_panic_is_told_to_those_who_wait_to_send
                 a_panic_elsewhere_closes_what_it_held
                 a_handler_that_blocks_its_thread_delays_and_harms_nobody
                 a_handler_that_never_returns_keeps_no_connection
