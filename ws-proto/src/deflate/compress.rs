@@ -45,8 +45,7 @@ impl Compressor {
         if !self.wants(payload.len()) {
             return None;
         }
-        let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
-        self.run(payload, &mut compressed);
+        let mut compressed = self.run(payload);
         end_message(&mut compressed);
         if !self.takeover {
             self.stream = None;
@@ -70,8 +69,7 @@ impl Compressor {
         if !self.open {
             return None;
         }
-        let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
-        self.run(payload, &mut compressed);
+        let mut compressed = self.run(payload);
         if last {
             end_message(&mut compressed);
             self.open = false;
@@ -106,43 +104,54 @@ impl Compressor {
 
     /// Compresses all of `payload` and flushes it, to a byte and behind an empty block (P-M4). Of
     /// nothing it makes nothing.
-    fn run(&mut self, payload: &[u8], compressed: &mut Vec<u8>) {
+    fn run(&mut self, payload: &[u8]) -> Vec<u8> {
         if payload.is_empty() {
-            return;
+            return Vec::new();
         }
         self.is_used = true;
         let stream = self.stream.get_or_insert_with(|| {
             let level = Level::new(self.level.into());
             Compress::new_with_window_bits(level, false, self.window_bits)
         });
-        flush(stream, payload, compressed);
+        flush(stream, payload)
     }
 }
 
 /// Compresses a message on its own; the result can be inflated whatever was inflated before.
 pub(super) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
-    let mut compressed = Vec::with_capacity(payload.len() / 2 + LEAST_ROOM);
     let mut stream = Compress::new_with_window_bits(Level::new(level.into()), false, window_bits);
-    flush(&mut stream, payload, &mut compressed);
+    let mut compressed = flush(&mut stream, payload);
     end_message(&mut compressed);
     compressed
 }
 
-fn flush(stream: &mut Compress, mut payload: &[u8], compressed: &mut Vec<u8>) {
+fn flush(stream: &mut Compress, mut payload: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(most_room(payload.len()));
     loop {
         let before = stream.total_in();
         let status = stream
-            .compress_vec(payload, compressed, FlushCompress::Sync)
+            .compress_vec(payload, &mut compressed, FlushCompress::Sync)
             .expect("a stream that is never finished takes whatever comes");
         debug_assert_ne!(status, Status::StreamEnd, "it is never finished");
         let taken = stream.total_in() - before;
         payload = &payload[usize::try_from(taken).unwrap_or(payload.len())..];
         // With room to spare zlib has nothing left to write.
         if payload.is_empty() && compressed.len() < compressed.capacity() {
-            return;
+            break;
         }
-        compressed.reserve(LEAST_ROOM.max(payload.len()));
+        compressed.reserve(most_room(payload.len()));
     }
+    // What waits to be written is counted by its length, so it must not hold much more.
+    if compressed.capacity() - compressed.len() > SPARE_LEN {
+        compressed.shrink_to_fit();
+    }
+    compressed
+}
+
+/// Room for what can come out at worst: 9 bits for each byte, and the ends of blocks. Called again because
+/// the room is just full, zlib would flush again, and the message have 5 bytes more than it needs.
+fn most_room(len: usize) -> usize {
+    len.saturating_add(len / 8).saturating_add(ENDS_LEN)
 }
 
 /// Cuts off what the peer adds again. Nothing to flush gives nothing, so the empty block that ends a
@@ -161,5 +170,8 @@ fn end_message(compressed: &mut Vec<u8>) {
 /// stored block (P-M12).
 const EMPTY: [u8; 1] = [0x00];
 
-/// Room beyond half of what is compressed: for the ends of small messages.
-const LEAST_ROOM: usize = 64;
+/// Room for the ends of blocks.
+const ENDS_LEN: usize = 64;
+
+/// Memory that a compressed message may hold and not use: shorter ones are copied when they are queued.
+const SPARE_LEN: usize = 4096;

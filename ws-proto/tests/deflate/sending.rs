@@ -231,3 +231,42 @@ fn a_compressor_at_rest_gives_its_memory_back() {
     }
     assert_eq!(send(&mut connection, &mut meter), first);
 }
+
+/// P5: what waits to be written holds little more memory than the send queue's limit counts, however well it
+/// was compressed.
+#[test]
+fn what_waits_holds_what_is_counted() {
+    // So long that it is not copied.
+    let payload = [noise(5000, 0), vec![0; 200_000]].concat();
+    for fragments in [false, true] {
+        let mut meter = Meter::default();
+        let mut connection = open(Role::Server, &eager(), unlimited(), Instant::now());
+        let message = Message::from(payload.clone());
+        for _ in 0..20 {
+            meter.run(|| match fragments {
+                false => connection.send(message.clone()).unwrap(),
+                true => connection.send_fragment(message.clone(), true).unwrap(),
+            });
+        }
+        let (held, counted) = (meter.held(), connection.buffered_amount());
+        assert!(counted < 20 * 6000, "{counted}");
+        assert!(
+            held < counted + 20 * 4096 + 10_000,
+            "{held} of {counted} bytes"
+        );
+    }
+}
+
+/// P-M4: one empty block ends what is flushed, whatever room there was for it.
+#[test]
+fn a_message_is_flushed_once() {
+    let now = Instant::now();
+    for len in 0..3000 {
+        let mut connection = open(Role::Server, &eager(), unlimited(), now);
+        let payload = noise(len, len.try_into().unwrap());
+        connection.send_fragment(payload, false).unwrap();
+        let sent = frames(&written(&mut connection));
+        let (_, payload) = &sent[0];
+        assert!(!payload.ends_with(b"\0\0\xff\xff\0\0\0\xff\xff"), "{len}");
+    }
+}
