@@ -19,9 +19,10 @@ use crate::mask::Mask;
 /// What a sender leaves out at the end of a message (P-M4, P-M5).
 pub(super) const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// An empty final block. Behind a trailer it ends a stream without a byte; in the midst of a block that
-/// was cut off it is something else.
-const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
+/// An empty final block, stored. Behind a trailer all of it is taken and ends the stream without a byte; in
+/// the midst of a block that was cut off it is something else, or ends that block by its first bits.
+const FINAL_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
+const FINAL_BLOCK_LEN: u64 = 5;
 
 /// Bytes that are unmasked in one go, on the stack.
 const BLOCK_LEN: usize = 1024;
@@ -171,11 +172,12 @@ impl Stream {
     /// Tells whether a block could begin here. The stream cannot be used any more.
     fn is_between_blocks(&mut self) -> bool {
         let mut nothing = [0];
-        let before = self.inflate.total_out();
+        let before = self.inflate.total_in();
         let status = self
             .inflate
             .decompress(&FINAL_BLOCK, &mut nothing, FlushDecompress::Sync);
-        matches!(status, Ok(Status::StreamEnd)) && self.inflate.total_out() == before
+        let is_all_taken = self.inflate.total_in() - before == FINAL_BLOCK_LEN;
+        matches!(status, Ok(Status::StreamEnd)) && is_all_taken
     }
 }
 
