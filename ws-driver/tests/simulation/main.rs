@@ -15,6 +15,9 @@ mod ledger;
 mod oracles;
 mod peers;
 mod plan;
+#[allow(dead_code, reason = "the slow model of the protocol uses all of it")]
+#[path = "../../../ws-proto/tests/support/puff.rs"]
+mod puff;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;

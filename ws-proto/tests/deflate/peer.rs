@@ -1,10 +1,7 @@
 //! The frames of a peer that compresses, and those that are sent to it.
 
 use crate::support::Frame;
-#[path = "../support/zlib.rs"]
-mod zlib;
-
-pub(crate) use self::zlib::{Deflater, Inflater};
+pub(crate) use crate::support::zlib::{Deflater, Inflater};
 
 /// Splits outgoing bytes into frames, unmasked: the first byte and the payload of each.
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {

@@ -8,6 +8,8 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
+#[cfg(feature = "deflate")]
+mod deflated;
 mod heads;
 mod oracle;
 mod streams;
@@ -59,6 +61,17 @@ proptest! {
     fn draft75_does_what_the_model_does(
         setup in streams::setup(Version::Draft75),
         ops in streams::ops(Version::Draft75),
+    ) {
+        run(&setup, &ops).map_err(TestCaseError::fail)?;
+    }
+
+    /// Proves PROTOCOL.md §6.3 and §6.4 (P-M) for both roles, whatever was agreed on: what is told of
+    /// compressed messages and when, that limits count what comes out, and every byte that is sent.
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn what_is_compressed_does_what_the_model_does(
+        setup in deflated::setup(),
+        ops in deflated::ops(),
     ) {
         run(&setup, &ops).map_err(TestCaseError::fail)?;
     }

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use ws_proto::{Role, Version};
 
-use crate::oracle::script::{Content, Op, Sent};
+use crate::oracle::op::{Content, Op, Sent};
 use crate::oracle::view::Setup;
 use crate::support::plain::Rules;
 
@@ -56,6 +56,7 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
             close_timeout: waits.2,
             stall_timeout: waits.3,
             control_events,
+            deflate: None,
         },
     )
 }
@@ -140,7 +141,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// Text that is good, or bad in one place (R-U4).
-fn wire_text(version: Version) -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn wire_text(version: Version) -> impl Strategy<Value = Vec<u8>> {
     let bad: &[&[u8]] = &[
         b"\x80",
         b"\xc0\xaf",

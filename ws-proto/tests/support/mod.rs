@@ -8,6 +8,8 @@
 )]
 
 pub mod plain;
+pub mod puff;
+pub mod zlib;
 
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,10 @@
 //! whole stream at once and keeps no state between bytes, and an encoder that concatenates. Knows
 //! nothing of time, queues, answers, or of the code under test.
 
+mod hixie;
+mod inflated;
+mod rfc6455;
+
 use std::ops::Range;
 
 use ws_proto::{Role, Version};
@@ -23,7 +27,25 @@ pub struct Rules {
     pub has_code_1004: bool,
     /// Messages are told in parts.
     pub fragments: bool,
+    /// What was agreed on for messages that are compressed.
+    pub inflates: Option<Way>,
 }
+
+/// What was agreed on for the compressed messages of one side (PROTOCOL.md §6.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub window_bits: u8,
+    pub takeover: bool,
+}
+
+impl Way {
+    fn window(self) -> usize {
+        1 << self.window_bits
+    }
+}
+
+/// With compression, parts of messages are told for so many bytes of input.
+const STEP_LEN: usize = 512;
 
 impl Rules {
     pub fn new(version: Version, role: Role) -> Self {
@@ -37,6 +59,7 @@ impl Rules {
             skips: false,
             has_code_1004: false,
             fragments: false,
+            inflates: None,
         }
     }
 
@@ -72,11 +95,18 @@ pub struct Decoded {
     pub items: Vec<Item>,
     /// Whether it stops between two messages.
     pub at_boundary: bool,
+    /// What the next compressed message may refer to (P-M6, P-M7).
+    pub history: Vec<u8>,
 }
 
 /// Decodes all that arrived, in the reads in which it arrived. These matter for parts of messages
 /// only.
 pub fn decode(rules: &Rules, reads: &[Vec<u8>]) -> Decoded {
+    decode_after(rules, &[], reads)
+}
+
+/// The same for what follows a boundary between messages, where this could be referred to.
+pub fn decode_after(rules: &Rules, history: &[u8], reads: &[Vec<u8>]) -> Decoded {
     let bytes = reads.concat();
     let mut ends = vec![0];
     for read in reads {
@@ -87,8 +117,10 @@ pub fn decode(rules: &Rules, reads: &[Vec<u8>]) -> Decoded {
         bytes: &bytes,
         ends: &ends,
         at: 0,
+        frame_start: 0,
         items: Vec::new(),
         open: None,
+        history: history.to_vec(),
     };
     // A stream that needs more stops with `None`, within a frame or between two of them.
     let stopped_at = match rules.version {
@@ -109,6 +141,7 @@ pub fn decode(rules: &Rules, reads: &[Vec<u8>]) -> Decoded {
     Decoded {
         items: stream.items,
         at_boundary,
+        history: stream.history,
     }
 }
 
@@ -148,6 +181,8 @@ struct Open {
     /// All that arrived of it, and how much of that was told.
     payload: Vec<u8>,
     told: usize,
+    /// If it is compressed, all that arrived of that; `payload` is what comes out of it.
+    compressed: Option<Vec<u8>>,
 }
 
 struct Stream<'a> {
@@ -156,8 +191,11 @@ struct Stream<'a> {
     /// Where the reads end.
     ends: &'a [usize],
     at: usize,
+    /// Where the frame begins.
+    frame_start: usize,
     items: Vec<Item>,
     open: Option<Open>,
+    history: Vec<u8>,
 }
 
 impl Stream<'_> {
@@ -174,93 +212,18 @@ impl Stream<'_> {
         None
     }
 
-    /// Reads one frame; `None` if it is not complete or the stream has ended.
-    fn rfc6455_frame(&mut self) -> Option<()> {
-        let first = self.take(1)?[0];
-        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
-        let is_control = opcode >= 8;
-        // R-F3, R-F4, R-F8.
-        if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) || (is_control && !fin) {
-            return self.fail(1002);
-        }
-        let second = self.take(1)?[0];
-        let (is_masked, form) = (second & 0x80 != 0, second & 0x7f);
-        // R-F1, R-F2, R-F8.
-        if is_masked != (self.rules.role == Role::Server) || (is_control && form > 125) {
-            return self.fail(1002);
-        }
-        let (len, least) = match form {
-            126 => (number(&self.take(2)?), 126),
-            127 => (number(&self.take(8)?), 65536),
-            form => (u128::from(form), 0),
-        };
-        // R-F5, R-F6.
-        if len >= 1 << 63 || len < least {
-            return self.fail(1002);
-        }
-        let key = match is_masked {
-            true => self.take(4)?,
-            false => vec![0; 4],
-        };
-        match is_control {
-            true => {
-                let payload = self.take(usize::try_from(len).unwrap())?;
-                self.control(opcode, unmask(&payload, &key))
-            }
-            false => self.data(fin, opcode, len, &key),
-        }
-    }
-
-    fn control(&mut self, opcode: u8, payload: Vec<u8>) -> Option<()> {
-        self.items.push(match opcode {
-            8 => close(&payload, self.rules.has_code_1004),
-            9 => Item::Ping(payload),
-            _ => Item::Pong(payload),
-        });
-        // R-X11.
-        (opcode != 8).then_some(())
-    }
-
-    fn data(&mut self, fin: bool, opcode: u8, len: u128, key: &[u8]) -> Option<()> {
-        // R-F10, R-F12.
-        if (opcode == 0) != self.open.is_some() {
-            return self.fail(1002);
-        }
-        let mut open = self.open.take().unwrap_or(Open {
-            is_text: opcode == 1,
-            frames: 0,
-            payload: Vec::new(),
-            told: 0,
-        });
-        open.frames += 1;
-        // R-F17, X14, X17.
-        let total = len + u128::try_from(open.payload.len()).unwrap();
-        if over(self.rules.fragment_limit, open.frames.try_into().unwrap())
-            || over(self.rules.frame_limit, len)
-            || over(self.rules.message_limit, total)
-        {
-            return self.fail(1009);
-        }
-        let start = self.at;
-        let available = self.bytes.len() - start;
-        let is_whole = u128::try_from(available).unwrap() >= len;
-        let end = match is_whole {
-            true => start + usize::try_from(len).unwrap(),
-            false => self.bytes.len(),
-        };
-        let payload = unmask(&self.bytes[start..end], key);
-        let cuts = self.cuts(start..end);
-        self.append(&mut open, &payload, &cuts, is_whole && fin, None)?;
-        self.at = end;
-        if !(is_whole && fin) {
-            self.open = Some(open);
-        }
-        is_whole.then_some(())
-    }
-
-    /// Where reads end in a range, counted from its start.
+    /// Where reads end in a range, counted from its start, and the steps in which they are looked at.
     fn cuts(&self, range: Range<usize>) -> Vec<usize> {
-        let ends = self.ends.iter().filter(|end| range.contains(end));
+        let steps_len = match self.rules.inflates.is_some() && self.rules.fragments {
+            true => STEP_LEN,
+            false => usize::MAX,
+        };
+        let reads = self.ends.windows(2).flat_map(|read| {
+            let start = read[0].max(self.frame_start);
+            let steps = (start..read[1]).step_by(steps_len).skip(1);
+            steps.chain([read[1]])
+        });
+        let ends = reads.filter(|end| range.contains(end));
         ends.map(|end| end - range.start).collect()
     }
 
@@ -330,121 +293,8 @@ impl Stream<'_> {
             Item::Message(open.is_text, rest)
         });
     }
-
-    /// Reads one frame of a draft (PROTOCOL.md §1.4, §2.7).
-    fn draft_frame(&mut self) -> Option<()> {
-        let frame_type = self.take(1)?[0];
-        let is_strict = self.rules.role == Role::Server && !self.rules.skips;
-        // Q20, Q21: strict is closing; 0x00, and 0xFF with length 0, are what a peer may send.
-        if is_strict && !matches!(frame_type, 0x00 | 0xff) {
-            return self.fail(1002);
-        }
-        match frame_type {
-            0x00 => self.draft_text(),
-            0x01..=0x7f => self.draft_terminated(),
-            0x80..=0xff => self.draft_counted(frame_type, is_strict),
-        }
-    }
-
-    /// D75-F2: up to the next 0xFF.
-    fn draft_text(&mut self) -> Option<()> {
-        let start = self.at;
-        let len = self.bytes[start..].iter().position(|byte| *byte == 0xff);
-        let end = len.map_or(self.bytes.len(), |len| start + len);
-        let payload = self.bytes[start..end].to_vec();
-        let mut open = Open {
-            is_text: true,
-            frames: 1,
-            payload: Vec::new(),
-            told: 0,
-        };
-        // Q27: limited while it is scanned, as its length is not declared.
-        let limits = [self.rules.message_limit, self.rules.frame_limit];
-        let limit = limits.into_iter().flatten().min();
-        // A read can end between the text and its 0xFF.
-        let cuts = self.cuts(start..end + usize::from(len.is_some()));
-        self.append(&mut open, &payload, &cuts, len.is_some(), limit)?;
-        if len.is_none() {
-            self.open = Some(open);
-        }
-        self.at = end + usize::from(len.is_some());
-        len.map(drop)
-    }
-
-    /// D76-F2: up to the next 0xFF, unseen.
-    fn draft_terminated(&mut self) -> Option<()> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == 0xff);
-        let len = end.unwrap_or(rest.len());
-        if over(self.rules.message_limit, len.try_into().unwrap()) {
-            return self.fail(1009);
-        }
-        self.at += end? + 1;
-        Some(())
-    }
-
-    /// D75-F4, D75-F5, D76-F3 to D76-F6: a length in groups of 7 bits, and as many bytes, unseen.
-    fn draft_counted(&mut self, frame_type: u8, is_strict: bool) -> Option<()> {
-        let mut len = 0_u128;
-        for count in 1.. {
-            let byte = self.take(1)?[0];
-            // X16: 9 bytes are 63 bits.
-            if count > 9 {
-                return self.fail(1002);
-            }
-            len = len * 128 + u128::from(byte & 0x7f);
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        if len == 0 {
-            // D76-F4; D76-F5 and Q22 are not closes.
-            let is_close = frame_type == 0xff && self.rules.version == Version::Draft76;
-            if is_close {
-                self.items.push(Item::Close(None, String::new()));
-            }
-            return (!is_close).then_some(());
-        }
-        if is_strict {
-            return self.fail(1002);
-        }
-        if over(self.rules.message_limit, len) {
-            return self.fail(1009);
-        }
-        self.take(usize::try_from(len).ok()?).map(drop)
-    }
-}
-
-/// Reads the payload of a close frame (R-X1, R-X8, R-U2, PROTOCOL.md §5.6).
-fn close(payload: &[u8], has_code_1004: bool) -> Item {
-    let Some((code, reason)) = payload.split_first_chunk() else {
-        return match payload {
-            [] => Item::Close(None, String::new()),
-            _ => Item::Fail(1002),
-        };
-    };
-    let code = u16::from_be_bytes(*code);
-    let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-    if !(may_be_sent || has_code_1004 && code == 1004) {
-        return Item::Fail(1002);
-    }
-    match std::str::from_utf8(reason) {
-        Ok(reason) => Item::Close(Some(code), reason.to_owned()),
-        Err(_) => Item::Fail(1007),
-    }
-}
-
-fn number(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number * 256 + u128::from(*byte))
 }
 
 fn over(limit: Option<usize>, len: u128) -> bool {
     limit.is_some_and(|limit| len > u128::try_from(limit).unwrap())
-}
-
-fn unmask(payload: &[u8], key: &[u8]) -> Vec<u8> {
-    let bytes = payload.iter().enumerate();
-    bytes.map(|(index, byte)| byte ^ key[index % 4]).collect()
 }

@@ -1,15 +1,29 @@
-//! DEFLATE (RFC 1951) inflated as plainly as it can be, a bit at a time, by a receiver that has just the window
-//! that was agreed on: what refers further back is an error. Zlib's own inflater lets that pass.
+//! DEFLATE (RFC 1951) inflated as plainly as it can be, a bit at a time, by a receiver that knows how far back
+//! anything may refer: what refers further is an error, which zlib's own inflater lets pass in a small window.
+//! For each byte that comes out it is known how much had to be there.
+
+/// Why there is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The rest is not there.
+    More,
+    /// It cannot go on like this.
+    Invalid(&'static str),
+}
+
+use Halt::Invalid;
 
 /// Symbols of an alphabet in the order of their codes, and how many codes there are of each length.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
+    /// Codes of the greatest length that stand for nothing.
+    left: usize,
 }
 
 impl Code {
     /// RFC 1951 §3.2.2.
-    fn new(lens: &[usize]) -> Self {
+    fn new(lens: &[usize]) -> Result<Self, Halt> {
         let mut counts = [0; 16];
         for len in lens {
             counts[*len] += usize::from(*len > 0);
@@ -20,10 +34,21 @@ impl Code {
                 .filter(move |(_, len)| **len == wanted)
                 .map(|(symbol, _)| symbol)
         };
-        Self {
+        let left = (1..16).try_fold(1_usize, |left, len| (left * 2).checked_sub(counts[len]));
+        Ok(Self {
             counts,
             symbols: (1..16).flat_map(of_len).collect(),
-        }
+            left: left.ok_or(Invalid("more codes than there can be"))?,
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
+    /// §3.2.7: a code may have one symbol, of one bit, or none, if that is all that is needed.
+    fn is_least(&self) -> bool {
+        self.symbols.len() == self.counts[1] && self.counts[1] <= 1
     }
 }
 
@@ -33,21 +58,22 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    fn bit(&mut self) -> Result<usize, &'static str> {
-        let byte = self
-            .bytes
-            .get(self.position / 8)
-            .ok_or("it ends too early")?;
+    fn bit(&mut self) -> Result<usize, Halt> {
+        let byte = self.bytes.get(self.position / 8).ok_or(Halt::More)?;
         let bit = byte >> (self.position % 8) & 1;
         self.position += 1;
         Ok(bit.into())
     }
 
-    fn number(&mut self, bits: usize) -> Result<usize, &'static str> {
+    fn number(&mut self, bits: usize) -> Result<usize, Halt> {
         (0..bits).try_fold(0, |number, at| Ok(number | self.bit()? << at))
     }
 
-    fn symbol(&mut self, code: &Code) -> Result<usize, &'static str> {
+    fn symbol(&mut self, code: &Code) -> Result<usize, Halt> {
+        if code.is_least() {
+            let symbol = code.symbols.get(self.bit()?);
+            return symbol.copied().ok_or(NO_SUCH_CODE);
+        }
         let (mut word, mut first, mut index) = (0, 0, 0);
         for count in &code.counts[1..] {
             word |= self.bit()?;
@@ -58,140 +84,194 @@ impl Bits<'_> {
             first = (first + count) << 1;
             word <<= 1;
         }
-        Err("no symbol has such a code")
+        unreachable!("a complete code has a symbol for all bits")
     }
 }
 
-/// RFC 1951 §3.2.5: the lengths and distances that begin at each symbol, and their additional bits.
-fn lengths() -> ([usize; 29], [usize; 29]) {
-    let extra = std::array::from_fn(|i| match i {
-        28 => 0,
-        _ => (i / 4).saturating_sub(1),
-    });
-    let mut starts = starting(3, extra);
-    starts[28] = 258;
-    (starts, extra)
-}
+const NO_SUCH_CODE: Halt = Invalid("no symbol has such a code");
 
-fn distances() -> ([usize; 30], [usize; 30]) {
-    let extra = std::array::from_fn(|i| (i / 2).saturating_sub(1));
-    (starting(1, extra), extra)
-}
-
-fn starting<const N: usize>(first: usize, extra: [usize; N]) -> [usize; N] {
-    let mut next = first;
-    extra.map(|bits| {
-        let start = next;
-        next += 1 << bits;
-        start
-    })
-}
-
-/// Appends to `output`, which holds what came out before, what comes out of the blocks of one message up to
-/// where they end. No reference may go further back than `window`, and none into what is not there.
-pub(crate) fn inflate(
-    bytes: &[u8],
-    output: &mut Vec<u8>,
+/// What comes out of a stream.
+pub(crate) struct Inflate<'a> {
+    bits: Bits<'a>,
+    /// It begins with what came out before.
+    pub(crate) output: Vec<u8>,
+    /// For each byte that came out, how many bits were read until it did.
+    pub(crate) times: Vec<usize>,
+    /// No reference may go further back than this.
     window: usize,
-) -> Result<(), &'static str> {
-    let mut bits = Bits { bytes, position: 0 };
-    while bits.position < bytes.len() * 8 {
-        if bits.bit()? == 1 {
-            return Err("nobody here has a last block");
+    /// Nor to what is in front of this place in `output`.
+    pub(crate) floor: usize,
+}
+
+impl<'a> Inflate<'a> {
+    pub(crate) fn new(bytes: &'a [u8], before: Vec<u8>, window: usize) -> Self {
+        Self {
+            bits: Bits { bytes, position: 0 },
+            output: before,
+            times: Vec::new(),
+            window,
+            floor: 0,
         }
-        match bits.number(2)? {
-            0 => stored(&mut bits, output)?,
+    }
+
+    /// Bits that were read.
+    pub(crate) fn position(&self) -> usize {
+        self.bits.position
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.bits.position == self.bits.bytes.len() * 8
+    }
+
+    /// Passes over the rest of a byte.
+    pub(crate) fn align(&mut self) {
+        self.bits.position = self.bits.position.next_multiple_of(8);
+    }
+
+    /// Inflates one block; tells whether it says that it is the last one (§3.2.3).
+    pub(crate) fn block(&mut self) -> Result<bool, Halt> {
+        let header = self.bits.number(3)?;
+        match header >> 1 {
+            0 => self.stored()?,
             1 => {
                 let literals = [(144, 8), (112, 9), (24, 7), (8, 8)];
                 let literals = literals.map(|(count, len)| vec![len; count]).concat();
-                let codes = (Code::new(&literals), Code::new(&[5; 30]));
-                compressed(&mut bits, &codes, output, window)?;
+                let distances = Code::new(&[5; 32])?;
+                self.compressed(&Code::new(&literals)?, &distances)?;
             }
             2 => {
-                let codes = dynamic(&mut bits)?;
-                compressed(&mut bits, &codes, output, window)?;
+                let (literals, distances) = self.dynamic()?;
+                self.compressed(&literals, &distances)?;
             }
-            _ => return Err("there is no such type of block"),
+            _ => return Err(Invalid("there is no such type of block")),
         }
+        Ok(header & 1 == 1)
     }
-    Ok(())
-}
 
-/// RFC 1951 §3.2.4.
-fn stored(bits: &mut Bits<'_>, output: &mut Vec<u8>) -> Result<(), &'static str> {
-    bits.position = bits.position.next_multiple_of(8);
-    let (len, inverse) = (bits.number(16)?, bits.number(16)?);
-    if len != !inverse & 0xffff {
-        return Err("a length that is not confirmed");
+    fn push(&mut self, byte: u8) {
+        self.output.push(byte);
+        self.times.push(self.bits.position);
     }
-    let start = bits.position / 8;
-    let stored = bits.bytes.get(start..start + len);
-    output.extend_from_slice(stored.ok_or("it ends too early")?);
-    bits.position += len * 8;
-    Ok(())
-}
 
-/// RFC 1951 §3.2.7.
-fn dynamic(bits: &mut Bits<'_>) -> Result<(Code, Code), &'static str> {
-    const ORDER: [usize; 19] = [
-        16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
-    ];
-    let (literals, distances) = (bits.number(5)? + 257, bits.number(5)? + 1);
-    let count = bits.number(4)? + 4;
-    let mut lens_of_lens = [0; 19];
-    for place in &ORDER[..count] {
-        lens_of_lens[*place] = bits.number(3)?;
+    /// §3.2.4.
+    fn stored(&mut self) -> Result<(), Halt> {
+        self.align();
+        let (len, inverse) = (self.bits.number(16)?, self.bits.number(16)?);
+        if len != !inverse & 0xffff {
+            return Err(Invalid("a length that is not confirmed"));
+        }
+        for _ in 0..len {
+            let byte = self.bits.number(8)?;
+            self.push(u8::try_from(byte).expect("8 bits are a byte"));
+        }
+        Ok(())
     }
-    let code = Code::new(&lens_of_lens);
-    let mut lens = Vec::new();
-    while lens.len() < literals + distances {
-        let (len, count) = match bits.symbol(&code)? {
-            16 => {
-                let last = *lens.last().ok_or("nothing to repeat")?;
-                (last, 3 + bits.number(2)?)
+
+    /// §3.2.7.
+    fn dynamic(&mut self) -> Result<(Code, Code), Halt> {
+        const ORDER: [usize; 19] = [
+            16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
+        ];
+        let bits = &mut self.bits;
+        let (literals, distances) = (bits.number(5)? + 257, bits.number(5)? + 1);
+        let count = bits.number(4)? + 4;
+        if literals > 286 || distances > 30 {
+            return Err(Invalid("more symbols than there are"));
+        }
+        let mut lens_of_lens = [0; 19];
+        for place in &ORDER[..count] {
+            lens_of_lens[*place] = bits.number(3)?;
+        }
+        let code = Code::new(&lens_of_lens)?;
+        if code.symbols.is_empty() {
+            // What zlib makes of it: a bit for each length, and each is 0.
+            for _ in 0..literals + distances {
+                bits.bit()?;
             }
-            17 => (0, 3 + bits.number(3)?),
-            18 => (0, 11 + bits.number(7)?),
-            len => (len, 1),
-        };
-        lens.extend(std::iter::repeat_n(len, count));
+            return Err(Invalid("no lengths"));
+        }
+        if !code.is_complete() {
+            return Err(Invalid("codes of lengths that stand for nothing"));
+        }
+        let mut lens = Vec::new();
+        while lens.len() < literals + distances {
+            let (len, count) = match bits.symbol(&code)? {
+                16 => {
+                    let count = 3 + bits.number(2)?;
+                    let last = lens.last().ok_or(Invalid("nothing to repeat"))?;
+                    (*last, count)
+                }
+                17 => (0, 3 + bits.number(3)?),
+                18 => (0, 11 + bits.number(7)?),
+                len => (len, 1),
+            };
+            lens.extend(std::iter::repeat_n(len, count));
+        }
+        if lens.len() > literals + distances {
+            return Err(Invalid("too many lengths"));
+        }
+        if lens[END_OF_BLOCK] == 0 {
+            return Err(Invalid("a block without an end"));
+        }
+        let codes = (Code::new(&lens[..literals])?, Code::new(&lens[literals..])?);
+        let is_right = |code: &Code| code.is_complete() || code.is_least();
+        match is_right(&codes.0) && is_right(&codes.1) {
+            true => Ok(codes),
+            false => Err(Invalid("codes that stand for nothing")),
+        }
     }
-    if lens.len() > literals + distances {
-        return Err("too many lengths");
+
+    fn compressed(&mut self, literals: &Code, distances: &Code) -> Result<(), Halt> {
+        let (lengths, ways) = (lengths(), ways());
+        loop {
+            let symbol = self.bits.symbol(literals)?;
+            if let Ok(literal) = u8::try_from(symbol) {
+                self.push(literal);
+                continue;
+            }
+            if symbol == END_OF_BLOCK {
+                return Ok(());
+            }
+            let length = self.spanned(symbol - END_OF_BLOCK - 1, &lengths)?;
+            let symbol = self.bits.symbol(distances)?;
+            let distance = self.spanned(symbol, &ways)?;
+            let reach = (self.output.len() - self.floor).min(self.window);
+            if distance > reach {
+                return Err(Invalid("it refers further back than it may"));
+            }
+            for _ in 0..length {
+                self.push(self.output[self.output.len() - distance]);
+            }
+        }
     }
-    Ok((Code::new(&lens[..literals]), Code::new(&lens[literals..])))
+
+    /// Reads the bits that a symbol has behind it (§3.2.5).
+    fn spanned(&mut self, symbol: usize, spans: &[(usize, usize)]) -> Result<usize, Halt> {
+        let (start, extra) = spans.get(symbol).ok_or(NO_SUCH_CODE)?;
+        Ok(start + self.bits.number(*extra)?)
+    }
 }
 
-fn compressed(
-    bits: &mut Bits<'_>,
-    codes: &(Code, Code),
-    output: &mut Vec<u8>,
-    window: usize,
-) -> Result<(), &'static str> {
-    let (lengths, distances) = (lengths(), distances());
-    loop {
-        let symbol = bits.symbol(&codes.0)?;
-        if let Ok(literal) = u8::try_from(symbol) {
-            output.push(literal);
-            continue;
-        }
-        let Some(at) = symbol.checked_sub(257) else {
-            return Ok(());
-        };
-        let start = *lengths.0.get(at).ok_or("no such length")?;
-        let length = start + bits.number(lengths.1[at])?;
-        let at = bits.symbol(&codes.1)?;
-        let start = *distances.0.get(at).ok_or("no such distance")?;
-        let distance = start + bits.number(distances.1[at])?;
-        if distance > window {
-            return Err("it refers further back than was agreed on");
-        }
-        for _ in 0..length {
-            let from = output
-                .len()
-                .checked_sub(distance)
-                .ok_or("it refers to before the beginning")?;
-            output.push(output[from]);
-        }
-    }
+const END_OF_BLOCK: usize = 256;
+
+/// §3.2.5: the lengths that begin at each symbol, and their additional bits.
+fn lengths() -> Vec<(usize, usize)> {
+    let extra = (0..28_usize).map(|i| (i / 4).saturating_sub(1));
+    let mut lengths = starting(3, extra);
+    lengths.push((258, 0));
+    lengths
+}
+
+/// The distances, likewise.
+fn ways() -> Vec<(usize, usize)> {
+    starting(1, (0..30_usize).map(|i| (i / 2).saturating_sub(1)))
+}
+
+fn starting(first: usize, extra: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let spans = extra.scan(first, |next, bits| {
+        let start = *next;
+        *next += 1 << bits;
+        Some((start, bits))
+    });
+    spans.collect()
 }

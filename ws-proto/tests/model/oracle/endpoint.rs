@@ -2,11 +2,14 @@
 //! and from what the public items promise. It decodes all that arrived again at each read and
 //! writes into one `Vec`. Knows nothing of the code under test.
 
+mod sending;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use ws_proto::{Event, Role, State, Version};
 
+use super::compressor::Compressor;
 use super::view::{Account, Cause, Refusal, Setup, Told};
 use crate::support::plain::{self, Item, Rules};
 
@@ -48,6 +51,9 @@ pub struct Endpoint {
     /// How many items these gave already.
     seen: usize,
     at_boundary: bool,
+    /// What came out of compressed messages up to there, as far as the next one may refer to it.
+    history: Vec<u8>,
+    compressor: Option<Compressor>,
     pub events: VecDeque<Told>,
     /// What waits to be written.
     pub waiting: Vec<u8>,
@@ -86,11 +92,13 @@ impl Endpoint {
         let pings = setup.rules.version == Version::Rfc6455;
         Self {
             keepalive: setup.keepalive_interval.filter(|_| pings),
+            compressor: setup.deflate.clone().map(Compressor::new),
             setup,
             phase: Phase::Open,
             reads: Vec::new(),
             seen: 0,
             at_boundary: true,
+            history: Vec::new(),
             events: VecDeque::new(),
             waiting: Vec::new(),
             in_flight: 0,
@@ -128,7 +136,7 @@ impl Endpoint {
             return;
         }
         self.reads.push(data.to_vec());
-        let decoded = plain::decode(&self.setup.rules, &self.reads);
+        let decoded = plain::decode_after(&self.setup.rules, &self.history, &self.reads);
         for item in decoded.items.into_iter().skip(self.seen) {
             self.seen += 1;
             self.handle(now, item);
@@ -136,6 +144,7 @@ impl Endpoint {
         self.at_boundary = decoded.at_boundary;
         if self.at_boundary {
             (self.reads, self.seen) = (Vec::new(), 0);
+            self.history = decoded.history;
         }
     }
 
@@ -197,6 +206,7 @@ impl Endpoint {
             }
         }
         if self.keepalive.take_if(|at| *at <= now).is_some() {
+            self.compressor.iter_mut().for_each(Compressor::rest);
             let interval = self.setup.keepalive_interval.unwrap();
             if now - self.last_read < interval {
                 self.keepalive = self.after(self.last_read, Some(interval));
@@ -259,72 +269,6 @@ impl Endpoint {
             self.resolve(now);
         }
         self.events.pop_front()
-    }
-
-    pub fn send(&mut self, is_text: bool, payload: &[u8]) -> Result<(), Refusal> {
-        self.check_sends()?;
-        if self.open.is_some() {
-            return Err(Refusal::MessageOpen);
-        }
-        self.check_message(is_text)?;
-        let key = self.next_key();
-        let frame = plain::encode(self.setup.rules.version, key, is_text, payload);
-        self.waiting.extend(frame);
-        Ok(())
-    }
-
-    pub fn send_fragment(
-        &mut self,
-        is_text: bool,
-        payload: &[u8],
-        last: bool,
-    ) -> Result<(), Refusal> {
-        self.check_sends()?;
-        if self
-            .open
-            .is_some_and(|open_is_text| open_is_text != is_text)
-        {
-            return Err(Refusal::MessageOpen);
-        }
-        self.check_message(is_text)?;
-        let first = self.open.is_none();
-        self.open = (!last).then_some(is_text);
-        match self.setup.rules.version {
-            Version::Rfc6455 => {
-                let opcode = match (first, is_text) {
-                    (true, true) => 1,
-                    (true, false) => 2,
-                    (false, _) => 0,
-                };
-                let key = self.next_key();
-                let first_byte = opcode | if last { 0x80 } else { 0 };
-                self.waiting.extend(plain::frame(first_byte, key, payload));
-            }
-            Version::Draft75 | Version::Draft76 => {
-                self.waiting.extend(first.then_some(0x00));
-                self.waiting.extend(payload);
-                self.waiting.extend(last.then_some(0xff));
-            }
-        }
-        Ok(())
-    }
-
-    /// A ping or a pong.
-    pub fn send_control(&mut self, first_byte: u8, payload: &[u8]) -> Result<(), Refusal> {
-        self.check_sends()?;
-        if self.setup.rules.version != Version::Rfc6455 {
-            return Err(Refusal::Unsupported);
-        }
-        // R-F8.
-        if payload.len() > 125 {
-            return Err(Refusal::ControlTooLong);
-        }
-        if self.control_len >= CONTROL_LIMIT {
-            return Err(Refusal::QueueFull);
-        }
-        self.pings_sent += u64::from(first_byte == 0x89);
-        self.control(first_byte, payload);
-        Ok(())
     }
 
     pub fn close(&mut self, now: Duration, code: Option<u16>, reason: &str) -> Result<(), Refusal> {
@@ -447,52 +391,6 @@ impl Endpoint {
 
     fn is_reading(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Sent)
-    }
-
-    fn check_sends(&self) -> Result<(), Refusal> {
-        self.is_writable().then_some(()).ok_or(Refusal::Closed)
-    }
-
-    fn check_message(&self, is_text: bool) -> Result<(), Refusal> {
-        if !is_text && self.setup.rules.version != Version::Rfc6455 {
-            return Err(Refusal::Unsupported);
-        }
-        self.has_capacity().then_some(()).ok_or(Refusal::QueueFull)
-    }
-
-    /// R-F1, R-F2, R-F7: a client masks, with a fresh key for each frame.
-    fn next_key(&mut self) -> Option<[u8; 4]> {
-        let masks = self.setup.rules.role == Role::Client;
-        (masks && self.setup.rules.version == Version::Rfc6455).then(|| {
-            [(); 4].map(|()| {
-                self.key = self.key.wrapping_add(1);
-                self.key
-            })
-        })
-    }
-
-    fn control(&mut self, first_byte: u8, payload: &[u8]) {
-        let key = self.next_key();
-        let frame = plain::frame(first_byte, key, payload);
-        self.control_len += frame.len();
-        self.waiting.extend(frame);
-    }
-
-    fn write_close(&mut self, code: Option<u16>, reason: &str) {
-        match self.setup.rules.version {
-            Version::Draft75 => {}
-            // D76-X7: not in a text that is half written.
-            Version::Draft76 if self.open.is_some() => {}
-            Version::Draft76 => self.waiting.extend([0xff, 0x00]),
-            Version::Rfc6455 => {
-                let payload = match code {
-                    None => vec![],
-                    Some(code) => [&code.to_be_bytes(), reason.as_bytes()].concat(),
-                };
-                let key = self.next_key();
-                self.waiting.extend(plain::frame(0x88, key, &payload));
-            }
-        }
     }
 
     fn end(&mut self, now: Duration, end: End) {

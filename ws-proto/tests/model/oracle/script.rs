@@ -7,70 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection, Event, HandshakeEvent, Initiator, Message,
-    PreparedMessage, Request, Role, SendError, ServerConfig, ServerHandshake, State, Version,
+    CloseCause, CloseCode, Closed, Connection, Event, HandshakeEvent, Initiator, PreparedMessage,
+    Request, Role, SendError, ServerConfig, ServerHandshake, State, Version,
 };
 
 use super::endpoint::Endpoint;
+use super::op::Op;
 use super::view::{Account, Cause, Refusal, Setup, Told};
-use crate::support::plain;
+use super::{agreement, hex};
+use crate::support::zlib::Deflater;
 use crate::support::{connect, item, written};
-
-/// One thing that happens.
-#[derive(Clone, Debug)]
-pub enum Op {
-    /// The peer sends; nothing arrives before a `Read`.
-    Peer(Sent),
-    /// So many bytes arrive in one read.
-    Read(usize),
-    /// All bytes arrive, each in a read of its own.
-    ReadEach,
-    Eof,
-    Reset,
-    Send(Content),
-    SendPrepared(Content),
-    SendFragment(Content, bool),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<u16>, String),
-    /// One event is taken; with `false`, only if it is at hand.
-    Poll(bool),
-    PollAll,
-    /// So many bytes are written in place.
-    Write(usize),
-    /// So many bytes are taken to be written, and so many are written.
-    TakeOutgoing(usize),
-    Written(usize),
-    /// Time passes and nobody looks at the timers.
-    Pass(Duration),
-    /// The timers are looked at, now or when the next one has run out.
-    Timeout(bool),
-}
-
-/// What the application sends.
-#[derive(Clone, Debug)]
-pub enum Content {
-    Text(String),
-    Binary(Vec<u8>),
-}
-
-/// What the peer sends.
-#[derive(Clone)]
-pub enum Sent {
-    /// A frame of RFC 6455, masked as the peer's role demands.
-    Frame { first_byte: u8, payload: Vec<u8> },
-    /// A header with all that can be wrong in it, and what follows.
-    Header {
-        first_byte: u8,
-        wrong_mask: bool,
-        /// The low seven bits of the second byte.
-        form: u8,
-        len: u64,
-        then: Vec<u8>,
-    },
-    /// Any bytes.
-    Raw(Vec<u8>),
-}
 
 /// Steps after which a connection whose peer is gone must be finished.
 const END_LIMIT: usize = 4;
@@ -110,6 +56,7 @@ struct Pair {
     now: Duration,
     /// What the peer sent and did not arrive.
     pipe: Vec<u8>,
+    peer: Deflater,
 }
 
 /// All that can be seen of a connection between two calls.
@@ -141,6 +88,10 @@ impl Pair {
             start,
             now: Duration::ZERO,
             pipe: Vec::new(),
+            peer: match &setup.deflate {
+                Some(agreed) => Deflater::new(agreed.peer.window_bits, agreed.peer.takeover),
+                None => Deflater::new(15, true),
+            },
         }
     }
 
@@ -148,6 +99,10 @@ impl Pair {
         let (now, time) = (self.now, self.start + self.now);
         match op {
             Op::Peer(sent) => self.pipe.extend(sent.bytes(self.setup.rules.role)),
+            Op::PeerDeflated(message) => {
+                let bytes = message.bytes(self.setup.rules.role, &mut self.peer);
+                self.pipe.extend(bytes);
+            }
             Op::Read(count) => {
                 let count = self.pipe.len().min(*count);
                 let data: Vec<u8> = self.pipe.drain(..count).collect();
@@ -212,7 +167,9 @@ impl Pair {
                 self.model.timeout(self.now);
                 self.real.handle_timeout(self.start + self.now);
             }
-            Op::Send(..) | Op::SendPrepared(..) | Op::SendFragment(..) => self.send(op, step)?,
+            Op::Send(..) | Op::SendPrepared(..) | Op::SendToMany(..) | Op::SendFragment(..) => {
+                self.send(op, step)?;
+            }
             Op::Ping(_) | Op::Pong(_) | Op::Close(..) => self.send_control(op, step)?,
         }
         self.compare(&step)
@@ -227,6 +184,13 @@ impl Pair {
             Op::SendPrepared(content) => {
                 let expected = self.model.send(content.is_text(), content.bytes());
                 let message = PreparedMessage::new(content.message());
+                (expected, self.real.send_prepared(&message))
+            }
+            Op::SendToMany(content, window_bits) => {
+                let (is_text, bytes) = (content.is_text(), content.bytes());
+                let expected = self.model.send_to_many(is_text, bytes, *window_bits);
+                let agreed = self.setup.deflate.as_ref().unwrap();
+                let message = agreement::prepared(content.message(), agreed, *window_bits);
                 (expected, self.real.send_prepared(&message))
             }
             Op::SendFragment(content, last) => {
@@ -315,7 +279,11 @@ fn same<T: fmt::Debug + PartialEq>(
 fn open(setup: &Setup, start: Instant) -> Connection {
     let rules = &setup.rules;
     if !rules.has_code_1004 {
-        return connect(rules.role, rules.version, setup.config(), start);
+        let connection = connect(rules.role, rules.version, setup.config(), start);
+        return match &setup.deflate {
+            Some(agreed) => agreement::agree(connection, agreed),
+            None => connection,
+        };
     }
     assert_eq!(
         (rules.role, rules.version),
@@ -386,82 +354,6 @@ fn refusal(error: &SendError) -> Refusal {
     }
 }
 
-impl Content {
-    fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
-
-    fn message(&self) -> Message {
-        match self {
-            Self::Text(text) => text.into(),
-            Self::Binary(bytes) => bytes.clone().into(),
-        }
-    }
-}
-
-impl Sent {
-    fn bytes(&self, role: Role) -> Vec<u8> {
-        let key = [0x37, 0xfa, 0x21, 0x3d];
-        match self {
-            Self::Frame {
-                first_byte,
-                payload,
-            } => plain::frame(*first_byte, (role == Role::Server).then_some(key), payload),
-            Self::Header {
-                first_byte,
-                wrong_mask,
-                form,
-                len,
-                then,
-            } => {
-                let is_masked = (role == Role::Server) != *wrong_mask;
-                let mut bytes = vec![*first_byte, form | if is_masked { 0x80 } else { 0 }];
-                match form {
-                    126 => bytes.extend(&len.to_be_bytes()[6..]),
-                    127 => bytes.extend(len.to_be_bytes()),
-                    _ => {}
-                }
-                bytes.extend(then);
-                bytes
-            }
-            Self::Raw(bytes) => bytes.clone(),
-        }
-    }
-}
-
-/// In hexadecimal, as a failing case is to be read.
-impl fmt::Debug for Sent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Frame {
-                first_byte,
-                payload,
-            } => {
-                write!(f, "Frame {first_byte:02x} {}", hex(payload))
-            }
-            Self::Header {
-                first_byte,
-                wrong_mask,
-                form,
-                len,
-                then,
-            } => write!(
-                f,
-                "Header {first_byte:02x} wrong_mask={wrong_mask} form={form} len={len} {}",
-                hex(then)
-            ),
-            Self::Raw(bytes) => write!(f, "Raw {}", hex(bytes)),
-        }
-    }
-}
-
 /// Bytes that a failing case shows in hexadecimal.
 #[derive(PartialEq)]
 struct Hex(Vec<u8>);
@@ -470,8 +362,4 @@ impl fmt::Debug for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x} ")).collect()
 }

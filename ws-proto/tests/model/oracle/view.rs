@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ws_proto::ConnectionConfig;
 
-use crate::support::plain::{Item, Rules};
+use crate::support::plain::{Item, Rules, Way};
 
 /// The options of an endpoint.
 #[derive(Clone, Debug)]
@@ -18,6 +18,18 @@ pub struct Setup {
     pub stall_timeout: Option<Duration>,
     pub close_timeout: Option<Duration>,
     pub control_events: bool,
+    pub deflate: Option<Agreement>,
+}
+
+/// What was agreed on about compression, as one side has it, and its options.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    pub level: u8,
+    pub threshold: usize,
+    pub sends: Way,
+    pub receives: Way,
+    /// What the peer does, whatever was agreed on.
+    pub peer: Way,
 }
 
 impl Setup {
