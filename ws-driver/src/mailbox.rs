@@ -24,6 +24,7 @@ use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, Tally};
 use crate::head::Head;
 use crate::id::ConnectionId;
+use crate::scratch;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::tls::TlsInfo;
 
@@ -183,7 +184,9 @@ impl Mailbox {
         let queue = move |inner: &mut Inner| {
             let content = content.take().expect("a fragment is queued once");
             let len = content.len();
-            inner.machine.send_fragment(content, last)?;
+            scratch::with_streams(&mut inner.machine, |machine| {
+                machine.send_fragment(content, last)
+            })?;
             inner.tally.note_sent(len, last);
             inner.refill();
             Ok(())
@@ -417,13 +420,13 @@ impl Inner {
     #[inline]
     fn queue(&mut self, message: Message) -> Result<(), SendError> {
         let len = message.len();
-        self.machine.send(message)?;
+        scratch::with_streams(&mut self.machine, |machine| machine.send(message))?;
         self.tally.note_sent(len, true);
         Ok(())
     }
 
     fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.machine.send_prepared(message)?;
+        scratch::with_streams(&mut self.machine, |machine| machine.send_prepared(message))?;
         self.tally.note_sent(message.len(), true);
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The buffers of a thread, so that an idle connection holds none (P5): one that streams are read into,
 //! with room to spare for each read, and what is lent to the connection at work: a buffer for what it
-//! sends, and room for the events of what it reads.
+//! sends, room for the events of what it reads, and the streams of zlib by which it compresses and inflates.
 
 use std::cell::Cell;
 use std::task::Poll;
 
-use ws_proto::{EventBatch, Outgoing};
+#[cfg(feature = "deflate")]
+use ws_proto::DeflateStreams;
+use ws_proto::{Connection as Machine, EventBatch, Outgoing};
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
@@ -23,6 +25,11 @@ thread_local! {
     static EVENTS: Cell<EventBatch> = const { Cell::new(EventBatch::new()) };
     static SPARE: Cell<Outgoing> = const { Cell::new(Outgoing::new()) };
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+#[cfg(feature = "deflate")]
+thread_local! {
+    static STREAMS: Cell<DeflateStreams> = const { Cell::new(DeflateStreams::new()) };
 }
 
 /// Lends the thread's buffer. Inside of itself it lends a fresh one.
@@ -61,4 +68,25 @@ pub(crate) fn give_events(room: EventBatch) {
     if room.room() > 0 && room.room() <= EVENTS_LIMIT {
         EVENTS.set(room);
     }
+}
+
+/// Lets a machine work on messages with the thread's streams of zlib, if it has use for them.
+#[cfg(feature = "deflate")]
+#[inline]
+pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Machine) -> T) -> T {
+    if !machine.has_deflate() {
+        return work(machine);
+    }
+    let mut streams = STREAMS.take();
+    machine.lend_deflate(&mut streams);
+    let result = work(machine);
+    STREAMS.set(machine.reclaim_deflate());
+    result
+}
+
+/// Lets a machine work on messages.
+#[cfg(not(feature = "deflate"))]
+#[inline]
+pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Machine) -> T) -> T {
+    work(machine)
 }

@@ -66,7 +66,7 @@ pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::ConnectionConfig;
 pub use self::connection::Connection;
 #[cfg(feature = "deflate")]
-pub use self::deflate::{Deflate, DeflateTerms};
+pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{

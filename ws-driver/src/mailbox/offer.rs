@@ -4,6 +4,7 @@
 use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
 
 use super::{Inner, Mailbox};
+use crate::scratch;
 use crate::slow_peer::SlowPeer;
 use crate::sync::MutexGuard;
 
@@ -103,7 +104,8 @@ impl Inner {
     /// closing.
     pub(super) fn refill(&mut self) {
         while let Some(message) = self.backlog.oldest() {
-            match self.machine.send_prepared(message) {
+            match scratch::with_streams(&mut self.machine, |machine| machine.send_prepared(message))
+            {
                 Ok(()) => {
                     self.tally.note_sent(message.len(), true);
                     self.backlog.pop();

@@ -55,7 +55,7 @@ impl Mailbox {
     ) -> (T, bool) {
         self.work(cx, |inner| {
             inner.lend_events();
-            work(&mut inner.machine)
+            scratch::with_streams(&mut inner.machine, work)
         })
     }
 

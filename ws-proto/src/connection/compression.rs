@@ -2,6 +2,8 @@
 //! and what arrives is taken in steps. How it is done is in `deflate/`.
 
 use super::Connection;
+#[cfg(feature = "deflate")]
+use crate::deflate::DeflateStreams;
 use crate::deflate::{Compression, DeflateTerms};
 use crate::frame::Opcode;
 use crate::wire::FramePayload;
@@ -30,6 +32,21 @@ impl Connection {
     #[cfg(feature = "deflate")]
     pub fn has_deflate(&self) -> bool {
         self.compression.is_on()
+    }
+
+    /// Lends streams of zlib to a connection that was lent none, so that it need not make its own for a message; their
+    /// owner, a thread say, [takes them back](Self::reclaim_deflate) before long. Where nothing was
+    /// agreed on, nothing is taken.
+    #[cfg(feature = "deflate")]
+    pub fn lend_deflate(&mut self, streams: &mut DeflateStreams) {
+        self.compression.lend(streams);
+    }
+
+    /// Gives back the streams that were lent and are not at work on a message. One that is, or that keeps a
+    /// context, stays with the connection.
+    #[cfg(feature = "deflate")]
+    pub fn reclaim_deflate(&mut self) -> DeflateStreams {
+        self.compression.reclaim()
     }
 
     pub(super) fn set_compression(&mut self, terms: Option<&DeflateTerms>) {

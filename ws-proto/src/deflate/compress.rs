@@ -10,6 +10,7 @@ use flate2::{Compress, Compression as Level, FlushCompress, Status};
 
 use super::inflate::TRAILER;
 use super::negotiate::{DeflateTerms, LEAST_COMPRESSOR_BITS};
+use super::streams::{DeflateStreams, Lent};
 
 /// Compresses the messages of one connection.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(super) struct Compressor {
     /// Whether the stream goes on with the next message.
     takeover: bool,
     /// What the next message may refer to; made when it is needed.
-    stream: Option<Compress>,
+    stream: Option<Box<Compress>>,
     /// Whether it was used since somebody last [looked](Self::rest).
     is_used: bool,
     /// While a message is sent in fragments: whether it is compressed.
@@ -41,14 +42,14 @@ impl Compressor {
     }
 
     /// Compresses a message; `None` if it is to be sent plain.
-    pub(super) fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn compress(&mut self, payload: &[u8], lent: &mut Lent) -> Option<Vec<u8>> {
         if !self.wants(payload.len()) {
             return None;
         }
-        let mut compressed = self.run(payload);
+        let mut compressed = self.run(payload, lent);
         end_message(&mut compressed);
         if !self.takeover {
-            self.stream = None;
+            self.begin_anew(lent);
         }
         // With takeover the stream has it in mind, so the peer must see it.
         let is_worth_it = self.takeover || compressed.len() < payload.len();
@@ -62,6 +63,7 @@ impl Compressor {
         payload: &[u8],
         first: bool,
         last: bool,
+        lent: &mut Lent,
     ) -> Option<Vec<u8>> {
         if first {
             self.open = self.wants(payload.len());
@@ -69,20 +71,23 @@ impl Compressor {
         if !self.open {
             return None;
         }
-        let mut compressed = self.run(payload);
+        let mut compressed = self.run(payload, lent);
         if last {
             end_message(&mut compressed);
             self.open = false;
             if !self.takeover {
-                self.stream = None;
+                self.begin_anew(lent);
             }
         }
         Some(compressed)
     }
 
-    /// Takes the news that the peer was sent a compressed message which did not come from here.
-    pub(super) fn begin_anew(&mut self) {
-        self.stream = None;
+    /// Forgets what was compressed: nothing may refer to it, or the peer was sent a compressed message which
+    /// did not come from here.
+    pub(super) fn begin_anew(&mut self, lent: &mut Lent) {
+        if let (Some(stream), Some(lent)) = (self.stream.take(), lent) {
+            lent.give_compressor(stream, self.level, self.window_bits);
+        }
     }
 
     /// Tells whether a message that was compressed on its own can be sent: one with a window of two to
@@ -104,14 +109,15 @@ impl Compressor {
 
     /// Compresses all of `payload` and flushes it, to a byte and behind an empty block (P-M4). Of
     /// nothing it makes nothing.
-    fn run(&mut self, payload: &[u8]) -> Vec<u8> {
+    fn run(&mut self, payload: &[u8], lent: &mut Lent) -> Vec<u8> {
         if payload.is_empty() {
             return Vec::new();
         }
         self.is_used = true;
         let stream = self.stream.get_or_insert_with(|| {
-            let level = Level::new(self.level.into());
-            Compress::new_with_window_bits(level, false, self.window_bits)
+            let mut none = DeflateStreams::new();
+            let streams = lent.as_mut().unwrap_or(&mut none);
+            streams.take_compressor(self.level, self.window_bits)
         });
         flush(stream, payload)
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::negotiate::Direction;
-use super::options::FULL_WINDOW_BITS;
+use super::streams::{DeflateStreams, Lent};
 use crate::error::ProtocolError;
 use crate::mask::Mask;
 
@@ -43,7 +43,7 @@ pub(super) struct Inflater {
 /// The DEFLATE stream of one message; a final block begins it anew.
 #[derive(Debug)]
 struct Stream {
-    inflate: Decompress,
+    inflate: Box<Decompress>,
     /// Whether it has seen a byte since it began.
     has_begun: bool,
 }
@@ -64,9 +64,10 @@ impl Inflater {
         mask: Option<Mask>,
         output: &mut Vec<u8>,
         most: usize,
+        lent: &mut Lent,
     ) -> Result<(), InflateError> {
         let Some(mut mask) = mask else {
-            return self.feed(masked, output, most);
+            return self.feed(masked, output, most, lent);
         };
         let mut block = [0; BLOCK_LEN];
         for part in masked.chunks(BLOCK_LEN) {
@@ -74,7 +75,7 @@ impl Inflater {
             block.copy_from_slice(part);
             mask.apply(block);
             mask = mask.skip(block.len());
-            self.feed(block, output, most)?;
+            self.feed(block, output, most, lent)?;
         }
         Ok(())
     }
@@ -83,15 +84,22 @@ impl Inflater {
     ///
     /// A message that ends behind a final block, or has no byte at all, lacks the byte that the
     /// trailer completes (P-M12, trap 3). What it means is clear, so it is let pass.
-    pub(super) fn finish(&mut self, output: &mut Vec<u8>, most: usize) -> Result<(), InflateError> {
+    pub(super) fn finish(
+        &mut self,
+        output: &mut Vec<u8>,
+        most: usize,
+        lent: &mut Lent,
+    ) -> Result<(), InflateError> {
         if self.stream.as_ref().is_some_and(|stream| stream.has_begun) {
-            self.feed(&TRAILER, output, most)?;
+            self.feed(&TRAILER, output, most, lent)?;
             let stream = self.stream.as_mut();
             if !stream.is_some_and(Stream::is_between_blocks) {
                 return Err(InflateError::Invalid);
             }
         }
-        self.stream = None;
+        if let (Some(stream), Some(lent)) = (self.stream.take(), lent) {
+            lent.give_inflater(stream.inflate);
+        }
         match self.terms.takeover {
             true => self.history.settle(),
             false => self.history = History::new(self.history.limit),
@@ -109,10 +117,12 @@ impl Inflater {
         mut input: &[u8],
         output: &mut Vec<u8>,
         most: usize,
+        lent: &mut Lent,
     ) -> Result<(), InflateError> {
-        let stream = self
-            .stream
-            .get_or_insert_with(|| Stream::new(&self.history));
+        let stream = self.stream.get_or_insert_with(|| {
+            let mut none = DeflateStreams::new();
+            Stream::new(lent.as_mut().unwrap_or(&mut none), &self.history)
+        });
         let mut noted = output.len();
         while !input.is_empty() || output.len() == output.capacity() {
             reserve(output, input.len(), most);
@@ -144,11 +154,9 @@ impl Inflater {
 }
 
 impl Stream {
-    fn new(history: &History) -> Self {
-        // Whatever was agreed on: the memory is the same, and what a message may refer to must not
-        // depend on how it is cut.
+    fn new(streams: &mut DeflateStreams, history: &History) -> Self {
         let mut stream = Self {
-            inflate: Decompress::new_with_window_bits(false, FULL_WINDOW_BITS),
+            inflate: streams.take_inflater(),
             has_begun: false,
         };
         stream.remember(history);

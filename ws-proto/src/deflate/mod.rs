@@ -9,12 +9,14 @@ mod compress;
 mod inflate;
 mod negotiate;
 mod options;
+mod streams;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use self::compress::Compressor;
 use self::inflate::Inflater;
+use self::streams::Lent;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
@@ -24,6 +26,7 @@ use crate::message::Message;
 pub use self::negotiate::DeflateTerms;
 pub(crate) use self::negotiate::Offered;
 pub use self::options::Deflate;
+pub use self::streams::DeflateStreams;
 
 /// What a server answers to an offer: as the application has it for this upgrade, or else as the options
 /// say.
@@ -73,6 +76,7 @@ pub(crate) struct Compression(Option<Box<Both>>);
 struct Both {
     compressor: Compressor,
     inflater: Inflater,
+    lent: Lent,
 }
 
 impl Compression {
@@ -81,6 +85,7 @@ impl Compression {
             Box::new(Both {
                 compressor: Compressor::new(terms),
                 inflater: Inflater::new(terms.receiving),
+                lent: None,
             })
         }))
     }
@@ -90,11 +95,24 @@ impl Compression {
         self.0.is_some()
     }
 
+    /// Lends streams to the work on messages.
+    pub(crate) fn lend(&mut self, streams: &mut DeflateStreams) {
+        if let Some(both) = &mut self.0 {
+            both.lent.get_or_insert_with(|| std::mem::take(streams));
+        }
+    }
+
+    /// Gives back what was lent.
+    pub(crate) fn reclaim(&mut self) -> DeflateStreams {
+        let lent = self.0.as_mut().and_then(|both| both.lent.take());
+        lent.unwrap_or_default()
+    }
+
     /// Compresses a message; `None` if it is to be sent plain.
     #[inline]
     pub(crate) fn compress(&mut self, message: &Message) -> Option<Vec<u8>> {
         let both = self.0.as_mut()?;
-        both.compressor.compress(message.as_bytes())
+        both.compressor.compress(message.as_bytes(), &mut both.lent)
     }
 
     /// Compresses a part of a message; `None` if all of it is to be sent plain.
@@ -104,8 +122,10 @@ impl Compression {
         first: bool,
         last: bool,
     ) -> Option<Vec<u8>> {
-        let compressor = &mut self.0.as_mut()?.compressor;
-        compressor.compress_fragment(content.as_bytes(), first, last)
+        let both = self.0.as_mut()?;
+        let lent = &mut both.lent;
+        both.compressor
+            .compress_fragment(content.as_bytes(), first, last, lent)
     }
 
     /// Chooses how a message is sent that was encoded before.
@@ -122,11 +142,11 @@ impl Compression {
         match prepared {
             PreparedCompression::Never => Choice::Plain,
             PreparedCompression::Shared(shared) if compressor.can_send(shared.window_bits) => {
-                compressor.begin_anew();
+                compressor.begin_anew(&mut both.lent);
                 Choice::Shared(&shared.payload)
             }
             PreparedCompression::Shared(_) | PreparedCompression::Each => {
-                let compressed = compressor.compress(payload);
+                let compressed = compressor.compress(payload, &mut both.lent);
                 compressed.map_or(Choice::Plain, Choice::Own)
             }
         }
@@ -147,10 +167,10 @@ impl Compression {
         };
         let limit = message_limit.unwrap_or(usize::MAX);
         let most = limit.saturating_sub(given_out);
-        let inflater = &mut both.inflater;
-        let mut inflated = inflater.inflate(piece.payload, piece.mask, output, most);
+        let (inflater, lent) = (&mut both.inflater, &mut both.lent);
+        let mut inflated = inflater.inflate(piece.payload, piece.mask, output, most, lent);
         if piece.last && piece.fin {
-            inflated = inflated.and_then(|()| inflater.finish(output, most));
+            inflated = inflated.and_then(|()| inflater.finish(output, most, lent));
         }
         inflated.map_err(|error| error.into_protocol_error(limit))
     }

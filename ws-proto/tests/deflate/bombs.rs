@@ -199,7 +199,7 @@ fn a_connection_at_rest_holds_what_its_terms_demand() {
         }
         let used = meter.held() - base;
         assert!(
-            fresh <= 600,
+            fresh <= 160,
             "{name}: {fresh} bytes before the first message"
         );
         assert!(used <= bound, "{name}: {used} bytes");

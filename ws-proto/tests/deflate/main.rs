@@ -12,6 +12,7 @@ mod bombs;
 mod handshake;
 #[path = "../handshake_support/mod.rs"]
 mod handshake_support;
+mod lending;
 #[path = "../meter/mod.rs"]
 mod meter;
 mod peer;

@@ -57,15 +57,16 @@ fn agreement() -> impl Strategy<Value = Agreement> {
         window_bits: 15,
         takeover,
     });
-    (level, threshold, way(), way(), peer).prop_map(|(level, threshold, sends, receives, peer)| {
-        Agreement {
+    (level, threshold, way(), way(), peer, any::<bool>()).prop_map(
+        |(level, threshold, sends, receives, peer, lends)| Agreement {
             level,
             threshold,
             sends,
             receives,
             peer,
-        }
-    })
+            lends,
+        },
+    )
 }
 
 pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {

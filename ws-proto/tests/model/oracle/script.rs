@@ -57,6 +57,7 @@ struct Pair {
     /// What the peer sent and did not arrive.
     pipe: Vec<u8>,
     peer: Deflater,
+    streams: agreement::Streams,
 }
 
 /// All that can be seen of a connection between two calls.
@@ -92,10 +93,25 @@ impl Pair {
                 Some(agreed) => Deflater::new(agreed.peer.window_bits, agreed.peer.takeover),
                 None => Deflater::new(15, true),
             },
+            streams: agreement::Streams::default(),
         }
     }
 
     fn step(&mut self, op: &Op, step: &str) -> Result<(), String> {
+        if self
+            .setup
+            .deflate
+            .as_ref()
+            .is_some_and(|agreed| agreed.lends)
+        {
+            self.streams.lend(&mut self.real);
+        }
+        self.apply(op, step)?;
+        self.streams.reclaim(&mut self.real);
+        self.compare(&step)
+    }
+
+    fn apply(&mut self, op: &Op, step: &str) -> Result<(), String> {
         let (now, time) = (self.now, self.start + self.now);
         match op {
             Op::Peer(sent) => self.pipe.extend(sent.bytes(self.setup.rules.role)),
@@ -172,7 +188,7 @@ impl Pair {
             }
             Op::Ping(_) | Op::Pong(_) | Op::Close(..) => self.send_control(op, step)?,
         }
-        self.compare(&step)
+        Ok(())
     }
 
     fn send(&mut self, op: &Op, step: &str) -> Result<(), String> {

@@ -30,6 +30,8 @@ pub struct Agreement {
     pub receives: Way,
     /// What the peer does, whatever was agreed on.
     pub peer: Way,
+    /// Whether the code under test is lent streams of zlib for each step.
+    pub lends: bool,
 }
 
 impl Setup {
