@@ -40,9 +40,10 @@ def build(servers, with_counts):
         folder.mkdir(parents=True, exist_ok=True)
         for package, names in binaries.items():
             if package == "uwebsockets":
-                program = folder / "uwebsockets.new"
-                uwebsockets.build(BENCH, program, kind == "counting")
-                program.replace(folder / "uwebsockets")
+                for name in names:
+                    program = folder / f"{name}.new"
+                    uwebsockets.build(BENCH, program, kind == "counting", name.endswith("-deflate"))
+                    program.replace(folder / name)
                 continue
             wanted = [word for name in sorted(names) for word in ("--bin", name)]
             cargo("--package", package, *features, *wanted)

@@ -38,6 +38,11 @@ def peer(binary, batch=False, broadcasts=False):
     return Server(name, "peers", binary, ("--batch",) if batch else (), "rfc6455", broadcasts)
 
 
+def deflate(binary, package, batch=False):
+    name = binary + ("-batch" if batch else "")
+    return Server(name, package, binary, ("--batch",) if batch else (), "deflate")
+
+
 SERVERS = [
     Server("raw-tokio", "servers", "raw-tokio", (), "raw", broadcasts=True),
     Server("raw-smol", "servers", "raw-smol", (), "raw"),
@@ -52,6 +57,10 @@ SERVERS = [
     ours_on_both_cores("2-workers", broadcasts=True, sends_by_id=True),
     ours_on_both_cores("2-servers"),
     Server("uwebsockets", "uwebsockets", "uwebsockets", broadcasts=True),
+    deflate("ours-tokio-deflate", "deflate"),
+    deflate("uwebsockets-deflate", "uwebsockets"),
+    deflate("yawc-deflate", "deflate-peers"),
+    deflate("yawc-deflate", "deflate-peers", batch=True),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),
@@ -93,6 +102,8 @@ class Scenario:
     is_memory: bool = False
 
     def suits(self, server):
+        if server.protocol == "deflate" and self.script != "records":
+            return False
         if self.mode == "broadcast":
             return server.broadcasts
         if self.mode == "by-id":
@@ -127,6 +138,8 @@ SCENARIOS = [
     Scenario("medium", "16 KiB of ASCII, 4 in flight, 16 connections", echo(4), 16, 16 << 10, messages=64 * 40),
     Scenario("medium-utf8", "16 KiB of mixed UTF-8, 4 in flight, 16 connections", echo(4), 16, 16 << 10,
              script="mixed", messages=64 * 40),
+    Scenario("records", "4 KiB of JSON, 4 in flight, 64 connections", echo(4), 64, 4 << 10, script="records",
+             messages=64 * 4 * 20),
     Scenario("large", "1 MiB, 1 in flight, 4 connections", echo(1), 4, 1 << 20, messages=200),
     Scenario("handshake", "opening handshakes, 16 at a time", ("handshakes",), 16, unit="handshake", messages=2000),
     Scenario("broadcast", "16 B to 500, 1 in flight", broadcast(1), 500, mode="broadcast", unit="delivery",
@@ -144,8 +157,8 @@ SCENARIOS = [
 ]
 
 # What CI runs: ours and the ceiling, counts that do not depend on the machine, and a look at the time.
-QUICK_SERVERS = ["raw-tokio", "ours-tokio", "ours-smol", "ours-async-std", "ours-tokio-draft76"]
-QUICK_SCENARIOS = ["tiny", "pipelined", "small", "medium", "large", "handshake", "broadcast16", "idle"]
+QUICK_SERVERS = ["raw-tokio", "ours-tokio", "ours-smol", "ours-async-std", "ours-tokio-draft76", "ours-tokio-deflate"]
+QUICK_SCENARIOS = ["tiny", "pipelined", "small", "medium", "records", "large", "handshake", "broadcast16", "idle"]
 
 
 def pick(kind, things, names):

@@ -7,18 +7,21 @@ import tempfile
 from pathlib import Path
 
 CRATE = "libuwebsockets-sys"
-# Without what the loads have no use for: TLS and compression.
-DEFINES = ["-DLIBUS_NO_SSL", "-DUWS_NO_ZLIB"]
+# Without what the loads have no use for: TLS, and compression but where it is measured.
+NO_TLS = ["-DLIBUS_NO_SSL"]
+NO_ZLIB = ["-DUWS_NO_ZLIB"]
 OPTIMISED = ["-O3", "-flto=auto", "-g1"]
 WRAPPED = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
 
 
-def build(bench, program, counts_allocations):
-    """Builds the server to the path `program`."""
+def build(bench, program, counts_allocations, compresses):
+    """Builds the server to the path `program`; with compression it needs the headers of zlib."""
     if not shutil.which("g++"):
         raise SystemExit("the server uwebsockets needs g++; leave it out with --only, or install g++")
     sources = find_sources(bench)
     sockets = sources / "uSockets" / "src"
+    defines = NO_TLS if compresses else NO_TLS + NO_ZLIB
+    libraries = ["-lz"] if compresses else []
     includes = [f"-I{sources / 'src'}", f"-I{sockets}"]
     with tempfile.TemporaryDirectory() as folder:
         objects = []
@@ -26,10 +29,10 @@ def build(bench, program, counts_allocations):
             if source.stem == "quic":
                 continue
             objects.append(Path(folder) / f"{source.stem}.o")
-            run("gcc", "-c", *OPTIMISED, *DEFINES, *includes, source, "-o", objects[-1])
+            run("gcc", "-c", *OPTIMISED, *defines, *includes, source, "-o", objects[-1])
         counting = ["-DCOUNT_ALLOCATIONS", WRAPPED] if counts_allocations else []
-        run("g++", "-std=c++20", *OPTIMISED, *DEFINES, *counting, *includes, bench / "uwebsockets" / "server.cpp",
-            *objects, "-pthread", "-o", program)
+        run("g++", "-std=c++20", *OPTIMISED, *defines, *counting, *includes, bench / "uwebsockets" / "server.cpp",
+            *objects, "-pthread", *libraries, "-o", program)
 
 
 def find_sources(bench):

@@ -81,6 +81,9 @@ int main(int argc, char **argv) {
 
     uWS::App app;
     app.ws<Nothing>("/*", {
+#ifndef UWS_NO_ZLIB
+        .compression = uWS::CompressOptions(uWS::SHARED_COMPRESSOR | uWS::SHARED_DECOMPRESSOR),
+#endif
         // The largest message of the loads is 1 MiB, and a slow reader is to cost no message.
         .maxPayloadLength = 1 << 20,
         .maxBackpressure = 64 << 20,
@@ -93,7 +96,8 @@ int main(int argc, char **argv) {
             if (broadcasts) {
                 app.publish("all", message, opcode);
             } else {
-                ws->send(message, opcode);
+                // It compresses if it was agreed on.
+                ws->send(message, opcode, true);
             }
         },
     });

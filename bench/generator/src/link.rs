@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
+use crate::deflate::Inflating;
 use crate::protocol::Protocol;
 use crate::ring::Ring;
 
@@ -67,7 +68,7 @@ pub(crate) fn open_all(
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry()
             .register(&mut stream, Token(index), interest)?;
-        Ok(Link::new(stream))
+        Ok(Link::new(stream, protocol))
     };
     (0..count).map(open_one).collect()
 }
@@ -112,15 +113,18 @@ pub(crate) struct Link {
     unsent: Range<usize>,
     missing: Range<usize>,
     since: Instant,
+    /// What comes back is compressed.
+    inflating: Option<Inflating>,
 }
 
 impl Link {
-    fn new(stream: mio::net::TcpStream) -> Self {
+    fn new(stream: mio::net::TcpStream, protocol: Protocol) -> Self {
         Self {
             stream,
             unsent: 0..0,
             missing: 0..0,
             since: Instant::now(),
+            inflating: (protocol == Protocol::Deflate).then(Inflating::default),
         }
     }
 
@@ -161,11 +165,15 @@ impl Link {
             match self.stream.read(buf) {
                 Ok(0) => return Err(closed()),
                 Ok(len) => {
-                    if len > self.missing.len() {
+                    let mut returned = buf.get(..len).unwrap_or_default();
+                    if let Some(inflating) = &mut self.inflating {
+                        returned = inflating.inflate(returned)?;
+                    }
+                    if returned.len() > self.missing.len() {
                         return Err(io::Error::other("more came back than was sent"));
                     }
-                    ring.verify(self.missing.start, buf.get(..len).unwrap_or_default())?;
-                    self.missing.start += len;
+                    ring.verify(self.missing.start, returned)?;
+                    self.missing.start += returned.len();
                     if self.missing.is_empty() {
                         return Ok(Some(self.since.elapsed()));
                     }

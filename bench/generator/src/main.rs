@@ -3,6 +3,7 @@
 //! Any byte that differs from what a correct server sends, and any silence of some seconds, is an error.
 
 mod by_id;
+mod deflate;
 mod handshakes;
 mod idle;
 mod link;

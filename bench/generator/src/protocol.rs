@@ -5,11 +5,15 @@ use std::io;
 
 use clap::ValueEnum;
 
+use crate::deflate;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
     Rfc6455,
     Draft76,
     Draft75,
+    /// RFC 6455 with permessage-deflate, each message compressed on its own.
+    Deflate,
     /// The frames of RFC 6455 without a handshake, to a server that sends bytes back.
     Raw,
 }
@@ -19,6 +23,7 @@ impl Protocol {
     pub(crate) fn request(self) -> &'static [u8] {
         match self {
             Self::Rfc6455 => REQUEST_RFC6455,
+            Self::Deflate => REQUEST_DEFLATE,
             Self::Draft76 => REQUEST_DRAFT76,
             Self::Draft75 => REQUEST_DRAFT75,
             Self::Raw => b"",
@@ -45,6 +50,7 @@ impl Protocol {
         }
         let (is_right, trailer): (bool, &[u8]) = match self {
             Self::Rfc6455 => (has(ACCEPT_RFC6455), b""),
+            Self::Deflate => (has(ACCEPT_RFC6455) && has(AGREED_DEFLATE), b""),
             Self::Draft76 => (has(b"\r\nsec-websocket-location: ws://"), DIGEST_DRAFT76),
             Self::Draft75 | Self::Raw => (has(b"\r\nwebsocket-location: ws://"), b""),
         };
@@ -58,31 +64,39 @@ impl Protocol {
     pub(crate) fn encode_sent(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
         match self {
             Self::Rfc6455 | Self::Raw => {
-                encode_header(payload.len(), MASK, frame);
-                frame.extend_from_slice(&masking_key);
-                let masked = payload.iter().zip(masking_key.iter().cycle());
-                frame.extend(masked.map(|(byte, key)| byte ^ key));
+                encode_masked(0x81, payload, masking_key, frame);
             }
+            Self::Deflate => encode_masked(0xc1, &deflate::compress(payload), masking_key, frame),
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
     }
 
-    /// Appends the same message as a server returns it.
+    /// Appends the same message as a server returns it, or as it is when it is inflated.
     pub(crate) fn encode_returned(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
         match self {
-            Self::Rfc6455 => {
-                encode_header(payload.len(), 0, frame);
-                frame.extend_from_slice(payload);
-            }
+            Self::Rfc6455 | Self::Deflate => encode_plain(payload, frame),
             Self::Raw => self.encode_sent(payload, masking_key, frame),
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
     }
 }
 
-/// RFC 6455 §5.2: FIN and text, then the shortest length (R-F5).
-fn encode_header(len: usize, mask: u8, frame: &mut Vec<u8>) {
-    frame.push(0x81);
+/// Appends a text as a server sends it that does not compress.
+pub(crate) fn encode_plain(payload: &[u8], frame: &mut Vec<u8>) {
+    encode_header(0x81, payload.len(), 0, frame);
+    frame.extend_from_slice(payload);
+}
+
+fn encode_masked(first_byte: u8, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
+    encode_header(first_byte, payload.len(), MASK, frame);
+    frame.extend_from_slice(&masking_key);
+    let masked = payload.iter().zip(masking_key.iter().cycle());
+    frame.extend(masked.map(|(byte, key)| byte ^ key));
+}
+
+/// RFC 6455 §5.2: the first byte, then the shortest length (R-F5).
+fn encode_header(first_byte: u8, len: usize, mask: u8, frame: &mut Vec<u8>) {
+    frame.push(first_byte);
     match (u8::try_from(len), u16::try_from(len), u64::try_from(len)) {
         (Ok(len @ 0..=125), _, _) => frame.push(len | mask),
         (_, Ok(len), _) => {
@@ -113,6 +127,19 @@ const REQUEST_RFC6455: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Origin: http://example.com\r\n\
     Sec-WebSocket-Version: 13\r\n\
     \r\n";
+
+/// RFC 7692 §7.1.1: nobody keeps a context.
+const REQUEST_DEFLATE: &[u8] = b"GET /chat HTTP/1.1\r\n\
+    Host: server.example.com\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Origin: http://example.com\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\
+    \r\n";
+
+const AGREED_DEFLATE: &[u8] = b"\r\nsec-websocket-extensions: permessage-deflate;";
 
 const ACCEPT_RFC6455: &[u8] = b"\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n";
 

@@ -14,13 +14,16 @@ pub(crate) enum Script {
     Ascii,
     /// Latin, Cyrillic, Han and emoji: characters of one to four bytes.
     Mixed,
+    /// JSON in ASCII: records that are alike and not the same, as they are often compressed.
+    Records,
 }
 
 /// So many messages that windows of neighbours differ, and no more memory than a cache can hold.
 pub(crate) struct Ring {
     count: usize,
     sent: Vec<u8>,
-    sent_len: usize,
+    /// Where each message begins, and the end.
+    sent_at: Vec<usize>,
     returned: Vec<u8>,
     returned_len: usize,
 }
@@ -30,6 +33,7 @@ impl Ring {
         let count = (RING_LEN / size.max(1)).clamp(3, 251);
         let mut random = Random::default();
         let (mut sent, mut returned) = (Vec::new(), Vec::new());
+        let mut sent_at = vec![0];
         let messages: Vec<_> = (0..count)
             .map(|number| {
                 (
@@ -41,11 +45,12 @@ impl Ring {
         // A window that begins at the last message is in one piece, too.
         for (payload, key) in messages.iter().cycle().take(count + window) {
             protocol.encode_sent(payload, *key, &mut sent);
+            sent_at.push(sent.len());
             protocol.encode_returned(payload, *key, &mut returned);
         }
         Self {
             count,
-            sent_len: sent.len() / (count + window),
+            sent_at,
             returned_len: returned.len() / (count + window),
             sent,
             returned,
@@ -59,7 +64,8 @@ impl Ring {
 
     /// Returns where in the bytes that are sent a window lies.
     pub(crate) fn sent_window(&self, first: usize, count: usize) -> Range<usize> {
-        first * self.sent_len..(first + count) * self.sent_len
+        let at = |message: usize| self.sent_at.get(message).copied().unwrap_or_default();
+        at(first)..at(first + count)
     }
 
     /// Returns where in the bytes that are returned a window lies.
@@ -91,6 +97,12 @@ fn text(script: Script, number: usize, size: usize, random: &mut Random) -> Vec<
             text.push(random.pick(MIXED));
         }
     }
+    while script == Script::Records && left(&text) > 0 {
+        let (id, sensor) = (random.below(1 << 20), random.below(SENSORS.len()));
+        let name = SENSORS.get(sensor).copied().unwrap_or_default();
+        let value = random.below(1 << 12);
+        text += &format!("{{\"id\":{id},\"sensor\":\"{name}\",\"value\":{value}.5}},");
+    }
     while left(&text) > 0 {
         text.push(random.pick(ASCII));
     }
@@ -102,6 +114,7 @@ fn text(script: Script, number: usize, size: usize, random: &mut Random) -> Vec<
 const MIXED: &[char] = &[
     'a', 'é', 'ж', '界', 'ß', 'Я', '語', '🙂', 'x', 'ü', 'д', '中', '🚀',
 ];
+const SENSORS: &[&str] = &["temperature", "pressure", "humidity", "wind", "rain"];
 const ASCII: &[char] = &[
     'a', 'b', 'c', 'd', 'e', ' ', '0', '1', '{', '}', '"', ',', 'z', 'Q',
 ];

@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod decode;
+mod deflate;
 mod encode;
 mod handshake;
 mod memory;
@@ -17,6 +18,6 @@ use criterion::{criterion_group, criterion_main};
 criterion_group! {
     name = core;
     config = core_benches::criterion();
-    targets = memory::bench, utf8::bench, decode::bench, encode::bench, broadcast::bench, handshake::bench
+    targets = memory::bench, utf8::bench, decode::bench, encode::bench, broadcast::bench, handshake::bench, deflate::bench
 }
 criterion_main!(core);
