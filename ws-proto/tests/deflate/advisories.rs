@@ -1,5 +1,5 @@
 //! What went wrong with compression in other WebSocket libraries, one test for each cause: of a family
-//! of advisories it is named after the first. `tests/advisories.rs` has the table of all causes.
+//! of advisories it is named after the first. `tests/advisories/table.rs` has the table of all causes.
 
 use std::time::Instant;
 

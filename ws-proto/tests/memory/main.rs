@@ -1,6 +1,6 @@
 //! Memory follows the bytes that arrived: what a peer declares, splits or floods costs it as much as
 //! it costs us. Each case is described by the cause of a family of advisories, which
-//! `advisories.rs` lists one by one; a counting allocator is the judge.
+//! `tests/advisories` lists one by one; a counting allocator is the judge.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,

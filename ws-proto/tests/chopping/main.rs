@@ -1,0 +1,17 @@
+//! Any chopping of the input gives the same events and the same answers, for any bytes at all; what
+//! they are is compared with a slow, plain decoder that sees the whole stream at once. What is written
+//! may be taken in any pieces, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod any_chopping;
+mod decoder;
+mod endpoint;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;
+mod two_connections;
+mod writing;

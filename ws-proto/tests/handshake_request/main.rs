@@ -1,0 +1,10 @@
+//! What a server checks in a request, in which order, and with which status it refuses.
+
+#[path = "../handshake_support/mod.rs"]
+mod handshake_support;
+mod head;
+mod order;
+mod origins;
+mod refusal;
+mod rules;
+mod versions;
