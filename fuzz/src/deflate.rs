@@ -14,6 +14,7 @@ use ws_proto::{
 use crate::chop::chop;
 use crate::memory::bounded;
 use crate::merge::Merge;
+use crate::support::plain::{self, Item, Rules, Way};
 use crate::support::{Frame, connect, describe, events, written};
 
 /// Inputs beyond this show nothing new.
@@ -87,20 +88,52 @@ pub(crate) fn inflate(u: &mut Unstructured<'_>) -> Result<()> {
     let chopped = observe(role, terms, config, &chop(&bytes, step));
     assert_eq!(whole.told(), chopped.told(), "reads of {step}");
 
-    let keeps = match role {
-        Role::Server => !server.to_string().contains("client_no_context_takeover"),
-        Role::Client => !server.to_string().contains("server_no_context_takeover"),
+    let rules = Rules {
+        message_limit: Some(limit),
+        fragments: in_parts,
+        inflates: Some(agreed(role, &server.to_string())),
+        ..Rules::new(Version::Rfc6455, role)
     };
-    let mut reference = Reference::new(keeps);
-    for (payload, message) in payloads.iter().zip(&whole.messages) {
-        assert!(message.len() <= limit, "{} bytes", message.len());
-        match reference.inflate(payload, limit) {
-            Some(inflated) => assert!(*message == inflated, "zlib says something else"),
-            // From where it cannot follow, nothing can be compared.
-            None => break,
+    let decoded = plain::decode(&rules, &[bytes]);
+    assert_eq!(
+        (whole.messages, whole.failed),
+        join(decoded.items),
+        "a plain decoder says something else"
+    );
+    Ok(())
+}
+
+/// What the peer keeps to.
+fn agreed(role: Role, answer: &str) -> Way {
+    let peer = match role {
+        Role::Server => "client",
+        Role::Client => "server",
+    };
+    let bits = format!("{peer}_max_window_bits=");
+    let bits = answer.split("; ").find_map(|part| part.strip_prefix(&bits));
+    Way {
+        window_bits: bits.map_or(15, |bits| bits.parse().expect("it is a number")),
+        takeover: !answer.contains(&format!("{peer}_no_context_takeover")),
+    }
+}
+
+/// Whole messages, and the code that tells the peer of the failure.
+fn join(items: Vec<Item>) -> (Vec<Vec<u8>>, Option<u16>) {
+    let (mut messages, mut open, mut failed) = (Vec::new(), Vec::new(), None);
+    for item in items {
+        match item {
+            Item::Message(_, message) => messages.push(message),
+            Item::Part(_, part, _, last) => {
+                open.extend(part);
+                if last {
+                    messages.push(std::mem::take(&mut open));
+                }
+            }
+            Item::Fail(code) => failed = Some(code),
+            Item::Ping(_) | Item::Pong(_) | Item::Close(..) => unreachable!("nobody sent it"),
         }
     }
-    Ok(())
+    (messages, failed)
 }
 
 /// What either side may want.
@@ -162,6 +195,8 @@ struct Account {
     messages: Vec<Vec<u8>>,
     end: Option<String>,
     answer: Vec<u8>,
+    /// The code that tells the peer of the failure.
+    failed: Option<u16>,
 }
 
 impl Account {
@@ -180,6 +215,7 @@ fn observe(role: Role, terms: &DeflateTerms, config: ConnectionConfig, reads: &[
             messages: Vec::new(),
             end: None,
             answer: Vec::new(),
+            failed: None,
         },
     );
     for read in reads {
@@ -194,15 +230,17 @@ fn observe(role: Role, terms: &DeflateTerms, config: ConnectionConfig, reads: &[
         account.answer.extend(written(&mut connection));
     }
     if let Some(closed) = connection.closed() {
+        let CloseCause::Failed(error) = &closed.cause else {
+            panic!("{closed:?}");
+        };
         let is_known = matches!(
-            &closed.cause,
-            CloseCause::Failed(
-                ProtocolError::InvalidDeflate
-                    | ProtocolError::InvalidUtf8
-                    | ProtocolError::MessageTooBig { .. }
-            )
+            error,
+            ProtocolError::InvalidDeflate
+                | ProtocolError::InvalidUtf8
+                | ProtocolError::MessageTooBig { .. }
         );
         assert!(is_known, "{closed:?}");
+        account.failed = Some(error.close_code().get());
     }
     account
 }

@@ -9,6 +9,8 @@ pub(crate) enum Halt {
     More,
     /// It cannot go on like this.
     Invalid(&'static str),
+    /// More came out than is asked for.
+    Enough,
 }
 
 use Halt::Invalid;
@@ -101,6 +103,8 @@ pub(crate) struct Inflate<'a> {
     window: usize,
     /// Nor to what is in front of this place in `output`.
     pub(crate) floor: usize,
+    /// It stops when `output` is longer.
+    pub(crate) most: usize,
 }
 
 impl<'a> Inflate<'a> {
@@ -111,6 +115,7 @@ impl<'a> Inflate<'a> {
             times: Vec::new(),
             window,
             floor: 0,
+            most: usize::MAX,
         }
     }
 
@@ -148,9 +153,13 @@ impl<'a> Inflate<'a> {
         Ok(header & 1 == 1)
     }
 
-    fn push(&mut self, byte: u8) {
+    fn push(&mut self, byte: u8) -> Result<(), Halt> {
         self.output.push(byte);
         self.times.push(self.bits.position);
+        match self.output.len() > self.most {
+            true => Err(Halt::Enough),
+            false => Ok(()),
+        }
     }
 
     /// §3.2.4.
@@ -162,7 +171,7 @@ impl<'a> Inflate<'a> {
         }
         for _ in 0..len {
             let byte = self.bits.number(8)?;
-            self.push(u8::try_from(byte).expect("8 bits are a byte"));
+            self.push(u8::try_from(byte).expect("8 bits are a byte"))?;
         }
         Ok(())
     }
@@ -226,7 +235,7 @@ impl<'a> Inflate<'a> {
         loop {
             let symbol = self.bits.symbol(literals)?;
             if let Ok(literal) = u8::try_from(symbol) {
-                self.push(literal);
+                self.push(literal)?;
                 continue;
             }
             if symbol == END_OF_BLOCK {
@@ -240,7 +249,7 @@ impl<'a> Inflate<'a> {
                 return Err(Invalid("it refers further back than it may"));
             }
             for _ in 0..length {
-                self.push(self.output[self.output.len() - distance]);
+                self.push(self.output[self.output.len() - distance])?;
             }
         }
     }

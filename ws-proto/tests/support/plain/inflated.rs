@@ -21,9 +21,17 @@ pub(super) struct Inflated {
 /// Inflates a message, or what is there of one (P-M5, P-M9, P-M10). Behind a last block all begins anew,
 /// with what came out in mind, and a message may end there without a trailer (PROTOCOL.md §6.4, traps 1
 /// and 3).
-pub(super) fn inflate(wire: &[u8], history: &[u8], way: Way, is_complete: bool) -> Inflated {
+/// Stops behind the first byte that is over the limit.
+pub(super) fn inflate(
+    wire: &[u8],
+    history: &[u8],
+    way: Way,
+    limit: usize,
+    is_complete: bool,
+) -> Inflated {
     let all = [wire, &TRAILER].concat();
     let mut inflate = Inflate::new(&all, history.to_vec(), FULL_WINDOW);
+    inflate.most = history.len().saturating_add(limit);
     let mut begins_anew = true;
     let halt = loop {
         let lacks_trailer = begins_anew && inflate.position() == wire.len() * 8;
@@ -43,7 +51,7 @@ pub(super) fn inflate(wire: &[u8], history: &[u8], way: Way, is_complete: bool) 
         Some(Halt::Invalid(_)) => Some(inflate.position()),
         // Cut off.
         Some(Halt::More) if is_complete => Some(usize::MAX),
-        Some(Halt::More) | None => None,
+        Some(Halt::More | Halt::Enough) | None => None,
     };
     Inflated {
         output: inflate.output.split_off(history.len()),

@@ -114,8 +114,8 @@ impl Stream<'_> {
         let mut wire = open.compressed.take().expect("it is compressed");
         let before = wire.len();
         wire.extend(payload);
-        let inflated = inflate(&wire, &self.history, way, is_complete);
         let limit = self.rules.message_limit.unwrap_or(usize::MAX);
+        let inflated = inflate(&wire, &self.history, way, limit, is_complete);
         for (index, cut) in cuts.iter().copied().chain([payload.len()]).enumerate() {
             let is_last = index == cuts.len();
             let bits = match is_last && is_complete {
