@@ -9,7 +9,9 @@
 mod executor;
 mod network;
 pub(crate) mod peer;
+mod pipe;
 pub(crate) mod random;
+mod stream;
 mod weather;
 
 use std::future::{Future, poll_fn};
@@ -24,11 +26,13 @@ use ws_driver::{BindOptions, Runtime, Timer};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::executor::{Sim, SimTimer, lock};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::network::{Link, Network, SimListener, SimStream};
+pub(crate) use self::network::{Network, SimListener};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::peer::Peer;
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::random::Rng;
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
+pub(crate) use self::stream::{Link, SimStream};
 
 /// A server on the simulated runtime.
 pub(crate) type Server = ws_driver::Server<Sim>;

@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use futures_io::AsyncWrite;
 
 use super::executor::Sim;
-use super::network::{Link, SimStream};
+use super::stream::{Link, SimStream};
 
 /// RFC 6455 §1.3, without a subprotocol.
 pub(crate) const RFC6455: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: server.example.com\r\n\

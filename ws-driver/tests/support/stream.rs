@@ -1,0 +1,237 @@
+//! A stream in memory: two pipes, whose weaknesses are set by the test. As in TCP, to close it with bytes in it
+//! that were not read resets it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::executor::{Sim, lock};
+use super::pipe::{Pipe, wake};
+
+/// One end of a stream.
+pub(crate) struct SimStream {
+    pub(super) link: Arc<Mutex<Link>>,
+    end: End,
+}
+
+/// The two ends: the one that connected and the one that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Near,
+    Far,
+}
+
+/// Both directions of a stream. The test turns its screws.
+pub(crate) struct Link {
+    /// What the far end reads.
+    pub(crate) to_far: Pipe,
+    /// What the near end reads.
+    pub(crate) to_near: Pipe,
+    /// Whether the stream was reset.
+    pub(crate) is_reset: bool,
+}
+
+impl Link {
+    /// Resets the stream: what is on its way is lost.
+    pub(crate) fn reset(&mut self) {
+        self.is_reset = true;
+        for pipe in [&mut self.to_near, &mut self.to_far] {
+            pipe.bytes.clear();
+            if let Some(weather) = &mut pipe.weather {
+                weather.clear();
+            }
+            pipe.wake_all();
+        }
+    }
+
+    /// Makes both directions black holes: the peer has vanished.
+    pub(crate) fn vanish(&mut self) {
+        self.to_near.is_black_hole = true;
+        self.to_far.is_black_hole = true;
+    }
+
+    /// Moves at most `limit` bytes in each call, in both directions.
+    pub(crate) fn chop(&mut self, limit: usize) {
+        for pipe in [&mut self.to_near, &mut self.to_far] {
+            pipe.read_limit = limit;
+            pipe.write_limit = limit;
+        }
+    }
+
+    fn incoming(&mut self, end: End) -> &mut Pipe {
+        match end {
+            End::Near => &mut self.to_near,
+            End::Far => &mut self.to_far,
+        }
+    }
+
+    fn outgoing(&mut self, end: End) -> &mut Pipe {
+        match end {
+            End::Near => &mut self.to_far,
+            End::Far => &mut self.to_near,
+        }
+    }
+}
+
+impl SimStream {
+    /// Makes a stream, both its ends.
+    pub(crate) fn pair() -> (Self, Self) {
+        let link = Arc::new(Mutex::new(Link {
+            to_far: Pipe::default(),
+            to_near: Pipe::default(),
+            is_reset: false,
+        }));
+        let near = Self {
+            link: Arc::clone(&link),
+            end: End::Near,
+        };
+        let far = Self {
+            link,
+            end: End::Far,
+        };
+        (near, far)
+    }
+
+    /// Gives access to the stream's weaknesses.
+    pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
+        lock(&self.link)
+    }
+
+    /// Takes everything that has arrived, whatever the limits of the pipe are.
+    pub(crate) fn take_arrived(&self) -> Vec<u8> {
+        let mut link = self.link();
+        let pipe = link.incoming(self.end);
+        let bytes = Vec::from(std::mem::take(&mut pipe.bytes));
+        pipe.note_read(bytes.len());
+        bytes
+    }
+
+    /// Tells whether the other end has ended its side and everything was read.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut link = self.link();
+        let pipe = link.incoming(self.end);
+        pipe.is_ended && pipe.bytes.is_empty()
+    }
+
+    /// Wakes who reads at the other end once something arrives there.
+    fn wake_other_end(&self, at: Option<Instant>) {
+        if let Some(at) = at {
+            let end = match self.end {
+                End::Near => End::Far,
+                End::Far => End::Near,
+            };
+            let link = Arc::downgrade(&self.link);
+            Sim::default().wake_at(at, Waker::from(Arc::new(Arrival { link, end })));
+        }
+    }
+
+    /// Makes a call that got somewhere a part of what tells runs apart.
+    fn note(&self, link: &Link, moved: &Poll<usize>) {
+        if let (Poll::Ready(len), Some(_)) = (moved, &link.to_far.weather) {
+            Sim::default().note(u64::try_from(*len).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// Wakes who reads at one end of a stream.
+struct Arrival {
+    link: Weak<Mutex<Link>>,
+    end: End,
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        if let Some(link) = self.link.upgrade() {
+            wake(&mut lock(&link).incoming(self.end).reader);
+        }
+    }
+}
+
+impl AsyncRead for SimStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut link = self.link();
+        if link.is_reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        let read = link.incoming(self.end).poll_read(cx, buffer);
+        self.note(&link, &read);
+        read.map(Ok)
+    }
+}
+
+impl AsyncWrite for SimStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut link = self.link();
+        if link.is_reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        let pipe = link.outgoing(self.end);
+        if pipe.is_ended || pipe.is_unread {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let written = pipe.poll_write(cx, slices);
+        if let Poll::Ready(len @ 1..) = written {
+            let arrival = pipe.note_sent(len);
+            self.wake_other_end(arrival);
+        }
+        self.note(&link, &written);
+        written.map(Ok)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut link = self.link();
+        let pipe = link.outgoing(self.end);
+        if !pipe.is_ended {
+            pipe.is_ended = true;
+            let arrival = pipe.note_sent(0);
+            self.wake_other_end(arrival);
+        }
+        pipe.wake_all();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        let mut link = self.link();
+        let incoming = link.incoming(self.end);
+        incoming.is_unread = true;
+        incoming.wake_all();
+        let has_unread = !incoming.bytes.is_empty();
+        let outgoing = link.outgoing(self.end);
+        if !outgoing.is_ended && outgoing.weather.is_some() {
+            let arrival = outgoing.note_sent(0);
+            self.wake_other_end(arrival);
+        }
+        let outgoing = link.outgoing(self.end);
+        outgoing.is_ended = true;
+        outgoing.wake_all();
+        if has_unread {
+            link.reset();
+        }
+    }
+}
