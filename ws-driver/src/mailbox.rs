@@ -4,6 +4,7 @@
 //! The lock is held for protocol work only: never across a poll of the stream or of user code. It comes
 //! behind the lock of the registry, which is never taken while this one is held.
 
+mod apart;
 mod offer;
 mod turn;
 mod waiter;
@@ -130,6 +131,9 @@ impl Mailbox {
 
     /// Queues a message if there is room.
     pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
+        if let Some(compressed) = self.compress_apart(&message, Inner::has_capacity) {
+            return self.try_send_prepared(&compressed);
+        }
         let mut inner = self.lock();
         let queued = inner.queue(message);
         self.wake_driver_if_ok(inner, queued)
@@ -155,16 +159,23 @@ impl Mailbox {
 
     /// Queues a message if it need not wait; otherwise gives it back.
     pub(crate) fn send_at_once(&self, message: Message) -> Result<Result<(), SendError>, Message> {
+        let compressed = self.compress_apart(&message, |inner| !inner.is_full());
         let mut inner = self.lock();
         if inner.is_full() {
             return Err(message);
         }
-        let queued = inner.queue(message);
+        let queued = match compressed {
+            Some(compressed) => inner.queue_prepared(&compressed),
+            None => inner.queue(message),
+        };
         Ok(self.wake_driver_if_ok(inner, queued))
     }
 
     /// Waits for room, then queues a message.
     pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
+        if let Some(compressed) = self.compress_apart(&message, |_| true) {
+            return self.send_prepared(&compressed).await;
+        }
         self.queue_later(Inner::is_full, queue_once(message)).await
     }
 
@@ -200,6 +211,9 @@ impl Mailbox {
 
     /// Waits for room, and for the end of a message that is sent in fragments, then queues a message.
     pub(crate) async fn send_between(&self, message: Message) -> Result<(), SendError> {
+        if let Some(compressed) = self.compress_apart(&message, |_| true) {
+            return self.send_prepared_between(&compressed).await;
+        }
         self.queue_later(Inner::is_busy, queue_once(message)).await
     }
 
@@ -455,5 +469,47 @@ fn queue_once(message: Message) -> impl FnMut(&mut Inner) -> Result<(), SendErro
     move |inner| {
         let message = message.take().expect("a message is queued once");
         inner.queue(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+
+    /// A mailbox of a server without a peer.
+    pub(super) fn around(machine: Machine) -> Mailbox {
+        let facts = Facts {
+            id: ConnectionId {
+                slot: 0,
+                generation: 1,
+            },
+            peer_addr: None,
+            tls: None,
+            version: machine.version(),
+            subprotocol: None,
+            head: Head::Unknown,
+        };
+        Mailbox::new(facts, machine, Arc::new(Instant::now))
+    }
+
+    /// One of a connection that compresses as a server with these options does.
+    #[cfg(feature = "deflate")]
+    pub(super) fn compressing(options: &ws_proto::Deflate) -> Mailbox {
+        let name = ::http::header::SEC_WEBSOCKET_EXTENSIONS;
+        let offer = ::http::HeaderValue::from_static("permessage-deflate");
+        let terms = options.accept(&[(name, offer)].into_iter().collect());
+        let config = ws_proto::ConnectionConfig::new();
+        let machine = Machine::server(Version::Rfc6455, config, Instant::now());
+        around(machine.with_deflate(&terms.expect("it is what was offered")))
+    }
+
+    /// Takes all that waits to be written.
+    pub(super) fn outgoing(mailbox: &Mailbox) -> Vec<u8> {
+        mailbox.command(|machine, _| {
+            let outgoing = machine.outgoing();
+            outgoing.copy_to_bytes(outgoing.remaining()).to_vec()
+        })
     }
 }

@@ -11,6 +11,9 @@ use crate::sync::MutexGuard;
 impl Mailbox {
     /// Queues a message. If the send queue is at its limit it does what the policy says.
     pub(crate) fn offer(&self, message: Message, policy: SlowPeer) -> Result<(), SendError> {
+        if let Some(compressed) = self.compress_apart(&message, Inner::has_capacity) {
+            return self.offer_prepared(&compressed, policy);
+        }
         let mut inner = self.lock();
         if inner.machine.is_message_open()
             || policy == SlowPeer::DropOldest && !inner.has_capacity()
@@ -126,39 +129,16 @@ const TOO_SLOW: &str = "too slow";
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Instant;
 
-    use bytes::Buf;
     use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
     use super::*;
-    use crate::head::Head;
-    use crate::id::ConnectionId;
-    use crate::mailbox::Facts;
+    use crate::mailbox::tests::{around, outgoing};
 
     fn mailbox(version: Version) -> Mailbox {
-        let facts = Facts {
-            id: ConnectionId {
-                slot: 0,
-                generation: 1,
-            },
-            peer_addr: None,
-            tls: None,
-            version,
-            subprotocol: None,
-            head: Head::Unknown,
-        };
         let config = ConnectionConfig::new().send_queue_limit(Some(1000));
-        let machine = Machine::server(version, config, Instant::now());
-        Mailbox::new(facts, machine, Arc::new(Instant::now))
-    }
-
-    fn outgoing(mailbox: &Mailbox) -> Vec<u8> {
-        mailbox.command(|machine, _| {
-            let outgoing = machine.outgoing();
-            outgoing.copy_to_bytes(outgoing.remaining()).to_vec()
-        })
+        around(Machine::server(version, config, Instant::now()))
     }
 
     /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;

@@ -2,9 +2,9 @@
 //! and what arrives is taken in steps. How it is done is in `deflate/`.
 
 use super::Connection;
-#[cfg(feature = "deflate")]
-use crate::deflate::DeflateStreams;
 use crate::deflate::{Compression, DeflateTerms};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, DeflateStreams};
 use crate::frame::Opcode;
 use crate::wire::FramePayload;
 
@@ -32,6 +32,14 @@ impl Connection {
     #[cfg(feature = "deflate")]
     pub fn has_deflate(&self) -> bool {
         self.compression.is_on()
+    }
+
+    /// Returns the options with which [`PreparedMessage::compressed`](crate::PreparedMessage::compressed) makes of a
+    /// message what [`send`](Self::send) would, byte for byte: so that it can be compressed elsewhere, before it
+    /// is sent. `None` where messages are sent plain, or with a context.
+    #[cfg(feature = "deflate")]
+    pub fn deflate_alone(&self) -> Option<Deflate> {
+        self.compression.alone()
     }
 
     /// Lends streams of zlib to a connection that was lent none, so that it need not make its own for a message; their

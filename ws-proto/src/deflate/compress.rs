@@ -10,6 +10,7 @@ use flate2::{Compress, Compression as Level, FlushCompress, Status};
 
 use super::inflate::TRAILER;
 use super::negotiate::{DeflateTerms, LEAST_COMPRESSOR_BITS};
+use super::options::Deflate;
 use super::streams::{DeflateStreams, Lent};
 
 /// Compresses the messages of one connection.
@@ -94,6 +95,19 @@ impl Compressor {
     /// the power of `window_bits`.
     pub(super) fn can_send(&self, window_bits: u8) -> bool {
         window_bits <= self.window_bits
+    }
+
+    /// Returns the options by which a message that is compressed elsewhere comes out as it would here, if none
+    /// refers to another.
+    pub(super) fn alone(&self) -> Option<Deflate> {
+        let options = Deflate {
+            level: self.level,
+            threshold: self.threshold,
+            server_max_window_bits: self.window_bits,
+            ..Deflate::new()
+        };
+        let may_compress = self.window_bits >= LEAST_COMPRESSOR_BITS;
+        (!self.takeover && may_compress).then_some(options)
     }
 
     /// Gives memory back if nothing was compressed since the last call: the next message begins anew.

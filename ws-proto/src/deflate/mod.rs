@@ -95,6 +95,11 @@ impl Compression {
         self.0.is_some()
     }
 
+    /// Returns the options by which messages can be compressed elsewhere.
+    pub(crate) fn alone(&self) -> Option<Deflate> {
+        self.0.as_ref()?.compressor.alone()
+    }
+
     /// Lends streams to the work on messages.
     pub(crate) fn lend(&mut self, streams: &mut DeflateStreams) {
         if let Some(both) = &mut self.0 {

@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use ws_proto::{ConnectionConfig, DeflateStreams, Event, Message, Role, Version};
+use ws_proto::{
+    ConnectionConfig, Deflate, DeflateStreams, Event, Message, PreparedMessage, Role, Version,
+};
 
 use crate::meter::Meter;
 use crate::peer::{self, Deflater};
@@ -69,6 +71,40 @@ fn what_is_lent_changes_no_byte() {
                     }
                 }
                 assert!(written(&mut lent) == written(&mut own), "{options:?}");
+            }
+        }
+    }
+}
+
+/// Proves that a message which was compressed elsewhere with the options of a connection is what the connection
+/// makes of it, and that there are such options just where no context is kept.
+#[test]
+fn what_is_compressed_elsewhere_is_the_same() {
+    let now = Instant::now();
+    for options in all_terms().chain([Deflate::new().level(1).unwrap()]) {
+        for role in [Role::Server, Role::Client] {
+            let [mut here, mut elsewhere] =
+                [(); 2].map(|()| open(role, &options, unlimited(), now));
+            let terms = options.offer();
+            let resets = match role {
+                Role::Server => terms.contains("server_no_context_takeover"),
+                Role::Client => terms.contains("client_no_context_takeover"),
+            };
+            let alone = here.deflate_alone();
+            assert_eq!(alone.is_some(), resets, "{options:?}");
+            let Some(alone) = alone else { continue };
+            for round in 0..5_u32 {
+                for message in [
+                    Message::from(prose(5000, round)),
+                    Message::from(prose(500, round)),
+                    Message::from(noise(3000, round.into())),
+                    Message::from(""),
+                ] {
+                    here.send(message.clone()).unwrap();
+                    let prepared = PreparedMessage::compressed(message, &alone);
+                    elsewhere.send_prepared(&prepared).unwrap();
+                    assert!(written(&mut here) == written(&mut elsewhere), "{options:?}");
+                }
             }
         }
     }
