@@ -1,0 +1,18 @@
+//! The promises of the connection task, P1 to P8, each with a test that fails without it. What breaks
+//! them is said above each test. P5 is in `memory.rs`, as it counts what the whole process allocates.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod backpressure;
+mod busy_handler;
+mod cancellation;
+mod kit;
+mod one_task;
+mod one_write;
+mod panic;
+mod progress;
+mod stall;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,14 @@
+//! The registry: topics, what happens to slow peers under each policy, and the counters.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod backlog;
+mod counters;
+mod kit;
+mod slow_peers;
+#[path = "../support/mod.rs"]
+mod support;
+mod topics;
+mod waiting;

@@ -1,0 +1,18 @@
+//! The server on the simulated runtime: what its observers see, how upgrades are decided and plain HTTP
+//! is answered, its deadlines and limits, its registry, and how it stops.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod clients;
+mod connecting;
+mod deadlines;
+mod http;
+mod kit;
+mod observer;
+mod on_upgrade;
+mod serving;
+mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
