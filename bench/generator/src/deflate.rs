@@ -4,7 +4,7 @@ use std::io;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use crate::protocol;
+use crate::frame::encode_plain;
 
 /// What a sender leaves out at the end of a message.
 const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -54,10 +54,10 @@ impl Inflating {
         let mut rest = &*self.input;
         while let Some((first_byte, payload, behind)) = split_frame(rest) {
             match first_byte {
-                0x81 => protocol::encode_plain(payload, &mut self.output),
+                0x81 => encode_plain(payload, &mut self.output),
                 0xc1 => {
                     inflate_one(&mut self.stream, payload, &mut self.message)?;
-                    protocol::encode_plain(&self.message, &mut self.output);
+                    encode_plain(&self.message, &mut self.output);
                 }
                 _ => return Err(io::Error::other("what came back is no text")),
             }

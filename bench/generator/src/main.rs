@@ -4,6 +4,7 @@
 
 mod by_id;
 mod deflate;
+mod frame;
 mod handshakes;
 mod idle;
 mod link;

@@ -6,6 +6,7 @@ use std::io;
 use clap::ValueEnum;
 
 use crate::deflate;
+use crate::frame::{encode_draft, encode_masked, encode_plain};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
@@ -80,43 +81,6 @@ impl Protocol {
         }
     }
 }
-
-/// Appends a text as a server sends it that does not compress.
-pub(crate) fn encode_plain(payload: &[u8], frame: &mut Vec<u8>) {
-    encode_header(0x81, payload.len(), 0, frame);
-    frame.extend_from_slice(payload);
-}
-
-fn encode_masked(first_byte: u8, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
-    encode_header(first_byte, payload.len(), MASK, frame);
-    frame.extend_from_slice(&masking_key);
-    let masked = payload.iter().zip(masking_key.iter().cycle());
-    frame.extend(masked.map(|(byte, key)| byte ^ key));
-}
-
-/// RFC 6455 §5.2: the first byte, then the shortest length (R-F5).
-fn encode_header(first_byte: u8, len: usize, mask: u8, frame: &mut Vec<u8>) {
-    frame.push(first_byte);
-    match (u8::try_from(len), u16::try_from(len), u64::try_from(len)) {
-        (Ok(len @ 0..=125), _, _) => frame.push(len | mask),
-        (_, Ok(len), _) => {
-            frame.push(126 | mask);
-            frame.extend_from_slice(&len.to_be_bytes());
-        }
-        (_, _, len) => {
-            frame.push(127 | mask);
-            frame.extend_from_slice(&len.unwrap_or(u64::MAX).to_be_bytes());
-        }
-    }
-}
-
-fn encode_draft(payload: &[u8], frame: &mut Vec<u8>) {
-    frame.push(0x00);
-    frame.extend_from_slice(payload);
-    frame.push(0xff);
-}
-
-const MASK: u8 = 0x80;
 
 /// The example of RFC 6455 §1.3.
 const REQUEST_RFC6455: &[u8] = b"GET /chat HTTP/1.1\r\n\
