@@ -12,6 +12,8 @@ use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
 use crate::rejected::Rejected;
+#[cfg(feature = "deflate")]
+use crate::scratch;
 use crate::slow_peer::SlowPeer;
 use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::topics::{TopicError, Topics};
@@ -39,7 +41,7 @@ impl RegistryOptions {
     #[cfg(feature = "deflate")]
     pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
         match &self.deflate {
-            Some(deflate) => message.compress_for(deflate),
+            Some(deflate) => scratch::compress(message, deflate),
             None => message,
         }
     }

@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::task::Poll;
 
-#[cfg(feature = "deflate")]
-use ws_proto::DeflateStreams;
 use ws_proto::{Connection as Machine, EventBatch, Outgoing};
+#[cfg(feature = "deflate")]
+use ws_proto::{Deflate, DeflateStreams, PreparedMessage};
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
@@ -82,6 +82,15 @@ pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Mach
     let result = work(machine);
     STREAMS.set(machine.reclaim_deflate());
     result
+}
+
+/// Compresses a message for many, or before it is sent, with the thread's streams of zlib.
+#[cfg(feature = "deflate")]
+pub(crate) fn compress(message: PreparedMessage, options: &Deflate) -> PreparedMessage {
+    let mut streams = STREAMS.take();
+    let compressed = message.compress_for(options, &mut streams);
+    STREAMS.set(streams);
+    compressed
 }
 
 /// Lets a machine work on messages.

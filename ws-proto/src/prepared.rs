@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-#[cfg(feature = "deflate")]
-use crate::deflate::Deflate;
 use crate::deflate::PreparedCompression;
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, DeflateStreams};
 use crate::frame::{self, Opcode};
 use crate::message::Message;
 
@@ -56,16 +56,17 @@ impl PreparedMessage {
     /// A server's broadcast does it by itself.
     #[cfg(feature = "deflate")]
     pub fn compressed(message: impl Into<Message>, options: &Deflate) -> Self {
-        Self::new(message).compress_for(options)
+        Self::new(message).compress_for(options, &mut DeflateStreams::new())
     }
 
     /// As [`compressed`](Self::compressed), for a message that was prepared without; one that is
-    /// [`plain`](Self::plain), or was compressed before, stays as it is.
+    /// [`plain`](Self::plain), or was compressed before, stays as it is. The compressor is taken from `streams`, if one
+    /// is there, and left there: who prepares many messages need not make one for each.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn compress_for(mut self, options: &Deflate) -> Self {
+    pub fn compress_for(mut self, options: &Deflate, streams: &mut DeflateStreams) -> Self {
         if let PreparedCompression::Each = self.compression {
-            self.compression = PreparedCompression::shared(self.payload(), options);
+            self.compression = PreparedCompression::shared(self.payload(), options, streams);
         }
         self
     }

@@ -4,6 +4,8 @@
 use ws_proto::{Message, PreparedMessage};
 
 use super::{Inner, Mailbox};
+#[cfg(feature = "deflate")]
+use crate::scratch;
 
 /// Bytes of a message that are compressed under the lock, at most: some hundred microseconds.
 #[cfg(feature = "deflate")]
@@ -26,7 +28,7 @@ impl Mailbox {
             let alone = inner.machine.deflate_alone();
             alone.filter(|_| inner.machine.is_writable() && may_send(&inner))?
         };
-        Some(PreparedMessage::compressed(message.clone(), &options))
+        Some(scratch::compress(message.clone().into(), &options))
     }
 
     #[cfg(not(feature = "deflate"))]

@@ -6,7 +6,7 @@
 //! compressed once for many, the compressor begins anew; beginning anew is allowed at any time (RFC 7692
 //! §7.2.1). Messages that are sent plain do not count (P-M2).
 
-use flate2::{Compress, Compression as Level, FlushCompress, Status};
+use flate2::{Compress, FlushCompress, Status};
 
 use super::inflate::TRAILER;
 use super::negotiate::{DeflateTerms, LEAST_COMPRESSOR_BITS};
@@ -138,9 +138,15 @@ impl Compressor {
 }
 
 /// Compresses a message on its own; the result can be inflated whatever was inflated before.
-pub(super) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
-    let mut stream = Compress::new_with_window_bits(Level::new(level.into()), false, window_bits);
+pub(super) fn compress_alone(
+    payload: &[u8],
+    level: u8,
+    window_bits: u8,
+    streams: &mut DeflateStreams,
+) -> Vec<u8> {
+    let mut stream = streams.take_compressor(level, window_bits);
     let mut compressed = flush(&mut stream, payload);
+    streams.give_compressor(stream, level, window_bits);
     end_message(&mut compressed);
     compressed
 }

@@ -225,12 +225,13 @@ pub(crate) struct Shared {
 
 impl PreparedCompression {
     /// Compresses a payload for all, as the options of a server say.
-    pub(crate) fn shared(payload: &[u8], options: &Deflate) -> Self {
+    pub(crate) fn shared(payload: &[u8], options: &Deflate, streams: &mut DeflateStreams) -> Self {
         if payload.len() < options.threshold {
             return Self::Never;
         }
         let window_bits = options.server_max_window_bits;
-        let mut compressed = compress::compress_alone(payload, options.level, window_bits);
+        let level = options.level;
+        let mut compressed = compress::compress_alone(payload, level, window_bits, streams);
         if compressed.len() >= payload.len() {
             return Self::Never;
         }

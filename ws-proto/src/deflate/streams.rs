@@ -5,11 +5,12 @@ use flate2::{Compress, Compression as Level, Decompress};
 
 use super::options::FULL_WINDOW_BITS;
 
-/// A compressor and an inflater that connections use in turn for messages that are compressed on their own,
-/// and for all that they inflate: whoever runs connections one at a time, a thread say, [lends] it to the one
-/// at work. A connection that was lent none makes its own for each message, and gives the memory back.
+/// A compressor and an inflater, used in turn: by connections, for messages that are compressed on their own and
+/// for all that they inflate, and for [what is prepared](crate::PreparedMessage::compress_for) for many.
+/// Whoever runs connections one at a time, a thread say, [lends] them to the one at work. A connection that was
+/// lent none makes its own for each message, and gives the memory back.
 ///
-/// It begins empty, and keeps what a connection leaves in it: up to 430 KB.
+/// It begins empty, and keeps what is left in it: up to 430 KB.
 ///
 /// [lends]: crate::Connection::lend_deflate
 #[derive(Debug, Default)]

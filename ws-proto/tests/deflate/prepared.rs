@@ -5,7 +5,9 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use bytes::Buf;
-use ws_proto::{ConnectionConfig, Message, Outgoing, PreparedMessage, Role, Version};
+use ws_proto::{
+    ConnectionConfig, DeflateStreams, Message, Outgoing, PreparedMessage, Role, Version,
+};
 
 use crate::peer::frames;
 use crate::support::{connect, events, written};
@@ -118,7 +120,8 @@ fn a_plain_message_is_never_compressed() {
     let secret = prose(3000, 9);
     for options in all_terms() {
         let mut connection = open(Role::Server, &options, ConnectionConfig::new(), now);
-        let plain = PreparedMessage::plain(&secret).compress_for(&options);
+        let plain =
+            PreparedMessage::plain(&secret).compress_for(&options, &mut DeflateStreams::new());
         connection.send(&secret).unwrap();
         connection.send_prepared(&plain).unwrap();
         connection.send(&secret).unwrap();
