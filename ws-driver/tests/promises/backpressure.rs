@@ -8,7 +8,8 @@ use std::time::Duration;
 use ws_driver::ws_proto::SendError;
 use ws_driver::{ClientError, ConnectionId};
 
-use crate::kit::{LIMIT, flood, limited_server, read_exactly, texted};
+use crate::frames::{read_exactly, texted};
+use crate::limited::{LIMIT, flood, limited_server};
 use crate::support::peer::{OK_6455, RFC6455, frames, ping, text};
 use crate::support::{Peer, Sim, echo, seconds, serve};
 

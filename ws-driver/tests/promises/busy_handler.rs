@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::ws_proto::{CloseCause, CloseCode, Closed, ProtocolError};
 
-use crate::kit::{HOUR, LIMIT, closing, flood, limited_server, texted};
+use crate::HOUR;
+use crate::frames::{closing, texted};
+use crate::limited::{LIMIT, flood, limited_server};
 use crate::support::peer::{close, frames, masked, ping, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

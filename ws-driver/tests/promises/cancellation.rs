@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws_driver::ws_proto::CloseCode;
 
-use crate::kit::{closing, texted};
+use crate::frames::{closing, texted};
 use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
 use crate::support::{ANY, Peer, Server, Sim, poll_once, seconds, serve, yield_now};
 

@@ -8,7 +8,8 @@
 mod backpressure;
 mod busy_handler;
 mod cancellation;
-mod kit;
+mod frames;
+mod limited;
 mod one_task;
 mod one_write;
 mod panic;
@@ -16,3 +17,7 @@ mod progress;
 mod stall;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::time::Duration;
+
+const HOUR: Duration = support::seconds(3600);

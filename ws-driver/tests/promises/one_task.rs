@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::kit::texted;
+use crate::frames::texted;
 use crate::support::peer::{frames, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, serve};
 

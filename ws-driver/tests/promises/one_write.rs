@@ -4,7 +4,7 @@ use std::future::pending;
 
 use ws_driver::ws_proto::Message;
 
-use crate::kit::texted;
+use crate::frames::texted;
 use crate::support::peer::{ACCEPT_76, DRAFT76, KEY3, OK_6455, RFC6455, frames, ping, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, serve};
 

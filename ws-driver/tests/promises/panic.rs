@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::{ConnectionId, ConnectionInfo, Observer};
 
-use crate::kit::{closing, texted};
+use crate::frames::{closing, texted};
 use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
 use crate::support::{ANY, Peer, Server, Sim, serve};
 

@@ -2,7 +2,8 @@
 
 use std::future::pending;
 
-use crate::kit::{HOUR, read_exactly, texted};
+use crate::HOUR;
+use crate::frames::{read_exactly, texted};
 use crate::support::peer::{OK_6455, RFC6455, frames, text};
 use crate::support::{ANY, Peer, Server, Sim, serve, yield_now};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws_driver::ws_proto::{CloseCause, ProtocolError, SendError, Version};
 
-use crate::kit::{LIMIT, limited_server};
+use crate::limited::{LIMIT, limited_server};
 use crate::support::peer::{DRAFT75, DRAFT76, KEY3, RFC6455, masked, ping, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

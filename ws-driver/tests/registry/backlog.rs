@@ -1,9 +1,11 @@
-//! What is kept back while a message is sent in fragments, or a peer is slow.
+//! The backlog of a slow peer: what goes before it, and how it ends.
 
 use ws_driver::SlowPeer;
 use ws_driver::ws_proto::SendError;
 
-use crate::kit::{LEN, TAKEN, broadcast_all, numbered, open_slow, read_all, server_with, spawned};
+use crate::slow_server::{
+    LEN, TAKEN, broadcast_all, numbered, open_slow, read_all, server_with, spawned,
+};
 use crate::support::peer::frames;
 use crate::support::{Peer, Sim};
 

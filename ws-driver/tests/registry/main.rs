@@ -6,8 +6,8 @@
 
 mod backlog;
 mod counters;
-mod kit;
 mod slow_peers;
+mod slow_server;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

@@ -3,7 +3,7 @@
 use ws_driver::ws_proto::SendError;
 use ws_driver::{ClientError, SlowPeer};
 
-use crate::kit::{
+use crate::slow_server::{
     FRAME_LEN, LEN, LIMIT, POLICIES, TAKEN, broadcast_all, fill, numbered, numbers, open_slow,
     read_all, server_with, spawned, too_slow,
 };

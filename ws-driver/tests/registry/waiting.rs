@@ -3,7 +3,7 @@
 use ws_driver::ws_proto::SendError;
 use ws_driver::{ClientError, SlowPeer};
 
-use crate::kit::{
+use crate::slow_server::{
     POLICIES, TAKEN, fill, numbered, numbers, open_slow, read_all, server_with, spawned,
 };
 use crate::support::peer::masked;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::kit::PLAIN;
+use crate::page::PLAIN;
 use crate::support::peer::{DRAFT76, RFC6455, frames, masked, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

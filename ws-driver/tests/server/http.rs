@@ -1,6 +1,7 @@
 //! Plain HTTP on the same port, and upgrades that come later on a kept-alive stream.
 
-use crate::kit::{Log, PLAIN, page, shown};
+use crate::log::Log;
+use crate::page::{PLAIN, page, shown};
 use crate::support::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, OK_6455, RFC6455, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

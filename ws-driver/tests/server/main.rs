@@ -9,10 +9,12 @@ mod clients;
 mod connecting;
 mod deadlines;
 mod http;
-mod kit;
+mod log;
 mod observer;
 mod on_upgrade;
+mod page;
 mod serving;
+mod spawned;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,7 @@
 
 use ws_driver::Upgrade;
 
-use crate::kit::Log;
+use crate::log::Log;
 use crate::support::peer::{ACCEPT_76, DRAFT76, KEY3, RFC6455, close, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, serve};
 

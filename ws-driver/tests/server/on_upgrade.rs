@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws_driver::Upgrade;
 
-use crate::kit::PLAIN;
+use crate::page::PLAIN;
 use crate::support::peer::RFC6455;
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use crate::kit::{Log, PLAIN, page, spawned, taken};
+use crate::log::Log;
+use crate::page::{PLAIN, page};
+use crate::spawned::{spawned, taken};
 use crate::support::peer::{OK_6455, RFC6455, frames, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::Response;
 use ws_driver::{Connection, ShutdownReport, Upgrade};
 
-use crate::kit::{Log, PLAIN, page, spawned, taken};
+use crate::log::Log;
+use crate::page::{PLAIN, page};
+use crate::spawned::{spawned, taken};
 use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 

@@ -1,51 +1,10 @@
-//! A page, answers that can be compared, an observer that takes notes, and what tasks leave.
+//! An observer that takes notes.
 
-use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use http::{Request, Response};
 use ws_driver::ws_proto::{Closed, State, Version};
-use ws_driver::{ConnectionInfo, Observer, Rejected, RequestBody};
-
-use crate::support::Sim;
-
-pub(crate) const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
-
-/// Answers plain requests with what they asked for.
-pub(crate) async fn page(request: Request<RequestBody>) -> Response<String> {
-    Response::new(format!("you asked for {}", request.uri()))
-}
-
-/// Bytes as text that can be compared and read, less the one line of an answer that changes.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    let text = bytes.escape_ascii().to_string();
-    match text.split_once("Date: ") {
-        Some((before, after)) => {
-            let (_, after) = after.split_once(r"\r\n").unwrap();
-            format!("{before}{after}")
-        }
-        None => text,
-    }
-}
-
-/// Runs a future as a task and returns where its result will be.
-pub(crate) fn spawned<T: Send + 'static>(
-    sim: &Sim,
-    future: impl Future<Output = T> + Send + 'static,
-) -> Arc<Mutex<Option<T>>> {
-    let slot = Arc::new(Mutex::new(None));
-    let result = Arc::clone(&slot);
-    sim.spawn_task(async move {
-        let output = future.await;
-        *result.lock().unwrap() = Some(output);
-    });
-    slot
-}
-
-pub(crate) fn taken<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap().take()
-}
+use ws_driver::{ConnectionInfo, Observer, Rejected};
 
 /// Writes down what it is told.
 #[derive(Clone, Default)]
