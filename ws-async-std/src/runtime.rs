@@ -55,6 +55,13 @@ impl Runtime for AsyncStd {
         async_std::task::spawn(task);
     }
 
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        // Where a future wakes itself, `block_on` looks at the sockets, without waiting, before it polls again. If
+        // another thread is looking just then, that will do as well.
+        async_io::block_on(async_std::task::yield_now());
+        cx.waker().wake_by_ref();
+    }
+
     fn now(&self) -> Instant {
         Instant::now()
     }

@@ -2,7 +2,7 @@
 //! (P1). What is protocol is done by the machine in the mailbox; what is order and fairness, here.
 //!
 //! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
-//! long as they get somewhere, up to a limit; then the other tasks of the thread have theirs.
+//! long as they get somewhere, within the budget of a poll; then the other tasks of the thread have theirs.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,16 +15,22 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
+use crate::deadline::DeadlineTimer;
+use crate::fairness::{self, Budget};
 use crate::mailbox::{Awake, Mailbox, Wants};
 use crate::panics::{self, Panicked};
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 use crate::scratch;
 
-/// Turns in one poll of the task.
+/// Turns in one poll of the task, if they read and write little.
 const TURN_LIMIT: usize = 16;
 
 /// Pieces in one gather write; Linux takes up to 1024.
 const SLICE_LIMIT: usize = 64;
+
+/// Bytes that are written in one call. A long message is one slice, and a stream that takes all of it at once,
+/// encrypted perhaps, would keep the thread for as long as that takes.
+const WRITE_LIMIT: usize = 256 << 10;
 
 /// What a driver tells the one who started it.
 pub(crate) trait Watch {
@@ -53,9 +59,7 @@ pub(crate) struct Driver<R: Runtime, S, H, W> {
     /// Whether the stream will wake the task when its write side can be shut down.
     shutdown_waits: bool,
     write_ended: bool,
-    timer: R::Timer,
-    /// What the timer is set to.
-    armed: Option<Instant>,
+    timer: DeadlineTimer<R>,
     /// Whether the timer will wake the task when it runs out.
     timer_waits: bool,
     /// Boxed, as it is moved from hand to hand until it gets here, and each keeps room for it.
@@ -99,7 +103,7 @@ where
         watch: W,
     ) -> Self {
         Self {
-            timer: runtime.timer(),
+            timer: DeadlineTimer::new(&runtime),
             runtime,
             stream: Some(stream),
             unread: Some(unread)
@@ -111,7 +115,6 @@ where
             needs_flush: false,
             shutdown_waits: false,
             write_ended: false,
-            armed: None,
             timer_waits: false,
             handler: None,
             calls_handler: false,
@@ -121,7 +124,7 @@ where
     }
 
     /// Goes on with a timer that was used before, instead of a new one.
-    pub(crate) fn with_timer(self, timer: R::Timer) -> Self {
+    pub(crate) fn with_timer(self, timer: DeadlineTimer<R>) -> Self {
         Self { timer, ..self }
     }
 
@@ -147,18 +150,19 @@ where
         let mut now = None;
         // Whoever woke the task may have meant the handler.
         self.calls_handler = true;
+        let mut budget = Budget::new();
         for _ in 0..TURN_LIMIT {
             if is_aborted {
                 self.handler = None;
                 self.reset(cx);
             }
-            let has_read = wants_read && self.poll_read(cx, &mut now);
+            let has_read = wants_read && self.poll_read(cx, &mut budget, &mut now);
             if std::mem::take(&mut self.calls_handler) {
                 self.poll_handler(cx);
             } else if !has_read && self.park(cx) {
                 return Poll::Pending;
             }
-            let wants = self.poll_write(cx);
+            let wants = self.poll_write(cx, &mut budget);
             if wants.shutdown {
                 self.poll_shutdown(cx);
             }
@@ -174,16 +178,24 @@ where
                 self.mailbox.note_driven();
                 return Poll::Ready(());
             }
+            if budget.is_spent() {
+                break;
+            }
             wants_read = wants.read;
             is_aborted = wants.is_aborted;
         }
         self.mailbox.release(&mut self.writing);
-        cx.waker().wake_by_ref();
+        fairness::give_way(&self.runtime, cx);
         Poll::Pending
     }
 
     /// Reads once; tells whether anything came of it.
-    fn poll_read(&mut self, cx: &mut Context<'_>, last: &mut Option<Instant>) -> bool {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+        last: &mut Option<Instant>,
+    ) -> bool {
         let waits = self.read_ended || self.read_waits;
         let (mailbox, runtime, unread) = (&self.mailbox, &self.runtime, &mut self.unread);
         if let Some(rest) = unread {
@@ -194,6 +206,8 @@ where
             if rest.is_empty() {
                 *unread = None;
             }
+            // It may be as many frames as one call looks at, also if nothing is left of it.
+            budget.spend_all();
             *last = Some(now);
             self.calls_handler |= is_stirred;
             return true;
@@ -213,6 +227,8 @@ where
                     _ => machine.handle_read_some(now, &buffer[..len]),
                 });
                 if taken < len {
+                    // The machine took as many frames as one call may bring, or its queue is full.
+                    budget.spend_all();
                     *unread = Some(Box::new(Bytes::copy_from_slice(&buffer[taken..len])));
                 }
                 (len, now, is_stirred)
@@ -220,6 +236,7 @@ where
         });
         match read {
             Poll::Ready(Ok((len, now, is_stirred))) => {
+                budget.spend(len);
                 self.read_ended = len == 0;
                 *last = Some(now);
                 self.calls_handler |= is_stirred;
@@ -253,8 +270,9 @@ where
         }
     }
 
-    /// Writes until all is written or the stream takes no more; tells what the machine wants then.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Wants {
+    /// Writes until all is written, the stream takes no more or the budget is spent; tells what the machine
+    /// wants then.
+    fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
         let mut written = 0;
         loop {
             let (wants, is_stirred) = self.mailbox.consult(cx, written, &mut self.writing);
@@ -262,6 +280,10 @@ where
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
                 return wants;
             };
+            // Once anything was written: what a long read left for a handler to answer is written in its turn.
+            if written > 0 && budget.is_spent() {
+                return wants;
+            }
             let polled = if self.writing.has_remaining() {
                 poll_write_some(Pin::new(stream), cx, &self.writing)
             } else if self.needs_flush {
@@ -281,6 +303,7 @@ where
                 Poll::Ready(Ok(len)) => {
                     self.writing.advance(len);
                     self.needs_flush = true;
+                    budget.spend(len);
                     len
                 }
                 Poll::Ready(Err(error)) => {
@@ -315,11 +338,10 @@ where
             return;
         };
         // A timer that runs out early does no harm; setting it for each small change would.
-        let armed = match self.armed {
+        let armed = match self.timer.deadline() {
             Some(armed) if armed <= deadline => armed,
             Some(_) | None => {
                 self.timer.set(deadline);
-                self.armed = Some(deadline);
                 self.timer_waits = false;
                 deadline
             }
@@ -328,11 +350,10 @@ where
         if self.timer_waits && last.is_some_and(|now| now < armed) {
             return;
         }
-        if self.timer.poll(cx).is_pending() {
+        if self.timer.poll(&self.runtime, cx).is_pending() {
             self.timer_waits = true;
             return;
         }
-        self.armed = None;
         self.timer_waits = false;
         let now = self.runtime.now().max(armed);
         *last = Some(now);
@@ -348,7 +369,7 @@ where
         let is_open = self.stream.is_some();
         let may_read = self.unread.is_some() || !self.read_ended && !self.read_waits;
         let may_shut_down = !self.write_ended && !self.shutdown_waits;
-        let armed = self.armed;
+        let armed = self.timer.deadline();
         let has_work = |machine: &mut Machine, writing: &Outgoing| {
             let writes = !writing.has_remaining() && !machine.outgoing().is_empty();
             let reads = may_read && machine.wants_read();
@@ -395,12 +416,37 @@ fn poll_write_some<S: AsyncWrite>(
     outgoing: &Outgoing,
 ) -> Poll<io::Result<usize>> {
     let first = outgoing.chunk();
-    if first.len() == outgoing.len() {
-        return stream.poll_write(cx, first);
+    if first.len() == outgoing.len() || first.len() >= WRITE_LIMIT {
+        return stream.poll_write(cx, &first[..first.len().min(WRITE_LIMIT)]);
     }
     let mut slices = [IoSlice::new(&[]); SLICE_LIMIT];
     let count = outgoing.chunks_vectored(&mut slices);
-    stream.poll_write_vectored(cx, &slices[..count])
+    if outgoing.len() <= WRITE_LIMIT {
+        return stream.poll_write_vectored(cx, &slices[..count]);
+    }
+    poll_write_cut(stream, cx, &slices[..count])
+}
+
+/// Writes the front of what is more than goes in one call.
+#[inline(never)]
+fn poll_write_cut<S: AsyncWrite>(
+    stream: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mut cut = [IoSlice::new(&[]); SLICE_LIMIT];
+    let mut left = WRITE_LIMIT;
+    let mut count = 0;
+    for (cut, slice) in cut.iter_mut().zip(slices) {
+        let len = slice.len().min(left);
+        *cut = IoSlice::new(&slice[..len]);
+        left -= len;
+        count += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    stream.poll_write_vectored(cx, &cut[..count])
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientHandshake, HandshakeEvent, Outgoing, ServerHandshake, State};
 
-use crate::runtime::{Runtime, Timer};
+use crate::deadline::DeadlineTimer;
+use crate::runtime::Runtime;
 use crate::scratch;
 
 /// What the two handshakes have in common.
@@ -63,13 +64,13 @@ impl_handshake!(ClientHandshake);
 pub(crate) struct Exchange<R: Runtime, S> {
     runtime: R,
     stream: S,
-    timer: R::Timer,
+    timer: DeadlineTimer<R>,
     read_ended: bool,
 }
 
 impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     pub(crate) fn new(runtime: R, stream: S) -> Self {
-        let timer = runtime.timer();
+        let timer = DeadlineTimer::new(&runtime);
         Self {
             runtime,
             stream,
@@ -83,7 +84,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 
     /// Gives the timer up, too, as the connection can go on with it.
-    pub(crate) fn into_parts(self) -> (S, R::Timer) {
+    pub(crate) fn into_parts(self) -> (S, DeadlineTimer<R>) {
         (self.stream, self.timer)
     }
 
@@ -135,7 +136,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             self.timer.set(deadline);
         }
         poll_fn(|cx| {
-            if self.timer.poll(cx).is_ready() {
+            if self.timer.poll(&self.runtime, cx).is_ready() {
                 return Poll::Ready(());
             }
             match self.poll_write(cx, outgoing) {
@@ -187,7 +188,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             return Ok(false);
         };
         self.timer.set(deadline);
-        let is_late = self.timer.poll(cx).is_ready();
+        let is_late = self.timer.poll(&self.runtime, cx).is_ready();
         if is_late {
             machine.handle_timeout(now.max(deadline));
         }

@@ -26,12 +26,14 @@ pub mod conformance;
 mod connect_options;
 mod connection;
 mod counters;
+mod deadline;
 mod debug_lines;
 mod detached;
 mod driver;
 mod exchange;
 #[doc(hidden)]
 pub mod exports;
+mod fairness;
 mod gather;
 mod head;
 mod http;

@@ -72,6 +72,16 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Runs a future as a task of its own, to its end; nobody waits for it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
+    /// Has the task run again after the runtime has looked at its sockets and timers, and the tasks that are
+    /// ready have had their turn. Tasks that have more to do than one poll may take call it, about once in a
+    /// millisecond for each thread.
+    ///
+    /// By default it only wakes the task. That will do for a runtime that looks at its sockets between any
+    /// two polls; for others it lets one busy peer keep all others waiting.
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
+
     /// Returns the time. Deadlines are set in terms of it.
     fn now(&self) -> Instant;
 }

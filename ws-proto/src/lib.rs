@@ -64,7 +64,7 @@ pub use self::batch::EventBatch;
 pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
 pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::ConnectionConfig;
-pub use self::connection::Connection;
+pub use self::connection::{Connection, READ_FRAME_LIMIT};
 #[cfg(feature = "deflate")]
 pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};

@@ -63,6 +63,13 @@ impl Runtime for Smol {
         smol::spawn(task).detach();
     }
 
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        // Where a future wakes itself, `block_on` looks at the sockets, without waiting, before it polls again. If
+        // another thread is looking just then, that will do as well.
+        smol::block_on(smol::future::yield_now());
+        cx.waker().wake_by_ref();
+    }
+
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -112,9 +119,11 @@ impl AsyncRead for Stream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            if self.is_drained {
+            // Asked once for each wait: when the task runs again the socket itself is asked. The reactor takes an
+            // event for an old one if another thread was waiting for events when the socket was registered, and
+            // while one peer keeps this thread busy that is nearly always so.
+            if std::mem::take(&mut self.is_drained) {
                 ready!(self.stream.poll_readable(cx))?;
-                self.is_drained = false;
             }
             match self.stream.get_ref().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_drained = true,

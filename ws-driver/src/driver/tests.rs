@@ -12,6 +12,7 @@ use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::mailbox::Facts;
 use crate::runtime::BindOptions;
+use crate::runtime::Timer;
 
 /// A runtime whose time stands still.
 #[derive(Clone)]

@@ -18,6 +18,7 @@ use super::negotiate::{self, Ticket};
 use super::shared::Shared;
 use super::stop::Phase;
 use crate::connection::Connection;
+use crate::deadline::DeadlineTimer;
 use crate::driver::Driver;
 use crate::exchange::Exchange;
 use crate::head::Head;
@@ -152,7 +153,7 @@ async fn start<R, S, L>(
     stream: S,
     layer: L,
     peer_addr: Option<SocketAddr>,
-) -> Option<Opened<L::Stream, R::Timer>>
+) -> Option<Opened<L::Stream, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -189,7 +190,7 @@ where
 fn begin<R, S, H, F>(
     shared: &Arc<Shared<R>>,
     entry: Entry,
-    opened: Opened<S, R::Timer>,
+    opened: Opened<S, R>,
     span: &ConnectionSpan,
     probe: impl FnOnce(&Shared<R>, &S),
     handler: H,
@@ -251,9 +252,9 @@ where
 }
 
 /// A stream whose opening handshake is done.
-struct Opened<S, T> {
+struct Opened<S, R: Runtime> {
     stream: S,
-    timer: T,
+    timer: DeadlineTimer<R>,
     handshake: ServerHandshake,
     ticket: Ticket,
     witness: Witness,
@@ -265,7 +266,7 @@ async fn open<R, S>(
     stream: S,
     arrived: Instant,
     mut witness: Witness,
-) -> Option<Opened<S, R::Timer>>
+) -> Option<Opened<S, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -283,7 +284,7 @@ async fn go_on<R, S>(
     mut handshake: ServerHandshake,
     mut ticket: Option<Ticket>,
     mut witness: Witness,
-) -> Option<Opened<S, R::Timer>>
+) -> Option<Opened<S, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

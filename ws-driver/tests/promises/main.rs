@@ -8,6 +8,7 @@
 mod backpressure;
 mod busy_handler;
 mod cancellation;
+mod fairness;
 mod frames;
 mod limited;
 mod one_task;

@@ -20,6 +20,7 @@ use std::time::Instant;
 use self::assembler::Assembler;
 use self::closing::{End, Phase};
 use self::events::EventQueue;
+use self::receiving::Allowance;
 use self::stall::Stall;
 use crate::batch::EventBatch;
 use crate::close::{Closed, REASON_LIMIT};
@@ -33,6 +34,11 @@ use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
 use crate::wire::{Outgoing, Timer, Timers};
+
+/// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
+/// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does
+/// not count.
+pub const READ_FRAME_LIMIT: usize = 1024;
 
 /// An open WebSocket connection.
 ///
@@ -175,20 +181,27 @@ impl Connection {
     /// [`handle_read_some`](Self::handle_read_some) is the better choice. Can change what every other
     /// method says.
     pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
-        self.read(now, data, usize::MAX);
+        self.read(now, data, Allowance::UNLIMITED);
     }
 
-    /// Takes bytes that were read from the stream up to where the `receive_queue_limit` is reached;
-    /// returns how many. What is left comes before anything else that is read: hand it in again when
-    /// [`wants_read`](Self::wants_read) says so. Can change what every other method says.
+    /// Takes bytes that were read from the stream, until the `receive_queue_limit` is reached or
+    /// [`READ_FRAME_LIMIT`] frames were looked at; returns how many bytes it took. What is left comes
+    /// before anything else that is read: hand it in again when [`wants_read`](Self::wants_read) says
+    /// so. Can change what every other method says.
+    ///
+    /// The limit of frames bounds the work of one call, because a frame can be two bytes: a caller that
+    /// serves several connections can look at the others before it goes on.
     ///
     /// However the bytes come, between two calls the connection holds at most twice the sum of the
     /// `receive_queue_limit` and the longest message, and 40 KiB besides what waits to be written.
     /// The longest message is the `message_limit`, or three times that where invalid UTF-8 is
     /// replaced. Compression adds what docs/compression.md says: up to half a MiB.
     pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
-        let queue_limit = self.config.receive_queue_limit.unwrap_or(usize::MAX);
-        self.read(now, data, queue_limit)
+        let allowance = Allowance {
+            queue_limit: self.config.receive_queue_limit.unwrap_or(usize::MAX),
+            frames: READ_FRAME_LIMIT,
+        };
+        self.read(now, data, allowance)
     }
 
     /// Takes the end of the stream: the peer will send no more.

@@ -12,8 +12,24 @@ use crate::mask::Mask;
 use crate::message::{Message, Payload};
 use crate::utf8;
 
+/// What one call may take: no more once either is used up.
+pub(super) struct Allowance {
+    /// Bytes that the events may hold.
+    pub(super) queue_limit: usize,
+    /// Frames, or pieces of them, that are still to be looked at.
+    pub(super) frames: usize,
+}
+
+impl Allowance {
+    /// All that is given.
+    pub(super) const UNLIMITED: Self = Self {
+        queue_limit: usize::MAX,
+        frames: usize::MAX,
+    };
+}
+
 impl Connection {
-    pub(super) fn read(&mut self, now: Instant, data: &[u8], queue_limit: usize) -> usize {
+    pub(super) fn read(&mut self, now: Instant, data: &[u8], mut allowance: Allowance) -> usize {
         if data.is_empty() {
             return 0;
         }
@@ -21,10 +37,11 @@ impl Connection {
         self.note_alive(now);
         let mut input = data;
         while self.phase.reads() {
-            self.read_messages(&mut input, queue_limit);
-            if self.events.len() >= queue_limit {
+            self.read_messages(&mut input, &mut allowance);
+            if self.events.len() >= allowance.queue_limit || allowance.frames == 0 {
                 return data.len() - input.len();
             }
+            allowance.frames -= 1;
             let (mut near, far) = input.split_at(self.reach(input.len()));
             let decoded = self.codec.decode(&mut near);
             input = &input[input.len() - far.len() - near.len()..];
@@ -50,14 +67,14 @@ impl Connection {
     /// them and there is room; leaves the rest for others to look at. A function of its own, as
     /// the processor has room for little more.
     #[inline(never)]
-    fn read_messages(&mut self, input: &mut &[u8], queue_limit: usize) {
+    fn read_messages(&mut self, input: &mut &[u8], allowance: &mut Allowance) {
         let Some(limit) = self.quick_limit else {
             return;
         };
         if !self.assembler.is_between_messages() {
             return;
         }
-        while self.events.len() < queue_limit {
+        while self.events.len() < allowance.queue_limit && allowance.frames > 0 {
             let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
                 return;
             };
@@ -82,6 +99,7 @@ impl Connection {
                 return;
             }
             *input = rest;
+            allowance.frames -= 1;
         }
     }
 

@@ -1,0 +1,89 @@
+//! A timer for deadlines that end something: it believes that one has passed only after the task had one more
+//! chance to read its stream.
+//!
+//! A process that stood still (a debugger, a frozen container, a laptop that slept) wakes up with deadlines
+//! that have passed and with bytes in its sockets that came in time. Some runtimes run their timers before
+//! they look at their sockets.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::runtime::{Runtime, Timer};
+
+/// A timer that is more than this late says that the process stood still, or is overloaded. Runtimes round
+/// to a millisecond or two.
+const LATE: Duration = Duration::from_millis(10);
+
+/// How long the runtime gets to look at its sockets then. Its timers and its sockets are looked at in the
+/// same round, so a second timer that runs out proves that the sockets were looked at since.
+const LOOK_WAIT: Duration = Duration::from_millis(10);
+
+/// A timer whose [`poll`](Self::poll) is ready once its deadline has passed and the stream was read in vain since.
+/// The caller has to poll the stream first, in each poll of its task.
+#[derive(Debug)]
+pub(crate) struct DeadlineTimer<R: Runtime> {
+    timer: R::Timer,
+    deadline: Option<Instant>,
+    stage: Stage,
+}
+
+/// What is known of the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not passed.
+    Ahead,
+    /// It has passed, and the runtime was asked to look at the sockets.
+    Doubted,
+}
+
+impl<R: Runtime> DeadlineTimer<R> {
+    /// Makes a timer that is not set.
+    pub(crate) fn new(runtime: &R) -> Self {
+        Self {
+            timer: runtime.timer(),
+            deadline: None,
+            stage: Stage::Ahead,
+        }
+    }
+
+    /// Sets the deadline, unless it is the one that is set.
+    pub(crate) fn set(&mut self, deadline: Instant) {
+        if self.deadline != Some(deadline) {
+            self.deadline = Some(deadline);
+            self.stage = Stage::Ahead;
+            self.timer.set(deadline);
+        }
+    }
+
+    /// Returns the deadline that is set and not known to have passed.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Is ready once the deadline has passed, and wakes the task until then. Once it was ready it is not set.
+    pub(crate) fn poll(&mut self, runtime: &R, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        if self.timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.stage == Stage::Doubted {
+            self.deadline = None;
+            return Poll::Ready(());
+        }
+        self.stage = Stage::Doubted;
+        let now = runtime.now();
+        if now.saturating_duration_since(deadline) > LATE {
+            self.timer.set(now + LOOK_WAIT);
+            // It has to be polled to wake the task.
+            if self.timer.poll(cx).is_ready() {
+                runtime.yield_now(cx);
+            }
+        } else {
+            self.timer.set(deadline);
+            runtime.yield_now(cx);
+        }
+        Poll::Pending
+    }
+}

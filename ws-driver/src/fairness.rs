@@ -1,0 +1,63 @@
+//! What one poll of a task may do, and how a task that has more to do gives way: to the other tasks of its
+//! thread, and to the runtime's look at the sockets, which executors take only after many polls.
+
+use std::cell::Cell;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use crate::runtime::Runtime;
+
+/// Bytes that are read and written in one poll before the task gives way. A read or a write that was begun
+/// is finished, so a poll can take one of each more: 128 and 256 KiB. The frames of a read are bounded by
+/// [`READ_FRAME_LIMIT`](ws_proto::READ_FRAME_LIMIT).
+const POLL_BYTES: usize = 64 << 10;
+
+/// How often a thread asks the runtime to look at its sockets: a look costs a system call or two, and a
+/// good peer does not feel a millisecond.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// When a task of this thread last had the runtime look.
+    static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// What is left of one poll.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes: usize,
+}
+
+impl Budget {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: POLL_BYTES }
+    }
+
+    pub(crate) const fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub(crate) const fn spend_all(&mut self) {
+        self.bytes = 0;
+    }
+
+    pub(crate) const fn is_spent(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+/// Makes the task run again, behind the others that are ready, and from time to time only after the runtime
+/// has looked at its sockets.
+///
+/// Waking oneself is not enough: an executor that always has a task to run looks at its sockets after 61
+/// polls on tokio's current-thread runtime and after 200 on smol's, and for so long other peers are not
+/// heard.
+pub(crate) fn give_way<R: Runtime>(runtime: &R, cx: &mut Context<'_>) {
+    let now = runtime.now();
+    let is_due = |last: Instant| now.saturating_duration_since(last) >= LOOK_INTERVAL;
+    if LAST_LOOK.get().is_none_or(is_due) {
+        LAST_LOOK.set(Some(now));
+        runtime.yield_now(cx);
+    } else {
+        cx.waker().wake_by_ref();
+    }
+}
