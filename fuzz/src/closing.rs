@@ -231,7 +231,7 @@ impl Subject {
         if self.taken.has_remaining() {
             return self.write(limit);
         }
-        let outgoing = self.connection.outgoing();
+        let mut outgoing = self.connection.outgoing();
         let bytes = outgoing.copy_to_bytes(outgoing.remaining().min(limit));
         self.note_written(&bytes);
     }

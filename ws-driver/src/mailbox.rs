@@ -508,7 +508,7 @@ mod tests {
     /// Takes all that waits to be written.
     pub(super) fn outgoing(mailbox: &Mailbox) -> Vec<u8> {
         mailbox.command(|machine, _| {
-            let outgoing = machine.outgoing();
+            let mut outgoing = machine.outgoing();
             outgoing.copy_to_bytes(outgoing.remaining()).to_vec()
         })
     }

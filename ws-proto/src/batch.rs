@@ -94,9 +94,17 @@ impl EventBatch {
     pub(crate) fn push(&mut self, event: Event) {
         let lists = self.lists.get_or_insert_default();
         if lists.others.len() == lists.others.capacity() {
-            grow(&mut lists.others);
+            // By half, as an event counts less against the `receive_queue_limit` than it takes here.
+            let len = lists.others.len();
+            grow(&mut lists.others, len / 2);
         }
         lists.others.push_back((lists.short_in(), event));
+    }
+
+    /// Returns the last event that is no short message.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Event> {
+        let (_, event) = self.lists.as_mut()?.others.back_mut()?;
+        Some(event)
     }
 
     /// Adds a message of a few bytes; a text if they are known to be one.
@@ -104,7 +112,8 @@ impl EventBatch {
     pub(crate) fn push_short(&mut self, payload: Inline, is_text: bool) {
         let lists = self.lists.get_or_insert_default();
         if lists.short.len() == lists.short.capacity() {
-            grow(&mut lists.short);
+            let len = lists.short.len();
+            grow(&mut lists.short, len);
         }
         lists.short.push_back(payload.marked(!is_text));
     }
@@ -166,11 +175,11 @@ fn count(len: usize) -> u64 {
 }
 
 /// Makes room: for one at first, as most of what comes alone stays alone; then for some more, as twice as
-/// much would be much for two that came in four bytes.
+/// much would be much for two that came in four bytes; later for so many that it is seldom done.
 #[cold]
-fn grow<T>(list: &mut VecDeque<T>) {
-    let additional = if list.capacity() == 0 { 1 } else { GROWTH };
-    list.reserve_exact(additional.max(list.len()));
+fn grow<T>(list: &mut VecDeque<T>, additional: usize) {
+    let least = if list.capacity() == 0 { 1 } else { GROWTH };
+    list.reserve_exact(least.max(additional));
 }
 
 const GROWTH: usize = 7;

@@ -23,7 +23,9 @@ pub struct Closed {
     pub code: u16,
     /// The reason that the peer gave; for logs, not for end users. Empty if it gave none.
     pub reason: Utf8Bytes,
-    /// Whether both sides sent a close. Draft-75 has no closing handshake, so it is never clean.
+    /// Whether both sides sent a close, and ours was written (RFC 6455 §7.1.4). Draft-75 has no closing
+    /// handshake, so it is never clean. An event can be taken while our close still waits: if it is not
+    /// written then, [`Connection::closed`](crate::Connection::closed) says so afterwards.
     pub clean: bool,
     /// Which side began to close.
     pub by: Initiator,

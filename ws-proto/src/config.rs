@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::error::ConfigError;
+
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
         $($(#[$doc])*
@@ -32,6 +34,7 @@ pub struct ConnectionConfig {
     pub(crate) skip_unknown_frames: bool,
     pub(crate) control_events: bool,
     pub(crate) receive_fragments: bool,
+    pub(crate) close_reasons: bool,
 }
 
 impl Default for ConnectionConfig {
@@ -50,6 +53,7 @@ impl Default for ConnectionConfig {
             skip_unknown_frames: false,
             control_events: false,
             receive_fragments: false,
+            close_reasons: false,
         }
     }
 }
@@ -73,17 +77,23 @@ impl ConnectionConfig {
         /// Limits the bytes that wait to be written: 256 KiB. Control frames are exempt. A message
         /// is taken while less than that waits, so what waits can exceed it by one message.
         send_queue_limit: Option<usize>,
-        /// Limits the bytes of received messages that wait for the application: 256 KiB. Beyond
-        /// it [`wants_read`](crate::Connection::wants_read) is false.
+        /// Limits the bytes of received messages that wait for the application: 256 KiB. Each event
+        /// counts its payload and its own size, so that empty messages are bounded, too. At it
+        /// [`wants_read`](crate::Connection::wants_read) is false. A message is read while less than that
+        /// waits, so what waits can exceed it by one; zero is the same as one, as nothing would be read
+        /// otherwise, not even a close.
         receive_queue_limit: Option<usize>,
         /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only; the drafts have no
-        /// ping, but see [`silence_limits`](Self::silence_limits).
+        /// ping, but see [`silence_limits`](Self::silence_limits). While a ping waits to be written no
+        /// other is added, and that one counts. Zero is [refused](Self::check).
         keepalive_interval: Option<Duration>,
-        /// Fails the connection when nothing at all arrives for so long after a ping: 20 s.
+        /// Fails the connection when nothing at all arrives for so long after a ping: 20 s. Zero is
+        /// [refused](Self::check).
         pong_timeout: Option<Duration>,
         /// Fails an open connection on which bytes wait to be written and the transport takes none of
         /// them for so long, or up to half as long again: 60 s. Any byte that is written begins it anew,
-        /// so a peer that reads slowly is safe. In all versions; what arrives does not count.
+        /// so a peer that reads slowly is safe. In all versions; what arrives does not count. Zero is
+        /// [refused](Self::check).
         stall_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: for the peer's close, and for the end of the
         /// stream after it: 10 s.
@@ -99,10 +109,34 @@ impl ConnectionConfig {
         /// Reports a message in parts as they arrive, so that one of any length can be received in
         /// bounded memory: off. The `message_limit` still holds; lift it if it is to.
         receive_fragments: bool,
+        /// Says why in the close frame when the connection is failed by a rule of ours, in words that have
+        /// nothing of what the peer sent: off, as it tells strangers about limits. RFC 6455 only; the
+        /// drafts have no reason.
+        close_reasons: bool,
     }
 }
 
 impl ConnectionConfig {
+    /// Checks that the options make sense. [`ClientHandshake::new`](crate::ClientHandshake::new) does it by
+    /// itself; a server does it once, before it makes connections. A connection that was made all the same
+    /// takes a wait of zero for one that ran out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the `keepalive_interval`, the `pong_timeout` or the `stall_timeout` is zero: no peer could
+    /// keep it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let waits = [
+            ("keepalive_interval", self.keepalive_interval),
+            ("pong_timeout", self.pong_timeout),
+            ("stall_timeout", self.stall_timeout),
+        ];
+        match waits.iter().find(|(_, wait)| *wait == Some(Duration::ZERO)) {
+            Some((option, _)) => Err(ConfigError::ZeroWait { option }),
+            None => Ok(()),
+        }
+    }
+
     /// Returns how long a peer may be silent before it is probed, and how long it may take to answer;
     /// `None` if it may do so for ever. For transports that probe by themselves where the version has
     /// no ping.

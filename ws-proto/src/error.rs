@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::close::REASON_LIMIT;
 use crate::close_code::CloseCode;
 use crate::state::Role;
 use crate::version::Version;
@@ -127,6 +128,21 @@ impl ProtocolError {
     }
 }
 
+impl ProtocolError {
+    /// Returns why, for a close frame: without anything out of a payload of the peer.
+    pub(crate) fn close_reason(&self) -> String {
+        let mut reason = if let Self::InvalidCloseCode { .. } = self {
+            "a close code that must not be sent".to_owned()
+        } else {
+            self.to_string()
+        };
+        let is_end = |end: &usize| reason.is_char_boundary(*end);
+        let end = (0..=REASON_LIMIT).rev().find(is_end);
+        reason.truncate(end.unwrap_or(0));
+        reason
+    }
+}
+
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -228,6 +244,14 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
+    /// As many bytes of pings and pongs wait to be written as are allowed, those that were taken to be
+    /// written included. No option sets it.
+    ControlQueueFull {
+        /// Bytes of pings and pongs that wait.
+        buffered: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A reason, or the payload of a ping, that does not fit a control frame.
     ControlTooLong {
         /// Its length in bytes.
@@ -249,6 +273,11 @@ impl fmt::Display for SendError {
                 f,
                 "{buffered} bytes wait to be written; no more are taken at {limit} \
                  (option send_queue_limit)"
+            ),
+            Self::ControlQueueFull { buffered, limit } => write!(
+                f,
+                "{buffered} bytes of pings and pongs wait to be written; no more are taken at {limit} \
+                 (fixed, no option sets it)"
             ),
             Self::ControlTooLong { len, limit } => {
                 write!(
@@ -307,6 +336,11 @@ pub enum ConfigError {
         /// The most that is allowed.
         most: u8,
     },
+    /// A wait of zero, which nobody can keep.
+    ZeroWait {
+        /// The option.
+        option: &'static str,
+    },
     /// The request is not there any more: it was accepted or rejected before, or it failed.
     NotPending,
 }
@@ -339,6 +373,10 @@ impl fmt::Display for ConfigError {
             } => write!(
                 f,
                 "{value} is out of range; {least} to {most} is allowed (option {option})"
+            ),
+            Self::ZeroWait { option } => write!(
+                f,
+                "a wait of zero; more than that, or none at all, is allowed (option {option})"
             ),
             Self::NotPending => f.write_str("the request was answered before, or it failed"),
         }

@@ -28,7 +28,7 @@
 //! }
 //!
 //! // These would be written to it, and then a timer set.
-//! let outgoing = connection.outgoing();
+//! let mut outgoing = connection.outgoing();
 //! let len = outgoing.remaining();
 //! assert_eq!(outgoing.copy_to_bytes(len), b"\x00hello\xff"[..]);
 //! let deadline = connection.poll_timeout();
@@ -80,4 +80,4 @@ pub use self::prepared::PreparedMessage;
 pub use self::randomness::Randomness;
 pub use self::state::{Role, State};
 pub use self::version::{Features, ParseVersionError, Version, Versions};
-pub use self::wire::Outgoing;
+pub use self::wire::{Outgoing, OutgoingMut};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use criterion::{Criterion, Throughput};
 use ws_proto::{
-    Connection, ConnectionConfig, Message, Outgoing, Randomness, Role, Utf8Bytes, Version,
+    Connection, ConnectionConfig, Message, Randomness, Role, Utf8Bytes, Version,
 };
 
 /// The lengths of messages, in bytes.
@@ -154,13 +154,13 @@ pub fn wire(version: Version, role: Role, content: Content, size: usize) -> Vec<
     for _ in 0..batch_len(size) {
         sender.send(message.clone()).expect("nothing is full");
     }
-    let outgoing = sender.outgoing();
+    let mut outgoing = sender.outgoing();
     let len = outgoing.len();
     outgoing.copy_to_bytes(len).to_vec()
 }
 
 /// Takes all bytes as a socket would, which takes everything at once; returns how many.
-pub fn drain(outgoing: &mut Outgoing) -> usize {
+pub fn drain(mut outgoing: impl Buf) -> usize {
     let mut total = 0;
     while outgoing.has_remaining() {
         let mut slices = [IoSlice::new(&[]); 64];

@@ -156,9 +156,11 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     }
 
     /// Says what happens, in readable lines through `tracing` (level `DEBUG`, target `ws`), and
-    /// tells rejected clients why: off.
+    /// tells clients why that are rejected, or whose connection is failed by a rule of ours: in the reason
+    /// of the close frame (RFC 6455). Off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.config = self.options.config.reveal_reasons(debug);
+        self.options.connection = self.options.connection.close_reasons(debug);
         if debug {
             self.options.observers.add(DebugLines);
         }
@@ -271,6 +273,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        self.options.connection.check()?;
         let mut options = self.options;
         options.config = options.config.connection(options.connection.clone());
         #[cfg(feature = "rustls")]
@@ -315,7 +318,8 @@ mod tests {
              receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
              pong_timeout: Some(20s), stall_timeout: Some(60s), close_timeout: Some(10s), \
              replace_invalid_utf8: false, \
-             skip_unknown_frames: false, control_events: false, receive_fragments: false }",
+             skip_unknown_frames: false, control_events: false, receive_fragments: false, \
+             close_reasons: false }",
             "connection_limit: None",
             "reuse_port: false",
             "slow_peer: Close",

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::sending::count;
 use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use crate::close_code::CloseCode;
-use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};
@@ -109,7 +109,7 @@ impl Connection {
     pub(super) fn begin_close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) {
         match self.phase {
             Phase::Open => {
-                self.codec.encode_close(code, reason, &mut self.outgoing);
+                self.push_close(code, reason);
                 self.phase = Phase::Sent;
                 self.timers.stop_all();
                 self.timers
@@ -203,11 +203,17 @@ impl Connection {
             End::PeerClose { code, reason } => {
                 // The reason is not sent back, so an answer is never longer (X19).
                 let answer = code.and_then(|code| CloseCode::new(code).ok());
-                self.answer_close(close_sent, answer);
+                self.answer_close(close_sent, answer, "");
                 self.push_closed(code.unwrap_or(NO_STATUS), reason, by, CloseCause::Handshake);
             }
             End::Failed(error) => {
-                self.answer_close(close_sent, Some(error.close_code()));
+                let tells = self.config.close_reasons && !close_sent;
+                let reason = if tells {
+                    error.close_reason()
+                } else {
+                    String::new()
+                };
+                self.answer_close(close_sent, Some(error.close_code()), &reason);
                 let cause = CloseCause::Failed(error);
                 self.push_closed(ABNORMAL, Utf8Bytes::new(), Initiator::Local, cause);
             }
@@ -223,10 +229,15 @@ impl Connection {
         self.timers.set(Timer::Close, now, wait);
     }
 
-    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>) {
+    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: &str) {
         if !close_sent {
-            self.codec.encode_close(code, "", &mut self.outgoing);
+            self.push_close(code, reason);
         }
+    }
+
+    fn push_close(&mut self, code: Option<CloseCode>, reason: &str) {
+        self.codec.encode_close(code, reason, &mut self.outgoing);
+        self.close_end = self.outgoing.left() + count(self.buffered_amount());
     }
 
     fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
@@ -251,10 +262,31 @@ impl Connection {
     fn finish(&mut self) {
         self.phase = Phase::Finished;
         self.assembler.clear();
-        self.compression = Compression::new(None);
+        self.compression.end();
         self.timers.stop_all();
+        self.forget_outgoing();
+    }
+
+    /// Drops what waits to be written: nothing of it will be.
+    pub(super) fn forget_outgoing(&mut self) {
+        if self.outgoing.left() < self.close_end {
+            self.take_clean_back();
+        }
         self.outgoing.clear();
-        self.in_flight = 0;
+        self.in_flight.clear();
+    }
+
+    /// The closing handshake was not done after all (RFC 6455 §7.1.4); the code stays the peer's (§7.1.5).
+    fn take_clean_back(&mut self) {
+        let Some(closed) = self.closed.take_if(|closed| closed.clean) else {
+            return;
+        };
+        let closed = Arc::new(Closed {
+            clean: false,
+            ..(*closed).clone()
+        });
+        self.events.replace_closed(Arc::clone(&closed));
+        self.closed = Some(closed);
     }
 }
 

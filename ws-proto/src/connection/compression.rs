@@ -15,7 +15,8 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// Panics if the version has no extensions: the drafts.
+    /// Panics if the version has no extensions: the drafts; if the terms are those of the other role; if
+    /// the connection has terms already; and if a message was read or something sent, or a part of it.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, terms: &DeflateTerms) -> Self {
@@ -23,6 +24,16 @@ impl Connection {
             self.version.features().extensions,
             "{} has no extensions",
             self.version
+        );
+        let (own, theirs) = (self.role, terms.role());
+        assert!(
+            own == theirs,
+            "a {own:?} was given the terms of a {theirs:?}"
+        );
+        assert!(!self.has_deflate(), "the connection has terms already");
+        assert!(
+            self.is_unused(),
+            "with_deflate was called on a connection that is in use"
         );
         self.set_compression(Some(terms));
         self
@@ -55,6 +66,19 @@ impl Connection {
     #[cfg(feature = "deflate")]
     pub fn reclaim_deflate(&mut self) -> DeflateStreams {
         self.compression.reclaim()
+    }
+
+    /// Tells whether no message was read and nothing was sent, as far as it left a trace.
+    #[cfg(feature = "deflate")]
+    fn is_unused(&self) -> bool {
+        let has_read = self.messages_received > 0
+            || self.bytes_received > 0
+            || self.pings_received > 0
+            || !self.codec.is_between_frames()
+            || !self.assembler.is_between_messages();
+        let has_sent = self.buffered_amount() > 0 || self.outgoing.left() > 0;
+        let has_ended = !matches!(self.phase, super::Phase::Open);
+        !(has_read || has_sent || has_ended || self.has_events())
     }
 
     pub(super) fn set_compression(&mut self, terms: Option<&DeflateTerms>) {

@@ -1,7 +1,10 @@
 //! Events that wait for the application: one by one, or in batches that still count as waiting while
 //! it works through them. Knows nothing of what they mean.
 
+use std::sync::Arc;
+
 use crate::batch::EventBatch;
+use crate::close::Closed;
 use crate::event::Event;
 use crate::inline::Inline;
 
@@ -13,6 +16,8 @@ pub(super) struct EventQueue {
     waiting_len: usize,
     /// What the batch counts that was handed out last; zero once the application has asked again.
     batch_len: usize,
+    /// Whether the room of `waiting` belongs to somebody who will want it back as it is.
+    is_lent: bool,
 }
 
 impl EventQueue {
@@ -28,12 +33,19 @@ impl EventQueue {
         self.waiting.push_short(payload, is_text);
     }
 
+    /// Puts another account in the place of the one that ends the queue, if that was not handed out yet.
+    pub(super) fn replace_closed(&mut self, closed: Arc<Closed>) {
+        if let Some(Event::Closed(last)) = self.waiting.last_mut() {
+            *last = closed;
+        }
+    }
+
     /// Hands out the next event.
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.batch_len = 0;
         let event = self.waiting.pop()?;
         self.waiting_len -= cost(&event);
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.is_lent {
             // A connection at rest keeps room for one event, so that messages that come one at a time
             // cost no allocation.
             self.waiting.shrink();
@@ -46,6 +58,8 @@ impl EventQueue {
         self.batch_len = std::mem::take(&mut self.waiting_len);
         if !self.waiting.is_empty() {
             batch.append(&mut self.waiting);
+            // It may have gone along.
+            self.is_lent = false;
         }
     }
 
@@ -53,11 +67,13 @@ impl EventQueue {
     pub(super) fn lend(&mut self, room: &mut EventBatch) {
         if self.waiting.is_bare() && room.is_empty() {
             std::mem::swap(&mut self.waiting, room);
+            self.is_lent = !self.waiting.is_bare();
         }
     }
 
     /// Gives its room away; what waits moves to room of its own.
     pub(super) fn reclaim(&mut self) -> EventBatch {
+        self.is_lent = false;
         self.waiting.replace_room()
     }
 

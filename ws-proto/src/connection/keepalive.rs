@@ -4,7 +4,7 @@
 //! takes nothing does; and a peer that slowly drains a transport that is full cannot have seen the ping
 //! that waits behind.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Connection;
 use crate::error::ProtocolError;
@@ -41,14 +41,17 @@ impl Connection {
                 .set(Timer::Keepalive, self.last_read, Some(interval));
             return;
         }
-        self.codec
-            .encode_control(Opcode::Ping, b"", &mut self.outgoing);
-        self.pings_sent += 1;
+        // Who has not seen the last ping would not see this one sooner; and if nothing is ever written, pings
+        // must not queue without end.
+        if self.outgoing.left() >= self.ping_end {
+            self.push_control(Opcode::Ping, b"");
+        }
         self.paused = !self.wants_read();
         self.drains = false;
         self.timers.set(Timer::Pong, now, self.config.pong_timeout);
         if !self.timers.is_set(Timer::Pong) {
-            self.start_keepalive(now);
+            let interval = interval.max(LEAST_WAIT);
+            self.timers.set(Timer::Keepalive, now, Some(interval));
         }
     }
 
@@ -58,10 +61,15 @@ impl Connection {
         if is_excused || self.drains {
             self.paused = !self.wants_read();
             self.drains = false;
-            self.timers.set(Timer::Pong, now, self.config.pong_timeout);
+            let wait = self.config.pong_timeout.map(|wait| wait.max(LEAST_WAIT));
+            self.timers.set(Timer::Pong, now, wait);
             return;
         }
         let waited = self.config.pong_timeout.unwrap_or_default();
         self.fail(now, ProtocolError::PongTimeout { waited });
     }
 }
+
+/// What a wait that ran out is armed again for, at least: time goes on for who tells the deadline each time,
+/// even with a wait of zero, which [`ConnectionConfig::check`](crate::ConnectionConfig::check) refuses.
+const LEAST_WAIT: Duration = Duration::from_millis(1);

@@ -33,7 +33,7 @@ use crate::frame::Codec;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::{Outgoing, Timer, Timers};
+use crate::wire::{InFlight, Outgoing, OutgoingMut, Timer, Timers};
 
 /// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
 /// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does
@@ -60,7 +60,11 @@ pub struct Connection {
     events: EventQueue,
     outgoing: Outgoing,
     /// Bytes that were taken out of `outgoing` and are not known to be written.
-    in_flight: usize,
+    in_flight: InFlight,
+    /// What will have [left](Outgoing::left) when the last ping has, and when our close has. They are
+    /// unwritten as long as that is less.
+    ping_end: u64,
+    close_end: u64,
     timers: Timers,
     last_read: Instant,
     /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
@@ -152,7 +156,9 @@ impl Connection {
             legacy_close_codes,
             events: EventQueue::default(),
             outgoing,
-            in_flight: 0,
+            in_flight: InFlight::default(),
+            ping_end: 0,
+            close_end: 0,
             timers: Timers::default(),
             last_read: now,
             paused: false,
@@ -198,7 +204,7 @@ impl Connection {
     /// replaced. Compression adds what docs/compression.md says: up to half a MiB.
     pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
         let allowance = Allowance {
-            queue_limit: self.config.receive_queue_limit.unwrap_or(usize::MAX),
+            queue_limit: self.receive_limit(),
             frames: READ_FRAME_LIMIT,
         };
         self.read(now, data, allowance)
@@ -215,8 +221,7 @@ impl Connection {
     pub fn handle_reset(&mut self, now: Instant) {
         self.stream_broken = true;
         self.end(now, End::Reset);
-        self.outgoing.clear();
-        self.in_flight = 0;
+        self.forget_outgoing();
         self.stream_ended = true;
     }
 
@@ -236,10 +241,11 @@ impl Connection {
         }
     }
 
-    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written.
-    /// Not needed for bytes that are written from [`outgoing`](Self::outgoing) in place.
+    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written; of more
+    /// than were taken, those that were. Not needed for bytes that are written from
+    /// [`outgoing`](Self::outgoing) in place.
     pub fn handle_written(&mut self, count: usize) {
-        self.in_flight = self.in_flight.saturating_sub(count);
+        let count = self.in_flight.note_written(count);
         self.outgoing.note_left(count);
         self.drains |= count > 0 && (self.paused || self.buffered_amount() > 0);
     }
@@ -257,10 +263,12 @@ impl Connection {
     }
 
     /// As [`poll_event`](Self::poll_event), for all that happened, which it moves to the end of `batch`; see
-    /// [`take_events`](Self::take_events).
+    /// [`take_events`](Self::take_events). Events that are in `batch` already count as taken.
     pub fn poll_events(&mut self, now: Instant, batch: &mut EventBatch) {
+        let had_events = self.has_events();
         self.take_events(batch);
-        if batch.is_empty() {
+        // What was in the batch before was taken before.
+        if !had_events {
             self.resolve(now);
             self.take_events(batch);
         }
@@ -314,9 +322,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Returns the bytes to write.
-    pub fn outgoing(&mut self) -> &mut Outgoing {
-        &mut self.outgoing
+    /// Returns the bytes to write, to be written from where they are.
+    pub fn outgoing(&mut self) -> OutgoingMut<'_> {
+        OutgoingMut::new(&mut self.outgoing)
     }
 
     /// Takes bytes to write out of [`outgoing`](Self::outgoing), whole segments until there are at
@@ -327,27 +335,33 @@ impl Connection {
         taken
     }
 
-    /// As [`take_outgoing`](Self::take_outgoing), into a queue in which nothing waits: one that is used
-    /// again and again costs no allocations.
+    /// As [`take_outgoing`](Self::take_outgoing), behind what waits in a queue: one that is used again and
+    /// again, and is empty each time, costs no allocations.
     pub fn take_outgoing_into(&mut self, limit: usize, taken: &mut Outgoing) {
-        self.outgoing.move_front(limit, taken);
-        self.in_flight += taken.len();
+        self.outgoing.move_front(limit, taken, &mut self.in_flight);
     }
 
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called; with the
     /// time of the call, as this can have passed. It has when bytes wait to be written and none did when
-    /// that was last called: so ask after writing. Changed by every call that takes `&mut self`.
+    /// that was last called: so ask after writing. `None` if the connection [is
+    /// finished](Self::is_finished). Changed by every call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_finished() {
+            return None;
+        }
         self.watch_deadline().or_else(|| self.timers.next())
     }
 
     /// Tells whether more should be read: false while as many received messages wait for the
-    /// application as the `receive_queue_limit` allows. Changed by `handle_read` and `poll_event`.
+    /// application as the `receive_queue_limit` allows, and once the stream ended or broke, or the
+    /// connection is [finished](Self::is_finished). After a close it is true, so that the end of the
+    /// stream is seen; what arrives is discarded. Can be changed by every call that takes `&mut self`.
     pub fn wants_read(&self) -> bool {
-        self.config
-            .receive_queue_limit
-            .is_none_or(|limit| self.events.len() < limit)
-            || !self.phase.reads()
+        match self.phase {
+            Phase::Open | Phase::Sent => self.events.len() < self.receive_limit(),
+            Phase::Deferred(_) | Phase::Draining { .. } => !self.stream_ended,
+            Phase::Finished => false,
+        }
     }
 
     /// Tells whether the write side of the stream should be shut down: everything is written and
@@ -377,8 +391,10 @@ impl Connection {
         }
     }
 
-    /// Returns the account of the end, as soon as it is known: messages that came before it may
-    /// still wait in [`poll_event`](Self::poll_event).
+    /// Returns the account of the end, once it is [`Event::Closed`] or will be the next: while messages that
+    /// came before the end wait there is none, see [`has_deferred_end`](Self::has_deferred_end). Of a
+    /// connection that ended while our close waited to be written, `clean` is false here, whatever an event
+    /// said that was taken before.
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref()
     }
@@ -412,7 +428,7 @@ impl Connection {
 
     /// Returns the bytes that wait to be written, headers included.
     pub fn buffered_amount(&self) -> usize {
-        self.outgoing.len() + self.in_flight
+        self.outgoing.len() + self.in_flight.len()
     }
 
     /// Returns the bytes of received messages that wait for the application.
@@ -420,15 +436,16 @@ impl Connection {
         self.events.len()
     }
 
-    /// Tells whether messages can be sent at all: until a close is sent, or the end was taken from
-    /// [`poll_event`](Self::poll_event).
+    /// Tells whether messages can be sent at all: until a close is sent or the end is
+    /// [told](Self::closed), which waits for the application to take what came before it.
     pub fn is_writable(&self) -> bool {
         self.phase.sends()
     }
 
-    /// Tells whether a message is open that is being sent in fragments.
+    /// Tells whether a message is open that is being sent in fragments: until its last one, or until
+    /// nothing can be sent any more.
     pub fn is_message_open(&self) -> bool {
-        self.open_message.is_some()
+        self.open_message.is_some() && self.phase.sends()
     }
 
     /// Tells whether a message would be taken now, as far as the send queue is concerned.
@@ -463,5 +480,12 @@ impl Connection {
     /// Returns the `send_queue_limit`, in bytes.
     pub fn send_queue_limit(&self) -> Option<usize> {
         self.config.send_queue_limit
+    }
+
+    /// At least one: with none nothing would ever be read, not even a close.
+    fn receive_limit(&self) -> usize {
+        self.config
+            .receive_queue_limit
+            .map_or(usize::MAX, |limit| limit.max(1))
     }
 }

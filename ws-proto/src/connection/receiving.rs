@@ -126,9 +126,8 @@ impl Connection {
             Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
             Assembled::Control(Opcode::Ping, payload) => {
                 self.pings_received += 1;
-                if self.phase.answers_pings() && self.outgoing.has_control_capacity() {
-                    self.codec
-                        .encode_control(Opcode::Pong, &payload, &mut self.outgoing);
+                if self.phase.answers_pings() && self.has_control_capacity() {
+                    self.push_control(Opcode::Pong, &payload);
                 }
                 self.push_control_event(Event::Ping(payload));
             }

@@ -117,7 +117,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
+    /// Fails if the connection is closing, the version has no ping, the payload is too long, or 16 KiB of
+    /// pings and pongs wait to be written; then nothing was queued.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.send_control(Opcode::Ping, payload)
     }
@@ -175,16 +176,44 @@ impl Connection {
                 limit: CONTROL_LIMIT,
             });
         }
-        if !self.outgoing.has_control_capacity() {
-            let limit = Outgoing::CONTROL_LIMIT;
-            return Err(SendError::QueueFull {
-                buffered: self.buffered_amount(),
-                limit,
+        if !self.has_control_capacity() {
+            return Err(SendError::ControlQueueFull {
+                buffered: self.outgoing.control_len(&self.in_flight),
+                limit: Outgoing::CONTROL_LIMIT,
             });
         }
-        self.pings_sent += u64::from(opcode == Opcode::Ping);
-        self.codec
-            .encode_control(opcode, payload, &mut self.outgoing);
+        self.push_control(opcode, payload);
         Ok(())
     }
+
+    /// Tells whether a ping or a pong may still be added: not while as much of them waits as is allowed.
+    pub(super) fn has_control_capacity(&self) -> bool {
+        self.outgoing.control_len(&self.in_flight) < Outgoing::CONTROL_LIMIT
+    }
+
+    /// Queues a ping or a pong, and keeps in mind where the last ping ends.
+    pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        let before = self.outgoing.len();
+        let end = self
+            .codec
+            .encode_control(opcode, payload, &mut self.outgoing);
+        let len = self.outgoing.len() - before;
+        let front = self.outgoing.left() + count(self.in_flight.len());
+        let (begin, end) = (front + count(end - len), front + count(end));
+        for mark in [&mut self.ping_end, &mut self.close_end] {
+            if *mark > begin {
+                // The new one went ahead of it.
+                *mark += count(len);
+            }
+        }
+        if opcode == Opcode::Ping {
+            self.pings_sent += 1;
+            self.ping_end = self.ping_end.max(end);
+        }
+    }
+}
+
+/// A length in memory as one on the wire.
+pub(super) fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

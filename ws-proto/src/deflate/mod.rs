@@ -183,7 +183,15 @@ impl Compression {
     /// Gives back what was kept for messages that are still to arrive: none will.
     pub(crate) fn stop_receiving(&mut self) {
         if let Some(both) = &mut self.0 {
-            both.inflater.stop();
+            both.inflater.stop(&mut both.lent);
+        }
+    }
+
+    /// Gives back what was kept for messages of either side; what is lent waits for its owner.
+    pub(crate) fn end(&mut self) {
+        if let Some(both) = &mut self.0 {
+            both.inflater.stop(&mut both.lent);
+            both.compressor.begin_anew(&mut both.lent);
         }
     }
 

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use super::options::{Deflate, FULL_WINDOW_BITS};
 use crate::handshake::HandshakeError;
 use crate::handshake::extensions::{self, EXTENSIONS, Item, Value};
+use crate::state::Role;
 
 /// The name of the extension.
 const NAME: &[u8] = b"permessage-deflate";
@@ -101,6 +102,7 @@ impl Deflate {
             client_max_window_bits: client_bits.map(Some),
         };
         DeflateTerms {
+            role: Role::Server,
             level: self.level,
             threshold: self.threshold,
             sending: Direction {
@@ -135,6 +137,7 @@ impl Deflate {
         let no_context_takeover =
             self.client_no_context_takeover || answer.client_no_context_takeover;
         Ok(DeflateTerms {
+            role: Role::Client,
             level: self.level,
             threshold: self.threshold,
             sending: Direction {
@@ -169,9 +172,12 @@ impl Offered {
     }
 }
 
-/// What two endpoints agreed on. As text it is the server's answer.
+/// What two endpoints agreed on, as one of them sees it. As text it is the server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeflateTerms {
+    /// Who sees it: the server that [accepted](Deflate::accept), or the client that
+    /// [confirmed](Deflate::confirm).
+    role: Role,
     pub(super) level: u8,
     pub(super) threshold: usize,
     /// What holds for what this side sends; it can be less than was agreed on.
@@ -179,6 +185,13 @@ pub struct DeflateTerms {
     /// What holds for what the peer sends.
     pub(super) receiving: Direction,
     answer: Parameters,
+}
+
+impl DeflateTerms {
+    /// Returns whose they are: a server's from [`Deflate::accept`], a client's from [`Deflate::confirm`].
+    pub fn role(&self) -> Role {
+        self.role
+    }
 }
 
 impl fmt::Display for DeflateTerms {

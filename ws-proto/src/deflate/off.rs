@@ -102,6 +102,8 @@ impl Compression {
     pub(crate) fn stop_receiving(&mut self) {}
 
     pub(crate) fn rest(&mut self) {}
+
+    pub(crate) fn end(&mut self) {}
 }
 
 /// What a prepared message knows of compression: nothing.

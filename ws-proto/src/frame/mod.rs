@@ -235,19 +235,22 @@ impl Codec {
         }
     }
 
-    /// Writes a ping or a pong; the drafts have none.
+    /// Writes a ping or a pong; the drafts have none. Returns how many bytes wait up to its end.
     pub(crate) fn encode_control(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
         outgoing: &mut Outgoing,
-    ) {
+    ) -> usize {
         debug_assert!(
             payload.len() <= CONTROL_LIMIT,
             "a control frame is at most 125 bytes"
         );
         match self {
-            Self::Hixie(_) => debug_assert!(false, "the drafts have no {opcode:?}"),
+            Self::Hixie(_) => {
+                debug_assert!(false, "the drafts have no {opcode:?}");
+                outgoing.len()
+            }
             Self::Rfc6455(codec) => codec.encode_control(opcode, payload, outgoing),
         }
     }

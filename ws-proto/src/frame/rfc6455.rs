@@ -239,10 +239,10 @@ impl Codec {
         opcode: Opcode,
         payload: &[u8],
         outgoing: &mut Outgoing,
-    ) {
+    ) -> usize {
         let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
         let len = self.control_frame(opcode, payload, &mut frame);
-        outgoing.push_control(&frame[..len]);
+        outgoing.push_control(&frame[..len])
     }
 
     /// A close keeps its place behind all that was sent before.

@@ -69,7 +69,8 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// Fails if a subprotocol is offered twice, or more than one in a draft.
+    /// Fails if a subprotocol is offered twice, or more than one in a draft, or an option of the
+    /// [connection makes no sense](crate::ConnectionConfig::check).
     pub fn new(
         url: &ClientUrl,
         config: &ClientConfig,
@@ -77,6 +78,7 @@ impl ClientHandshake {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         check_subprotocols(config)?;
+        config.connection.check()?;
         let request = match config.version {
             Version::Rfc6455 => rfc6455_request(url, config, &mut *randomness),
             Version::Draft76 => draft76_request(url, config, &mut *randomness),
@@ -175,9 +177,13 @@ impl ClientHandshake {
     }
 
     /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
-    /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
+    /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
+        if !matches!(self.stage, Stage::Open) {
+            // It belongs to the handshake still.
+            return Bytes::new();
+        }
         Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 

@@ -248,9 +248,13 @@ impl ServerHandshake {
     }
 
     /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
-    /// what the connection reads. If it is not taken [`into_connection`](Self::into_connection) has
+    /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
+        if !matches!(self.stage, Stage::Open { .. }) {
+            // It belongs to the handshake still.
+            return Bytes::new();
+        }
         Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 

@@ -5,8 +5,8 @@ use std::io::IoSlice;
 
 use bytes::Buf;
 
-use super::FramePayload;
 use super::queue::Queue;
+use super::{FramePayload, InFlight};
 use crate::mask::Mask;
 
 /// Bytes to be written to the peer, in order, as a [`Buf`].
@@ -21,9 +21,9 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Bytes of control frames that are taken beyond what leaves: 16 KiB. When a peer sends pings and
-    /// does not read, the pongs over it are dropped: only the latest ping needs an answer, and one will
-    /// follow (RFC 6455 §5.5.3, X18).
+    /// Bytes of control frames beyond which no more are taken: 16 KiB, those that were taken to be written
+    /// included. When a peer sends pings and does not read, the pongs over it are dropped: only the latest
+    /// ping needs an answer, and one will follow (RFC 6455 §5.5.3, X18).
     pub(crate) const CONTROL_LIMIT: usize = 16 << 10;
 
     /// Makes an empty queue; it holds no memory.
@@ -120,15 +120,15 @@ impl Outgoing {
     }
 
     /// Adds a control frame. If much is waiting it goes to the next frame boundary, behind the
-    /// control frames that are there already.
-    pub(crate) fn push_control(&mut self, frame: &[u8]) {
-        self.queue().push_control(frame);
+    /// control frames that are there already. Returns how many bytes wait up to its end.
+    pub(crate) fn push_control(&mut self, frame: &[u8]) -> usize {
+        self.queue().push_control(frame)
     }
 
-    /// Tells whether an answer to a control frame may still be added.
-    pub(crate) fn has_control_capacity(&self) -> bool {
+    /// Returns the bytes of control frames that wait.
+    pub(crate) fn control_len(&self, in_flight: &InFlight) -> usize {
         let queue = self.queue.as_ref();
-        queue.is_none_or(|queue| queue.has_control_capacity())
+        queue.map_or(0, |queue| queue.control_len()) + in_flight.control_len()
     }
 
     /// Takes the news that bytes that were moved out have left.
@@ -142,15 +142,34 @@ impl Outgoing {
     }
 
     /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
-    /// that they can be written while this queue is used by others.
-    pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self) {
-        debug_assert!(taken.is_empty(), "what was taken before is written first");
-        let queue = self.queue.as_ref();
-        if queue.is_none_or(|queue| queue.moves_whole(limit)) {
+    /// that they can be written while this queue is used by others: behind what is in `taken`.
+    pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
+        if !taken.is_empty() {
+            return self.append_front(limit, taken, in_flight);
+        }
+        let Some(queue) = &mut self.queue else {
+            return;
+        };
+        if queue.moves_whole(limit) {
+            queue.note_moved(in_flight);
             // Each goes on with the other's memory, which costs no allocation.
             std::mem::swap(&mut self.queue, &mut taken.queue);
-        } else if let Some(queue) = &mut self.queue {
-            queue.move_front(limit, taken.queue.get_or_insert_default());
+        } else {
+            queue.move_front(limit, taken.queue.get_or_insert_default(), in_flight);
+        }
+    }
+
+    /// What [`move_front`](Self::move_front) does if something waits in `taken`.
+    #[cold]
+    fn append_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
+        let mut more = Self::new();
+        self.move_front(limit, &mut more, in_flight);
+        if let Some(queue) = &mut more.queue {
+            taken.queue().append(queue);
+            // Memory that is lent does not go with bytes that were copied out of it.
+            if self.queue.is_none() && queue.is_lent() {
+                self.queue = more.queue;
+            }
         }
     }
 
@@ -256,6 +275,69 @@ mod tests {
         assert_eq!(written, format!("{dots}><{dots}>12"));
     }
 
+    /// However it is written, in place or part by part elsewhere, what overtook goes out whole, once, and at
+    /// the first boundary; and it counts until it has left.
+    #[test]
+    fn what_overtakes_keeps_its_place_however_it_is_taken() {
+        let large = Bytes::from(vec![b'.'; OVERTAKE_LEN]);
+        let dots = ".".repeat(OVERTAKE_LEN);
+        for limit in [1, 10, OVERTAKE_LEN, usize::MAX] {
+            let mut outgoing = Outgoing::new();
+            let mut in_flight = InFlight::default();
+            outgoing.push_frame(b"(", FramePayload::Shared(large.clone()), b"");
+            outgoing.push_frame(b"[", FramePayload::Shared(large.clone()), b"");
+            outgoing.advance(3);
+            let (mut expected, mut seen) = (dots[2..].to_owned(), String::new());
+            for byte in b'a'..=b'z' {
+                let end = outgoing.push_control(&[byte]);
+                assert_eq!(end, OVERTAKE_LEN - 2 + usize::from(byte - b'a') + 1);
+                expected.push(char::from(byte));
+            }
+            expected += &format!("[{dots}");
+            assert_eq!(outgoing.control_len(&in_flight), 26);
+            while !outgoing.is_empty() {
+                let mut taken = Outgoing::new();
+                outgoing.move_front(limit, &mut taken, &mut in_flight);
+                let bytes = drain(&mut taken, 4096);
+                assert!(!outgoing.chunk().is_empty() || outgoing.is_empty());
+                seen += &String::from_utf8(bytes).unwrap();
+            }
+            assert_eq!(seen, expected);
+            assert_eq!(outgoing.control_len(&in_flight), 26);
+            in_flight.note_written(OVERTAKE_LEN - 2 + 20);
+            assert_eq!(outgoing.control_len(&in_flight), 6);
+            in_flight.note_written(usize::MAX);
+            assert_eq!((outgoing.control_len(&in_flight), in_flight.len()), (0, 0));
+        }
+    }
+
+    /// A queue in which something waits is gone on with; what is lent stays with who had it.
+    #[test]
+    fn what_is_taken_goes_behind_what_was_taken() {
+        let large = Bytes::from(vec![b'.'; COPY_LIMIT]);
+        let mut outgoing = Outgoing::new();
+        let mut in_flight = InFlight::default();
+        let mut taken = Outgoing::new();
+        let mut expected = Vec::new();
+        for _ in 0..3 {
+            outgoing.lend(&mut used());
+            for name in [b"a", b"b"] {
+                outgoing.push_frame(name, FramePayload::Shared(large.clone()), b"");
+                expected.extend([name, &*large].concat());
+            }
+            outgoing.push_control(b"!");
+            expected.push(b'!');
+            outgoing.move_front(1, &mut taken, &mut in_flight);
+            outgoing.move_front(usize::MAX, &mut taken, &mut in_flight);
+            assert_eq!(taken.len(), expected.len());
+            assert_eq!(in_flight.len(), expected.len());
+            assert!(outgoing.is_empty());
+        }
+        assert_eq!(drain(&mut taken, 1000), expected);
+        let spare = [outgoing.reclaim(), taken.reclaim()];
+        assert!(spare.iter().any(Option::is_some), "what was lent is there");
+    }
+
     #[test]
     fn a_control_frame_keeps_its_place_while_little_waits() {
         let mut outgoing = Outgoing::new();
@@ -271,7 +353,7 @@ mod tests {
         outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b"");
         outgoing.push(b"rest");
         let mut taken = Outgoing::new();
-        outgoing.move_front(1, &mut taken);
+        outgoing.move_front(1, &mut taken, &mut InFlight::default());
         assert_eq!(
             drain(&mut taken, 1),
             b"<",
@@ -279,7 +361,7 @@ mod tests {
         );
         assert!(outgoing.queue.as_ref().unwrap().is_mid_frame());
         let mut taken = Outgoing::new();
-        outgoing.move_front(usize::MAX, &mut taken);
+        outgoing.move_front(usize::MAX, &mut taken, &mut InFlight::default());
         assert_eq!(drain(&mut taken, 4096), [&*large, b"rest"].concat());
         assert!(outgoing.is_empty());
     }
@@ -326,7 +408,7 @@ mod tests {
         outgoing.lend(&mut used());
         outgoing.push(b"small");
         let mut taken = Outgoing::new();
-        outgoing.move_front(usize::MAX, &mut taken);
+        outgoing.move_front(usize::MAX, &mut taken, &mut InFlight::default());
         assert!(outgoing.reclaim().is_none(), "it went with what was taken");
         assert_eq!(drain(&mut taken, 1), b"small");
         let mut spare = taken.reclaim().unwrap();

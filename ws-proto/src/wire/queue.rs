@@ -2,12 +2,15 @@
 //! reference, so that one gather write can take them all. Knows where frames end, nothing else about
 //! them.
 
+mod ahead;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use super::Outgoing;
+use self::ahead::Ahead;
+use super::controls::{Controls, InFlight};
 use crate::inline::INLINE_LIMIT;
 use crate::mask::Mask;
 use crate::message::Payload;
@@ -34,13 +37,15 @@ const SEGMENTS_KEPT: usize = 64;
 /// Bytes in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    /// What goes ahead of the segments, while there is something.
+    ahead: Option<Box<Ahead>>,
     segments: VecDeque<Segment>,
     /// What comes behind the segments and still grows.
     tail: Tail,
-    /// All that waits, in bytes: segments and tail.
+    /// All that waits, in bytes.
     len: usize,
-    /// Bytes of control frames that came in, less all bytes that left since; at least zero.
-    control_len: usize,
+    /// The control frames that did not overtake, among all bytes but those that did.
+    controls: Controls,
     /// Whether the first byte that waits is inside a frame.
     mid_frame: bool,
 }
@@ -53,11 +58,17 @@ struct Segment {
     start: usize,
     /// Whether a frame ends with the last byte.
     ends_frame: bool,
-    /// Whether it went ahead of others.
-    overtook: bool,
 }
 
 impl Segment {
+    fn new(bytes: Payload, ends_frame: bool) -> Self {
+        Self {
+            bytes,
+            start: 0,
+            ends_frame,
+        }
+    }
+
     fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
@@ -81,12 +92,15 @@ impl Queue {
     pub(super) fn split(&mut self) -> Self {
         let segments: Vec<_> = self.segments.drain(..).collect();
         let own = Self {
+            ahead: self.ahead.take(),
             segments: segments.into(),
             tail: Tail {
                 bytes: self.tail.as_slice().to_vec(),
                 ..Tail::default()
             },
-            ..*self
+            len: self.len,
+            controls: std::mem::take(&mut self.controls),
+            mid_frame: self.mid_frame,
         };
         self.clear();
         own
@@ -94,15 +108,22 @@ impl Queue {
 
     /// Drops what waits.
     pub(super) fn clear(&mut self) {
+        self.ahead = None;
         self.segments.clear();
         self.tail.clear();
-        (self.len, self.control_len, self.mid_frame) = (0, 0, false);
+        self.controls.clear();
+        (self.len, self.mid_frame) = (0, false);
     }
 
     /// Returns the bytes of memory that it holds besides payloads.
     pub(super) fn room(&self) -> usize {
         let segments = self.segments.capacity() * size_of::<Segment>();
-        size_of::<Self>() + segments + self.tail.bytes.capacity()
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| {
+            let frame = ahead.frame.capacity() * size_of::<Segment>();
+            size_of::<Ahead>() + frame + ahead.controls.bytes.capacity()
+        });
+        let own = size_of::<Self>() + self.controls.room();
+        own + segments + ahead + self.tail.bytes.capacity()
     }
 
     /// Tells whether it holds memory that is not lent for nothing.
@@ -139,12 +160,8 @@ impl Queue {
                 tail.extend_from_slice(header);
                 self.end_segment(false);
                 let ends_frame = trailer.is_empty();
-                self.segments.push_back(Segment {
-                    bytes: bytes.into(),
-                    start: 0,
-                    ends_frame,
-                    overtook: false,
-                });
+                self.segments
+                    .push_back(Segment::new(bytes.into(), ends_frame));
                 self.tail.bytes.extend_from_slice(trailer);
             }
             FramePayload::Shared(_) | FramePayload::Copied(_) => {
@@ -208,52 +225,55 @@ impl Queue {
     }
 
     /// Adds a control frame. If much is waiting it goes to the next frame boundary, behind the
-    /// control frames that are there already.
-    pub(super) fn push_control(&mut self, frame: &[u8]) {
-        self.control_len += frame.len();
+    /// control frames that are there already. Returns how many bytes wait up to its end.
+    pub(super) fn push_control(&mut self, frame: &[u8]) -> usize {
         if self.len < OVERTAKE_LEN {
-            return self.push(frame);
+            let ahead = self.len - self.overtaking_len();
+            self.controls.push(ahead, frame.len());
+            self.push(frame);
+            return self.len;
         }
-        self.end_segment(true);
-        let boundary = match self.mid_frame {
-            false => Some(0),
-            true => self
-                .segments
-                .iter()
-                .position(|segment| segment.ends_frame)
-                .map(|end| end + 1),
-        };
-        let Some(boundary) = boundary else {
-            return self.push(frame);
-        };
-        let overtaken = self
-            .segments
-            .iter()
-            .skip(boundary)
-            .position(|segment| !segment.overtook);
-        let index = overtaken.map_or(self.segments.len(), |behind| boundary + behind);
-        let bytes = Payload::from(frame);
-        self.segments.insert(
-            index,
-            Segment {
-                bytes,
-                start: 0,
-                ends_frame: true,
-                overtook: true,
-            },
-        );
+        if self.ahead.is_none() {
+            let ahead = self.part_frame();
+            self.ahead = Some(Box::new(ahead));
+        }
+        let ahead = self.ahead.get_or_insert_default();
+        ahead.controls.bytes.extend_from_slice(frame);
         self.len += frame.len();
+        ahead.len()
     }
 
-    /// Tells whether an answer to a control frame may still be added.
-    pub(super) fn has_control_capacity(&self) -> bool {
-        self.control_len < Outgoing::CONTROL_LIMIT
+    /// Parts the rest of the frame that is being written, a header and a payload, from what comes behind it.
+    fn part_frame(&mut self) -> Ahead {
+        let mut ahead = Ahead::default();
+        if self.mid_frame {
+            let ends = |segment: &Segment| segment.ends_frame;
+            if !self.segments.iter().any(ends) {
+                self.end_segment(true);
+            }
+            let end = self.segments.iter().position(ends);
+            let rest = self.segments.drain(..end.map_or(0, |end| end + 1));
+            ahead.frame.extend(rest);
+            ahead.frame_len = ahead.frame.iter().map(Segment::len).sum();
+        }
+        ahead
+    }
+
+    /// Returns the bytes of control frames that wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.controls.len() + self.overtaking_len()
+    }
+
+    fn overtaking_len(&self) -> usize {
+        let ahead = self.ahead.as_ref();
+        ahead.map_or(0, |ahead| ahead.controls.len())
     }
 
     /// Tells whether [`move_front`](Self::move_front) would move all there is.
     pub(super) fn moves_whole(&self, limit: usize) -> bool {
         let last = match (self.tail.len(), self.segments.back()) {
             (0, Some(segment)) => segment.len(),
+            (0, None) => self.overtaking_len(),
             (len, _) => len,
         };
         self.len.saturating_sub(last) < limit
@@ -261,11 +281,11 @@ impl Queue {
 
     /// Moves whole segments out, until at least `limit` bytes are moved, so that they can be written while
     /// this queue is used by others. Something is left: see [`moves_whole`](Self::moves_whole).
-    pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self) {
+    pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
         debug_assert!(!self.moves_whole(limit), "the whole queue would be moved");
         taken.mid_frame = self.mid_frame;
         while taken.len < limit {
-            let Some(segment) = self.segments.pop_front() else {
+            let Some(segment) = self.pop_segment(in_flight) else {
                 break;
             };
             taken.len += segment.len();
@@ -273,7 +293,43 @@ impl Queue {
             taken.segments.push_back(segment);
         }
         self.len -= taken.len;
-        self.control_len = self.control_len.saturating_sub(taken.len);
+    }
+
+    fn pop_segment(&mut self, in_flight: &mut InFlight) -> Option<Segment> {
+        if let Some(ahead) = self.ahead.take_if(|ahead| ahead.frame.is_empty()) {
+            in_flight.add_controls(ahead.controls.len());
+            return Some(ahead.into_controls());
+        }
+        let segment = match &mut self.ahead {
+            Some(ahead) => ahead.pop_frame(),
+            None => self.segments.pop_front(),
+        }?;
+        in_flight.add(segment.len(), &mut self.controls);
+        Some(segment)
+    }
+
+    /// Takes the news that all of it is moved out.
+    pub(super) fn note_moved(&mut self, in_flight: &mut InFlight) {
+        let mut behind = self.len;
+        if let Some(ahead) = &self.ahead {
+            in_flight.add(ahead.frame_len, &mut self.controls);
+            in_flight.add_controls(ahead.controls.len());
+            behind -= ahead.len();
+        }
+        in_flight.add(behind, &mut self.controls);
+    }
+
+    /// Moves all of another one behind what waits here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.end_segment(true);
+        if let Some(mut ahead) = other.ahead.take() {
+            self.segments.append(&mut ahead.frame);
+            self.segments.push_back(ahead.into_controls());
+        }
+        other.end_segment(true);
+        self.segments.append(&mut other.segments);
+        self.len += other.len;
+        other.clear();
     }
 
     /// Returns how many bytes wait.
@@ -287,16 +343,25 @@ impl Queue {
     }
 
     pub(super) fn chunk(&self) -> &[u8] {
+        if let Some(ahead) = &self.ahead {
+            let first = ahead.frame.front();
+            return first.map_or(ahead.controls.as_slice(), Segment::as_slice);
+        }
         self.segments
             .front()
             .map_or(self.tail.as_slice(), Segment::as_slice)
     }
 
     pub(super) fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let ahead = self.ahead.iter().flat_map(|ahead| {
+            let frame = ahead.frame.iter().map(Segment::as_slice);
+            frame.chain([ahead.controls.as_slice()])
+        });
         let segments = self.segments.iter().map(Segment::as_slice);
         let tail = Some(self.tail.as_slice()).filter(|tail| !tail.is_empty());
+        let all = ahead.chain(segments).chain(tail);
         let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(segments.chain(tail)) {
+        for (slice, bytes) in slices.iter_mut().zip(all) {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
@@ -311,7 +376,19 @@ impl Queue {
             self.len
         );
         self.len -= count;
-        self.control_len = self.control_len.saturating_sub(count);
+        if let Some(ahead) = &mut self.ahead {
+            let before = count.min(ahead.frame_len);
+            self.controls.leave(before);
+            count -= before;
+            self.mid_frame = ahead.advance_frame(before, self.mid_frame);
+            if count < ahead.controls.len() {
+                ahead.controls.advance(count);
+                return;
+            }
+            count -= ahead.controls.len();
+            self.ahead = None;
+        }
+        self.controls.leave(count);
         while let Some(segment) = self.segments.front_mut() {
             if count < segment.len() {
                 segment.start += count;
@@ -341,12 +418,7 @@ impl Queue {
     fn end_segment(&mut self, ends_frame: bool) {
         if !self.tail.is_empty() {
             let bytes = self.tail.split();
-            self.segments.push_back(Segment {
-                bytes,
-                start: 0,
-                ends_frame,
-                overtook: false,
-            });
+            self.segments.push_back(Segment::new(bytes, ends_frame));
         }
     }
 }

@@ -64,7 +64,7 @@ proptest! {
                         pings.push(payload);
                     }
                     Writing::Advance(count) => {
-                        let outgoing = connection.outgoing();
+                        let mut outgoing = connection.outgoing();
                         let count = (*count).min(outgoing.remaining());
                         sent.extend(outgoing.copy_to_bytes(count));
                     }

@@ -76,7 +76,7 @@ fn a_close_comes_behind_what_was_sent_before() {
             connection.send(&*large).unwrap();
         }
         let mut bytes = Vec::new();
-        let taken = bytes::Buf::copy_to_bytes(connection.outgoing(), 1000);
+        let taken = bytes::Buf::copy_to_bytes(&mut connection.outgoing(), 1000);
         bytes.extend(taken);
         if version == Version::Rfc6455 {
             connection.handle_read(now, &Frame::new(0x89, "ping").to(role));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Buf;
 use ws_proto::{
-    ConnectionConfig, DeflateStreams, Message, Outgoing, PreparedMessage, Role, Version,
+    ConnectionConfig, DeflateStreams, Message, OutgoingMut, PreparedMessage, Role, Version,
 };
 
 use crate::peer::frames;
@@ -72,7 +72,7 @@ fn a_message_is_compressed_once_for_all_that_can_share_it() {
     for options in [eager(), eager().server_no_context_takeover(false), small] {
         let mut connection = open(Role::Server, &options, ConnectionConfig::new(), now);
         connection.send_prepared(&prepared).unwrap();
-        places.push(place_of_longest(connection.outgoing()));
+        places.push(place_of_longest(&connection.outgoing()));
         let bytes = written(&mut connection);
         assert!(bytes.len() < text.len());
         assert_eq!(bytes[0], 0xc1);
@@ -89,7 +89,7 @@ fn a_message_is_compressed_once_for_all_that_can_share_it() {
 }
 
 /// Where the longest of the slices is that a gather write would take.
-fn place_of_longest(outgoing: &Outgoing) -> *const u8 {
+fn place_of_longest(outgoing: &OutgoingMut<'_>) -> *const u8 {
     let mut slices = [IoSlice::new(b""); 4];
     let count = outgoing.chunks_vectored(&mut slices);
     let longest = slices[..count].iter().max_by_key(|slice| slice.len());

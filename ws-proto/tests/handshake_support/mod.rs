@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Buf;
 use ws_proto::{
-    Accept, ClientConfig, ClientHandshake, HandshakeError, HandshakeEvent, Outgoing, Randomness,
-    Request, ServerConfig, ServerHandshake, State, Subprotocol, UpgradeRequest,
+    Accept, ClientConfig, ClientHandshake, HandshakeError, HandshakeEvent, Randomness, Request,
+    ServerConfig, ServerHandshake, State, Subprotocol, UpgradeRequest,
 };
 
 /// RFC 6455 §1.3.
@@ -66,7 +66,7 @@ pub(crate) fn status_of(answer: &str) -> (u16, Option<&str>) {
 }
 
 /// Takes all bytes that wait.
-pub(crate) fn drain(outgoing: &mut Outgoing) -> Vec<u8> {
+pub(crate) fn drain(mut outgoing: impl Buf) -> Vec<u8> {
     let len = outgoing.remaining();
     outgoing.copy_to_bytes(len).to_vec()
 }

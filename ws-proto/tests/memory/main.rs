@@ -9,6 +9,7 @@
 
 mod any_bytes;
 mod declared;
+mod events;
 mod fragments;
 mod handshake;
 #[path = "../handshake_support/mod.rs"]

@@ -50,7 +50,7 @@ pub fn seconds(count: u64) -> Duration {
 
 /// Takes all bytes that wait to be written.
 pub fn written(connection: &mut Connection) -> Vec<u8> {
-    let outgoing = connection.outgoing();
+    let mut outgoing = connection.outgoing();
     let mut bytes = Vec::new();
     while outgoing.has_remaining() {
         let chunk = outgoing.chunk();

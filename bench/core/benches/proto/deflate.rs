@@ -52,7 +52,7 @@ fn inflate(criterion: &mut Criterion, context: &str, keeps: bool, message: &Mess
         let mut wire = || {
             peer.send(message.clone()).expect("nothing is full");
             let len = peer.outgoing().len();
-            bytes::Buf::copy_to_bytes(peer.outgoing(), len)
+            bytes::Buf::copy_to_bytes(&mut peer.outgoing(), len)
         };
         // With a context the second one refers to the first one, and so do all others.
         let (first, second) = (wire(), wire());

@@ -5,6 +5,7 @@
 mod sending;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use ws_proto::{Event, Role, State, Version};
@@ -58,8 +59,12 @@ pub struct Endpoint {
     /// What waits to be written.
     pub waiting: Vec<u8>,
     pub in_flight: usize,
-    /// Bytes of control frames that came in, less all bytes that left since.
-    control_len: usize,
+    /// Where pings and pongs are among all bytes that were ever queued, and which of them are pings.
+    controls: Vec<(Range<usize>, bool)>,
+    /// Of all bytes that were ever queued, those that are known to have left.
+    gone: usize,
+    /// Where our close ends among them.
+    close_end: usize,
     keepalive: Option<Duration>,
     pong: Option<Duration>,
     close: Option<Duration>,
@@ -87,6 +92,9 @@ pub struct Endpoint {
 /// X18: a peer that pings and does not read gets no more pongs than this.
 const CONTROL_LIMIT: usize = 16 << 10;
 
+/// What a wait that ran out is armed again for, at least.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
 impl Endpoint {
     pub fn new(setup: Setup) -> Self {
         let pings = setup.rules.version == Version::Rfc6455;
@@ -102,7 +110,9 @@ impl Endpoint {
             events: VecDeque::new(),
             waiting: Vec::new(),
             in_flight: 0,
-            control_len: 0,
+            controls: Vec::new(),
+            gone: 0,
+            close_end: 0,
             pong: None,
             close: None,
             watched: false,
@@ -156,7 +166,7 @@ impl Endpoint {
             Item::Ping(payload) => {
                 self.pings_received += 1;
                 // R-F13, X18.
-                if self.control_len < CONTROL_LIMIT {
+                if self.control_len() < CONTROL_LIMIT {
                     self.control(0x8a, &payload);
                 }
                 self.control_event(Item::Ping(payload));
@@ -211,11 +221,16 @@ impl Endpoint {
             if now - self.last_read < interval {
                 self.keepalive = self.after(self.last_read, Some(interval));
             } else {
-                self.control(0x89, b"");
-                self.pings_sent += 1;
+                // One ping at a time: what nobody wrote nobody can have seen.
+                let gone = self.gone;
+                let waits = |(at, is_ping): &(Range<usize>, bool)| *is_ping && at.end > gone;
+                if !self.controls.iter().any(waits) {
+                    self.control(0x89, b"");
+                    self.pings_sent += 1;
+                }
                 self.await_pong(now);
                 if self.pong.is_none() {
-                    self.keepalive = self.after(now, Some(interval));
+                    self.keepalive = self.after(now, Some(interval.max(LEAST_WAIT)));
                 }
             }
         }
@@ -224,6 +239,8 @@ impl Endpoint {
             // transport takes something.
             if self.paused && self.buffered() == 0 || self.drains {
                 self.await_pong(now);
+                let wait = self.setup.pong_timeout.map(|wait| wait.max(LEAST_WAIT));
+                self.pong = self.after(now, wait);
             } else {
                 self.end(now, End::Dead);
             }
@@ -291,23 +308,20 @@ impl Endpoint {
     /// So many of the bytes that wait are written.
     pub fn advance(&mut self, count: usize) -> Vec<u8> {
         self.left += count;
-        self.take(count)
-    }
-
-    fn take(&mut self, count: usize) -> Vec<u8> {
-        self.control_len = self.control_len.saturating_sub(count);
+        self.gone += count;
         self.waiting.drain(..count).collect()
     }
 
     /// So many of the bytes that wait are taken to be written.
     pub fn take_outgoing(&mut self, count: usize) -> Vec<u8> {
         self.in_flight += count;
-        self.take(count)
+        self.waiting.drain(..count).collect()
     }
 
     pub fn written(&mut self, count: usize) {
         self.in_flight -= count;
         self.left += count;
+        self.gone += count;
         self.drains |= count > 0 && (self.paused || self.buffered() > 0);
     }
 
@@ -329,6 +343,9 @@ impl Endpoint {
     }
 
     pub fn deadline(&self) -> Option<Duration> {
+        if self.is_finished() {
+            return None;
+        }
         // What nobody watches yet is to be watched at once: that is, since the last time that was told.
         if !self.watched && self.may_stall() {
             return Some(self.since.max(self.last_read));
@@ -338,8 +355,12 @@ impl Endpoint {
     }
 
     pub fn wants_read(&self) -> bool {
-        let limit = self.setup.receive_queue_limit;
-        !self.is_reading() || limit.is_none_or(|limit| self.queued() < limit)
+        if self.is_reading() {
+            // With no room at all not even a close could come.
+            let limit = self.setup.receive_queue_limit;
+            return limit.is_none_or(|limit| self.queued() < limit.max(1));
+        }
+        !self.stream_ended && self.phase != Phase::Finished
     }
 
     pub fn wants_shutdown(&self) -> bool {
@@ -386,7 +407,7 @@ impl Endpoint {
     }
 
     pub fn is_message_open(&self) -> bool {
-        self.open.is_some()
+        self.open.is_some() && self.is_writable()
     }
 
     fn is_reading(&self) -> bool {
@@ -484,7 +505,16 @@ impl Endpoint {
     }
 
     fn forget_outgoing(&mut self) {
+        // RFC 6455 §7.1.4: a close that was not written was not sent.
+        if self.gone < self.close_end {
+            self.closed
+                .iter_mut()
+                .for_each(|closed| closed.clean = false);
+            if let Some(Told::Closed(account)) = self.events.back_mut() {
+                account.clean = false;
+            }
+        }
         self.waiting.clear();
-        (self.in_flight, self.control_len) = (0, 0);
+        self.in_flight = 0;
     }
 }

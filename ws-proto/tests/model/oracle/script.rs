@@ -364,7 +364,7 @@ fn refusal(error: &SendError) -> Refusal {
         SendError::Closed => Refusal::Closed,
         SendError::Unsupported { .. } => Refusal::Unsupported,
         SendError::MessageOpen => Refusal::MessageOpen,
-        SendError::QueueFull { .. } => Refusal::QueueFull,
+        SendError::QueueFull { .. } | SendError::ControlQueueFull { .. } => Refusal::QueueFull,
         SendError::ControlTooLong { .. } => Refusal::ControlTooLong,
         other => panic!("the model does not know {other:?}"),
     }

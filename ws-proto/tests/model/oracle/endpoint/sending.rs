@@ -1,5 +1,7 @@
 //! What an endpoint writes: messages, parts of them, control frames.
 
+use std::ops::Range;
+
 use ws_proto::{Role, Version};
 
 use super::super::view::Refusal;
@@ -101,7 +103,7 @@ impl Endpoint {
         if payload.len() > 125 {
             return Err(Refusal::ControlTooLong);
         }
-        if self.control_len >= CONTROL_LIMIT {
+        if self.control_len() >= CONTROL_LIMIT {
             return Err(Refusal::QueueFull);
         }
         self.pings_sent += u64::from(first_byte == 0x89);
@@ -134,11 +136,24 @@ impl Endpoint {
     pub(super) fn control(&mut self, first_byte: u8, payload: &[u8]) {
         let key = self.next_key();
         let frame = plain::frame(first_byte, key, payload);
-        self.control_len += frame.len();
+        let start = self.gone + self.buffered();
+        let at = start..start + frame.len();
+        self.controls.push((at, first_byte == 0x89));
         self.waiting.extend(frame);
     }
 
+    /// The bytes of pings and pongs that wait, those included that were taken to be written.
+    pub(super) fn control_len(&self) -> usize {
+        let waits = |(at, _): &(Range<usize>, bool)| at.end.saturating_sub(at.start.max(self.gone));
+        self.controls.iter().map(waits).sum()
+    }
+
     pub(super) fn write_close(&mut self, code: Option<u16>, reason: &str) {
+        self.queue_close(code, reason);
+        self.close_end = self.gone + self.buffered();
+    }
+
+    fn queue_close(&mut self, code: Option<u16>, reason: &str) {
         match self.setup.rules.version {
             Version::Draft75 => {}
             // D76-X7: not in a text that is half written.

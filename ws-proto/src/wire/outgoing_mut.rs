@@ -1,0 +1,71 @@
+//! A connection's queue as its owner sees it: to be written from, not to be taken away. Knows nothing of
+//! what is in it.
+
+use std::io::IoSlice;
+
+use bytes::Buf;
+
+use super::Outgoing;
+
+/// What a [`Connection`](crate::Connection) has to write, where it is, as a [`Buf`]: see
+/// [`Connection::outgoing`](crate::Connection::outgoing).
+///
+/// It can be written from, and memory can be lent to it. It cannot be replaced, as the connection counts
+/// what leaves; what is to be written elsewhere is
+/// [taken](crate::Connection::take_outgoing).
+#[derive(Debug)]
+pub struct OutgoingMut<'a>(&'a mut Outgoing);
+
+impl<'a> OutgoingMut<'a> {
+    pub(crate) fn new(outgoing: &'a mut Outgoing) -> Self {
+        Self(outgoing)
+    }
+
+    /// Returns how many bytes wait.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Tells whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the bytes of memory that it holds besides the payloads that it shares.
+    pub fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    /// Lends it memory: [`Outgoing::lend`].
+    pub fn lend(&mut self, spare: &mut Outgoing) {
+        self.0.lend(spare);
+    }
+
+    /// Gives memory that was lent back: [`Outgoing::reclaim`].
+    pub fn reclaim(&mut self) -> Option<Outgoing> {
+        self.0.reclaim()
+    }
+}
+
+impl Buf for OutgoingMut<'_> {
+    fn remaining(&self) -> usize {
+        self.0.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.0.chunks_vectored(slices)
+    }
+
+    /// Drops the first `count` bytes: they were written.
+    ///
+    /// # Panics
+    ///
+    /// Panics if fewer wait.
+    fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
+}

@@ -1,0 +1,50 @@
+//! What goes ahead of a queue: control frames in front of data. Knows nothing of what they go ahead of.
+
+use std::collections::VecDeque;
+
+use super::{Segment, Tail};
+
+/// Control frames that overtook, and what they could not overtake. They have a place of their own, so that
+/// one more costs the same however many there are.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The rest of the frame that is being written.
+    pub(super) frame: VecDeque<Segment>,
+    /// Its bytes.
+    pub(super) frame_len: usize,
+    /// The control frames, behind it. Invariant: it is not empty.
+    pub(super) controls: Tail,
+}
+
+impl Ahead {
+    pub(super) fn len(&self) -> usize {
+        self.frame_len + self.controls.len()
+    }
+
+    /// Drops the first `count` bytes of the frame; tells whether some of it is left, and was begun.
+    pub(super) fn advance_frame(&mut self, mut count: usize, mut mid_frame: bool) -> bool {
+        self.frame_len -= count;
+        while let Some(segment) = self.frame.front_mut() {
+            if count < segment.len() {
+                segment.start += count;
+                return mid_frame || count > 0;
+            }
+            count -= segment.len();
+            mid_frame = !segment.ends_frame;
+            self.frame.pop_front();
+        }
+        mid_frame
+    }
+
+    /// Takes the first segment of the frame.
+    pub(super) fn pop_frame(&mut self) -> Option<Segment> {
+        let segment = self.frame.pop_front()?;
+        self.frame_len -= segment.len();
+        Some(segment)
+    }
+
+    /// Makes a segment of the control frames.
+    pub(super) fn into_controls(mut self) -> Segment {
+        Segment::new(self.controls.split(), true)
+    }
+}
