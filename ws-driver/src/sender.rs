@@ -95,7 +95,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing, the version has no ping, or the payload is too long.
+    /// Fails if the connection is closing, the version has no ping, the payload is too long, or 16 KiB of
+    /// pings and pongs wait to be written.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.mailbox.ping(payload)
     }

@@ -1,6 +1,7 @@
 //! A peer that breaks a rule or a limit is told so and let go; queues have an end.
 
 use std::future::pending;
+use std::time::Duration;
 
 use ws_proto::{
     ClientConfig, CloseCause, CloseCode, ConnectionConfig, ProtocolError, SendError, Version,
@@ -96,6 +97,48 @@ pub async fn a_client_has_limits_too<R: Runtime + Default>() {
     let (len, limit) = (13, 10);
     let error = ProtocolError::MessageTooBig { len, limit };
     assert_eq!(closed.cause, CloseCause::Failed(error));
+}
+
+/// With `debug(true)`, and only then, the close frame says which rule failed the connection; nothing in it
+/// is the peer's.
+pub async fn a_close_says_why_with_debug<R: Runtime + Default>() {
+    for debug in [false, true] {
+        let builder = Server::<R>::builder().debug(debug);
+        let server = serve(builder.message_limit(Some(10)), echo).await;
+        for (frame, expected, why) in [
+            (masked(0x81, b"0123456789x"), 1009, "option message_limit"),
+            (masked(0x81, b"secret\xff"), 1007, "not valid UTF-8"),
+            (masked(0x83, b"secret"), 1002, "unknown opcode"),
+        ] {
+            let mut peer = Peer::open(&server).await;
+            peer.write(frame).await;
+            let (code, reason) = peer.close_frame().await;
+            assert_eq!(code, expected);
+            assert_eq!(reason.contains(why), debug, "{reason}");
+            assert_eq!(reason.is_empty(), !debug, "{reason}");
+            assert!(!reason.contains("secret"), "{reason}");
+        }
+    }
+}
+
+/// A wait that no peer can keep is refused before anybody is served, and named; by a client, too.
+pub async fn a_wait_of_zero_is_refused<R: Runtime + Default>() {
+    let zero = Duration::ZERO;
+    let builder = Server::<R>::builder;
+    for (builder, option) in [
+        (builder().keepalive_interval(zero), "keepalive_interval"),
+        (builder().pong_timeout(zero), "pong_timeout"),
+        (builder().stall_timeout(zero), "stall_timeout"),
+    ] {
+        let error = builder.bind("127.0.0.1:0").await.unwrap_err();
+        assert!(error.to_string().contains(option), "{error}");
+    }
+    let server = serve(builder(), echo).await;
+    let config = ConnectionConfig::new().pong_timeout(zero);
+    let config = ClientConfig::new().connection(config);
+    let refused = connect_with::<R>(&url(&server), &config).await;
+    let error = refused.map(drop).unwrap_err().to_string();
+    assert!(error.contains("option pong_timeout"), "{error}");
 }
 
 /// When the peer does not read, `try_send` says that the queue is full and `send` waits; once the peer

@@ -162,6 +162,8 @@ macro_rules! __conformance {
                 what_is_too_big_closes_with_1009
                 a_broken_rule_fails_the_connection
                 a_client_has_limits_too
+                a_close_says_why_with_debug
+                a_wait_of_zero_is_refused
                 a_full_send_queue_waits_or_tells
                 a_handler_that_does_not_receive_makes_the_peer_wait
             }
