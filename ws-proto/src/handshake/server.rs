@@ -216,7 +216,7 @@ impl ServerHandshake {
     }
 
     /// Rejects the request: queues the answer, after which the stream is to be closed. No event
-    /// follows.
+    /// follows, but for [`HandshakeEvent::Request`] if that was not taken yet.
     ///
     /// # Errors
     ///

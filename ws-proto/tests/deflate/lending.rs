@@ -4,12 +4,13 @@
 use std::time::Instant;
 
 use ws_proto::{
-    ConnectionConfig, Deflate, DeflateStreams, Event, Message, PreparedMessage, Role, Version,
+    Connection, ConnectionConfig, Deflate, DeflateStreams, Event, Message, PreparedMessage, Role,
+    Version,
 };
 
 use crate::meter::Meter;
 use crate::peer::{self, Deflater};
-use crate::support::{connect, events, written};
+use crate::support::{connect, events, seconds, written};
 use crate::{all_terms, eager, noise, open, prose};
 
 fn unlimited() -> ConnectionConfig {
@@ -132,6 +133,36 @@ fn a_message_keeps_its_stream_until_it_is_whole() {
             events(connection, now),
             [Event::Message(text.clone().into())]
         );
+    }
+}
+
+/// Proves that streams come back after every end: also those that were at work on a message, or kept a
+/// context for the next one.
+#[test]
+fn lent_streams_come_back_after_every_end() {
+    let now = Instant::now();
+    let compressed = Deflater::new(15, true).compress(prose(3000, 7).as_bytes());
+    let read = peer::message(true, &compressed).to(Role::Server);
+    let ends: [fn(&mut Connection, Instant); 3] = [
+        |connection, now| connection.handle_eof(now),
+        |connection, now| connection.handle_reset(now),
+        |connection, now| connection.close(now, None, "").unwrap(),
+    ];
+    for end in ends {
+        let mut streams = DeflateStreams::new();
+        let mut connection = open(Role::Server, &eager(), unlimited(), now);
+        connection.lend_deflate(&mut streams);
+        connection.send(prose(3000, 1)).unwrap();
+        connection.handle_read(now, &read[..read.len() / 2]);
+        end(&mut connection, now);
+        connection.handle_timeout(now + seconds(10));
+        assert!(connection.is_finished());
+        streams = connection.reclaim_deflate();
+        let streams = format!("{streams:?}");
+        assert!(!streams.contains("compressor: None"), "{streams}");
+        assert!(!streams.contains("inflater: None"), "{streams}");
+        assert!(connection.has_deflate(), "it was agreed on");
+        assert_eq!(format!("{:?}", connection.reclaim_deflate()), EMPTY);
     }
 }
 
