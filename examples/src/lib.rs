@@ -60,6 +60,9 @@ pub struct Options {
     /// How long a client may take nothing of what waits to be written to it.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     stall_timeout: Duration,
+    /// How long a message that began may bring less than 4 KiB.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    message_timeout: Duration,
     /// How long a client may take for its part of each step of the closing handshake.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     close_timeout: Duration,
@@ -133,6 +136,7 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
         .keepalive_interval(options.keepalive_interval)
         .pong_timeout(options.pong_timeout)
         .stall_timeout(options.stall_timeout)
+        .message_timeout(options.message_timeout)
         .close_timeout(options.close_timeout)
         .debug(options.debug);
     if !options.origin.is_empty() {

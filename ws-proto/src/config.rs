@@ -29,6 +29,7 @@ pub struct ConnectionConfig {
     pub(crate) keepalive_interval: Option<Duration>,
     pub(crate) pong_timeout: Option<Duration>,
     pub(crate) stall_timeout: Option<Duration>,
+    pub(crate) message_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
     pub(crate) replace_invalid_utf8: bool,
     pub(crate) skip_unknown_frames: bool,
@@ -48,6 +49,7 @@ impl Default for ConnectionConfig {
             keepalive_interval: Some(Duration::from_secs(20)),
             pong_timeout: Some(Duration::from_secs(20)),
             stall_timeout: Some(Duration::from_secs(60)),
+            message_timeout: Some(Duration::from_secs(60)),
             close_timeout: Some(Duration::from_secs(10)),
             replace_invalid_utf8: false,
             skip_unknown_frames: false,
@@ -95,6 +97,12 @@ impl ConnectionConfig {
         /// so a peer that reads slowly is safe. In all versions; what arrives does not count. Zero is
         /// [refused](Self::check).
         stall_timeout: Option<Duration>,
+        /// Fails an open connection with 1008 if less than 4 KiB of a message that began arrive in so long, or up to
+        /// twice as long: 60 s. The end of the message does, too, and a time in which nothing is read because the
+        /// `receive_queue_limit` is reached does not count. Control frames are no part of a message.
+        /// A message that is reported in parts
+        /// ([`receive_fragments`](Self::receive_fragments)) may take for ever, because it is not held.
+        message_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: for the peer's close, and for the end of the
         /// stream after it: 10 s.
         close_timeout: Option<Duration>,

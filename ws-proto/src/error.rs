@@ -84,6 +84,18 @@ pub enum ProtocolError {
         /// The limit.
         limit: usize,
     },
+    /// A compressed message of more compressed bytes than one within the message limit needs.
+    CompressedTooBig {
+        /// Its compressed length in bytes as far as it is known.
+        len: u64,
+        /// The limit: twice the message limit, and 128 KiB.
+        limit: usize,
+    },
+    /// A compressed message with more final blocks (RFC 1951 §3.2.3) than it may have fragments.
+    TooManyFinalBlocks {
+        /// The limit.
+        limit: usize,
+    },
     /// A frame type of draft-75 or draft-76 that no peer may send.
     UnknownFrameType {
         /// The type byte.
@@ -100,6 +112,13 @@ pub enum ProtocolError {
         waited: Duration,
         /// How many bytes wait.
         buffered: usize,
+    },
+    /// A message began and next to nothing more of it arrived.
+    MessageStalled {
+        /// How long was waited at least.
+        waited: Duration,
+        /// How many bytes of it arrived, without headers.
+        received: u64,
     },
 }
 
@@ -122,8 +141,11 @@ impl ProtocolError {
             Self::InvalidDeflate | Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig { .. }
             | Self::FrameTooBig { .. }
-            | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
+            | Self::TooManyFragments { .. }
+            | Self::CompressedTooBig { .. }
+            | Self::TooManyFinalBlocks { .. } => CloseCode::TOO_BIG,
             Self::PongTimeout { .. } | Self::WriteStalled { .. } => CloseCode::SERVER_ERROR,
+            Self::MessageStalled { .. } => CloseCode::POLICY,
         }
     }
 }
@@ -201,6 +223,15 @@ impl fmt::Display for ProtocolError {
                 f,
                 "message in more than {limit} fragments (option fragment_limit)"
             ),
+            Self::CompressedTooBig { len, limit } => write!(
+                f,
+                "message of at least {len} compressed bytes; {limit} are allowed \
+                 (option message_limit, twice that and 128 KiB)"
+            ),
+            Self::TooManyFinalBlocks { limit } => write!(
+                f,
+                "compressed message in more than {limit} final blocks (option fragment_limit)"
+            ),
             Self::UnknownFrameType { frame_type } => write!(
                 f,
                 "frame type {frame_type:#04x}; only 0x00, and 0xff with length 0, are allowed \
@@ -214,6 +245,11 @@ impl fmt::Display for ProtocolError {
                 f,
                 "{buffered} bytes wait to be written and none was for {waited:?} \
                  (option stall_timeout)"
+            ),
+            Self::MessageStalled { waited, received } => write!(
+                f,
+                "a message of which {received} bytes came is not whole, and less than 4096 of them \
+                 came in the last {waited:?} (option message_timeout)"
             ),
         }
     }

@@ -15,10 +15,12 @@ use ws_proto::{Connection, ConnectionConfig, Role, State, Version};
 
 const VERSION: Version = Version::Rfc6455;
 
-/// A server that has all the time there is to write; what becomes of that is in `stall.rs`.
+/// A server that has all the time there is to write, and for a message to come; what becomes of that is in `stall.rs`
+/// and `unfinished.rs`.
 fn server(config: ConnectionConfig, now: Instant) -> Connection {
     let off: Option<Duration> = None;
-    connect(Role::Server, VERSION, config.stall_timeout(off), now)
+    let config = config.stall_timeout(off).message_timeout(off);
+    connect(Role::Server, VERSION, config, now)
 }
 
 fn ping() -> Vec<u8> {

@@ -82,6 +82,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         /// Closes a connection on which bytes wait to be written and the peer takes none for so long, or
         /// up to half as long again: 60 s. It bounds a [`send`](crate::Connection::send) that waits.
         stall_timeout: Option<Duration>,
+        /// Closes a connection with 1008 if less than 4 KiB of a message that began arrive in so long, or up to twice as
+        /// long: 60 s. With [`receive_fragments`](Self::receive_fragments) a message may take for ever.
+        message_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: 10 s.
         close_timeout: Option<Duration>,
         /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they
@@ -316,7 +319,7 @@ mod tests {
             "connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
              receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
-             pong_timeout: Some(20s), stall_timeout: Some(60s), close_timeout: Some(10s), \
+             pong_timeout: Some(20s), stall_timeout: Some(60s), message_timeout: Some(60s), close_timeout: Some(10s), \
              replace_invalid_utf8: false, \
              skip_unknown_frames: false, control_events: false, receive_fragments: false, \
              close_reasons: false }",

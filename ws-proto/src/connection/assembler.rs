@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::unfinished::Progress;
 use crate::config::ConnectionConfig;
 use crate::deflate::Compression;
 use crate::error::ProtocolError;
@@ -41,6 +42,9 @@ struct OpenMessage {
     /// How much of a text is known to be whole characters. Invariant: `checked <= payload.len()`.
     checked: usize,
     fragments: usize,
+    /// Bytes that its frames declared, if it is compressed.
+    compressed_len: u64,
+    progress: Progress,
 }
 
 impl Assembler {
@@ -78,6 +82,14 @@ impl Assembler {
         self.message.is_none()
     }
 
+    /// Returns how far the open message has come, if there is one that is held until it is whole.
+    pub(super) fn held(&mut self, config: &ConnectionConfig) -> Option<&mut Progress> {
+        let replaces_invalid_utf8 = self.replaces_invalid_utf8;
+        let message = self.message.as_mut();
+        let held = message.filter(|message| !message.is_given_out(config, replaces_invalid_utf8));
+        held.map(|message| &mut message.progress)
+    }
+
     fn handle_control(&mut self, piece: &Piece<'_>) -> Option<Assembled> {
         let start = self.control.len();
         self.control.extend_from_slice(piece.payload);
@@ -112,14 +124,15 @@ impl Assembler {
             self.begin_frame(piece, config)?;
         }
         let message = self.message.as_mut().expect("begin_frame opens a message");
+        let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
+        message.progress.arrived = message.progress.arrived.saturating_add(piece_len);
         let checks = message.is_text && !self.replaces_invalid_utf8;
         match message.is_compressed {
             true => message.append_inflated(piece, config, checks, compression)?,
             false => message.append(piece, config, checks)?,
         }
         if !(piece.last && piece.fin) {
-            // Text that may have to be mended is only given out whole.
-            let gives_out = config.receive_fragments && (checks || !message.is_text);
+            let gives_out = message.is_given_out(config, self.replaces_invalid_utf8);
             return Ok(message.give_out(gives_out).map(Assembled::Fragment));
         }
         let message = self.message.take().expect("it was open a moment ago");
@@ -155,13 +168,14 @@ impl Assembler {
                 given_out: 0,
                 checked: 0,
                 fragments: 0,
+                compressed_len: 0,
+                progress: Progress::default(),
             }),
         };
         message.fragments += 1;
         check_frame(piece, message.fragments, config)?;
         match message.is_compressed {
-            // Only what comes out tells.
-            true => Ok(()),
+            true => check_compressed(piece, &mut message.compressed_len, config),
             false => check_message(piece, message.received(), config),
         }
     }
@@ -205,6 +219,11 @@ impl Assembler {
 }
 
 impl OpenMessage {
+    /// Whether its parts are given out as they come. Text that may have to be mended is only given out whole.
+    fn is_given_out(&self, config: &ConnectionConfig, replaces_invalid_utf8: bool) -> bool {
+        config.receive_fragments && (!self.is_text || !replaces_invalid_utf8)
+    }
+
     /// All bytes that have arrived.
     fn received(&self) -> usize {
         self.given_out + self.payload.len()
@@ -269,8 +288,7 @@ impl OpenMessage {
         checks: bool,
         compression: &mut Compression,
     ) -> Result<(), ProtocolError> {
-        let limit = config.message_limit;
-        let inflated = compression.inflate(piece, &mut self.payload, self.given_out, limit);
+        let inflated = compression.inflate(piece, &mut self.payload, self.given_out, config);
         if checks {
             self.checked += utf8::check(&self.payload[self.checked..])?;
         }
@@ -332,6 +350,29 @@ fn check_message(
         None => Ok(()),
     }
 }
+
+/// Counts the compressed bytes that the header of a frame declares, and checks them. What comes out is checked
+/// when it does: this ends a message of which nothing, or next to nothing, comes out.
+fn check_compressed(
+    piece: &Piece<'_>,
+    compressed_len: &mut u64,
+    config: &ConnectionConfig,
+) -> Result<(), ProtocolError> {
+    let len = compressed_len.saturating_add(piece.remaining.unwrap_or(0));
+    *compressed_len = len;
+    let limit = config.message_limit.map(|limit| {
+        let twice = limit.saturating_mul(2);
+        twice.saturating_add(COMPRESSED_OVERHEAD)
+    });
+    match over(limit, len) {
+        Some(limit) => Err(ProtocolError::CompressedTooBig { len, limit }),
+        None => Ok(()),
+    }
+}
+
+/// What a compressor may add beyond twice the length of a message. One that is sane stores what it cannot compress, with
+/// five bytes for each block, and ends each fragment with five to eleven: 4096 tiny fragments stay within this.
+const COMPRESSED_OVERHEAD: usize = 128 << 10;
 
 /// Returns the limit if `len` is over it.
 fn over(limit: Option<usize>, len: u64) -> Option<usize> {

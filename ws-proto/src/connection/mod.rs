@@ -13,6 +13,7 @@ mod keepalive;
 mod receiving;
 mod sending;
 mod stall;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -237,6 +238,7 @@ impl Connection {
                 Timer::Pong => self.handle_pong_timeout(now),
                 Timer::Close => self.handle_close_timeout(now),
                 Timer::Stall => self.handle_stall_timeout(now),
+                Timer::Message => self.handle_message_timeout(now),
             }
         }
     }

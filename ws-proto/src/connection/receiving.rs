@@ -39,6 +39,7 @@ impl Connection {
         while self.phase.reads() {
             self.read_messages(&mut input, &mut allowance);
             if self.events.len() >= allowance.queue_limit || allowance.frames == 0 {
+                self.watch_message(now);
                 return data.len() - input.len();
             }
             allowance.frames -= 1;
@@ -60,6 +61,7 @@ impl Connection {
                 Err(error) => self.fail(now, error),
             }
         }
+        self.watch_message(now);
         data.len()
     }
 

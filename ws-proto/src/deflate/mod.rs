@@ -5,7 +5,10 @@
 //! the connection has compressed what it sends, the handshakes ask what to say. Without the feature,
 //! `off.rs` has the same names and does nothing.
 
+mod codes;
 mod compress;
+mod direct;
+mod history;
 mod inflate;
 mod negotiate;
 mod options;
@@ -15,10 +18,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use self::compress::Compressor;
-use self::inflate::Inflater;
+use self::inflate::{Bounds, Inflater};
 use self::streams::Lent;
+use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
-use crate::frame::Piece;
+use crate::frame::{Opcode, Piece};
 use crate::handshake::extensions::EXTENSIONS;
 use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
@@ -164,18 +168,25 @@ impl Compression {
         piece: &Piece<'_>,
         output: &mut Vec<u8>,
         given_out: usize,
-        message_limit: Option<usize>,
+        config: &ConnectionConfig,
     ) -> Result<(), ProtocolError> {
         let Some(both) = &mut self.0 else {
             debug_assert!(false, "the codec refuses what was not agreed on");
             return Err(ProtocolError::InvalidDeflate);
         };
-        let limit = message_limit.unwrap_or(usize::MAX);
-        let most = limit.saturating_sub(given_out);
+        let limit = config.message_limit.unwrap_or(usize::MAX);
+        let bounds = Bounds {
+            most: limit.saturating_sub(given_out),
+            // A sender that ends each fragment with a final block stays within this.
+            final_blocks: config.fragment_limit.unwrap_or(usize::MAX),
+        };
         let (inflater, lent) = (&mut both.inflater, &mut both.lent);
-        let mut inflated = inflater.inflate(piece.payload, piece.mask, output, most, lent);
-        if piece.last && piece.fin {
-            inflated = inflated.and_then(|()| inflater.finish(output, most, lent));
+        let ends = piece.last && piece.fin;
+        let is_whole = piece.opcode != Opcode::Continuation && piece.first && ends;
+        let (bytes, mask) = (piece.payload, piece.mask);
+        let mut inflated = inflater.inflate(bytes, mask, is_whole, output, bounds, lent);
+        if ends {
+            inflated = inflated.and_then(|()| inflater.finish(output, bounds, lent));
         }
         inflated.map_err(|error| error.into_protocol_error(limit))
     }

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 
+use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
@@ -93,7 +94,7 @@ impl Compression {
         _: &Piece<'_>,
         _: &mut Vec<u8>,
         _: usize,
-        _: Option<usize>,
+        _: &ConnectionConfig,
     ) -> Result<(), ProtocolError> {
         debug_assert!(false, "the codec refuses what was not agreed on");
         Err(ProtocolError::InvalidDeflate)

@@ -13,13 +13,21 @@ pub(crate) enum Timer {
     Close,
     /// Something of what waits must have been written.
     Stall,
+    /// Something of a message that began must have arrived.
+    Message,
 }
 
 impl Timer {
     /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
     /// again and again. The close comes first, so that what another of them says by it can be written
     /// before the wait for its answer runs out.
-    pub(crate) const ALL: [Self; 4] = [Self::Close, Self::Keepalive, Self::Pong, Self::Stall];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Close,
+        Self::Keepalive,
+        Self::Pong,
+        Self::Stall,
+        Self::Message,
+    ];
 
     const fn index(self) -> usize {
         match self {
@@ -27,6 +35,7 @@ impl Timer {
             Self::Pong => 1,
             Self::Close => 2,
             Self::Stall => 3,
+            Self::Message => 4,
         }
     }
 }

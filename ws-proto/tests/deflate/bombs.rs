@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCause, ConnectionConfig, Deflate, Event, ProtocolError, Role};
+use ws_proto::{CloseCause, CloseCode, ConnectionConfig, Deflate, Event, ProtocolError, Role};
 
 use crate::meter::Meter;
 use crate::peer::{self, Deflater};
@@ -113,16 +113,16 @@ fn a_bomb_without_a_limit_is_given_out_in_parts() {
     assert!(meter.peak() <= 3 << 20, "{} bytes", meter.peak());
 }
 
-/// Proves that input that nothing comes out of costs nothing: empty blocks, final and others, without
-/// end.
+/// Proves that input that nothing comes out of costs no memory: empty blocks, final and others.
 #[test]
 fn blocks_without_content_cost_no_memory() {
     let now = Instant::now();
     for blocks in [b"\x00\x00\x00\xff\xff".as_slice(), b"\x03\x00"] {
         let payload = blocks.repeat((1 << 20) / blocks.len());
         let mut meter = Meter::default();
-        let mut connection =
-            meter.run(|| open(Role::Server, &eager(), ConnectionConfig::new(), now));
+        // More final blocks than fragments fail the connection otherwise.
+        let config = ConnectionConfig::new().fragment_limit(None);
+        let mut connection = meter.run(|| open(Role::Server, &eager(), config, now));
         let bytes = Frame::new(0x42, payload).to(Role::Server);
         meter.run(|| {
             bytes
@@ -132,6 +132,83 @@ fn blocks_without_content_cost_no_memory() {
         assert_eq!(connection.closed(), None);
         assert!(meter.peak() <= FLOOR, "{} bytes", meter.peak());
     }
+}
+
+/// Why a server ended that received this after a window of 32 KiB had been filled.
+fn failure_behind_a_window(config: ConnectionConfig, parts: &[&[u8]]) -> Option<ProtocolError> {
+    let now = Instant::now();
+    let mut connection = open(Role::Server, &eager(), config, now);
+    let window = Deflater::new(15, true).compress(&crate::noise(32 << 10, 1));
+    connection.handle_read(now, &peer::message(false, &window).to(Role::Server));
+    drop(events(&mut connection, now));
+    assert_eq!(connection.messages_received(), 1);
+    parts
+        .iter()
+        .for_each(|part| connection.handle_read(now, part));
+    drop(events(&mut connection, now));
+    match &connection.closed()?.cause {
+        CloseCause::Failed(error) => Some(error.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// X21: final blocks count as fragments do, so a message of blocks that make no output ends with 1009.
+#[test]
+fn more_final_blocks_than_fragments_fail_with_1009() {
+    for (limit, count, fails) in [(4096, 4096, false), (4096, 4097, true), (1, 2, true)] {
+        for unit in [b"\x03\x00".as_slice(), b"\x01\x00\x00\xff\xff"] {
+            let frame = peer::message(false, &unit.repeat(count)).to(Role::Server);
+            let config = ConnectionConfig::new().fragment_limit(limit);
+            let error = failure_behind_a_window(config, &[&frame]);
+            let expected = ProtocolError::TooManyFinalBlocks { limit };
+            assert_eq!(error, fails.then_some(expected), "{count} of {limit}");
+        }
+    }
+    let error = ProtocolError::TooManyFinalBlocks { limit: 4096 };
+    assert_eq!(error.close_code(), CloseCode::TOO_BIG);
+    assert_eq!(
+        error.to_string(),
+        "compressed message in more than 4096 final blocks (option fragment_limit)"
+    );
+}
+
+/// X21: a compressed message that is longer than any within the limit needs to be is refused by its header, whatever
+/// comes out of it, and its frames count together.
+#[test]
+fn more_compressed_bytes_than_the_limit_needs_fail_with_1009() {
+    let limit = (2 << 20) + (128 << 10);
+    let endless = {
+        let mut header = vec![0xc2, 0xff];
+        header.extend((1_u64 << 40).to_be_bytes());
+        header.extend([0; 4]);
+        header
+    };
+    let expected = |len| Some(ProtocolError::CompressedTooBig { len, limit });
+    let config = ConnectionConfig::new;
+    assert_eq!(
+        failure_behind_a_window(config(), &[&endless]),
+        expected(1 << 40)
+    );
+
+    let blocks = b"\x00\x00\x00\xff\xff".repeat(limit / 5);
+    let rest = limit - blocks.len();
+    let first = Frame::new(0x42, &blocks).to(Role::Server);
+    let fits = Frame::new(0x00, vec![0; rest]).to(Role::Server);
+    assert_eq!(failure_behind_a_window(config(), &[&first, &fits]), None);
+    let is_over = Frame::new(0x00, vec![0; rest + 1]).to(Role::Server);
+    let error = failure_behind_a_window(config(), &[&first, &is_over]);
+    let len = u64::try_from(limit).unwrap() + 1;
+    assert_eq!(error, expected(len));
+    let error = error.unwrap();
+    assert_eq!(error.close_code(), CloseCode::TOO_BIG);
+    assert_eq!(
+        error.to_string(),
+        "message of at least 2228225 compressed bytes; 2228224 are allowed \
+         (option message_limit, twice that and 128 KiB)"
+    );
+    // Without a limit for what comes out there is none for what goes in.
+    let unlimited = config().message_limit(None);
+    assert_eq!(failure_behind_a_window(unlimited, &[&endless]), None);
 }
 
 /// Proves what a connection holds at rest, in bytes, for each of the terms; the table of

@@ -37,28 +37,38 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
         any::<bool>(),
         any::<bool>(),
     );
-    (role, limits, (wait(), wait(), wait(), stall), flags).prop_map(
-        move |(role, limits, waits, (replaces, skips, fragments, control_events, is_8))| Setup {
-            rules: Rules {
-                message_limit: limits.0,
-                frame_limit: limits.1,
-                fragment_limit: limits.2,
-                replaces,
-                skips,
-                has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
-                fragments,
-                ..Rules::new(version, role)
-            },
-            send_queue_limit: limits.3,
-            receive_queue_limit: limits.4,
-            keepalive_interval: waits.0,
-            pong_timeout: waits.1,
-            close_timeout: waits.2,
-            stall_timeout: waits.3,
-            control_events,
-            deflate: None,
-        },
+    let message = prop_oneof![9 => wait(), 1 => Just(Some(Duration::MAX))];
+    (
+        role,
+        limits,
+        (wait(), wait(), wait(), stall, message),
+        flags,
     )
+        .prop_map(
+            move |(role, limits, waits, (replaces, skips, fragments, control_events, is_8))| {
+                Setup {
+                    rules: Rules {
+                        message_limit: limits.0,
+                        frame_limit: limits.1,
+                        fragment_limit: limits.2,
+                        replaces,
+                        skips,
+                        has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
+                        fragments,
+                        ..Rules::new(version, role)
+                    },
+                    send_queue_limit: limits.3,
+                    receive_queue_limit: limits.4,
+                    keepalive_interval: waits.0,
+                    pong_timeout: waits.1,
+                    close_timeout: waits.2,
+                    stall_timeout: waits.3,
+                    message_timeout: waits.4,
+                    control_events,
+                    deflate: None,
+                }
+            },
+        )
 }
 
 pub(crate) fn ops(version: Version) -> impl Strategy<Value = Vec<Op>> {

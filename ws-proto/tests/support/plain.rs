@@ -63,6 +63,15 @@ impl Rules {
         }
     }
 
+    /// How many bytes came of a message, if it is told as a whole.
+    fn held(&self, open: &Open) -> Option<usize> {
+        let is_told_in_parts = self.fragments && (!open.is_text || !self.mends());
+        // A message of a draft begins with its first byte.
+        let has_begun = self.version == Version::Rfc6455 || !open.payload.is_empty();
+        let len = open.compressed.as_ref().unwrap_or(&open.payload).len();
+        (has_begun && !is_told_in_parts).then_some(len)
+    }
+
     fn mends(&self) -> bool {
         self.version != Version::Rfc6455 && (self.replaces || self.role == Role::Client)
     }
@@ -97,6 +106,9 @@ pub struct Decoded {
     pub at_boundary: bool,
     /// What the next compressed message may refer to (P-M6, P-M7).
     pub history: Vec<u8>,
+    /// How many bytes came of the message that is open, compressed if it is, if there is one that is told as a
+    /// whole.
+    pub held: Option<usize>,
 }
 
 /// Decodes all that arrived, in the reads in which it arrived. These matter for parts of messages
@@ -138,7 +150,9 @@ pub fn decode_after(rules: &Rules, history: &[u8], reads: &[Vec<u8>]) -> Decoded
         },
     };
     let at_boundary = stopped_at == bytes.len() && stream.open.is_none();
+    let held = stream.open.as_ref().and_then(|open| rules.held(open));
     Decoded {
+        held,
         items: stream.items,
         at_boundary,
         history: stream.history,

@@ -11,6 +11,8 @@ pub(crate) enum Halt {
     Invalid(&'static str),
     /// More came out than is asked for.
     Enough,
+    /// A final block is one too many.
+    TooManyBlocks,
 }
 
 use Halt::Invalid;
@@ -126,6 +128,13 @@ impl<'a> Inflate<'a> {
 
     pub(crate) fn is_at_end(&self) -> bool {
         self.bits.position == self.bits.bytes.len() * 8
+    }
+
+    /// Returns the header of the next block, if it is there: whether it is a final one, and its type (§3.2.3).
+    pub(crate) fn header(&self) -> Option<(bool, usize)> {
+        let (bytes, position) = (self.bits.bytes, self.bits.position);
+        let header = Bits { bytes, position }.number(3).ok()?;
+        Some((header & 1 == 1, header >> 1))
     }
 
     /// Passes over the rest of a byte.

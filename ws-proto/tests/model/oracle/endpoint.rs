@@ -3,6 +3,7 @@
 //! writes into one `Vec`. Knows nothing of the code under test.
 
 mod sending;
+mod unfinished;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use ws_proto::{Event, Role, State, Version};
 
+use self::unfinished::Unfinished;
 use super::compressor::Compressor;
 use super::view::{Account, Cause, Refusal, Setup, Told};
 use crate::support::plain::{self, Item, Rules};
@@ -74,6 +76,9 @@ pub struct Endpoint {
     stall: Option<Duration>,
     since: Duration,
     left: usize,
+    /// The wait for more of the message that is open, and what is known of that message.
+    message: Option<Duration>,
+    unfinished: Unfinished,
     last_read: Duration,
     /// While a pong was awaited: whether nothing was read, and whether some was written.
     paused: bool,
@@ -119,6 +124,8 @@ impl Endpoint {
             stall: None,
             since: Duration::ZERO,
             left: 0,
+            message: None,
+            unfinished: Unfinished::default(),
             last_read: Duration::ZERO,
             paused: false,
             drains: false,
@@ -152,6 +159,7 @@ impl Endpoint {
             self.handle(now, item);
         }
         self.at_boundary = decoded.at_boundary;
+        self.watch_message(now, decoded.held);
         if self.at_boundary {
             (self.reads, self.seen) = (Vec::new(), 0);
             self.history = decoded.history;
@@ -160,7 +168,11 @@ impl Endpoint {
 
     fn handle(&mut self, now: Duration, item: Item) {
         match item {
-            Item::Message(..) | Item::Part(..) => self.events.push_back(Told::Item(item)),
+            Item::Message(..) | Item::Part(..) => {
+                let is_part = matches!(item, Item::Part(.., false));
+                self.unfinished.count += usize::from(!is_part);
+                self.events.push_back(Told::Item(item));
+            }
             Item::Close(code, reason) => self.end(now, End::Close(code, reason)),
             Item::Fail(code) => self.end(now, End::Fail(code)),
             Item::Ping(payload) => {
@@ -257,6 +269,9 @@ impl Endpoint {
                 self.end(now, End::Stalled);
             }
         }
+        if self.message.take_if(|at| *at <= now).is_some() {
+            self.handle_message_timeout(now);
+        }
     }
 
     /// What waits to be written on an open connection must be taken in time.
@@ -350,7 +365,13 @@ impl Endpoint {
         if !self.watched && self.may_stall() {
             return Some(self.since.max(self.last_read));
         }
-        let timers = [self.keepalive, self.pong, self.close, self.stall];
+        let timers = [
+            self.keepalive,
+            self.pong,
+            self.close,
+            self.stall,
+            self.message,
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -494,13 +515,13 @@ impl Endpoint {
     }
 
     fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
-        (self.keepalive, self.pong, self.stall) = (None, None, None);
+        (self.keepalive, self.pong, self.stall, self.message) = (None, None, None, None);
         self.close = self.after(now, wait);
     }
 
     fn finish(&mut self) {
         self.phase = Phase::Finished;
-        (self.keepalive, self.pong, self.close, self.stall) = (None, None, None, None);
+        self.wait_for_end(Duration::ZERO, None);
         self.forget_outgoing();
     }
 

@@ -16,6 +16,7 @@ pub struct Setup {
     pub keepalive_interval: Option<Duration>,
     pub pong_timeout: Option<Duration>,
     pub stall_timeout: Option<Duration>,
+    pub message_timeout: Option<Duration>,
     pub close_timeout: Option<Duration>,
     pub control_events: bool,
     pub deflate: Option<Agreement>,
@@ -49,6 +50,7 @@ impl Setup {
             .keepalive_interval(self.keepalive_interval)
             .pong_timeout(self.pong_timeout)
             .stall_timeout(self.stall_timeout)
+            .message_timeout(self.message_timeout)
             .close_timeout(self.close_timeout)
             .control_events(self.control_events)
     }

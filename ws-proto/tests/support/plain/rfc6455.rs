@@ -77,6 +77,10 @@ impl Stream<'_> {
         if over(self.rules.fragment_limit, open.frames.try_into().unwrap())
             || over(self.rules.frame_limit, len)
             || is_plain && over(self.rules.message_limit, total)
+            || open
+                .compressed
+                .as_ref()
+                .is_some_and(|wire| self.is_too_long(wire, len))
         {
             return self.fail(1009);
         }
@@ -100,6 +104,16 @@ impl Stream<'_> {
         is_whole.then_some(())
     }
 
+    /// Whether a compressed message is longer, with a frame of `len`, than any within the limit needs to be
+    /// (X21).
+    fn is_too_long(&self, wire: &[u8], len: u128) -> bool {
+        let most = self
+            .rules
+            .message_limit
+            .map(|limit| 2 * limit + (128 << 10));
+        over(most, u128::try_from(wire.len()).unwrap() + len)
+    }
+
     /// As [`append`](Self::append), for what arrived of a compressed message: what it says of the bytes
     /// holds for those that come out (P-M5, P-M8).
     fn append_inflated(
@@ -115,7 +129,7 @@ impl Stream<'_> {
         let before = wire.len();
         wire.extend(payload);
         let limit = self.rules.message_limit.unwrap_or(usize::MAX);
-        let inflated = inflate(&wire, &self.history, way, limit, is_complete);
+        let inflated = inflate(&wire, &self.history, way, self.rules, is_complete);
         for (index, cut) in cuts.iter().copied().chain([payload.len()]).enumerate() {
             let is_last = index == cuts.len();
             let bits = match is_last && is_complete {
@@ -131,8 +145,8 @@ impl Stream<'_> {
                 return self.fail(1009);
             }
             // P-M11.
-            if inflated.invalid_at.is_some_and(|invalid| invalid <= bits) {
-                return self.fail(1007);
+            if let Some((_, code)) = inflated.fails_at.filter(|(time, _)| *time <= bits) {
+                return self.fail(code);
             }
             if !(is_last && is_complete) {
                 self.tell(open, checks);

@@ -1,0 +1,461 @@
+//! Inflates in plain steps and reads what it refers to where it is kept (RFC 1951). zlib needs a copy of the window
+//! before it can begin, which costs as much as hundreds of bytes of a message. This begins at once, so a short message
+//! and what follows a final block (BFINAL) are inflated here. Each step takes one part of a block or leaves the
+//! input as it is, so a message can be cut anywhere. Knows nothing of messages.
+
+use super::codes::{self, Code, DISTANCES, LENGTHS, Word};
+use super::history::{FULL_WINDOW, History};
+use super::inflate::{InflateError, reserve};
+
+/// More than any step takes: a length and a distance with their additional bits are 48 bits.
+const ENOUGH_BITS: u32 = 56;
+
+const LITERALS_LIMIT: usize = 286;
+const DISTANCES_LIMIT: usize = 30;
+const LENS_LIMIT: usize = LITERALS_LIMIT + DISTANCES_LIMIT;
+const LENS_OF_LENS: usize = 19;
+
+/// RFC 1951 §3.2.7: the order in which the lengths of the codes for lengths come.
+const ORDER: [usize; LENS_OF_LENS] = [
+    16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
+];
+
+const END_OF_BLOCK: usize = 256;
+
+/// A DEFLATE stream that goes on behind final blocks.
+#[derive(Debug)]
+pub(super) struct Direct {
+    bits: Bits,
+    stage: Stage,
+    /// Whether the block is a final one; between blocks, whether the last one was, or there was none.
+    is_final: bool,
+    final_blocks: usize,
+    /// How far back the next byte may refer. Invariant: `reach <= FULL_WINDOW`.
+    reach: usize,
+    /// How far back a byte behind a final block may refer to what came before that block's end.
+    window: usize,
+    /// Made for the first block that brings its own codes.
+    tables: Option<Box<Tables>>,
+    #[cfg(test)]
+    steps: usize,
+}
+
+/// Input that was taken and is not used.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bits {
+    hold: u64,
+    len: u32,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Header,
+    StoredLen,
+    Stored {
+        remaining: usize,
+    },
+    /// The counts at the beginning of a block with codes of its own.
+    Counts,
+    LensOfLens {
+        counts: Counts,
+        done: usize,
+    },
+    Lens {
+        counts: Counts,
+        done: usize,
+    },
+    Symbols {
+        is_fixed: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    literals: usize,
+    distances: usize,
+    lens_of_lens: usize,
+}
+
+/// The codes of a block that brings its own.
+#[derive(Debug)]
+struct Tables {
+    lens: [u8; LENS_LIMIT],
+    lens_code: Code<LENS_OF_LENS>,
+    literals: Code<LITERALS_LIMIT>,
+    distances: Code<DISTANCES_LIMIT>,
+}
+
+/// What a step did.
+enum Step {
+    Done,
+    /// It needs more input.
+    Starved,
+}
+
+/// Where what comes out goes, and what came out before.
+pub(super) struct Sink<'a> {
+    pub(super) history: &'a History,
+    pub(super) output: &'a mut Vec<u8>,
+    /// What is behind this place in `output` is not in the history yet.
+    pub(super) noted: usize,
+    /// The length that `output` may have.
+    pub(super) most: usize,
+}
+
+impl Direct {
+    /// Begins behind `final_blocks` final blocks of a message, or with a message. The history must go on with all
+    /// that comes out, up to the full window, as long as this is used.
+    pub(super) fn new(history: &History, window: usize, final_blocks: usize) -> Self {
+        Self {
+            bits: Bits::default(),
+            stage: Stage::Header,
+            is_final: true,
+            final_blocks,
+            reach: history.len().min(window),
+            window,
+            tables: None,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    /// Returns how many steps there were since this was last asked.
+    #[cfg(test)]
+    pub(super) fn take_steps(&mut self) -> usize {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// Tells whether a message may end here without a trailer: behind a final block, or before the first one.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_final && self.is_between_blocks()
+    }
+
+    /// Tells whether a block could begin here, at the boundary of a byte.
+    pub(super) fn is_between_blocks(&self) -> bool {
+        matches!(self.stage, Stage::Header) && self.bits.len == 0
+    }
+
+    /// Inflates all of the input.
+    pub(super) fn feed(
+        &mut self,
+        mut input: &[u8],
+        sink: &mut Sink<'_>,
+        final_block_limit: usize,
+    ) -> Result<(), InflateError> {
+        loop {
+            self.bits.fill(&mut input);
+            let step = self.step(sink, final_block_limit)?;
+            if matches!(step, Step::Starved) && input.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        sink: &mut Sink<'_>,
+        final_block_limit: usize,
+    ) -> Result<Step, InflateError> {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
+        let mut bits = self.bits;
+        let step = match self.stage {
+            Stage::Header => self.header(&mut bits, final_block_limit),
+            Stage::StoredLen => self.stored_len(&mut bits),
+            Stage::Stored { remaining } => self.stored(&mut bits, remaining, sink),
+            Stage::Counts => self.counts(&mut bits),
+            Stage::LensOfLens { counts, done } => self.lens_of_lens(&mut bits, counts, done),
+            Stage::Lens { counts, done } => self.lens(&mut bits, counts, done),
+            Stage::Symbols { is_fixed } => self.symbol(&mut bits, is_fixed, sink),
+        };
+        match step {
+            Some(Ok(())) => {
+                self.bits = bits;
+                Ok(Step::Done)
+            }
+            Some(Err(error)) => Err(error),
+            None => Ok(Step::Starved),
+        }
+    }
+
+    /// RFC 1951 §3.2.3.
+    fn header(&mut self, bits: &mut Bits, final_block_limit: usize) -> Attempt {
+        let header = bits.take(3)?;
+        self.is_final = header & 1 == 1;
+        self.stage = match header >> 1 {
+            0 => {
+                bits.align();
+                Stage::StoredLen
+            }
+            1 => Stage::Symbols { is_fixed: true },
+            2 => Stage::Counts,
+            _ => return INVALID,
+        };
+        if self.is_final {
+            self.final_blocks = self.final_blocks.saturating_add(1);
+            if self.final_blocks > final_block_limit {
+                let limit = final_block_limit;
+                return Some(Err(InflateError::TooManyFinalBlocks { limit }));
+            }
+        }
+        DONE
+    }
+
+    fn end_block(&mut self, bits: &mut Bits) {
+        self.stage = Stage::Header;
+        if self.is_final {
+            bits.align();
+            self.reach = self.reach.min(self.window);
+        }
+    }
+
+    /// RFC 1951 §3.2.4.
+    fn stored_len(&mut self, bits: &mut Bits) -> Attempt {
+        let (len, inverse) = (bits.take(16)?, bits.take(16)?);
+        if len != !inverse & 0xffff {
+            return INVALID;
+        }
+        self.stage = Stage::Stored { remaining: len };
+        if len == 0 {
+            self.end_block(bits);
+        }
+        DONE
+    }
+
+    fn stored(&mut self, bits: &mut Bits, remaining: usize, sink: &mut Sink<'_>) -> Attempt {
+        sink.push(bits.byte()?, &mut self.reach).map_or_else(
+            |error| Some(Err(error)),
+            |()| {
+                let remaining = remaining - 1;
+                self.stage = Stage::Stored { remaining };
+                if remaining == 0 {
+                    self.end_block(bits);
+                }
+                DONE
+            },
+        )
+    }
+
+    /// RFC 1951 §3.2.7.
+    fn counts(&mut self, bits: &mut Bits) -> Attempt {
+        let counts = Counts {
+            literals: bits.take(5)? + 257,
+            distances: bits.take(5)? + 1,
+            lens_of_lens: bits.take(4)? + 4,
+        };
+        if counts.literals > LITERALS_LIMIT || counts.distances > DISTANCES_LIMIT {
+            return INVALID;
+        }
+        let tables = self.tables.get_or_insert_with(|| Box::new(Tables::new()));
+        tables.lens[..LENS_OF_LENS].fill(0);
+        self.stage = Stage::LensOfLens { counts, done: 0 };
+        DONE
+    }
+
+    fn lens_of_lens(&mut self, bits: &mut Bits, counts: Counts, done: usize) -> Attempt {
+        let tables = self.tables.as_mut()?;
+        tables.lens[ORDER[done]] = bits.small(3)?;
+        let done = done + 1;
+        self.stage = Stage::LensOfLens { counts, done };
+        if done == counts.lens_of_lens {
+            self.stage = Stage::Lens { counts, done: 0 };
+            let lens = &tables.lens[..LENS_OF_LENS];
+            // zlib takes a code without symbols and finds out behind the lengths.
+            let is_right = tables.lens_code.set(lens)
+                && (tables.lens_code.is_complete() || tables.lens_code.is_empty());
+            if !is_right {
+                return INVALID;
+            }
+        }
+        DONE
+    }
+
+    fn lens(&mut self, bits: &mut Bits, counts: Counts, done: usize) -> Attempt {
+        let tables = self.tables.as_mut()?;
+        let word = if tables.lens_code.is_empty() {
+            let symbol = Some(0);
+            Some(Word { symbol, len: 1 }).filter(|_| bits.len > 0)
+        } else {
+            tables.lens_code.read(bits.hold, bits.len)
+        };
+        let Some(symbol) = bits.skip(word?) else {
+            return INVALID;
+        };
+        let (len, count) = match (symbol, done.checked_sub(1)) {
+            (16, None) => return INVALID,
+            (16, Some(last)) => (tables.lens[last], 3 + bits.take(2)?),
+            (17, _) => (0, 3 + bits.take(3)?),
+            (18, _) => (0, 11 + bits.take(7)?),
+            (len, _) => (u8::try_from(len).unwrap_or(0), 1),
+        };
+        let (done, all) = (done + count, counts.literals + counts.distances);
+        if done > all {
+            return INVALID;
+        }
+        tables.lens[done - count..done].fill(len);
+        self.stage = Stage::Lens { counts, done };
+        if done == all {
+            self.stage = Stage::Symbols { is_fixed: false };
+            let (literals, distances) = tables.lens[..all].split_at(counts.literals);
+            let is_right = literals[END_OF_BLOCK] != 0
+                && tables.literals.set(literals)
+                && tables.distances.set(distances)
+                && tables.literals.is_usable()
+                && tables.distances.is_usable();
+            if !is_right {
+                return INVALID;
+            }
+        }
+        DONE
+    }
+
+    /// RFC 1951 §3.2.5.
+    fn symbol(&mut self, bits: &mut Bits, is_fixed: bool, sink: &mut Sink<'_>) -> Attempt {
+        let tables = self.tables.as_ref().filter(|_| !is_fixed);
+        let word = match tables {
+            Some(tables) => tables.literals.read(bits.hold, bits.len),
+            None => codes::read_fixed_literal(bits.hold, bits.len),
+        };
+        let Some(symbol) = bits.skip(word?) else {
+            return INVALID;
+        };
+        if let Ok(literal) = u8::try_from(symbol) {
+            return Some(sink.push(literal, &mut self.reach));
+        }
+        if usize::from(symbol) == END_OF_BLOCK {
+            self.end_block(bits);
+            return DONE;
+        }
+        let Some(span) = LENGTHS.get(usize::from(symbol) - END_OF_BLOCK - 1) else {
+            return INVALID;
+        };
+        let len = span.start + bits.take(span.extra)?;
+        let word = match tables {
+            Some(tables) => tables.distances.read(bits.hold, bits.len),
+            None => codes::read_fixed_distance(bits.hold, bits.len),
+        };
+        let Some(symbol) = bits.skip(word?) else {
+            return INVALID;
+        };
+        let Some(span) = DISTANCES.get(usize::from(symbol)) else {
+            return INVALID;
+        };
+        let distance = span.start + bits.take(span.extra)?;
+        if distance > self.reach {
+            return INVALID;
+        }
+        Some(sink.repeat(distance, len, &mut self.reach))
+    }
+}
+
+/// `None` if the input does not suffice; nothing has changed then.
+type Attempt = Option<Result<(), InflateError>>;
+
+const DONE: Attempt = Some(Ok(()));
+const INVALID: Attempt = Some(Err(InflateError::Invalid));
+
+impl Bits {
+    fn fill(&mut self, input: &mut &[u8]) {
+        while self.len <= ENOUGH_BITS {
+            let Some((first, rest)) = input.split_first() else {
+                return;
+            };
+            self.hold |= u64::from(*first) << self.len;
+            self.len += 8;
+            *input = rest;
+        }
+    }
+
+    fn take(&mut self, count: u32) -> Option<usize> {
+        let rest = self.len.checked_sub(count)?;
+        let number = self.hold & ((1 << count) - 1);
+        self.hold >>= count;
+        self.len = rest;
+        usize::try_from(number).ok()
+    }
+
+    fn small(&mut self, count: u32) -> Option<u8> {
+        self.take(count).and_then(|number| number.try_into().ok())
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.small(8)
+    }
+
+    /// Takes a word; returns what it stands for.
+    fn skip(&mut self, word: Word) -> Option<u16> {
+        self.hold >>= word.len;
+        self.len -= word.len;
+        word.symbol
+    }
+
+    fn align(&mut self) {
+        self.hold >>= self.len % 8;
+        self.len -= self.len % 8;
+    }
+}
+
+impl Sink<'_> {
+    fn push(&mut self, byte: u8, reach: &mut usize) -> Result<(), InflateError> {
+        if self.output.len() == self.most {
+            return Err(InflateError::TooLong);
+        }
+        reserve(self.output, 0, self.most);
+        self.output.push(byte);
+        *reach = (*reach + 1).min(FULL_WINDOW);
+        Ok(())
+    }
+
+    /// Appends what is `distance` back, `len` bytes of it, which can overlap what is appended.
+    fn repeat(
+        &mut self,
+        distance: usize,
+        len: usize,
+        reach: &mut usize,
+    ) -> Result<(), InflateError> {
+        let mut remaining = len.min(self.most - self.output.len());
+        let is_too_long = remaining < len;
+        *reach = (*reach + remaining).min(FULL_WINDOW);
+        while self.output.capacity() - self.output.len() < remaining {
+            reserve_more(self.output, remaining, self.most);
+        }
+        let new = self.output.len() - self.noted;
+        if let Some(back) = distance.checked_sub(new).filter(|back| *back > 0) {
+            let count = back.min(remaining);
+            self.history.copy(back, count, self.output);
+            remaining -= count;
+        }
+        // What was appended belongs to what is referred to, so each round can take twice as much.
+        let start = self.output.len() - distance.min(self.output.len() - self.noted);
+        while remaining > 0 {
+            let count = remaining.min(self.output.len() - start);
+            self.output.extend_from_within(start..start + count);
+            remaining -= count;
+        }
+        if is_too_long {
+            return Err(InflateError::TooLong);
+        }
+        Ok(())
+    }
+}
+
+/// Makes room for `additional` bytes, as [`reserve`] does for one.
+fn reserve_more(output: &mut Vec<u8>, additional: usize, most: usize) {
+    let wanted = additional.max(output.len());
+    let most_room = most.saturating_add(1).saturating_sub(output.len());
+    output.reserve_exact(wanted.min(most_room));
+}
+
+impl Tables {
+    fn new() -> Self {
+        Self {
+            lens: [0; LENS_LIMIT],
+            lens_code: Code::new(),
+            literals: Code::new(),
+            distances: Code::new(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a message may refer to: the end of what came out before.
+
+use std::collections::VecDeque;
+
+/// The window of DEFLATE (RFC 1951 §2): within a message all of it may be referred to, whatever was agreed on.
+pub(super) const FULL_WINDOW: usize = 32 << 10;
+
+/// The end of what came out so far.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    bytes: VecDeque<u8>,
+}
+
+impl History {
+    pub(super) const fn new() -> Self {
+        Self {
+            bytes: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn as_slices(&self) -> [&[u8]; 2] {
+        self.bytes.as_slices().into()
+    }
+
+    /// Takes what came out; keeps the last `limit` bytes of all.
+    pub(super) fn note(&mut self, output: &[u8], limit: usize) {
+        let new = &output[output.len().saturating_sub(limit)..];
+        let needed = self.bytes.len() + new.len();
+        self.bytes.drain(..needed.saturating_sub(limit));
+        if needed > self.bytes.capacity() {
+            let capacity = needed.saturating_mul(2).min(limit);
+            self.bytes
+                .reserve_exact(capacity.saturating_sub(self.bytes.len()));
+        }
+        self.bytes.extend(new);
+    }
+
+    /// Appends `count` bytes, of those that begin `back` bytes before the end, to `output`.
+    pub(super) fn copy(&self, back: usize, count: usize, output: &mut Vec<u8>) {
+        let start = self.bytes.len() - back;
+        let (older, newer) = self.bytes.as_slices();
+        let split = older.len();
+        output.extend_from_slice(&older[start.min(split)..(start + count).min(split)]);
+        let newer_end = (start + count).saturating_sub(split);
+        output.extend_from_slice(&newer[start.saturating_sub(split)..newer_end]);
+    }
+
+    /// Keeps the last `limit` bytes, and gives memory back that was made ready and is not used.
+    pub(super) fn settle(&mut self, limit: usize) {
+        self.bytes.drain(..self.bytes.len().saturating_sub(limit));
+        if self.bytes.capacity() - self.bytes.len() > limit / 2 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+}
