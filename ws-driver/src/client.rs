@@ -22,7 +22,7 @@ use crate::id::ConnectionId;
 use crate::mailbox::Facts;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Proxy, ProxyError};
-use crate::random::SystemRandomness;
+use crate::random::{RuntimeRandomness, SystemRandomness};
 use crate::runtime::{Runtime, Timer, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
@@ -237,7 +237,9 @@ impl<R: Runtime> Attempt<'_, R> {
         let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
         let head = response.map_or(Head::Unknown, |head| Head::of_response(head.pack()));
         let early = handshake.take_early();
-        let machine = handshake.into_connection(runtime.now());
+        let mut machine = handshake.into_connection(runtime.now());
+        // Many clients of one server would ping it at once after each broadcast.
+        machine.spread_keepalive(&mut RuntimeRandomness(runtime));
         if !machine.version().features().ping {
             probe(&stream);
         }

@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::Randomness;
+
+use crate::random::SystemRandomness;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.
@@ -84,6 +87,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Returns the time. Deadlines are set in terms of it.
     fn now(&self) -> Instant;
+
+    /// Fills `bytes` with random bytes, which spread timers. By default the operating system's; a simulated runtime
+    /// can have its own, so that a run can be repeated. Keys and masks are not drawn from here.
+    fn fill_random(&self, bytes: &mut [u8]) {
+        SystemRandomness.fill(bytes);
+    }
 }
 
 /// How to [listen](Runtime::bind).

@@ -86,8 +86,10 @@ impl ConnectionConfig {
         /// otherwise, not even a close.
         receive_queue_limit: Option<usize>,
         /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only; the drafts have no
-        /// ping, but see [`silence_limits`](Self::silence_limits). While a ping waits to be written no
-        /// other is added, and that one counts. Zero is [refused](Self::check).
+        /// ping, but see [`silence_limits`](Self::silence_limits). Up to a quarter less where
+        /// [`spread_keepalive`](crate::Connection::spread_keepalive) was called, so that the pings of many
+        /// are spread. While a ping waits to be written no other is added, and that one counts. Zero is
+        /// [refused](Self::check).
         keepalive_interval: Option<Duration>,
         /// Fails the connection when nothing at all arrives for so long after a ping: 20 s. Zero is
         /// [refused](Self::check).

@@ -11,7 +11,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{Frame, close_frame, connect, seconds, told, written};
-use ws_proto::{Connection, ConnectionConfig, Role, State, Version};
+use ws_proto::{Connection, ConnectionConfig, Randomness, Role, State, Version};
 
 const VERSION: Version = Version::Rfc6455;
 
@@ -333,4 +333,110 @@ fn a_peer_that_drains_slowly_is_alive() {
         connection.handle_timeout(now);
     }
     assert!(told(&mut connection, now)[0].contains("PongTimeout"));
+}
+
+/// Random enough to spread timers, and the same in every run.
+struct Drawn(u32);
+
+impl Randomness for Drawn {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = self.0.to_be_bytes()[0];
+        }
+    }
+}
+
+/// Proves that the pings of 1,500 connections that one broadcast aligned are spread over 5 s with the defaults, time
+/// after time: no second has more than 400 of them, nor any quarter of one more than 110. Without
+/// `spread_keepalive` all would be in one moment.
+#[test]
+fn pings_that_one_event_aligned_are_spread() {
+    const COUNT: usize = 1500;
+    let start = Instant::now();
+    let mut drawn = Drawn(1);
+    let mut connections: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let mut connection = server(ConnectionConfig::new(), start);
+            connection.spread_keepalive(&mut drawn);
+            connection
+        })
+        .collect();
+    let answer = Frame::new(0x81, "heard").to(Role::Server);
+    let pong = Frame::new(0x8a, "").to(Role::Server);
+    let quarter = Duration::from_millis(250);
+    for broadcast_at in [0, 70, 170] {
+        let broadcast_at = start + seconds(broadcast_at);
+        for connection in &mut connections {
+            connection.handle_timeout(broadcast_at);
+            drop(written(connection));
+            connection.handle_read(broadcast_at, &answer);
+        }
+        // Three rounds, in each of which every peer answers at once.
+        for round in 1..=3 {
+            let mut pinged_at: Vec<_> = connections
+                .iter_mut()
+                .map(|connection| {
+                    let mut at = broadcast_at;
+                    while written(connection) != ping() {
+                        at = pass(connection);
+                    }
+                    connection.handle_read(at, &pong);
+                    at - broadcast_at
+                })
+                .collect();
+            pinged_at.sort();
+            let (first, last) = (pinged_at[0], pinged_at[COUNT - 1]);
+            assert!(first >= seconds(15) * round && last <= seconds(20) * round);
+            assert!(
+                last - first > Duration::from_millis(4500),
+                "{first:?} {last:?}"
+            );
+            let most_within = |wait: Duration| {
+                let from = |at: &Duration| {
+                    pinged_at
+                        .iter()
+                        .filter(|other| (*at..*at + wait).contains(other))
+                        .count()
+                };
+                pinged_at.iter().map(from).max().unwrap()
+            };
+            assert!(most_within(seconds(1)) < 400, "{}", most_within(seconds(1)));
+            assert!(most_within(quarter) < 110, "{}", most_within(quarter));
+        }
+        for connection in &mut connections {
+            drop(told(connection, broadcast_at));
+        }
+    }
+}
+
+/// Proves that the interval is never longer than the option says, nor shorter than three quarters of it, whatever is drawn
+/// and whatever the option is; and that a draft has no ping to spread.
+#[test]
+fn what_is_drawn_takes_off_a_quarter_at_most() {
+    struct Always(u8);
+    impl Randomness for Always {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
+    let start = Instant::now();
+    for interval in [
+        Duration::ZERO,
+        Duration::from_nanos(5),
+        seconds(20),
+        seconds(1 << 30),
+    ] {
+        for drawn in [0, 1, 128, 255] {
+            let config = ConnectionConfig::new().keepalive_interval(interval);
+            let mut connection = server(config, start);
+            connection.spread_keepalive(&mut Always(drawn));
+            let wait = connection.poll_timeout().unwrap() - start;
+            assert!(wait <= interval && wait >= interval / 4 * 3, "{wait:?}");
+        }
+    }
+    let config = ConnectionConfig::new();
+    let mut connection = connect(Role::Server, Version::Draft76, config, start);
+    connection.spread_keepalive(&mut Always(255));
+    assert_eq!(connection.poll_timeout(), None);
 }

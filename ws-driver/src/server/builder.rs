@@ -75,7 +75,8 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         /// Limits the bytes of received messages that wait for the handler: 256 KiB. Reading stops
         /// at it, so that the peer has to wait.
         receive_queue_limit: Option<usize>,
-        /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only.
+        /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only. Each connection takes a random part of up
+        /// to a quarter off it, so that the pings of many are spread.
         keepalive_interval: Option<Duration>,
         /// Closes a connection on which nothing arrives for so long after a ping: 20 s.
         pong_timeout: Option<Duration>,

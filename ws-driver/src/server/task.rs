@@ -26,6 +26,7 @@ use crate::http;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
 use crate::observer::ConnectionInfo;
+use crate::random::RuntimeRandomness;
 use crate::registry::Entry;
 use crate::rejected::Rejected;
 use crate::runtime::Runtime;
@@ -229,7 +230,9 @@ where
         head: Head::of_request(head),
     };
     let early = handshake.take_early();
-    let machine = handshake.into_connection(shared.runtime.now());
+    let mut machine = handshake.into_connection(shared.runtime.now());
+    // One broadcast that all answer would have all pinged at once from then on.
+    machine.spread_keepalive(&mut RuntimeRandomness(&shared.runtime));
     let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
     let mailbox = Arc::new(mailbox);
     let membership = shared.clients.membership();

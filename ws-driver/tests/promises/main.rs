@@ -15,6 +15,7 @@ mod one_task;
 mod one_write;
 mod panic;
 mod progress;
+mod spread;
 mod stall;
 #[path = "../support/mod.rs"]
 mod support;

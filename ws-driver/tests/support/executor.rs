@@ -117,6 +117,17 @@ impl Sim {
         Self::start(Some(&mut rng), test)
     }
 
+    /// Draws bytes from the seed; without one, zeros.
+    pub(super) fn draw(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+        if let Some(chance) = &self.core.chance {
+            let mut chance = lock(chance);
+            for byte in bytes {
+                *byte = chance.rng.next().to_le_bytes()[0];
+            }
+        }
+    }
+
     fn start<F: Future>(mut rng: Option<&mut Rng>, test: impl FnOnce(Self) -> F) -> F::Output {
         let start = Instant::now();
         let clock = Clock {

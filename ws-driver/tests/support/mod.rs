@@ -77,6 +77,10 @@ impl Runtime for Sim {
     fn now(&self) -> Instant {
         self.now()
     }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.draw(bytes);
+    }
 }
 
 impl Timer for SimTimer {

@@ -68,6 +68,8 @@ pub struct Connection {
     close_end: u64,
     timers: Timers,
     last_read: Instant,
+    /// What is taken off the keepalive interval.
+    keepalive_steps: u8,
     /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
     /// stop: it stops for what arrives, and that ends the wait.)
     paused: bool,
@@ -162,6 +164,7 @@ impl Connection {
             close_end: 0,
             timers: Timers::default(),
             last_read: now,
+            keepalive_steps: 0,
             paused: false,
             drains: false,
             stall: Stall::new(now),
