@@ -204,6 +204,7 @@ macro_rules! __conformance {
                 a_silent_peer_is_pinged
                 a_dead_peer_is_closed
                 a_peer_that_never_reads_is_given_up
+                a_message_that_does_not_go_on_is_closed
                 silence_does_not_close_a_live_connection
                 a_ping_is_answered
                 an_unanswered_close_is_over_in_time

@@ -136,6 +136,27 @@ pub async fn a_peer_that_never_reads_is_given_up<R: Runtime + Default>() {
     }
 }
 
+/// A message that is begun and does not go on is closed with 1008 after the `message_timeout`, though the peer answers
+/// pings; one that ends in time arrives.
+pub async fn a_message_that_does_not_go_on_is_closed<R: Runtime + Default>() {
+    let builder = Server::<R>::builder().keepalive_interval(ms(50));
+    let server = serve(builder.message_timeout(ms(300)), echo).await;
+    let mut peer = Peer::open(&server).await;
+    peer.write(masked(0x01, b"in ")).await;
+    peer.write(masked(0x80, b"time")).await;
+    while peer.frame().await != (0x81, b"in time".to_vec()) {}
+    peer.write(masked(0x01, b"never whole")).await;
+    let code = loop {
+        let (first_byte, payload) = peer.frame().await;
+        if first_byte == 0x88 {
+            break u16::from_be_bytes([payload[0], payload[1]]);
+        }
+        peer.write(masked(0x8a, &payload)).await;
+    };
+    assert_eq!(code, 1008);
+    until::<R>(|| server.clients().is_empty()).await;
+}
+
 /// A connection that has nothing to say stays open, in each version, with keepalive on both sides and
 /// much shorter than the silence.
 pub async fn silence_does_not_close_a_live_connection<R: Runtime + Default>() {
