@@ -143,8 +143,8 @@ impl Inflater {
 
     /// Gives up the message that is open, and all memory: there will be no other.
     pub(super) fn stop(&mut self, lent: &mut Lent) {
-        if let (Some(stream), Some(lent)) = (self.stream.take(), lent) {
-            lent.give_inflater(stream.inflate);
+        if let (Some(Stream::Zlib(zlib)), Some(lent)) = (self.stream.take(), lent) {
+            lent.give_inflater(zlib.inflate);
         }
         *self = Self::new(self.terms);
     }

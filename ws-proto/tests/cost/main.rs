@@ -84,7 +84,7 @@ fn cost(kind: &Kind, len: usize) -> Cost {
                     connection.lend_deflate(&mut streams);
                     connection.handle_read(now, read);
                     while connection.poll_event(now).is_some() {}
-                    let outgoing = connection.outgoing();
+                    let mut outgoing = connection.outgoing();
                     outgoing.advance(outgoing.remaining());
                     streams = connection.reclaim_deflate();
                 });
