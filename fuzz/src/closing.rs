@@ -50,6 +50,7 @@ pub(crate) fn exercise(u: &mut Unstructured<'_>) -> Result<()> {
     let stall_timeout = *u.choose(&[None, Some(4), Some(0)])?;
     let mut config = ConnectionConfig::new()
         .stall_timeout(stall_timeout.map(Duration::from_secs))
+        .message_timeout(stall_timeout.map(Duration::from_secs))
         .close_timeout(close_timeout)
         .keepalive_interval(keepalive.0.map(Duration::from_secs))
         .pong_timeout(keepalive.1.map(Duration::from_secs))

@@ -90,6 +90,8 @@ pub(crate) fn inflate(u: &mut Unstructured<'_>) -> Result<()> {
 
     let rules = Rules {
         message_limit: Some(limit),
+        // The default of the endpoints, which counts final blocks as well.
+        fragment_limit: Some(4096),
         fragments: in_parts,
         inflates: Some(agreed(role, &server.to_string())),
         ..Rules::new(Version::Rfc6455, role)
