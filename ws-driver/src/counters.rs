@@ -122,12 +122,12 @@ pub struct RejectionCounts {
     pub subprotocol: u64,
     /// It took longer than the option `handshake_timeout`.
     pub timeout: u64,
-    /// The stream ended too early.
+    /// The stream ended too early, or broke.
     pub disconnected: u64,
     /// `on_upgrade` said so, or the handler of a request that another HTTP server read.
     pub application: u64,
-    /// There were too many connections, or the server had closed; only on requests that another HTTP
-    /// server read.
+    /// The server had closed or shut down; or there were too many connections, on requests that another
+    /// HTTP server read.
     pub unavailable: u64,
     /// The other HTTP server that read the request could not give its stream up.
     pub no_upgrade: u64,
@@ -201,19 +201,18 @@ impl RejectionCounts {
                 | HandshakeError::MissingOrigin
                 | _ => &mut self.malformed,
             },
-            Rejected::Application { .. } => &mut self.application,
+            Rejected::Application { .. } | Rejected::Dropped => &mut self.application,
             Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
             Rejected::NoUpgrade => &mut self.no_upgrade,
             #[cfg(feature = "rustls")]
             Rejected::Tls(error) => match error {
                 TlsError::Timeout { .. } => &mut self.timeout,
-                TlsError::Disconnected => &mut self.disconnected,
+                TlsError::Disconnected | TlsError::Io(_) => &mut self.disconnected,
                 TlsError::Certificate { .. }
                 | TlsError::Refused { .. }
                 | TlsError::PlainHttp
                 | TlsError::NotTls { .. }
                 | TlsError::InvalidServerName { .. }
-                | TlsError::Io(_)
                 | TlsError::Other(_) => &mut self.tls,
             },
         };

@@ -20,7 +20,7 @@ pub trait Observer: Send + Sync + 'static {
         let _ = addr;
     }
 
-    /// A stream arrived.
+    /// A stream arrived. Whatever becomes of it, [`close`](Self::close) follows, once.
     fn stream(&self, info: &ConnectionInfo) {
         let _ = info;
     }
@@ -50,8 +50,10 @@ pub trait Observer: Send + Sync + 'static {
         let _ = info;
     }
 
-    /// A connection has ended: one that was open, or one whose upgrade was
-    /// [rejected](Self::rejected), with the cause [`CloseCause::Rejected`](ws_proto::CloseCause).
+    /// A [stream](Self::stream) has ended, and with it the connection if there was one. The cause is
+    /// [`CloseCause::Rejected`](ws_proto::CloseCause) if an upgrade was [rejected](Self::rejected) on it,
+    /// and [`CloseCause::NoUpgrade`](ws_proto::CloseCause) if none was asked for: plain HTTP, a port scan.
+    /// This is told once for each stream, also if its runtime ends and drops its task.
     fn close(&self, info: &ConnectionInfo, closed: &Closed) {
         let _ = (info, closed);
     }

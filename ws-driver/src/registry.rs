@@ -69,6 +69,8 @@ struct Slots {
     /// Counts all connections that there ever were, so that no id is used again.
     generation: u64,
     open_len: usize,
+    /// Connections that have ended, and of which the observers are being told.
+    ending_len: usize,
     /// The members are open connections.
     topics: Topics<Arc<Mailbox>>,
     totals: Totals,
@@ -76,7 +78,7 @@ struct Slots {
 
 struct Slot {
     generation: u64,
-    /// `None` during the opening handshake.
+    /// `None` during the opening handshake, and once the connection has ended.
     mailbox: Option<Arc<Mailbox>>,
 }
 
@@ -141,7 +143,7 @@ impl Registry {
             closes,
             mut ended,
         } = slots.totals;
-        let opening = slots.slab.len() - slots.open_len;
+        let opening = slots.slab.len() - slots.open_len - slots.ending_len;
         let mailboxes: Vec<_> = slots.open().collect();
         drop(slots);
         let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
@@ -205,21 +207,31 @@ impl Registry {
         }
     }
 
-    /// Takes the place of a connection back, and counts what it leaves.
-    fn give_back(&self, id: ConnectionId) {
+    /// Makes a connection that has ended unknown, and counts what it leaves. Its place stays taken until
+    /// it is [given back](Self::give_back).
+    fn forget(&self, id: ConnectionId) {
         let mut slots = self.lock();
-        let slot = slots.slab.remove(id.slot);
         slots.topics.leave_all(id.slot);
-        if let Some(mailbox) = &slot.mailbox {
+        let mailbox = slots.slab[id.slot].mailbox.take();
+        if let Some(mailbox) = &mailbox {
             slots.open_len -= 1;
+            slots.ending_len += 1;
             let (tally, closed) = mailbox.settle();
             slots.totals.ended.add(&tally);
             let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
             slots.totals.closes.note(end);
         }
         drop(slots);
+        // The last handle may be dropped with `mailbox`, and wakers with it: not under the lock.
+    }
+
+    /// Takes the place of a stream back.
+    fn give_back(&self, id: ConnectionId, was_open: bool) {
+        let mut slots = self.lock();
+        slots.slab.remove(id.slot);
+        slots.ending_len -= usize::from(was_open);
+        drop(slots);
         self.left.notify(usize::MAX);
-        // The last handle may be dropped with `slot`, and wakers with it: not under the lock.
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
@@ -262,7 +274,7 @@ impl Entry {
         Registration {
             registry,
             mailbox,
-            is_known: true,
+            place: Place::Known,
         }
     }
 }
@@ -270,7 +282,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
-            registry.give_back(self.id);
+            registry.give_back(self.id, false);
         }
     }
 }
@@ -279,14 +291,35 @@ impl Drop for Entry {
 pub(crate) struct Registration {
     pub(crate) registry: Arc<Registry>,
     pub(crate) mailbox: Arc<Mailbox>,
-    is_known: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The connection is open.
+    Known,
+    /// It has ended; the place is still taken, as whoever waits for it to be free waits for the observers
+    /// to be told, too.
+    Forgotten,
+    Free,
 }
 
 impl Registration {
-    /// The connection has ended.
-    pub(crate) fn end(&mut self) {
-        if std::mem::take(&mut self.is_known) {
-            self.registry.give_back(self.mailbox.facts.id);
+    /// Makes the connection unknown, as it has ended; tells whether this is its first end.
+    pub(crate) fn end(&mut self) -> bool {
+        if self.place != Place::Known {
+            return false;
+        }
+        self.place = Place::Forgotten;
+        self.registry.forget(self.mailbox.facts.id);
+        true
+    }
+
+    /// Gives the place back, once all is told.
+    pub(crate) fn give_back(&mut self) {
+        if self.place == Place::Forgotten {
+            self.place = Place::Free;
+            self.registry.give_back(self.mailbox.facts.id, true);
         }
     }
 }
@@ -294,5 +327,6 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.end();
+        self.give_back();
     }
 }

@@ -27,8 +27,11 @@ pub enum Rejected {
         /// The limit.
         limit: usize,
     },
-    /// The server had closed. Only on requests that another HTTP server read.
+    /// The server had closed, or shut down before the handshake was done.
     Closed,
+    /// The application dropped the upgrade of a request that another HTTP server read, to answer it by
+    /// itself.
+    Dropped,
     /// The other HTTP server that read the request cannot give its stream up.
     NoUpgrade,
 }
@@ -46,6 +49,7 @@ impl fmt::Display for Rejected {
                  connection_limit)"
             ),
             Self::Closed => f.write_str("the server has closed"),
+            Self::Dropped => f.write_str("the application dropped the upgrade"),
             Self::NoUpgrade => f.write_str("the HTTP server cannot give the stream up"),
         }
     }

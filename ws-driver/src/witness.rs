@@ -1,4 +1,6 @@
-//! Sees what happens to one stream and to its connection, counts it, and tells the observers.
+//! Sees what happens to one stream and to its connection, counts it, and tells the observers. Whatever
+//! becomes of a stream, also if its task is dropped, they are told of its end once: both halves see to
+//! that when they are dropped.
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
@@ -18,6 +20,22 @@ pub(crate) struct Witness {
     state: State,
     /// Where rejections are counted.
     clients: Clients,
+    /// What it is told as if it is dropped.
+    ending: Ending,
+    /// Whether the end was told, or is for the open connection to tell.
+    has_ended: bool,
+}
+
+/// What the end of a stream means if nobody says more.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending {
+    /// The peer went away, or the task of the stream did, in the opening handshake.
+    Disconnected,
+    /// It had plain HTTP on it.
+    NoUpgrade,
+    /// The application did not want it.
+    #[cfg(feature = "hyper")]
+    Dropped,
 }
 
 impl Witness {
@@ -28,7 +46,14 @@ impl Witness {
             info,
             state: State::Unknown,
             clients,
+            ending: Ending::Disconnected,
+            has_ended: false,
         }
+    }
+
+    /// Says what it is if the stream ends here.
+    pub(crate) fn expect(&mut self, ending: Ending) {
+        self.ending = ending;
     }
 
     pub(crate) fn note_state(&mut self, state: State) {
@@ -47,14 +72,38 @@ impl Witness {
     pub(crate) fn note_rejected(&mut self, reason: &Rejected) {
         if let Rejected::Handshake(HandshakeError::Empty) = reason {
             // A stream that brought nothing asked for nothing: a port scan, a health check.
-            return self.note_state(State::Closed);
+            return self.note_end(&Closed::no_upgrade());
+        }
+        if self.has_ended {
+            return;
         }
         self.clients.note_rejected(reason);
         self.observers
             .tell(|observer| observer.rejected(&self.info, reason));
+        self.note_end(&Closed::rejected());
+    }
+
+    /// Notes that the server shuts down, which ends the opening handshake.
+    pub(crate) fn note_stopped(&mut self) {
+        match self.state {
+            // Until there is a head nobody has asked for anything.
+            State::Unknown | State::Opening => self.note_end(&Closed::no_upgrade()),
+            State::Waiting
+            | State::Handshaking
+            | State::Connected
+            | State::Closing
+            | State::Closed => self.note_rejected(&Rejected::Closed),
+        }
+    }
+
+    /// Tells of the end, once.
+    fn note_end(&mut self, closed: &Closed) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
         self.note_state(State::Closed);
         self.observers
-            .tell(|observer| observer.close(&self.info, &Closed::rejected()));
+            .tell(|observer| observer.close(&self.info, closed));
     }
 
     /// Notes a refusal, and returns the answer to it.
@@ -72,11 +121,29 @@ impl Witness {
     }
 
     /// Goes on with the open connection.
-    pub(crate) fn into_open(self, registration: Registration) -> OpenWitness {
+    pub(crate) fn into_open(mut self, registration: Registration) -> OpenWitness {
+        self.has_ended = true;
         OpenWitness {
-            observers: self.observers,
+            observers: self.observers.clone(),
             state: self.state,
             registration,
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let state = self.state;
+        match self.ending {
+            Ending::Disconnected => {
+                self.note_rejected(&Rejected::Handshake(HandshakeError::Disconnected { state }));
+            }
+            Ending::NoUpgrade => self.note_end(&Closed::no_upgrade()),
+            #[cfg(feature = "hyper")]
+            Ending::Dropped => self.note_rejected(&Rejected::Dropped),
         }
     }
 }
@@ -90,6 +157,20 @@ pub(crate) struct OpenWitness {
 }
 
 impl OpenWitness {
+    /// Tells of the end, once; then the place is given back, so that whoever waits for that finds all
+    /// told.
+    fn end(&mut self) {
+        if !self.registration.end() {
+            return;
+        }
+        self.stirred(State::Closed);
+        let closed = self.registration.mailbox.closed();
+        // Without an account it was dropped, as its runtime ended or its task panicked.
+        let closed = closed.unwrap_or_else(Closed::disconnected);
+        self.tell(|observer, info| observer.close(info, &closed));
+        self.registration.give_back();
+    }
+
     fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
         let facts = &self.registration.mailbox.facts;
         let info = ConnectionInfo {
@@ -111,15 +192,17 @@ impl Watch for OpenWitness {
     }
 
     fn ended(&mut self) {
-        self.registration.end();
-        self.stirred(State::Closed);
-        if let Some(closed) = self.registration.mailbox.closed() {
-            self.tell(|observer, info| observer.close(info, &closed));
-        }
+        self.end();
     }
 
     fn panicked(&mut self) {
         self.registration.registry.note_panic();
         self.tell(|observer, info| observer.panicked(info));
+    }
+}
+
+impl Drop for OpenWitness {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -8,12 +8,17 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+
 use support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 use ws_driver::conformance::certificates::Authority;
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
-use ws_driver::ws_proto::{CloseCause, ConnectionConfig, ProtocolError, Version};
-use ws_driver::{ClientConfig, ClientTls, ConnectOptions, ServerTls, connect_with, rustls};
+use ws_driver::ws_proto::{CloseCause, Closed, ConnectionConfig, ProtocolError, Version};
+use ws_driver::{
+    ClientConfig, ClientTls, ConnectOptions, ConnectionInfo, Observer, ServerTls, connect_with,
+    rustls,
+};
 
 /// Makes the process have a default for its cryptography that can do nothing, as an application might have
 /// another than ours: no test here works if it is asked. (Where it has none, the adapters' tests are.)
@@ -175,4 +180,45 @@ fn both_handshakes_have_one_timeout() {
         assert!(!peer.read().is_empty(), "it is answered with a 408");
         assert!(peer.has_ended(), "it began anew");
     });
+}
+
+/// A handshake of TLS that is reset leaves a trace: it is counted if it had begun, and its stream has its end
+/// either way.
+#[test]
+fn a_reset_in_the_handshake_of_tls_is_told() {
+    let (tls, _) = tls();
+    // The first bytes of a record of the handshake, or nothing.
+    for (sent, rejected) in [(&b"\x16\x03\x01"[..], 1), (b"", 0)] {
+        Sim::run(async |sim| {
+            let ends = Ends::default();
+            let builder = Server::builder().tls(tls.clone()).observer(ends.clone());
+            let server = builder.bind(ANY).await.unwrap();
+            serve(&sim, &server, echo);
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.ask(sent).await;
+            peer.link().reset();
+            sim.settle().await;
+            let rejections = server.counters().rejections;
+            assert_eq!(
+                (rejections.disconnected, rejections.total()),
+                (rejected, rejected)
+            );
+            let causes = std::mem::take(&mut *ends.0.lock().unwrap());
+            let cause = match rejected {
+                0 => CloseCause::NoUpgrade,
+                _ => CloseCause::Rejected,
+            };
+            assert_eq!(causes, [cause]);
+        });
+    }
+}
+
+/// Notes why each stream ended.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<CloseCause>>>);
+
+impl Observer for Ends {
+    fn close(&self, _: &ConnectionInfo, closed: &Closed) {
+        self.0.lock().unwrap().push(closed.cause.clone());
+    }
 }

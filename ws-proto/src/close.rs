@@ -44,6 +44,23 @@ impl Closed {
             cause: CloseCause::Rejected,
         }
     }
+
+    /// Makes the account of a stream on which nobody asked for an upgrade: plain HTTP, or nothing.
+    pub fn no_upgrade() -> Self {
+        Self {
+            by: Initiator::Peer,
+            cause: CloseCause::NoUpgrade,
+            ..Self::rejected()
+        }
+    }
+
+    /// Makes the account of a connection whose stream ended, and that nobody drove to its end.
+    pub fn disconnected() -> Self {
+        Self {
+            cause: CloseCause::Disconnected,
+            ..Self::rejected()
+        }
+    }
 }
 
 /// Which side began to close a connection.
@@ -67,6 +84,9 @@ pub enum CloseCause {
     CloseTimeout,
     /// The upgrade was rejected, so the connection never opened.
     Rejected,
+    /// No upgrade was asked for, so there never was a connection: the stream had plain HTTP on it, or
+    /// nothing.
+    NoUpgrade,
     /// This endpoint failed the connection because of what the peer did or did not do.
     Failed(ProtocolError),
 }
@@ -86,6 +106,7 @@ impl fmt::Display for Closed {
             CloseCause::Disconnected => f.write_str(", the stream ended without a close"),
             CloseCause::CloseTimeout => f.write_str(", the peer did not answer the close in time"),
             CloseCause::Rejected => f.write_str(", the upgrade was rejected"),
+            CloseCause::NoUpgrade => f.write_str(", no upgrade was asked for"),
             CloseCause::Failed(error) => write!(f, ", failed: {error}"),
         }
     }

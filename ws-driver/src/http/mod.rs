@@ -27,7 +27,7 @@ use crate::runtime::{Runtime, Timer};
 use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
-use crate::witness::Witness;
+use crate::witness::{Ending, Witness};
 
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;
@@ -54,6 +54,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    witness.expect(Ending::NoUpgrade);
     let accepted = Accepted::default();
     let (witness, stop) = (Mutex::new(witness), &shared.stop);
     let service = hyper::service::service_fn(|request| {
@@ -119,7 +120,8 @@ async fn answer<R: Runtime>(
     let decided = match upgrade::examine(shared, &head) {
         Examined::Plain => {
             let is_tls = {
-                let witness = lock();
+                let mut witness = lock();
+                witness.expect(Ending::NoUpgrade);
                 witness.note_request(&head);
                 witness.info.tls.is_some()
             };
@@ -131,7 +133,11 @@ async fn answer<R: Runtime>(
             });
         }
         Examined::Pending(pending) => {
-            let info = lock().info.clone();
+            let info = {
+                let mut witness = lock();
+                witness.expect(Ending::Disconnected);
+                witness.info.clone()
+            };
             pending.decide(shared, &info, body).await
         }
         Examined::Refused(refused) => Err(refused),

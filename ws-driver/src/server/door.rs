@@ -30,7 +30,7 @@ use crate::observer::ConnectionInfo;
 use crate::registry::Entry;
 use crate::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::witness::Witness;
+use crate::witness::{Ending, Witness};
 
 impl<R: Runtime> Server<R> {
     /// Answers a request that another HTTP server read, if that is built on hyper 1, and runs `handler`
@@ -171,6 +171,7 @@ impl<R: Runtime> Server<R> {
             },
             Err(refused) => return Err(witness.refused(refused)),
         };
+        witness.expect(Ending::Dropped);
         Ok(PendingUpgrade {
             shared: Arc::clone(shared),
             request,
@@ -187,7 +188,7 @@ impl<R: Runtime> Server<R> {
 /// accepted: see [`Server::examine_request`].
 ///
 /// If it is dropped instead of [accepted](Self::accept) or [rejected](Self::reject), the caller answers the
-/// request by itself, and no observer is told how.
+/// request by itself, and observers are told [`Rejected::Dropped`].
 pub struct PendingUpgrade<R: Runtime> {
     shared: Arc<Shared<R>>,
     request: UpgradeRequest,
@@ -229,6 +230,7 @@ impl<R: Runtime> PendingUpgrade<R> {
             Ok(accepted) => accepted,
             Err(refused) => return witness.refused(refused).map(AnswerBody),
         };
+        witness.expect(Ending::Disconnected);
         let handover = Handover {
             entry,
             witness,

@@ -16,14 +16,13 @@ pub(super) trait Layer<S>: Send + Sync + 'static {
     /// The stream of the handshake.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Opens a stream, as long as the deadline of its opening handshake allows. `Err(None)` if the peer
-    /// is gone, and there is nothing to tell of it.
+    /// Opens a stream, as long as the deadline of its opening handshake allows.
     fn open<R: Runtime>(
         &self,
         shared: &Shared<R>,
         stream: S,
         begin: Instant,
-    ) -> impl Future<Output = Result<Self::Stream, Option<Rejected>>> + Send;
+    ) -> impl Future<Output = Result<Self::Stream, Rejected>> + Send;
 
     /// Returns the stream that was opened with it.
     fn transport(stream: &Self::Stream) -> &S;
@@ -38,12 +37,7 @@ pub(super) struct Plain;
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for Plain {
     type Stream = S;
 
-    async fn open<R: Runtime>(
-        &self,
-        _: &Shared<R>,
-        stream: S,
-        _: Instant,
-    ) -> Result<S, Option<Rejected>> {
+    async fn open<R: Runtime>(&self, _: &Shared<R>, stream: S, _: Instant) -> Result<S, Rejected> {
         Ok(stream)
     }
 
@@ -78,7 +72,7 @@ mod tls {
             shared: &Shared<R>,
             stream: S,
             begin: Instant,
-        ) -> Result<TlsStream<S>, Option<Rejected>> {
+        ) -> Result<TlsStream<S>, Rejected> {
             let waited = shared.options.config.handshake_wait();
             let mut timer = shared.runtime.timer();
             if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
@@ -91,10 +85,9 @@ mod tls {
             });
             match opened.await {
                 Some(Ok(stream)) => Ok(stream),
-                Some(Err((TlsError::Io(_), _))) => Err(None),
-                // A stream that brought nothing asked for nothing.
-                Some(Err((TlsError::Disconnected, Some(_)))) => {
-                    Err(Some(Rejected::Handshake(HandshakeError::Empty)))
+                // A stream that brought nothing asked for nothing, whichever way it ended.
+                Some(Err((TlsError::Disconnected | TlsError::Io(_), Some(_)))) => {
+                    Err(Rejected::Handshake(HandshakeError::Empty))
                 }
                 Some(Err((TlsError::PlainHttp, Some(stream)))) => {
                     let mut refusing = pin!(refuse_plain_http(stream));
@@ -104,12 +97,12 @@ mod tls {
                         Poll::Pending => timer.poll(cx),
                     })
                     .await;
-                    Err(Some(Rejected::Tls(TlsError::PlainHttp)))
+                    Err(Rejected::Tls(TlsError::PlainHttp))
                 }
-                Some(Err((error, _))) => Err(Some(Rejected::Tls(error))),
-                None => Err(Some(Rejected::Tls(TlsError::Timeout {
+                Some(Err((error, _))) => Err(Rejected::Tls(error)),
+                None => Err(Rejected::Tls(TlsError::Timeout {
                     waited: waited.unwrap_or_default(),
-                }))),
+                })),
             }
         }
 

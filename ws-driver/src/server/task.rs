@@ -95,7 +95,11 @@ where
             deadline,
         } = handover;
         let upgrading = http::until(&shared.runtime, deadline, on_upgrade);
-        let upgraded = match or_stop(&shared, upgrading).await? {
+        let Some(upgraded) = or_stop(&shared, upgrading).await else {
+            witness.note_stopped();
+            return None;
+        };
+        let upgraded = match upgraded {
             Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
             unfinished => {
                 // Accepted, but not open before the stream is here.
@@ -176,10 +180,14 @@ where
         info,
         shared.clients.clone(),
     );
-    let stream = match or_stop(shared, layer.open(shared, stream, arrived)).await? {
-        Ok(stream) => stream,
-        Err(rejected) => {
-            rejected.inspect(|rejected| witness.note_rejected(rejected));
+    let stream = match or_stop(shared, layer.open(shared, stream, arrived)).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(rejected)) => {
+            witness.note_rejected(&rejected);
+            return None;
+        }
+        None => {
+            witness.note_stopped();
             return None;
         }
     };
@@ -294,9 +302,18 @@ where
 {
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
     loop {
-        let event = or_stop(shared, exchange.next_event(&mut handshake))
-            .await?
-            .ok()?;
+        let Some(event) = or_stop(shared, exchange.next_event(&mut handshake)).await else {
+            witness.note_stopped();
+            return None;
+        };
+        let event = match event {
+            Ok(event) => event,
+            // A stream that broke has ended, and the machine tells what that means.
+            Err(_) => {
+                handshake.handle_eof();
+                handshake.poll_event()?
+            }
+        };
         if !matches!(event, HandshakeEvent::Failed(_)) {
             witness.note_state(handshake.state());
         }
@@ -307,10 +324,20 @@ where
                     // Pinned here: who is handed a future to pin it keeps room for it twice.
                     let deciding = pin!(negotiate::decide(shared, request, &witness.info));
                     let deciding = pin!(exchange.decide(&mut handshake, deciding));
-                    or_stop(shared, deciding).await?.ok()?
+                    or_stop(shared, deciding).await
                 };
-                let Some(decision) = decision else {
-                    continue;
+                let decision = match decision {
+                    Some(Ok(Some(decision))) => decision,
+                    // The machine has an event.
+                    Some(Ok(None)) => continue,
+                    Some(Err(_)) => {
+                        handshake.handle_eof();
+                        continue;
+                    }
+                    None => {
+                        witness.note_stopped();
+                        return None;
+                    }
                 };
                 match negotiate::answer(&mut handshake, decision) {
                     Ok(accepted) => ticket = Some(accepted),

@@ -258,12 +258,21 @@ impl Oracles {
         self.ledger.judge();
     }
 
-    /// Every connection that was told of has ended, once; no task and no id is left of it.
+    /// Every stream that was told of has ended, once, whatever became of it; no task and no id is left.
     fn check_lives(&self) {
+        let rejected = {
+            let lives = self.witness.lives();
+            lives.values().filter(|life| life.is_rejected).count()
+        };
+        let counted = self.clients.counters().rejected;
+        if u64::try_from(rejected) != Ok(counted) {
+            let text = format!("{counted} are counted, {rejected} were told");
+            self.ledger.violation("observer (rejections)", text);
+        }
         for (id, life) in self.witness.lives().iter() {
-            if life.is_open || life.closes != usize::from(life.was_open || life.is_rejected) {
+            if life.is_open || life.closes != 1 {
                 self.ledger
-                    .violation("observer (one close)", format!("{id}: {life:?}"));
+                    .violation("observer (one end)", format!("{id}: {life:?}"));
             }
         }
         let tasks = self.ledger.sim().live_tasks();

@@ -81,7 +81,7 @@ impl Witness {
 fn may_follow(previous: State, state: State) -> bool {
     use State::{Closed, Closing, Connected, Handshaking, Opening, Unknown, Waiting};
     match previous {
-        Unknown => state == Opening,
+        Unknown => matches!(state, Opening | Closed),
         Opening => matches!(state, Handshaking | Closed),
         Handshaking => matches!(state, Waiting | Connected | Closed),
         Waiting => matches!(state, Connected | Closed),
@@ -180,13 +180,14 @@ impl Observer for Witness {
             let was_open = std::mem::replace(&mut life.is_open, false);
             let fits = match closed.cause {
                 CloseCause::Rejected => life.is_rejected && !life.was_open,
+                CloseCause::NoUpgrade => !life.is_rejected && !life.was_open,
                 CloseCause::Handshake
                 | CloseCause::Disconnected
                 | CloseCause::CloseTimeout
                 | CloseCause::Failed(_)
-                | _ => was_open && life.state == State::Closed,
+                | _ => was_open,
             };
-            (!fits || life.closes > 1).then(|| format!("{life:?}"))
+            (!fits || life.state != State::Closed || life.closes > 1).then(|| format!("{life:?}"))
         });
     }
 }
