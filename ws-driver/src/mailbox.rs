@@ -285,6 +285,16 @@ impl Mailbox {
         );
     }
 
+    /// Tells whether the connection has ended, and how.
+    pub(crate) fn standing(&self) -> Standing {
+        let inner = self.lock();
+        match inner.machine.closed() {
+            Some(closed) if closed.cause != CloseCause::Handshake => Standing::Lost,
+            Some(_) if inner.is_over() => Standing::Closed,
+            Some(_) | None => Standing::Open,
+        }
+    }
+
     pub(crate) fn closed(&self) -> Option<Closed> {
         self.lock().machine.closed().cloned()
     }
@@ -444,6 +454,17 @@ impl Inner {
         self.tally.note_sent(message.len(), true);
         Ok(())
     }
+}
+
+/// Whether a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not, or our answer to the close of the peer still waits to be written.
+    Open,
+    /// With a closing handshake, where its version has one.
+    Closed,
+    /// Without one.
+    Lost,
 }
 
 /// What those wait for who listen to `changed`.

@@ -8,7 +8,7 @@ use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Ve
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Standing};
 use crate::membership::Membership;
 use crate::topics::TopicError;
 
@@ -155,6 +155,10 @@ impl Sender {
     /// Returns what was counted on this connection so far.
     pub fn counters(&self) -> ConnectionCounters {
         self.mailbox.counters()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.mailbox.standing()
     }
 
     pub(crate) fn abort(&self) {

@@ -9,50 +9,38 @@ pub(crate) mod negotiate;
 mod opened;
 pub(crate) mod options;
 pub(crate) mod shared;
+mod shutdown;
 pub(crate) mod stop;
 mod task;
 pub(crate) mod upgrade;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::{CloseCause, CloseCode, Closed, Message, PreparedMessage};
+use ws_proto::{Message, PreparedMessage};
 
 use self::builder::ServerBuilder;
 use self::opened::OpenedConnections;
 use self::options::Options;
 use self::shared::Shared;
+pub use self::shutdown::ShutdownReport;
 use self::stop::{Phase, Stop};
 use crate::clients::{ClientError, Clients};
 use crate::connection::Connection;
 use crate::counters::ServerCounters;
 use crate::id::ConnectionId;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 
 /// A WebSocket server: every version of the protocol, and plain HTTP, on one port.
 ///
 /// It is a handle: cheap to clone, and all clones are the same server.
 pub struct Server<R: Runtime> {
     shared: Arc<Shared<R>>,
-}
-
-/// What came of a [`shutdown`](Server::shutdown).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Connections that closed within the grace, with a closing handshake where their version has one.
-    pub closed: usize,
-    /// Connections that ended within the grace without one.
-    pub lost: usize,
-    /// Connections that were dropped at its end.
-    pub aborted: usize,
 }
 
 impl<R: Runtime + Default> Server<R> {
@@ -235,72 +223,20 @@ impl<R: Runtime> Server<R> {
     }
 
     /// Stops accepting streams, closes every connection with 1001, waits for them to end, and drops
-    /// those that have not when the grace is over, with their handlers.
+    /// those that have not when the grace is over, with their handlers. When this returns no stream is
+    /// left, and observers have been told of each end: it takes the grace at most, and then as long as
+    /// dropping what is left takes. Only for a handler that blocks its thread it waits no longer than a
+    /// second more.
+    ///
+    /// A handler that calls this is one of those: at the end of the grace it is dropped with its
+    /// connection.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, nothing is dropped that had time left.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
-        let Shared {
-            runtime,
-            stop,
-            clients,
-            ..
-        } = &*self.shared;
-        stop.advance(Phase::ShuttingDown);
-        let open: Vec<_> = clients.iter().collect();
-        for batch in open.chunks(SHUTDOWN_BATCH) {
-            for sender in batch {
-                let closing = sender.close(CloseCode::GOING_AWAY, "");
-                debug_assert!(
-                    closing.is_ok(),
-                    "a close without a reason cannot be refused"
-                );
-            }
-            let_others_run().await;
-        }
-        let mut timer = runtime.timer();
-        if let Some(end) = runtime.now().checked_add(grace) {
-            timer.set(end);
-        }
-        let mut empty = pin!(clients.wait_below(1));
-        let is_over = poll_fn(|cx| match empty.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(false),
-            Poll::Pending => timer.poll(cx).map(|()| true),
-        });
-        let mut aborted = 0;
-        if is_over.await {
-            stop.advance(Phase::Aborting);
-            let left: Vec<_> = clients.iter().collect();
-            aborted = left.len();
-            left.iter().for_each(|sender| sender.abort());
-        }
-        let is_handshake = |closed: &Closed| closed.cause == CloseCause::Handshake;
-        let ended: Vec<_> = open.iter().filter_map(|sender| sender.closed()).collect();
-        let closed = ended.iter().filter(|closed| is_handshake(closed)).count();
-        ShutdownReport {
-            closed,
-            lost: open.len().saturating_sub(closed + aborted),
-            aborted,
-        }
+        shutdown::run(&self.shared, grace).await
     }
-}
-
-/// Connections that a shutdown closes before it lets the other tasks of its thread run: all at once
-/// would keep a thread busy for long, and make all clients come back at once.
-const SHUTDOWN_BATCH: usize = 256;
-
-/// Lets the other tasks of the thread have a turn.
-async fn let_others_run() {
-    let mut has_waited = false;
-    poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
-        true => Poll::Ready(()),
-        false => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
 }
 
 impl<R: Runtime> Clone for Server<R> {

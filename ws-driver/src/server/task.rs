@@ -353,7 +353,8 @@ where
                 let stream = exchange.into_stream();
                 // Boxed, as it is large and most streams never come here.
                 let serving = Box::pin(http::serve(shared, stream, received, &mut witness));
-                let upgraded = serving.await?;
+                // Given up as a whole, whatever it waits for, when what is left is dropped.
+                let upgraded = shared.stop.unless(Phase::Aborting, serving).await??;
                 exchange = Exchange::new(shared.runtime.clone(), upgraded.stream);
                 handshake = upgraded.handshake;
                 ticket = Some(upgraded.ticket);

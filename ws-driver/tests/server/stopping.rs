@@ -1,8 +1,8 @@
 //! Shutdown, and the end of accepting.
 
 use std::future::pending;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use http::Response;
 use ws_driver::{Connection, ShutdownReport, Upgrade};
@@ -83,6 +83,112 @@ fn shutdown_closes_every_connection_and_reports() {
         // Each of the six streams has its end, that of plain HTTP and that of the half request, too.
         assert_eq!((told("shutdown None"), told("close ")), (1, 6), "{lines:?}");
     });
+}
+
+/// Each connection is in one column of the report: those that answer the close, whether they close the stream
+/// or keep it, those that reset it, those that do nothing. When the shutdown has returned nothing of them is
+/// left, in the registry, in the counters or untold.
+#[test]
+fn a_shutdown_reports_each_connection_once_and_leaves_nothing() {
+    Sim::run(async |sim| {
+        let log = Log::default();
+        let builder = Server::builder().observer(log.clone());
+        let server = builder.bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        let addr = server.local_addr();
+        let mut groups = Vec::new();
+        for _ in 0..4 {
+            let mut group = Vec::new();
+            for _ in 0..10 {
+                group.push(Peer::open(&sim, addr).await);
+            }
+            groups.push(group);
+        }
+        let stopper = server.clone();
+        let log_then = log.clone();
+        let stopping = spawned(&sim, async move {
+            let report = stopper.shutdown(seconds(5)).await;
+            let counters = stopper.counters();
+            let lines = log_then.take();
+            let told = lines.iter().filter(|line| line.starts_with("close "));
+            (report, counters, told.count())
+        });
+        sim.settle().await;
+        let [polite, keeping, resetting, _silent] = &mut groups[..] else {
+            unreachable!("there are four")
+        };
+        for peer in polite.iter_mut().chain(keeping) {
+            peer.write(&close(1001)).await;
+        }
+        for peer in polite {
+            peer.end().await;
+        }
+        for peer in resetting {
+            peer.link().reset();
+        }
+        sim.sleep(seconds(5)).await;
+        let (report, counters, told) = taken(&stopping).unwrap();
+        let ShutdownReport {
+            closed,
+            lost,
+            aborted,
+            ..
+        } = report;
+        assert_eq!((closed, lost, aborted), (20, 10, 10));
+        assert_eq!((counters.open.total(), counters.opening), (0, 0));
+        assert_eq!((counters.closes.total(), told), (40, 40));
+    });
+}
+
+/// The grace begins when `shutdown` is called: with many peers that read nothing, the time that it takes to
+/// ask them to close is a part of it. Breaks if the timer is set after that.
+#[test]
+fn the_grace_of_a_shutdown_is_kept_with_many_peers() {
+    const PEERS: u32 = 1000;
+    const GRACE: Duration = Duration::from_millis(100);
+    const POLL_COST: Duration = Duration::from_micros(200);
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        let dropped = Arc::new(Mutex::new(Vec::new()));
+        let (clock, note) = (sim.clone(), Arc::clone(&dropped));
+        serve(&sim, &server, move |connection| {
+            let at_end = AtEnd(clock.clone(), Arc::clone(&note));
+            async move {
+                pending::<()>().await;
+                drop((connection, at_end));
+            }
+        });
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            peers.push(Peer::open(&sim, server.local_addr()).await);
+        }
+        sim.charge(POLL_COST);
+        let begun = sim.now();
+        let report = server.shutdown(GRACE).await;
+        let took = sim.now() - begun;
+        assert_eq!(report.aborted, 1000);
+        assert_eq!(server.clients().len(), 0);
+        let dropped = dropped.lock().unwrap();
+        assert_eq!(dropped.len(), 1000);
+        let first = dropped[0] - begun;
+        // A batch of connections has its turn before the clock is asked again.
+        let batch = 256 * POLL_COST;
+        assert!(
+            first >= GRACE && first < GRACE + batch + POLL_COST,
+            "{first:?}"
+        );
+        // Then each is dropped in one poll, and those that were asked last have another one.
+        assert!(took < GRACE + batch + (PEERS + 256) * POLL_COST, "{took:?}");
+    });
+}
+
+/// Notes when it is dropped.
+struct AtEnd(Sim, Arc<Mutex<Vec<Instant>>>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().push(self.0.now());
+    }
 }
 
 /// `shutdown` returns at once if all have gone, and its end is the end of everything: of an answer to a

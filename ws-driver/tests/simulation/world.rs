@@ -182,6 +182,8 @@ impl World {
             ..
         } = &self.oracles;
         let begun = self.sim.elapsed();
+        // In the poll in which this is looked up, it is called.
+        let open = clients.len();
         let report = self.server.shutdown(plan.grace).await;
         let took = self.sim.elapsed() - begun;
         ledger.tell(|| format!("shut down in {took:?}: {report:?}"));
@@ -189,7 +191,27 @@ impl World {
             let text = format!("it took {took:?}, the grace is {:?}", plan.grace);
             ledger.violation("shutdown (in time)", text);
         }
-        self.sim.settle().await;
+        // Without a turn for any task: what was dropped is gone, and told.
+        let counters = self.server.counters();
+        let untold = self
+            .oracles
+            .witness
+            .lives()
+            .values()
+            .filter(|life| life.closes == 0)
+            .count();
+        if !clients.is_empty() || counters.opening != 0 || untold != 0 {
+            let text = format!(
+                "{} connections, {} streams, {untold} without an end",
+                clients.len(),
+                counters.opening
+            );
+            ledger.violation("shutdown (nothing is left)", text);
+        }
+        let column = report.closed + report.lost + report.aborted;
+        if column != open {
+            ledger.violation("shutdown (one column)", format!("{report:?} of {open}"));
+        }
         let begun = self.sim.elapsed();
         // Streams count, too, that never became connections: they are waited for.
         let again = self.server.shutdown(seconds(3600)).await;

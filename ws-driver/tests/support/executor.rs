@@ -46,6 +46,8 @@ struct Clock {
     /// By deadline, then in the order in which they were polled.
     timers: BTreeMap<(Instant, u64), Waker>,
     next_timer: u64,
+    /// By how much the clock moves with each poll; otherwise it stands while anything is ready.
+    poll_cost: Duration,
 }
 
 #[derive(Default)]
@@ -135,6 +137,7 @@ impl Sim {
             now: start,
             timers: BTreeMap::new(),
             next_timer: 0,
+            poll_cost: Duration::ZERO,
         };
         let core = Core {
             ready: Arc::default(),
@@ -170,6 +173,11 @@ impl Sim {
     /// Returns the virtual time.
     pub(crate) fn now(&self) -> Instant {
         self.clock().now
+    }
+
+    /// Makes each poll of a task take time from now on.
+    pub(crate) fn charge(&self, poll_cost: Duration) {
+        self.clock().poll_cost = poll_cost;
     }
 
     /// Returns the virtual time since the beginning.
@@ -294,7 +302,10 @@ impl Sim {
                         return output;
                     }
                 }
-                Some(id) => self.poll_task(id),
+                Some(id) => {
+                    self.poll_task(id);
+                    self.pass_time();
+                }
                 None => self.run_next_timers(),
             }
         }
@@ -342,6 +353,17 @@ impl Sim {
         tasks.polls += 1;
     }
 
+    fn pass_time(&self) {
+        let mut clock = self.clock();
+        if clock.poll_cost.is_zero() {
+            return;
+        }
+        let now = clock.now + clock.poll_cost;
+        let expired = clock.expire(now);
+        drop(clock);
+        expired.for_each(Waker::wake);
+    }
+
     fn run_next_timers(&self) {
         let mut clock = self.clock();
         let Some((&(deadline, _), _)) = clock.timers.first_key_value() else {
@@ -355,11 +377,9 @@ impl Sim {
             chance.note(u64::try_from(elapsed.as_nanos()).expect("less than centuries"));
             chance.polls = 0;
         }
-        clock.now = now;
-        let later = clock.timers.split_off(&(now, u64::MAX));
-        let expired = std::mem::replace(&mut clock.timers, later);
+        let expired = clock.expire(now);
         drop(clock);
-        expired.into_values().for_each(Waker::wake);
+        expired.for_each(Waker::wake);
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
@@ -368,6 +388,15 @@ impl Sim {
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         lock(&self.core.tasks)
+    }
+}
+
+impl Clock {
+    /// Moves the clock; returns whose time has come.
+    fn expire(&mut self, now: Instant) -> impl Iterator<Item = Waker> + use<> {
+        self.now = now;
+        let later = self.timers.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut self.timers, later).into_values()
     }
 }
 
