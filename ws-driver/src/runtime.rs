@@ -16,7 +16,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// An async runtime: sockets, timers, tasks and a clock.
 ///
 /// Its value is cheap to clone. Streams that it makes have `TCP_NODELAY` set where they are TCP, as
-/// the driver writes what belongs together at once.
+/// the driver writes what belongs together at once; those that it accepts get it by
+/// [`prepare`](Self::prepare).
 pub trait Runtime: Clone + Send + Sync + 'static {
     /// A byte stream to a peer.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -40,7 +41,14 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Fails if the operating system does not say.
     fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
 
-    /// Waits for a stream to arrive.
+    /// Waits for a stream to arrive, and does nothing more with it: what is to be set is for
+    /// [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    ///
+    /// Fails as the system does, with its code, and if the stream cannot be registered with the reactor.
+    /// The server tries again after every code, but those that say that the listener is none. An error
+    /// without a code ends the server, unless its kind says that a stream was lost or memory lacks.
     ///
     /// # Cancel safety
     ///
@@ -49,6 +57,16 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         &self,
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Sets what a stream that was accepted needs, such as `TCP_NODELAY`. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not agree; the stream is dropped then, and nothing else.
+    fn prepare(&self, stream: &Self::Stream) -> io::Result<()> {
+        let _ = stream;
+        Ok(())
+    }
 
     /// Opens a stream to a host, which is a name or an address without brackets.
     fn connect(

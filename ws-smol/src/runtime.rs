@@ -34,7 +34,11 @@ impl Runtime for Smol {
 
     async fn accept(&self, listener: &Async<TcpListener>) -> io::Result<(Stream, SocketAddr)> {
         let (stream, addr) = listener.accept().await?;
-        Ok((Stream::new(stream)?, addr))
+        Ok((Stream::new(stream), addr))
+    }
+
+    fn prepare(&self, stream: &Stream) -> io::Result<()> {
+        stream.stream.get_ref().set_nodelay(true)
     }
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
@@ -48,7 +52,9 @@ impl Runtime for Smol {
             }
         }
         let (stream, addr) = result?;
-        Ok((Stream::new(stream)?, addr))
+        let stream = Stream::new(stream);
+        self.prepare(&stream)?;
+        Ok((stream, addr))
     }
 
     fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
@@ -86,12 +92,11 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(stream: Async<TcpStream>) -> io::Result<Self> {
-        stream.get_ref().set_nodelay(true)?;
-        Ok(Self {
+    fn new(stream: Async<TcpStream>) -> Self {
+        Self {
             stream,
             is_drained: false,
-        })
+        }
     }
 
     /// Writes as soon as the socket takes anything.

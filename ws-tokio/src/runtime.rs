@@ -32,8 +32,11 @@ impl Runtime for Tokio {
 
     async fn accept(&self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
         let (stream, addr) = listener.accept().await?;
-        stream.set_nodelay(true)?;
         Ok((Stream(stream), addr))
+    }
+
+    fn prepare(&self, stream: &Stream) -> io::Result<()> {
+        stream.0.set_nodelay(true)
     }
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {

@@ -31,6 +31,9 @@ struct Options {
 /// How long clients may take to close when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long to wait after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A page of this program, or an answer of the WebSocket server.
 type Answer = Response<Either<Full<Bytes>, AnswerBody>>;
 
@@ -43,8 +46,19 @@ async fn main() -> io::Result<()> {
     let server = Server::builder().build().map_err(io::Error::other)?;
     let serving = async {
         loop {
-            let (stream, peer_addr) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            let (stream, peer_addr) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // It may be about one stream, or file descriptors lack for now.
+                    eprintln!("cannot accept: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if stream.set_nodelay(true).is_err() {
+                // It was reset meanwhile.
+                continue;
+            }
             let server = server.clone();
             tokio::spawn(async move {
                 let service = service_fn(|request| answer(&server, request, peer_addr));
@@ -61,7 +75,7 @@ async fn main() -> io::Result<()> {
         }
     };
     tokio::select! {
-        failed = serving => return failed,
+        () = serving => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     let report = server.shutdown(GRACE).await;

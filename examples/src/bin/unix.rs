@@ -39,13 +39,21 @@ async fn main() -> io::Result<()> {
     let server = Server::builder().build().map_err(io::Error::other)?;
     let serving = async {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // It may be about one stream, or file descriptors lack for now.
+                    eprintln!("cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
             // Waits while there are too many; here there is no limit.
             server.handle_stream(Stream::new(stream), None, echo).await;
         }
     };
     tokio::select! {
-        failed = serving => return failed,
+        () = serving => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     let report = server.shutdown(Duration::from_secs(5)).await;

@@ -17,9 +17,6 @@ use super::task;
 use crate::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 
-/// How long to wait when the system has no more to give: memory, file descriptors.
-const EXHAUSTED_WAIT: Duration = Duration::from_millis(100);
-
 pub(super) async fn accept_all<R, H, F>(shared: &Arc<Shared<R>>, handler: Arc<H>) -> io::Result<()>
 where
     R: Runtime,
@@ -137,32 +134,23 @@ async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, Socket
             return std::future::pending().await;
         };
         match shared.runtime.accept(listener).await {
-            Ok(accepted) => return Ok(accepted),
-            Err(error) if is_about_one_stream(&error) => {}
-            Err(error) if is_exhaustion(&error) => {
-                tracing::warn!(target: "ws", "cannot accept for now: {error}");
-                wait(&shared.runtime, EXHAUSTED_WAIT).await;
+            Ok((stream, addr)) => {
+                shared.trouble.pass();
+                match shared.runtime.prepare(&stream) {
+                    Ok(()) => return Ok((stream, addr)),
+                    // Some systems say so of a stream that was reset meanwhile; it is dropped.
+                    Err(error) => {
+                        tracing::debug!(target: "ws", "a stream from {addr} cannot be prepared: {error}");
+                    }
+                }
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if let Some(time) = shared.trouble.note(error, shared.runtime.now())? {
+                    wait(&shared.runtime, time).await;
+                }
+            }
         }
     }
-}
-
-/// The peer was gone before it was accepted; the listener is as good as before.
-fn is_about_one_stream(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
-}
-
-/// ENOMEM, ENFILE, EMFILE and ENOBUFS pass.
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
-        || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 async fn wait<R: Runtime>(runtime: &R, time: Duration) {

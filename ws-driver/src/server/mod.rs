@@ -12,6 +12,7 @@ pub(crate) mod shared;
 mod shutdown;
 pub(crate) mod stop;
 mod task;
+mod trouble;
 pub(crate) mod upgrade;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use self::options::Options;
 use self::shared::Shared;
 pub use self::shutdown::ShutdownReport;
 use self::stop::{Phase, Stop};
+use self::trouble::Trouble;
 use crate::clients::{ClientError, Clients};
 use crate::connection::Connection;
 use crate::counters::ServerCounters;
@@ -106,6 +108,7 @@ impl<R: Runtime> Server<R> {
             options,
             stop: Stop::default(),
             opened: OpenedConnections::default(),
+            trouble: Trouble::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -118,7 +121,10 @@ impl<R: Runtime> Server<R> {
     ///
     /// # Errors
     ///
-    /// Fails if the listener fails for good. Lack of memory or of file descriptors is waited out.
+    /// Fails if the listener cannot work any more: it is closed or no listener, or its runtime has ended.
+    /// An error of one stream drops that stream. What may pass, such as lack of memory or of file
+    /// descriptors, is waited out: 10 ms at first, a second at last; a line in the log says so, at most once
+    /// a second.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +148,7 @@ impl<R: Runtime> Server<R> {
     ///
     /// # Errors
     ///
-    /// Fails if the listener fails for good.
+    /// As [`serve`](Self::serve).
     ///
     /// # Cancel safety
     ///

@@ -8,6 +8,7 @@ use ws_proto::ServerConfig;
 use super::opened::OpenedConnections;
 use super::options::Options;
 use super::stop::Stop;
+use super::trouble::Trouble;
 use crate::clients::Clients;
 use crate::mailbox::Clock;
 use crate::runtime::Runtime;
@@ -25,4 +26,5 @@ pub(crate) struct Shared<R: Runtime> {
     pub(crate) clients: Clients,
     pub(crate) stop: Stop,
     pub(super) opened: OpenedConnections,
+    pub(super) trouble: Trouble,
 }

@@ -1,7 +1,13 @@
 //! The accept loop: what it outlives, its limit, and that nothing is left of it.
 
+use std::fmt::{self, Write};
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::log::Log;
 use crate::page::{PLAIN, page};
@@ -56,6 +62,149 @@ fn serve_outlives_what_passes() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(log.take(), ["shutdown Some(Kind(InvalidInput))"]);
     });
+}
+
+/// Whatever the system says when a stream is to be accepted, a client that comes then is served, unless it
+/// says that the listener is none: that ends `serve`, and the observer is told. These are all errors of Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn serve_outlives_every_errno_that_may_pass() {
+    for code in 1..=133 {
+        Sim::run(async |sim| {
+            let log = Log::default();
+            let server = Server::builder().observer(log.clone());
+            let server = server.bind(ANY).await.unwrap();
+            let served = spawned(&sim, {
+                let server = server.clone();
+                async move { server.serve(echo).await }
+            });
+            sim.fail_accept(server.local_addr(), io::Error::from_raw_os_error(code));
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.write(RFC6455.as_bytes()).await;
+            sim.sleep(Duration::from_millis(10)).await;
+            let error = taken(&served).map(|served| served.unwrap_err().raw_os_error());
+            // EBADF, EFAULT, EINVAL, ENOSYS, ENOTSOCK
+            if let 9 | 14 | 22 | 38 | 88 = code {
+                assert_eq!(error, Some(Some(code)));
+                let lines = log.take();
+                assert!(
+                    lines.last().unwrap().starts_with("shutdown Some("),
+                    "{lines:?}"
+                );
+            } else {
+                assert_eq!(error, None, "{code}");
+                assert_eq!(peer.read(), OK_6455.as_bytes(), "{code}");
+            }
+        });
+    }
+}
+
+/// A stream that cannot be prepared, as `TCP_NODELAY` is refused on one that was reset, is dropped, and only
+/// that one.
+#[test]
+fn a_stream_that_cannot_be_prepared_is_dropped() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        let addr = server.local_addr();
+        let mut good = Peer::open(&sim, addr).await;
+        // EINVAL, which of a listener would end the server.
+        sim.network().fail_calls(|errnos| errnos.prepare = Some(22));
+        let mut bad = Peer::connect(&sim, addr);
+        assert_eq!(bad.ask(RFC6455).await, b"");
+        assert!(bad.has_ended());
+        assert_eq!(
+            frames(&good.ask(text("hi")).await),
+            [(0x81, b"hi".to_vec())]
+        );
+        Peer::open(&sim, addr).await;
+        assert_eq!(server.counters().opening, 0);
+    });
+}
+
+/// While accepting fails the waits grow, the log says so once a second and how many errors it left out, and
+/// a server that is told to stop does.
+#[test]
+fn errors_that_last_are_waited_for_and_told_once_a_second() {
+    let lines = Warnings::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        Sim::run(async |sim| {
+            let server = Server::bind(ANY).await.unwrap();
+            let served = spawned(&sim, {
+                let server = server.clone();
+                async move { server.serve(echo).await }
+            });
+            // EMFILE; the ninth is the first with the longest wait behind it.
+            for _ in 0..12 {
+                sim.fail_accept(server.local_addr(), io::Error::from_raw_os_error(24));
+            }
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.write(RFC6455.as_bytes()).await;
+            // 10 + 20 + … + 640 ms, then four of a second.
+            sim.sleep(Duration::from_millis(1270 + 4 * 1000 + 999))
+                .await;
+            assert_eq!(peer.read(), b"");
+            server.close();
+            sim.settle().await;
+            assert!(taken(&served).unwrap().is_ok());
+        });
+    });
+    let lines = std::mem::take(&mut *lines.0.lock().unwrap());
+    let expected = [
+        (10, 0),
+        (1000, 6),
+        (1000, 0),
+        (1000, 0),
+        (1000, 0),
+        (1000, 0),
+    ];
+    let expected = expected.map(|(wait, left_out)| {
+        let wait = Duration::from_millis(wait);
+        format!(
+            "the next try is in {wait:?}, and {left_out} errors since the last line are not shown"
+        )
+    });
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(
+            line.contains("cannot accept: ") && line.contains(&expected),
+            "{line}"
+        );
+    }
+}
+
+/// Keeps the warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.is_event()
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{value:?}").unwrap();
+    }
 }
 
 /// At the connection limit no stream is accepted until one has gone.

@@ -1,12 +1,12 @@
 //! What is done to streams and to the listener from outside, at random times: resets, holes that swallow
-//! everything in one direction or both, jams that pass, accepts that fail.
+//! everything in one direction or both, jams that pass, and any number of an error from any call.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::gate::Gate;
 use crate::ledger::Ledger;
-use crate::support::{Link, Rng, lock};
+use crate::support::{Errnos, Link, Rng, lock};
 
 /// Does harm until the gate opens.
 pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: Gate) {
@@ -17,10 +17,7 @@ pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: G
             return;
         }
         if rng.once_in(6) {
-            let number = rng.pick(&[103, 104, 24, 12]);
-            ledger.tell(|| format!("fault: an accept fails with {number}"));
-            sim.network()
-                .fail_accept(addr, io::Error::from_raw_os_error(number));
+            fail_calls(&ledger, addr, &mut rng);
             continue;
         }
         let links = sim.network().links();
@@ -28,6 +25,10 @@ pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: G
             continue;
         }
         let (peer, link) = &links[rng.below(links.len())];
+        if rng.once_in(4) {
+            fail_stream(&ledger, *peer, &mut lock(link), &mut rng);
+            continue;
+        }
         let what = rng.below(5);
         ledger.tell(|| format!("fault: {} of {peer}", FAULTS[what]));
         if what < JAM {
@@ -51,6 +52,64 @@ pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: G
         }
     }
 }
+
+/// Makes the next calls of the server or of a client fail.
+fn fail_calls(ledger: &Ledger, addr: SocketAddr, rng: &mut Rng) {
+    let network = ledger.sim().network();
+    match rng.below(4) {
+        0 => {
+            let code = errno(rng, &[]);
+            ledger.tell(|| format!("fault: a stream cannot be prepared: {code}"));
+            network.fail_calls(|errnos| errnos.prepare = Some(code));
+        }
+        1 => {
+            let code = errno(rng, &[]);
+            ledger.tell(|| format!("fault: a client cannot connect: {code}"));
+            network.fail_calls(|errnos| errnos.connect = Some(code));
+        }
+        _ => {
+            // Most come alone, some for a while.
+            let count = rng.pick(&[1, 1, 1, 3, 100]);
+            let code = errno(rng, LISTENER_ERRNOS);
+            ledger.tell(|| format!("fault: {count} accepts fail: {code}"));
+            for _ in 0..count {
+                network.fail_accept(addr, io::Error::from_raw_os_error(code));
+            }
+        }
+    }
+}
+
+/// Makes calls of the server's end of a stream fail.
+fn fail_stream(ledger: &Ledger, peer: SocketAddr, link: &mut Link, rng: &mut Rng) {
+    let errnos = Errnos {
+        prepare: None,
+        read: rng.once_in(2).then(|| errno(rng, REFUSALS_TO_WAIT)),
+        write: rng.once_in(2).then(|| errno(rng, REFUSALS_TO_WAIT)),
+        close: rng.once_in(2).then(|| errno(rng, REFUSALS_TO_WAIT)),
+    };
+    ledger.tell(|| format!("fault: calls for {peer} fail: {errnos:?}"));
+    hurt(ledger, peer, false);
+    link.fail(errnos);
+}
+
+/// Draws any number that Linux has, with exceptions.
+pub(crate) fn errno(rng: &mut Rng, except: &[i32]) -> i32 {
+    loop {
+        let code = i32::try_from(rng.within(1..=MOST_ERRNO)).expect("a small number");
+        if !except.contains(&code) {
+            return code;
+        }
+    }
+}
+
+/// The last number of an error in Linux.
+const MOST_ERRNO: u64 = 133;
+
+/// Numbers that say that a listener is none, which ends the server: EBADF, EFAULT, EINVAL, ENOSYS, ENOTSOCK.
+const LISTENER_ERRNOS: &[i32] = &[9, 14, 22, 38, 88];
+
+/// What no stream may say, by the contract of futures-io: EINTR, EAGAIN.
+const REFUSALS_TO_WAIT: &[i32] = &[4, 11];
 
 const FAULTS: [&str; 5] = [
     "reset",

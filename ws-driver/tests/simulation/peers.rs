@@ -179,6 +179,7 @@ impl Peer {
         ledger.with(number, |record| {
             record.what = format!("{habits:?}");
             record.addr = Some(local);
+            record.is_hurt = stream.link().errnos.prepare.is_some();
             record.reads = habits.reading == Reading::Prompt;
             record.drains = !matches!(habits.reading, Reading::Until(_));
         });

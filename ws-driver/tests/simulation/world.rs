@@ -62,6 +62,7 @@ impl World {
     async fn build(sim: Sim, ledger: Ledger, plan: Plan, seed: u64, rng: &mut Rng) -> Self {
         let witness = Witness::new(&ledger, plan.close_timeout);
         let builder = plan.builder(&ledger, rng).observer(witness.clone());
+        fail_to_bind(&sim, rng).await;
         let server = builder.bind(ANY).await.expect("the port is free");
         let manners = plan.manners(seed);
         let world = Self {
@@ -221,6 +222,16 @@ impl World {
             ledger.violation("shutdown (nothing is left)", text);
         }
         ledger.judge();
+    }
+}
+
+/// Some of the time nobody can listen, and whoever wants to is told why.
+async fn fail_to_bind(sim: &Sim, rng: &mut Rng) {
+    if rng.once_in(4) {
+        let code = faults::errno(rng, &[]);
+        sim.network().fail_calls(|errnos| errnos.bind = Some(code));
+        let failed = Server::bind(ANY).await.expect_err("no port is free");
+        assert_eq!(failed.raw_os_error(), Some(code));
     }
 }
 

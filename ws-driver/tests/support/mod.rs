@@ -32,7 +32,7 @@ pub(crate) use self::peer::Peer;
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::random::Rng;
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::stream::{Link, SimStream};
+pub(crate) use self::stream::{Errnos, Link, SimStream};
 
 /// A server on the simulated runtime.
 pub(crate) type Server = ws_driver::Server<Sim>;
@@ -58,6 +58,10 @@ impl Runtime for Sim {
 
     async fn accept(&self, listener: &SimListener) -> io::Result<(SimStream, SocketAddr)> {
         poll_fn(|cx| listener.poll_accept(cx)).await
+    }
+
+    fn prepare(&self, stream: &SimStream) -> io::Result<()> {
+        stream.prepare()
     }
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<(SimStream, SocketAddr)> {

@@ -34,8 +34,19 @@ struct Ports {
     used: u16,
     /// The most that one call moves in streams that are opened, if there is a limit.
     chop: Option<usize>,
+    /// What the next call fails with.
+    errnos: CallErrnos,
     /// The most that is on its way in each direction of streams that are opened, if it is not the usual.
     capacity: Option<usize>,
+}
+
+/// Numbers of errors that calls of the network give, once each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallErrnos {
+    pub(crate) bind: Option<i32>,
+    pub(crate) connect: Option<i32>,
+    /// That of the next stream that arrives, when it was accepted.
+    pub(crate) prepare: Option<i32>,
 }
 
 type Backlog = Arc<Mutex<Pending>>;
@@ -61,6 +72,7 @@ impl Network {
 
     pub(crate) fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
         let mut ports = lock(&self.ports);
+        give(&mut ports.errnos.bind)?;
         if addr.port() == 0 {
             addr.set_port(ports.next());
         }
@@ -74,6 +86,7 @@ impl Network {
 
     /// Opens a stream; it is there at once and waits to be accepted.
     pub(crate) fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
+        give(&mut lock(&self.ports).errnos.connect)?;
         Ok(self.open(addr)?.0)
     }
 
@@ -87,6 +100,7 @@ impl Network {
             .ok_or(io::ErrorKind::ConnectionRefused)?;
         let peer_addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.next());
         let (near, far) = SimStream::pair();
+        near.link().errnos.prepare = ports.errnos.prepare.take();
         if let Some(climate) = &self.climate {
             lock(climate).take_in(peer_addr, &near);
         }
@@ -126,6 +140,11 @@ impl Network {
         lock(&self.ports).capacity = Some(capacity);
     }
 
+    /// Makes the next calls fail.
+    pub(crate) fn fail_calls(&self, change: impl FnOnce(&mut CallErrnos)) {
+        change(&mut lock(&self.ports).errnos);
+    }
+
     /// Makes a listener's next accept fail.
     pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
         if let Some(backlog) = lock(&self.ports).listening.get(&addr) {
@@ -154,6 +173,11 @@ impl Ports {
         self.used += 1;
         FIRST_PORT + self.used
     }
+}
+
+fn give(errno: &mut Option<i32>) -> io::Result<()> {
+    let code = errno.take();
+    code.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
 }
 
 fn arrive(backlog: &Backlog, arrived: io::Result<(SimStream, SocketAddr)>) {

@@ -33,9 +33,27 @@ pub(crate) struct Link {
     pub(crate) to_near: Pipe,
     /// Whether the stream was reset.
     pub(crate) is_reset: bool,
+    /// What the end that was accepted is told once, whatever it asks for.
+    pub(crate) errnos: Errnos,
+}
+
+/// Numbers of errors that the system gives, once each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Errnos {
+    pub(crate) prepare: Option<i32>,
+    pub(crate) read: Option<i32>,
+    pub(crate) write: Option<i32>,
+    pub(crate) close: Option<i32>,
 }
 
 impl Link {
+    /// Makes calls of the end that was accepted fail.
+    pub(crate) fn fail(&mut self, errnos: Errnos) {
+        self.errnos = errnos;
+        self.to_far.wake_all();
+        self.to_near.wake_all();
+    }
+
     /// Resets the stream: what is on its way is lost.
     pub(crate) fn reset(&mut self) {
         self.is_reset = true;
@@ -84,6 +102,7 @@ impl SimStream {
             to_far: Pipe::default(),
             to_near: Pipe::default(),
             is_reset: false,
+            errnos: Errnos::default(),
         }));
         let near = Self {
             link: Arc::clone(&link),
@@ -99,6 +118,20 @@ impl SimStream {
     /// Gives access to the stream's weaknesses.
     pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
         lock(&self.link)
+    }
+
+    /// Returns the error that a call is to give, if this end has any.
+    fn errno(&self, which: fn(&mut Errnos) -> &mut Option<i32>) -> io::Result<()> {
+        if self.end == End::Near {
+            return Ok(());
+        }
+        let code = which(&mut self.link().errnos).take();
+        code.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
+    }
+
+    /// Fails if the system does not want to set anything.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        self.errno(|errnos| &mut errnos.prepare)
     }
 
     /// Takes everything that has arrived, whatever the limits of the pipe are.
@@ -157,6 +190,7 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.errno(|errnos| &mut errnos.read)?;
         let mut link = self.link();
         if link.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -181,6 +215,7 @@ impl AsyncWrite for SimStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.errno(|errnos| &mut errnos.write)?;
         let mut link = self.link();
         if link.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -199,10 +234,11 @@ impl AsyncWrite for SimStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.errno(|errnos| &mut errnos.write))
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.errno(|errnos| &mut errnos.close)?;
         let mut link = self.link();
         let pipe = link.outgoing(self.end);
         if !pipe.is_ended {
