@@ -118,6 +118,8 @@ pub struct RejectionCounts {
     pub version: u64,
     /// The origin is not allowed; the option `origins`.
     pub origin: u64,
+    /// The host is not allowed; the option `hosts`.
+    pub host: u64,
     /// A client of a draft insisted on a subprotocol that is not spoken here.
     pub subprotocol: u64,
     /// It took longer than the option `handshake_timeout`.
@@ -148,6 +150,7 @@ impl RejectionCounts {
             too_large,
             version,
             origin,
+            host,
             subprotocol,
             timeout,
             disconnected,
@@ -161,6 +164,7 @@ impl RejectionCounts {
             ("too_large", too_large),
             ("version", version),
             ("origin", origin),
+            ("host", host),
             ("subprotocol", subprotocol),
             ("timeout", timeout),
             ("disconnected", disconnected),
@@ -183,6 +187,7 @@ impl RejectionCounts {
                 | HandshakeError::NoVersion { .. }
                 | HandshakeError::UnclearVersion { .. } => &mut self.version,
                 HandshakeError::OriginRefused { .. } => &mut self.origin,
+                HandshakeError::HostRefused { .. } => &mut self.host,
                 HandshakeError::SubprotocolRefused { .. } => &mut self.subprotocol,
                 HandshakeError::Timeout { .. } => &mut self.timeout,
                 HandshakeError::Empty | HandshakeError::Disconnected { .. } => {
@@ -441,15 +446,18 @@ mod tests {
         let (state, waited) = (ws_proto::State::Opening, Duration::from_secs(10));
         let (limit, status) = (1, ::http::StatusCode::PAYMENT_REQUIRED);
         let (origin, offered) = (String::from("null"), String::from("chat"));
+        let host = String::from("rebound.example");
         for reason in [
             Rejected::Handshake(HandshakeError::Body),
             Rejected::Handshake(HandshakeError::HeadTooLarge { limit }),
             Rejected::Handshake(HandshakeError::NoVersion { enabled }),
             Rejected::Handshake(HandshakeError::OriginRefused { origin }),
+            Rejected::Handshake(HandshakeError::HostRefused { host }),
             Rejected::Handshake(HandshakeError::SubprotocolRefused { offered }),
             Rejected::Handshake(HandshakeError::Timeout { state, waited }),
             Rejected::Handshake(HandshakeError::Disconnected { state }),
             Rejected::Application { status },
+            Rejected::Dropped,
             Rejected::ConnectionLimit { limit },
             Rejected::Closed,
             Rejected::NoUpgrade,
@@ -459,14 +467,17 @@ mod tests {
             Rejected::Tls(TlsError::Timeout { waited }),
             #[cfg(feature = "rustls")]
             Rejected::Tls(TlsError::Disconnected),
+            #[cfg(feature = "rustls")]
+            Rejected::Tls(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
         ] {
             counts.note(&reason);
         }
         let table: Vec<_> = counts.iter().map(|(_, count)| count).collect();
-        // One more in each of three classes with TLS.
+        // One more in each of three classes with TLS, and a stream that broke beside one that ended.
         let tls = u64::from(cfg!(feature = "rustls"));
-        assert_eq!(table, [1, 1, 1, 1, 1, 1 + tls, 1 + tls, 1, 2, 1, tls]);
-        assert_eq!(counts.total(), 11 + 3 * tls);
+        let (late, gone) = (1 + tls, 1 + 2 * tls);
+        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 1, tls]);
+        assert_eq!(counts.total(), 13 + 4 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

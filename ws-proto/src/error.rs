@@ -342,6 +342,11 @@ pub enum ConfigError {
         /// What was given.
         value: String,
     },
+    /// Not a host: `host` or `host:port`.
+    InvalidHost {
+        /// What was given.
+        value: String,
+    },
     /// Not a URL that a WebSocket client can open.
     InvalidUrl {
         /// What was given.
@@ -393,6 +398,10 @@ impl fmt::Display for ConfigError {
                     "{value:?} is not an origin; scheme://host[:port] or null is allowed"
                 )
             }
+            Self::InvalidHost { value } => write!(
+                f,
+                "{value:?} is not a host; host or host:port is allowed, without a star (option hosts)"
+            ),
             Self::InvalidUrl { url, problem } => write!(f, "cannot connect to {url:?}: {problem}"),
             Self::InvalidHeader { name, problem } => write!(f, "header {name:?}: {problem}"),
             Self::InvalidStatus { status } => {

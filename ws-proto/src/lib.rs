@@ -70,10 +70,10 @@ pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{
-    Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin,
-    OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Refusal, Rejection, Request,
-    RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol, UpgradeRequest,
-    is_upgrade,
+    Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,
+    HostPolicy, Origin, OriginPolicy, PackedRequest, PackedResponse, ReasonPhrase, Refusal,
+    Rejection, Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol,
+    UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ws_proto::{ConfigError, OriginPolicy, Subprotocol, Versions};
+use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 
 use super::Server;
 use super::options::Options;
@@ -144,6 +144,21 @@ impl<R: Runtime + Default> ServerBuilder<R> {
                 self
             }
         }
+    }
+
+    /// Lets upgrades be asked of these hosts only, for instance `["example.com", "localhost:9000"]`: any by
+    /// default. Another one is answered with 421, in every version and through every integration. One
+    /// without a port stands for all ports. It keeps pages out whose name was made to point here (DNS
+    /// rebinding), which pass [`SameHost`](OriginPolicy::SameHost). A host that is malformed makes
+    /// [`bind`](Self::bind) fail. Plain HTTP is for `on_request` to check.
+    pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+        match HostPolicy::list(hosts) {
+            Ok(policy) => self.options.config = self.options.config.hosts(policy),
+            Err(error) => {
+                self.error.get_or_insert(error);
+            }
+        }
+        self
     }
 
     /// Sets the subprotocols that are spoken, best first: none by default. The server's order
@@ -314,7 +329,7 @@ mod tests {
     #[test]
     fn the_defaults_are_frozen() {
         let frozen = [
-            "config: ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, \
+            "config: ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, hosts: Any, \
              subprotocols: [], require_origin: true, secure: false, head_limit: 16384, \
              header_limit: 100, handshake_timeout: Some(10s), reveal_reasons: false }",
             "connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \

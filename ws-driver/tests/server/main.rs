@@ -8,6 +8,7 @@
 mod clients;
 mod connecting;
 mod deadlines;
+mod hosts;
 mod http;
 mod log;
 mod observer;

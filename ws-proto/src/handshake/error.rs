@@ -126,6 +126,11 @@ pub enum HandshakeError {
         /// The origin.
         origin: String,
     },
+    /// The host that was asked is not one of this server's.
+    HostRefused {
+        /// The host, in lower case.
+        host: String,
+    },
     /// A client of draft-75 or draft-76 insists on a subprotocol that is not spoken here.
     SubprotocolRefused {
         /// The subprotocol.
@@ -202,6 +207,8 @@ impl HandshakeError {
             | Self::DisabledVersion { .. }
             | Self::NoVersion { .. } => Some(StatusCode::UPGRADE_REQUIRED),
             Self::OriginRefused { .. } => Some(StatusCode::FORBIDDEN),
+            // RFC 9110 §7.4
+            Self::HostRefused { .. } => Some(StatusCode::MISDIRECTED_REQUEST),
             Self::Status { .. }
             | Self::Redirect { .. }
             | Self::Mismatch { .. }
@@ -299,6 +306,9 @@ impl fmt::Display for HandshakeError {
             }
             Self::OriginRefused { origin } => {
                 write!(f, "origin {origin:?} is not allowed (option origins)")
+            }
+            Self::HostRefused { host } => {
+                write!(f, "host {host:?} is not allowed (option hosts)")
             }
             Self::SubprotocolRefused { offered } => write!(
                 f,

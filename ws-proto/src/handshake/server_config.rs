@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosts::HostPolicy;
 use super::policy::{OriginPolicy, Subprotocol};
 use crate::config::{ConnectionConfig, setters};
 #[cfg(feature = "deflate")]
@@ -14,6 +15,7 @@ use crate::version::Versions;
 pub struct ServerConfig {
     pub(crate) versions: Versions,
     pub(crate) origins: OriginPolicy,
+    pub(crate) hosts: HostPolicy,
     pub(crate) subprotocols: Vec<Subprotocol>,
     pub(crate) require_origin: bool,
     pub(crate) secure: bool,
@@ -32,6 +34,7 @@ impl Default for ServerConfig {
         Self {
             versions: Versions::ALL,
             origins: OriginPolicy::Any,
+            hosts: HostPolicy::Any,
             subprotocols: Vec::new(),
             require_origin: true,
             secure: false,
@@ -57,6 +60,9 @@ impl ServerConfig {
         versions: Versions,
         /// Sets which origins may open a connection: any.
         origins: OriginPolicy,
+        /// Sets which hosts an upgrade may be asked of: any. Others are answered with 421. A list keeps
+        /// pages out whose name was made to point here.
+        hosts: HostPolicy,
         /// Sets the subprotocols that are spoken, best first: none. The server's order decides.
         subprotocols: Vec<Subprotocol>,
         /// Rejects a draft-76 request without an `Origin`: on, as every conforming client sends
@@ -118,7 +124,7 @@ mod tests {
         };
         assert_eq!(
             format!("{:?}", ServerConfig::default()).replace(is_compiled, ""),
-            "ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, \
+            "ServerConfig { versions: {Draft75, Draft76, Rfc6455}, origins: Any, hosts: Any, \
              subprotocols: [], require_origin: true, secure: false, head_limit: 16384, \
              header_limit: 100, handshake_timeout: Some(10s), reveal_reasons: false, \
              connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \

@@ -12,7 +12,7 @@ use super::extensions::{self, EXTENSIONS};
 use super::fields::{list, list_contains, lossy, single, single_text};
 use super::head::RequestHead;
 use super::server_config::ServerConfig;
-use super::{hixie, rfc6455};
+use super::{hixie, hosts, rfc6455};
 use crate::deflate::{self, DeflateTerms, Offered};
 use crate::error::ConfigError;
 use crate::version::{Version, Versions};
@@ -181,6 +181,7 @@ pub(super) fn examine(
     let dialect = choose_dialect(headers, config.versions)?;
     check_body(headers, dialect)?;
     let proof = check_keys(headers, dialect)?;
+    hosts::check(&config.hosts, config.secure, authority, head.target())?;
     let origin = check_origin(headers, dialect, authority, config)?;
     check_target(head.target(), dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;

@@ -3,6 +3,7 @@
 #[path = "../handshake_support/mod.rs"]
 mod handshake_support;
 mod head;
+mod hosts;
 mod order;
 mod origins;
 mod refusal;

@@ -1,0 +1,203 @@
+//! Which hosts a server is asked under: a name that is not its own is that of a page whose name was made to
+//! point here (DNS rebinding, X6).
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use super::authority::Authority;
+use super::error::HandshakeError;
+use crate::error::ConfigError;
+
+/// A host that a server is reached under: a name or an address, on any port or on one.
+///
+/// It is kept in lower case, and an IPv6 address in its shortest form, so that two hosts are equal exactly if
+/// they are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Host {
+    name: Box<str>,
+    port: Option<u16>,
+}
+
+impl Host {
+    fn new(authority: Authority<'_>) -> Self {
+        let bare = authority.host.strip_prefix('[');
+        let address = bare.and_then(|host| host.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
+        let name = match address {
+            Some(address) => format!("[{address}]"),
+            None => authority.host.to_ascii_lowercase(),
+        };
+        Self {
+            name: name.into(),
+            port: authority.port,
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = ConfigError;
+
+    /// Reads `host` or `host:port`; an IPv6 address stands in brackets.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let authority = Authority::parse(text).ok();
+        // A star is allowed in a name, but no client sends one: it would never match.
+        let authority = authority.filter(|authority| !authority.host.contains('*'));
+        authority
+            .map(Self::new)
+            .ok_or_else(|| ConfigError::InvalidHost {
+                value: text.to_owned(),
+            })
+    }
+}
+
+impl TryFrom<&str> for Host {
+    type Error = ConfigError;
+
+    fn try_from(text: &str) -> Result<Self, ConfigError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Which `Host` an upgrade may be asked of.
+///
+/// A page whose name is made to point to this server (DNS rebinding) is, for a browser, of the same origin as
+/// the server, so [`OriginPolicy::SameHost`](crate::OriginPolicy::SameHost) lets it in. Its name is in the
+/// `Host`, as no page can change that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostPolicy {
+    /// Any.
+    #[default]
+    Any,
+    /// These and no others. One without a port stands for all ports. Names are compared as a whole: a
+    /// subdomain is another one.
+    List(Vec<Host>),
+}
+
+impl HostPolicy {
+    /// Makes a list of hosts from text.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of them is not `host` or `host:port`.
+    pub fn list<T: AsRef<str>>(hosts: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        hosts
+            .into_iter()
+            .map(|host| host.as_ref().parse())
+            .collect::<Result<_, _>>()
+            .map(Self::List)
+    }
+
+    fn allows(&self, authority: Authority<'_>, secure: bool) -> bool {
+        let Self::List(hosts) = self else {
+            return true;
+        };
+        let scheme = if secure { "https" } else { "http" };
+        let port = authority.port_or_default(scheme);
+        let asked = Host::new(authority);
+        let is_it =
+            |host: &Host| host.name == asked.name && (host.port.is_none() || host.port == port);
+        hosts.iter().any(is_it)
+    }
+}
+
+impl From<Vec<Host>> for HostPolicy {
+    fn from(hosts: Vec<Host>) -> Self {
+        Self::List(hosts)
+    }
+}
+
+impl FromIterator<Host> for HostPolicy {
+    fn from_iter<I: IntoIterator<Item = Host>>(hosts: I) -> Self {
+        Self::List(hosts.into_iter().collect())
+    }
+}
+
+/// X6, D76-S4: the host that is asked is one of ours. So is that of a target in absolute form, which counts
+/// more than the header (RFC 9112 §3.2.2).
+pub(super) fn check(
+    policy: &HostPolicy,
+    secure: bool,
+    host: Authority<'_>,
+    target: &str,
+) -> Result<(), HandshakeError> {
+    let refused = |host: String| Err(HandshakeError::HostRefused { host });
+    if !policy.allows(host, secure) {
+        return refused(Host::new(host).to_string());
+    }
+    let in_target = target
+        .split_once("://")
+        .filter(|_| !target.starts_with('/'));
+    let Some((_, rest)) = in_target else {
+        return Ok(());
+    };
+    let asked = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    match Authority::parse(asked) {
+        Ok(asked) if !policy.allows(asked, secure) => refused(Host::new(asked).to_string()),
+        // A target that is malformed is refused as that.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// X6: whole names, in any case, on all ports or on one; no suffix matching.
+    #[test]
+    fn hosts_are_compared_as_a_whole() {
+        let list = HostPolicy::list(["Example.com", "a.example:8443", "b.example:443", "[::1]"]);
+        let list = list.unwrap();
+        for (host, secure, allowed) in [
+            ("example.com", false, true),
+            ("EXAMPLE.COM:8080", false, true),
+            ("a.example:8443", false, true),
+            ("a.example", false, false),
+            ("b.example", true, true),
+            ("b.example", false, false),
+            ("[0:0:0:0:0:0:0:1]:9000", false, true),
+            ("[::2]", false, false),
+            ("evil.example", false, false),
+            ("evil-example.com", false, false),
+            ("www.example.com", false, false),
+            ("example.com.", false, false),
+            ("example.com.evil", false, false),
+            ("127.0.0.1", false, false),
+        ] {
+            let authority = Authority::parse(host).unwrap();
+            assert_eq!(list.allows(authority, secure), allowed, "{host} {secure}");
+            assert!(HostPolicy::Any.allows(authority, secure));
+        }
+    }
+
+    /// What could never match is no entry.
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in [
+            "",
+            "*",
+            "*.example.com",
+            "http://a",
+            "a/",
+            "a:0",
+            "::1",
+            "a b",
+            "a, b",
+        ] {
+            let value = text.to_owned();
+            assert_eq!(
+                text.parse::<Host>(),
+                Err(ConfigError::InvalidHost { value })
+            );
+        }
+    }
+}
