@@ -164,3 +164,23 @@ impl Timer for AsyncStdTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    #[test]
+    fn a_prepared_stream_waits_for_no_acknowledgement() {
+        async_std::task::block_on(async {
+            let options = BindOptions::default();
+            let listener = AsyncStd.bind(([127, 0, 0, 1], 0).into(), &options);
+            let listener = listener.await.unwrap();
+            let addr = AsyncStd.local_addr(&listener).unwrap();
+            let _peer = std::net::TcpStream::connect(addr).unwrap();
+            let (stream, _) = AsyncStd.accept(&listener).await.unwrap();
+            AsyncStd.prepare(&stream).unwrap();
+            assert!(stream.0.nodelay().unwrap());
+        });
+    }
+}

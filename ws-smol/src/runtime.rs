@@ -190,3 +190,22 @@ impl Timer for SmolTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    #[test]
+    fn a_prepared_stream_waits_for_no_acknowledgement() {
+        smol::block_on(async {
+            let options = BindOptions::default();
+            let listener = Smol.bind(([127, 0, 0, 1], 0).into(), &options);
+            let listener = listener.await.unwrap();
+            let _peer = TcpStream::connect(Smol.local_addr(&listener).unwrap()).unwrap();
+            let (stream, _) = Smol.accept(&listener).await.unwrap();
+            Smol.prepare(&stream).unwrap();
+            assert!(stream.stream.get_ref().nodelay().unwrap());
+        });
+    }
+}

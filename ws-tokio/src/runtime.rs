@@ -153,6 +153,19 @@ impl Timer for TokioTimer {
 mod tests {
     use super::*;
 
+    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    #[tokio::test]
+    async fn a_prepared_stream_waits_for_no_acknowledgement() {
+        let options = BindOptions::default();
+        let listener = Tokio.bind(([127, 0, 0, 1], 0).into(), &options);
+        let listener = listener.await.unwrap();
+        let addr = Tokio.local_addr(&listener).unwrap();
+        let _peer = std::net::TcpStream::connect(addr).unwrap();
+        let (stream, _) = Tokio.accept(&listener).await.unwrap();
+        Tokio.prepare(&stream).unwrap();
+        assert!(stream.0.nodelay().unwrap());
+    }
+
     /// Connections of the drafts, which have no ping, are probed by the operating system.
     #[tokio::test]
     async fn a_silent_peer_is_probed_by_the_system() {
