@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Buf;
@@ -130,35 +130,41 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 
     /// Writes the rest of a refusal and closes the stream so that the peer can still read it: ends
-    /// our side, then discards what arrives until the peer ends its own, or the deadline.
+    /// our side, then discards what arrives until the peer ends its own, or the deadline. Each step is
+    /// tried once even if the deadline has passed, so a stream that takes the refusal at once gets it.
+    ///
+    /// The stream keeps its place in the `connection_limit` meanwhile, as it costs what any other does.
+    /// So the deadline bounds all of it: the answer, the close_notify of TLS, the peer's end.
     pub(crate) async fn finish(mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.timer.set(deadline);
         }
-        poll_fn(|cx| {
-            if self.timer.poll(&self.runtime, cx).is_ready() {
-                return Poll::Ready(());
-            }
-            match self.poll_write(cx, outgoing) {
-                Ok(Poll::Ready(())) => {}
-                Ok(Poll::Pending) => return Poll::Pending,
-                Err(_) => return Poll::Ready(()),
-            }
-            match Pin::new(&mut self.stream).poll_close(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-            for _ in 0..DISCARD_LIMIT {
-                match scratch::with(|buffer| Pin::new(&mut self.stream).poll_read(cx, buffer)) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            Poll::Ready(())
+        poll_fn(|cx| match self.poll_finish(cx, outgoing) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.timer.poll(&self.runtime, cx),
         })
         .await;
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) -> Poll<()> {
+        match self.poll_write(cx, outgoing) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => return Poll::Pending,
+            Err(_) => return Poll::Ready(()),
+        }
+        match ready!(Pin::new(&mut self.stream).poll_close(cx)) {
+            Ok(()) => {}
+            Err(_) => return Poll::Ready(()),
+        }
+        for _ in 0..DISCARD_LIMIT {
+            match ready!(scratch::with(|buffer| {
+                Pin::new(&mut self.stream).poll_read(cx, buffer)
+            })) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Reads once or looks at the time; tells whether anything came of it.
@@ -217,6 +223,6 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 }
 
-/// Reads whose bytes are discarded after a refusal, in one poll or in all: a peer that still talks
-/// after so much is not waited for.
+/// Reads in one poll whose bytes are discarded after a refusal: a peer that sends faster than that is
+/// not waited for.
 const DISCARD_LIMIT: usize = 64;

@@ -107,15 +107,15 @@ impl Oracles {
             let record = records.find(|record| record.addr == life.addr);
             let mut deadlines = Vec::new();
             if !life.was_open {
-                let begun = match life.requested {
-                    None => Some(life.begun),
-                    // Who does not read its answer is waited for.
+                let deadline = match life.requested {
+                    None => Some(life.begun + handshake_timeout + close_timeout),
+                    // Who does not read its answer is waited for. An upgrade that follows has a
+                    // handshake of its own.
                     Some(at) => record
                         .filter(|record| record.reads && !record.is_hurt)
-                        .map(|_| at + SLACK),
+                        .map(|_| at + SLACK + handshake_timeout * 2 + close_timeout),
                 };
-                let wait = handshake_timeout * 2 + close_timeout;
-                deadlines.push(("handshake", begun.map(|begun| begun + wait)));
+                deadlines.push(("handshake", deadline));
             }
             if life.is_open {
                 deadlines.push(("closing", life.closing.map(|at| at + 2 * close_timeout)));

@@ -9,7 +9,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -45,6 +45,8 @@ pub struct ServerHandshake {
     /// the request is no upgrade.
     received: BytesMut,
     deadline: Option<Instant>,
+    /// Whether the deadline passed while the peer had still to send something.
+    peer_was_late: bool,
     /// The request; not told yet.
     request: Option<Request>,
     /// How it went; not told yet.
@@ -94,6 +96,7 @@ impl ServerHandshake {
             deadline: config
                 .handshake_timeout
                 .and_then(|wait| now.checked_add(wait)),
+            peer_was_late: false,
             request: None,
             outcome: None,
             outgoing: Outgoing::new(),
@@ -150,7 +153,9 @@ impl ServerHandshake {
 
     /// Takes the time, when a deadline has come.
     ///
-    /// A handshake that is not done fails; an answer that nobody reads is given up.
+    /// A handshake that is not done fails; an answer that nobody reads is given up. If it is the peer
+    /// that sent too little, [`poll_timeout`](Self::poll_timeout) is `now`: write what the stream takes
+    /// of the answer at once, and close it.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
@@ -160,11 +165,19 @@ impl ServerHandshake {
             return;
         }
         let waited = self.config.handshake_timeout.unwrap_or_default();
+        // A peer that sent too little had all of its time, and holds its place no longer. One whose
+        // request waited for our application gets the time to read that it was refused.
+        self.peer_was_late = matches!(self.stage, Stage::Head | Stage::Key3 { .. });
         self.fail(HandshakeError::Timeout {
             state: self.state(),
             waited,
         });
-        self.deadline = now.checked_add(waited);
+        let patience = if self.peer_was_late {
+            Duration::ZERO
+        } else {
+            waited
+        };
+        self.deadline = now.checked_add(patience);
     }
 
     /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first; `Open`
@@ -306,10 +319,16 @@ impl ServerHandshake {
 
     /// Returns until when to wait for the end of the stream once a refusal is on its way: the
     /// `close_timeout` from `now`. A stream that is closed at once can take the answer with it.
+    ///
+    /// It is `now` if the refusal is that the peer sent too little for too long, so that a silent
+    /// stream is kept for the `handshake_timeout` in all; any refused stream is kept for at most the
+    /// two timeouts together.
     pub fn close_deadline(&self, now: Instant) -> Option<Instant> {
+        if self.peer_was_late {
+            return Some(now);
+        }
         self.config
-            .connection
-            .close_timeout
+            .close_wait()
             .and_then(|wait| now.checked_add(wait))
     }
 

@@ -108,6 +108,12 @@ impl ServerConfig {
     pub fn handshake_wait(&self) -> Option<Duration> {
         self.handshake_timeout
     }
+
+    /// Returns how long to wait for the end of a stream that is being closed, for an HTTP server on
+    /// the same port.
+    pub fn close_wait(&self) -> Option<Duration> {
+        self.connection.close_timeout
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,13 @@
+//! Every wait on a stream has a deadline with a name: a test for each row of the table in
+//! ARCHITECTURE.md, over TCP and over TLS, in virtual time.
+#![cfg(feature = "conformance-all")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caller;
+mod opening;
