@@ -23,6 +23,7 @@ pub(crate) struct HyperIo<R: Runtime, S> {
     write_timeout: Option<Duration>,
     /// Set as long as the stream takes nothing.
     write_timer: Option<R::Timer>,
+    is_late: bool,
 }
 
 impl<R: Runtime, S> HyperIo<R, S> {
@@ -38,7 +39,13 @@ impl<R: Runtime, S> HyperIo<R, S> {
             runtime,
             write_timeout,
             write_timer: None,
+            is_late: false,
         }
+    }
+
+    /// Tells whether a write failed because the peer took too little.
+    pub(crate) fn is_late(&self) -> bool {
+        self.is_late
     }
 
     pub(crate) fn into_stream(self) -> S {
@@ -62,7 +69,10 @@ impl<R: Runtime, S> HyperIo<R, S> {
             }
             timer
         });
-        timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        timer.poll(cx).map(|()| {
+            self.is_late = true;
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -115,11 +125,13 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+        let closed = Pin::new(&mut self.stream).poll_close(cx);
+        self.bounded(cx, closed)
     }
 }
 

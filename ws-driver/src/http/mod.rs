@@ -18,11 +18,12 @@ use futures_io::{AsyncRead, AsyncWrite};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use ws_proto::ServerHandshake;
+use ws_proto::{Outgoing, ServerHandshake};
 
 use self::io::{HyperIo, HyperTimer};
 use self::service::{RequestBody, ResponseBody};
 use self::upgrade::{Decided, Examined};
+use crate::exchange::Exchange;
 use crate::runtime::{Runtime, Timer};
 use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
@@ -86,7 +87,9 @@ where
     .await;
     let served = served?;
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_stream();
+    // A peer that let one of our deadlines pass is not waited for again: it has gone, or does harm.
+    let is_late = parts.io.is_late() || served.as_ref().is_err_and(hyper::Error::is_timeout);
+    let stream = parts.io.into_stream();
     let upgraded = accepted
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -101,10 +104,35 @@ where
             })
         }
         Some(_) | None => {
-            // The peer may be gone; then there is nobody to tell.
-            let _ = poll_fn(|cx| Pin::new(&mut stream).poll_close(cx)).await;
+            close(shared, stream, is_late).await;
             None
         }
+    }
+}
+
+/// Ends a stream that served plain HTTP. The peer gets the `close_timeout` to take what TLS says at the
+/// end, and to end its side: to close a stream with unread bytes would reset it, and the last answer
+/// would be lost. A late peer gets one try, without a wait.
+async fn close<R, S>(shared: &Shared<R>, stream: S, is_late: bool)
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let is_over = is_late || shared.stop.has_reached(Phase::ShuttingDown);
+    let now = shared.runtime.now();
+    let deadline = if is_over {
+        Some(now)
+    } else {
+        let wait = shared.options.config.close_wait();
+        wait.and_then(|wait| now.checked_add(wait))
+    };
+    let mut nothing = Outgoing::new();
+    let finishing = Exchange::new(shared.runtime.clone(), stream).finish(&mut nothing, deadline);
+    if is_over {
+        // A shutdown must not keep the one try from being made.
+        finishing.await;
+    } else {
+        shared.stop.unless(Phase::ShuttingDown, finishing).await;
     }
 }
 

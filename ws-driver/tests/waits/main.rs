@@ -10,4 +10,5 @@
 mod support;
 
 mod caller;
+mod http;
 mod opening;
