@@ -58,7 +58,7 @@ impl<R: Runtime + Default> Foreign<R> {
         runtime.clone().spawn(async move {
             // Ends with the process; there are few cases.
             while let Ok((stream, _)) = runtime.accept(&listener).await {
-                let io = HyperIo::new(runtime.clone(), stream, Bytes::new(), None);
+                let io = HyperIo::new(runtime.clone(), stream, Bytes::new(), None, None);
                 answer_on(ours.clone(), io, style, answer.clone());
             }
         });

@@ -144,3 +144,35 @@ pub async fn who_pipelines_requests_and_reads_no_answer_is_cut_off<R: Runtime + 
     connection.send("hi").await.unwrap();
     assert_eq!(text(&mut connection).await, "hi");
 }
+
+/// A body of which too little comes for the `body_timeout` fails, and what reads it can still answer.
+pub async fn a_body_that_does_not_come_fails_in_time<R: Runtime + Default>() {
+    let builder = Server::<R>::builder().body_timeout(ms(300));
+    let builder = builder.on_request(|request: Request<RequestBody>| async move {
+        let error = request.into_body().collect().await.unwrap_err();
+        Response::new(error.to_string())
+    });
+    let server = serve(builder, echo).await;
+    let mut peer = Peer::connect(&server).await;
+    let (head, body) = peer.ask_all(POST.trim_end_matches("ello")).await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    let expected =
+        "1 bytes in 300ms of waiting for the peer, and 16384 are the least (option body_timeout)";
+    assert_eq!(body, expected);
+    assert_eq!(peer.read_to_end().await, b"");
+}
+
+/// A stream that says nothing gives its place back after the `handshake_timeout`, though it never ends.
+pub async fn a_silent_stream_gives_its_place_back_in_time<R: Runtime + Default>() {
+    let builder = Server::<R>::builder().handshake_timeout(ms(300));
+    let builder = builder.close_timeout(ms(60_000)).connection_limit(1);
+    let server = serve(builder, echo).await;
+    let runtime = R::default();
+    let begin = runtime.now();
+    let _silent = Peer::connect(&server).await;
+    let mut connection = client(&server, Version::Rfc6455).await;
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
+    let waited = runtime.now() - begin;
+    assert!(waited >= ms(290) && waited < ms(10_000), "{waited:?}");
+}

@@ -145,6 +145,8 @@ macro_rules! __conformance {
                 garbage_is_answered_with_400
                 a_head_over_a_limit_gets_431
                 who_pipelines_requests_and_reads_no_answer_is_cut_off
+                a_body_that_does_not_come_fails_in_time
+                a_silent_stream_gives_its_place_back_in_time
             }
             registry {
                 server_send_by_id
@@ -235,6 +237,7 @@ macro_rules! __conformance_features {
                 who_is_not_trusted_is_refused
                 a_certificate_is_exchanged_while_serving
                 half_a_tls_handshake_is_gone_in_time
+                who_reads_no_answer_over_tls_is_cut_off
                 what_is_not_tls_is_turned_away
                 an_end_is_judged_by_the_closing_handshake
                 connect_timeout_says_how_far_it_got

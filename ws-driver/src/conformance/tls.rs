@@ -9,8 +9,9 @@ use super::support::{
 use crate::test::duplex;
 use crate::tls::stream::TlsStream;
 use crate::{
-    CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage, Connection, Runtime,
-    Server, ServerTls, TlsError, TlsVersion, connect, connect_over, connect_with,
+    CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage, Connection,
+    RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect, connect_over,
+    connect_with,
 };
 
 fn server_tls(pems: &Pems) -> ServerTls {
@@ -229,6 +230,30 @@ pub async fn half_a_tls_handshake_is_gone_in_time<R: Runtime + Default>() {
     assert!(waited >= ms(290) && waited < ms(5000), "{waited:?}");
     log.until("rejected ?: the handshake of TLS was not done after 300ms")
         .await;
+    good.send("hi").await.unwrap();
+    assert_eq!(text(&mut good).await, "hi");
+}
+
+/// X11: a client that asks for pages over TLS and reads none is cut off once it has taken nothing for the
+/// `handshake_timeout`, though close_notify waits to be written, and its place is free again.
+pub async fn who_reads_no_answer_over_tls_is_cut_off<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    let builder = Server::<R>::builder()
+        .tls(server_tls(&authority.certify(&["localhost"])))
+        .handshake_timeout(ms(2000))
+        .close_timeout(ms(60_000))
+        .connection_limit(1)
+        .on_request(|_: http::Request<RequestBody>| async {
+            http::Response::new("x".repeat(64 << 10))
+        });
+    let server = serve(builder, echo).await;
+    let trust = trust(&authority);
+    let mut deaf = peer(&server, &trust).await;
+    let plain = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
+    deaf.write_until_it_breaks(plain.repeat(1000).as_bytes())
+        .await;
+    let options = ConnectOptions::new().tls(trust);
+    let mut good = connect_with::<R>(&url(&server), options).await.unwrap();
     good.send("hi").await.unwrap();
     assert_eq!(text(&mut good).await, "hi");
 }

@@ -11,11 +11,13 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
+use super::pace::Pace;
 use crate::runtime::{Runtime, Timer};
 use crate::scratch;
 
 /// A stream for hyper that begins with bytes that were read from it before, and fails when nothing of
-/// what is written is taken for so long: hyper has a limit for the wait for a request only (X11).
+/// what is written is taken for so long, or too little of it: hyper has a limit for the wait for a request
+/// only (X11).
 pub(crate) struct HyperIo<R: Runtime, S> {
     stream: S,
     received: Bytes,
@@ -23,6 +25,8 @@ pub(crate) struct HyperIo<R: Runtime, S> {
     write_timeout: Option<Duration>,
     /// Set as long as the stream takes nothing.
     write_timer: Option<R::Timer>,
+    /// That of the peer, which takes what is written.
+    pace: Option<Pace>,
     is_late: bool,
 }
 
@@ -32,6 +36,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
         stream: S,
         received: Bytes,
         write_timeout: Option<Duration>,
+        pace: Option<Pace>,
     ) -> Self {
         Self {
             stream,
@@ -39,6 +44,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
             runtime,
             write_timeout,
             write_timer: None,
+            pace,
             is_late: false,
         }
     }
@@ -52,27 +58,43 @@ impl<R: Runtime, S> HyperIo<R, S> {
         self.stream
     }
 
-    /// Fails a write that waits for too long.
+    /// Fails a write that waits for too long. `len` tells how many bytes one that is done has moved.
     fn bounded<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        len: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        let (Poll::Pending, Some(timeout)) = (&written, self.write_timeout) else {
+        if let Poll::Ready(result) = &written {
             self.write_timer = None;
-            return written;
-        };
-        let timer = self.write_timer.get_or_insert_with(|| {
-            let mut timer = self.runtime.timer();
-            if let Some(deadline) = self.runtime.now().checked_add(timeout) {
-                timer.set(deadline);
+            if let Some(pace) = &mut self.pace {
+                pace.note_moved(result.as_ref().map_or(0, len));
             }
-            timer
-        });
-        timer.poll(cx).map(|()| {
-            self.is_late = true;
-            Err(io::ErrorKind::TimedOut.into())
-        })
+            return written;
+        }
+        let error = ready!(self.poll_late(cx));
+        self.is_late = true;
+        Poll::Ready(Err(error))
+    }
+
+    /// Is ready once the stream has taken nothing, or too little, for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(timeout) = self.write_timeout {
+            let timer = self.write_timer.get_or_insert_with(|| {
+                let mut timer = self.runtime.timer();
+                if let Some(deadline) = self.runtime.now().checked_add(timeout) {
+                    timer.set(deadline);
+                }
+                timer
+            });
+            if timer.poll(cx).is_ready() {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+        }
+        match &mut self.pace {
+            Some(pace) => pace.poll_late(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -108,7 +130,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.bounded(cx, written)
+        self.bounded(cx, written, |len| *len)
     }
 
     fn poll_write_vectored(
@@ -117,7 +139,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.bounded(cx, written)
+        self.bounded(cx, written, |len| *len)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -126,12 +148,12 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bounded(cx, flushed)
+        self.bounded(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = Pin::new(&mut self.stream).poll_close(cx);
-        self.bounded(cx, closed)
+        self.bounded(cx, closed, |()| 0)
     }
 }
 

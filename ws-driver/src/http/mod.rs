@@ -2,6 +2,7 @@
 //! them. A request for an upgrade that comes later on the same stream works as if it came first.
 
 pub(crate) mod io;
+mod pace;
 pub(crate) mod service;
 pub(crate) mod upgrade;
 #[cfg(feature = "hyper")]
@@ -21,6 +22,7 @@ use hyper::server::conn::http1;
 use ws_proto::{Outgoing, ServerHandshake};
 
 use self::io::{HyperIo, HyperTimer};
+use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 use self::upgrade::{Decided, Examined};
 use crate::exchange::Exchange;
@@ -64,7 +66,8 @@ where
     });
     let config = &shared.options.config;
     let wait = config.handshake_wait();
-    let io = HyperIo::new(shared.runtime.clone(), stream, received, wait);
+    let pace = Pace::new(&shared.runtime, shared.options.http.body_timeout);
+    let io = HyperIo::new(shared.runtime.clone(), stream, received, wait, pace);
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
         .header_read_timeout(wait)
@@ -153,7 +156,9 @@ async fn answer<R: Runtime>(
                 witness.note_request(&head);
                 witness.info.tls.is_some()
             };
-            let request = Request::from_parts(head, RequestBody::new(body));
+            let timeout = shared.options.http.body_timeout;
+            let body = RequestBody::new(body, &shared.runtime, timeout);
+            let request = Request::from_parts(head, body);
             return Ok(match &shared.options.on_request {
                 Some(service) => service.call(request).await,
                 None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)

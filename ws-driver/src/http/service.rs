@@ -5,7 +5,8 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE};
@@ -17,7 +18,9 @@ use hyper::body::Incoming;
 use tower_service::Service;
 use ws_proto::{Version, Versions};
 
+use super::pace::Pace;
 use crate::panics::{self, Panicked};
+use crate::runtime::Runtime;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -25,11 +28,28 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// The body of a plain HTTP request, as it arrives.
-pub struct RequestBody(Incoming);
+///
+/// A peer that sends too little of it for the [`body_timeout`](crate::ServerBuilder::body_timeout) makes
+/// it fail, once, with an [`io::Error`](std::io::Error) of kind
+/// [`TimedOut`](std::io::ErrorKind::TimedOut); the stream ends behind the response.
+pub struct RequestBody {
+    /// `None` once it was given up.
+    incoming: Option<Incoming>,
+    pace: Option<Pace>,
+}
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming) -> Self {
-        Self(incoming)
+    pub(crate) fn new<R: Runtime>(
+        incoming: Incoming,
+        runtime: &R,
+        body_timeout: Option<Duration>,
+    ) -> Self {
+        // Most requests have no body, and nothing is waited for.
+        let body_timeout = body_timeout.filter(|_| !incoming.is_end_stream());
+        Self {
+            incoming: Some(incoming),
+            pace: Pace::new(runtime, body_timeout),
+        }
     }
 }
 
@@ -47,15 +67,34 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+        let Self { incoming, pace } = &mut *self;
+        let Some(body) = incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        match (&polled, pace) {
+            (_, None) => {}
+            (Poll::Ready(Some(Ok(frame))), Some(pace)) => {
+                pace.note_moved(frame.data_ref().map_or(0, Bytes::len));
+            }
+            (Poll::Ready(Some(Err(_)) | None), Some(_)) => {}
+            (Poll::Pending, Some(pace)) => {
+                let late = ready!(pace.poll_late(cx));
+                // What still comes is for nobody, so hyper reads no more.
+                *incoming = None;
+                return Poll::Ready(Some(Err(late.into())));
+            }
+        }
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        let none = || SizeHint::with_exact(0);
+        self.incoming.as_ref().map_or_else(none, Body::size_hint)
     }
 }
 

@@ -257,6 +257,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Bounds the waits for the body of a plain HTTP request, and for a client to take the answer: 30 s.
+    /// In so much time of waiting, all waits together, 16 KiB have to pass, or what is left; then it
+    /// begins anew. A [`RequestBody`](crate::RequestBody) that comes too slowly fails, and a stream that
+    /// takes an answer too slowly is dropped; one that takes nothing at all, after the
+    /// [`handshake_timeout`](Self::handshake_timeout). Time in which `on_request` does not read its
+    /// body, or has nothing to write, does not count. `None` is for bodies that trickle by intent.
+    pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.http.body_timeout = timeout.into();
+        self
+    }
+
     /// Makes a server that listens on nothing: streams are [handed to
     /// it](crate::Server::handle_stream), or requests that another HTTP server read.
     /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
@@ -321,6 +332,7 @@ mod tests {
     use crate::observer::Observers;
     use crate::registry::RegistryOptions;
     use crate::runtime::BindOptions;
+    use crate::server::options::HttpOptions;
 
     /// The defaults are a promise. Whoever changes one, or adds an option, changes this list: without
     /// it, a field that is new here does not compile, and one in `ws-proto` makes the text another.
@@ -346,6 +358,7 @@ mod tests {
             "observers: 0",
             "on_upgrade: none",
             "on_request: none",
+            "body_timeout: Some(30s)",
             #[cfg(feature = "rustls")]
             "tls: none",
         ];
@@ -436,6 +449,7 @@ mod tests {
             observers,
             on_upgrade,
             on_request,
+            http: HttpOptions { body_timeout },
             #[cfg(feature = "rustls")]
             tls,
             bind: BindOptions { reuse_port, .. },
@@ -455,6 +469,7 @@ mod tests {
             format!("observers: {}", count(observers)),
             format!("on_upgrade: {}", some(on_upgrade.is_some())),
             format!("on_request: {}", some(on_request.is_some())),
+            format!("body_timeout: {body_timeout:?}"),
             #[cfg(feature = "rustls")]
             format!("tls: {}", some(tls.is_some())),
         ]

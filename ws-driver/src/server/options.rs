@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ws_proto::{ConnectionConfig, ServerConfig};
 
@@ -28,6 +29,21 @@ pub(crate) struct Options {
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
+    pub(crate) http: HttpOptions,
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ServerTls>,
+}
+
+/// Options of plain HTTP.
+#[derive(Clone)]
+pub(crate) struct HttpOptions {
+    pub(crate) body_timeout: Option<Duration>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            body_timeout: Some(Duration::from_secs(30)),
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! The waits of plain HTTP on the port of a server.
 
+use std::cell::Cell;
+
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use ws_driver::{RequestBody, ServerBuilder};
 
-use crate::caller::{Layer, nothing};
+use crate::caller::{Caller, Layer, nothing};
 use crate::support::{Server, Sim, echo, seconds};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
@@ -48,6 +51,112 @@ fn a_client_that_takes_no_answer_is_gone_after_the_handshake_timeout() {
             assert_eq!(passed, 10, "{}", layer.name());
         });
     }
+}
+
+/// A client that takes a little of an answer now and then is gone when it took less than 16 KiB in 30 s of
+/// waiting; one that is faster gets all of it, however long it takes.
+#[test]
+fn a_client_that_takes_an_answer_too_slowly_is_gone_after_the_body_timeout() {
+    for layer in Layer::all() {
+        for (each_second, is_fast) in [(400, false), (1000, true)] {
+            Sim::run(async |sim| {
+                let server = layer.serve(&sim, page(200_000), echo).await;
+                let mut peer = layer.connect(&sim, &server).await;
+                peer.peer.link().to_near.capacity = each_second;
+                peer.write(LAST.as_bytes()).await;
+                let received = Cell::new(0);
+                let taking = async |peer: &mut Caller| {
+                    received.set(received.get() + peer.read().len());
+                };
+                let passed = peer.gone_after(300, taking).await;
+                if is_fast {
+                    assert!(passed > 190 && received.get() > 200_000, "{}", layer.name());
+                } else {
+                    assert_eq!(passed, 30, "{}", layer.name());
+                }
+            });
+        }
+    }
+}
+
+/// The body of a request has 30 s of waiting for each 16 KiB of it. What reads it then is told which option
+/// says so, its answer arrives, and the peer has the `close_timeout` to end its side.
+#[test]
+fn a_body_that_comes_too_slowly_is_given_up_after_the_body_timeout() {
+    let head = "POST / HTTP/1.1\r\nHost: example.com\r\n";
+    for layer in Layer::all() {
+        for (kind, each) in [
+            ("Content-Length: 100000", ""),
+            ("Content-Length: 100000", "x"),
+            ("Transfer-Encoding: chunked", ""),
+            ("Transfer-Encoding: chunked", "1\r\nx\r\n"),
+        ] {
+            Sim::run(async |sim| {
+                let builder = Server::builder()
+                    .on_request(read_body)
+                    .close_timeout(seconds(7));
+                let server = layer.serve(&sim, builder, echo).await;
+                let mut peer = layer.connect(&sim, &server).await;
+                peer.write(format!("{head}{kind}\r\n\r\n").as_bytes()).await;
+                let trickling = async |peer: &mut Caller| {
+                    // It may have been closed.
+                    if !peer.peer.has_ended() {
+                        peer.write(each.as_bytes()).await;
+                    }
+                };
+                let passed = peer.gone_after(120, trickling).await;
+                assert_eq!(passed, 37, "{}, {kind}, {each:?}", layer.name());
+                let answer = String::from_utf8(peer.read()).unwrap();
+                assert!(answer.contains("(option body_timeout)"), "{answer}");
+            });
+        }
+    }
+}
+
+/// A body that comes at 1000 bytes a second is read, however long it takes, and so is one that its reader
+/// leaves for minutes: only waits for the peer count. Without the option any trickle is read.
+#[test]
+fn a_body_that_comes_steadily_or_is_read_slowly_is_read() {
+    for layer in Layer::all() {
+        for (len, each, timeout) in [
+            (200_000, 1000, Some(seconds(30))),
+            (200, 1, None),
+            (100, 100, Some(seconds(30))),
+        ] {
+            Sim::run(async |sim| {
+                let sleeping = sim.clone();
+                let builder = Server::builder().body_timeout(timeout);
+                let builder = builder.on_request(move |request: Request<RequestBody>| {
+                    let sim = sleeping.clone();
+                    async move {
+                        sim.sleep(seconds(100)).await;
+                        read_body(request).await
+                    }
+                });
+                let server = layer.serve(&sim, builder, echo).await;
+                let mut peer = layer.connect(&sim, &server).await;
+                let head = "POST / HTTP/1.1\r\nHost: example.com\r\n";
+                let head = format!("{head}Content-Length: {len}\r\n\r\n");
+                peer.write(head.as_bytes()).await;
+                for _ in 0..len / each {
+                    peer.write(&vec![b'x'; each]).await;
+                    sim.sleep(seconds(1)).await;
+                }
+                sim.sleep(seconds(101)).await;
+                let answer = String::from_utf8(peer.read()).unwrap();
+                let expected = format!("\r\n\r\n{len} bytes");
+                assert!(answer.ends_with(&expected), "{}, {answer}", layer.name());
+            });
+        }
+    }
+}
+
+/// Tells how long a body is, or why it is not there.
+async fn read_body(request: Request<RequestBody>) -> Response<String> {
+    Response::new(match request.into_body().collect().await {
+        Ok(body) => format!("{} bytes", body.to_bytes().len()),
+        Err(error) => error.to_string(),
+    })
 }
 
 /// After the last answer the peer has the `close_timeout` to take what is on its way, close_notify of TLS
