@@ -2,7 +2,8 @@
 //! WebSockets.
 //!
 //! It holds no buffer for reading: records are read into the buffer in which the plaintext is wanted,
-//! with as few reads as that has room for, and are replaced there by what they contain.
+//! with as few reads as that has room for, and are replaced there by what they contain. What rustls needs to
+//! put a record together goes back when the record is whole.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -47,6 +48,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             ready!(self.poll_drain(cx))?;
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
             if !self.session.is_handshaking() {
+                // The certificates of the other side can be larger than what is usual.
+                self.give_back();
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = [0; HANDSHAKE_READ_LEN];
@@ -94,7 +97,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 .take_plaintext(&mut buffer[filled..consumed])?
                 .unwrap_or(0);
         }
+        self.give_back();
         Ok(filled)
+    }
+
+    /// Makes rustls give back the room in which it put a large record together, which grows to 32 KiB.
+    /// It does so by itself, but not before it reads again, and the peer may be silent for hours. If half
+    /// a record waits there, nothing changes.
+    fn give_back(&mut self) {
+        // The error is the one that `NothingNow` makes; what rustls finds by itself it says again when
+        // there is something to read.
+        let _ = self.session.read_tls(&mut NothingNow);
     }
 
     /// Takes plaintext that is there; zero at the end, `None` if more has to be read first.
@@ -279,6 +292,15 @@ impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {
 
     fn flush(&mut self) -> io::Result<()> {
         would_block(Pin::new(&mut *self.0).poll_flush(self.1))
+    }
+}
+
+/// A transport on which nothing has arrived.
+struct NothingNow;
+
+impl Read for NothingNow {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 

@@ -273,6 +273,56 @@ fn what_the_transport_does_not_take_is_not_written() {
     }
 }
 
+/// P5: a stream that has carried large messages both ways, in one piece or in many, holds no more than one
+/// that has carried none: less than a page more.
+#[test]
+fn an_idle_stream_gives_back_what_large_messages_took() {
+    for seed in 1..=24 {
+        let (mut client, mut server, wire) = pair(seed, 1 << 20);
+        for wire in [&wire, &server.transport.outgoing] {
+            wire.borrow_mut().bytes.reserve(1 << 20);
+        }
+        let cx = &mut Context::from_waker(Waker::noop());
+        let (sent, mut buffer) = (content(70_000), vec![0; 1 << 17]);
+        let mut kept = 0;
+        // The client's part is not counted.
+        let count = |kept: &mut i64, work: &mut dyn FnMut()| {
+            *kept += allocation_counter::measure(work).bytes_current;
+        };
+        for len in [0, 70_000, 20_000] {
+            let (mut written, mut read) = (0, 0);
+            while written < len {
+                let polled = Pin::new(&mut client).poll_write(cx, &sent[written..len]);
+                written += done_len(polled);
+            }
+            for _ in 0..100_000 {
+                count(&mut kept, &mut || {
+                    read += done_len(Pin::new(&mut server).poll_read(cx, &mut buffer));
+                });
+            }
+            assert_eq!(read, len, "seed {seed}");
+            (written, read) = (0, 0);
+            while written < len {
+                count(&mut kept, &mut || {
+                    let polled = Pin::new(&mut server).poll_write(cx, &sent[written..len]);
+                    written += done_len(polled);
+                });
+            }
+            while read < len {
+                read += done_len(Pin::new(&mut client).poll_read(cx, &mut buffer));
+            }
+            assert!(kept < 4096, "seed {seed}: {kept} bytes after {len}");
+        }
+    }
+}
+
+fn done_len(polled: Poll<io::Result<usize>>) -> usize {
+    match polled {
+        Poll::Ready(len) => len.unwrap(),
+        Poll::Pending => 0,
+    }
+}
+
 /// The end that TLS has, close_notify, is sent once before that of the transport; one who reads is told
 /// of either as of an end.
 #[test]
