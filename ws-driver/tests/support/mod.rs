@@ -16,7 +16,7 @@ mod weather;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -39,6 +39,9 @@ pub(crate) type Server = ws_driver::Server<Sim>;
 
 /// An address to bind to.
 pub(crate) const ANY: &str = "127.0.0.1:0";
+
+/// A host that never answers: an address for documentation (RFC 5737).
+pub(crate) const UNREACHABLE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 impl Runtime for Sim {
     type Stream = SimStream;
@@ -67,6 +70,9 @@ impl Runtime for Sim {
     async fn connect(&self, host: &str, port: u16) -> io::Result<(SimStream, SocketAddr)> {
         let host = host.parse().map_err(|_| io::ErrorKind::HostUnreachable)?;
         let addr = SocketAddr::new(host, port);
+        if host == UNREACHABLE {
+            return std::future::pending().await;
+        }
         Ok((self.network().connect(addr)?, addr))
     }
 

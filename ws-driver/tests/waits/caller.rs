@@ -1,12 +1,13 @@
 //! A peer that a test plays byte by byte, inside of TLS or not.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ws_driver::conformance::certificates::Authority;
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
-use ws_driver::{ServerBuilder, ServerTls, rustls};
+use ws_driver::{ClientTls, ConnectOptions, ServerBuilder, ServerTls, rustls};
 
 use crate::support::{ANY, Peer, Server, Sim, seconds, serve};
 
@@ -15,7 +16,9 @@ pub(crate) enum Layer {
     Tcp,
     Tls {
         server: ServerTls,
+        /// What [`Caller`] and [`connect_with`](ws_driver::connect_with) trust.
         client: Arc<rustls::ClientConfig>,
+        trust: ClientTls,
     },
 }
 
@@ -23,7 +26,8 @@ impl Layer {
     /// All that there are.
     pub(crate) fn all() -> [Self; 2] {
         let authority = Authority::new("an authority");
-        let pems = authority.certify(&["localhost"]);
+        let pems = authority.certify(&["localhost", "127.0.0.1"]);
+        let trust = ClientTls::roots_from_pem(authority.root().as_bytes());
         let server = ServerTls::from_pem(pems.certificate.as_bytes(), pems.key.as_bytes());
         let mut roots = rustls::RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(authority.root().as_bytes());
@@ -37,6 +41,7 @@ impl Layer {
         let tls = Self::Tls {
             server: server.unwrap(),
             client: client.into(),
+            trust: trust.unwrap(),
         };
         [Self::Tcp, tls]
     }
@@ -66,6 +71,17 @@ impl Layer {
         let server = builder.bind(ANY).await.unwrap();
         serve(sim, &server, handler);
         server
+    }
+
+    /// Returns a URL of an address, and options that trust who is there.
+    pub(crate) fn url(&self, addr: SocketAddr) -> (String, ConnectOptions) {
+        match self {
+            Self::Tcp => (format!("ws://{addr}/"), ConnectOptions::new()),
+            Self::Tls { trust, .. } => {
+                let options = ConnectOptions::new().tls(trust.clone());
+                (format!("wss://{addr}/"), options)
+            }
+        }
     }
 
     /// Opens a stream, and TLS on it.

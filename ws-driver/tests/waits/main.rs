@@ -10,5 +10,7 @@
 mod support;
 
 mod caller;
+mod client;
 mod http;
 mod opening;
+mod serving;
