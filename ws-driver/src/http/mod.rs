@@ -10,6 +10,7 @@ pub(crate) mod upgraded;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
@@ -59,10 +60,12 @@ where
 {
     witness.expect(Ending::NoUpgrade);
     let accepted = Accepted::default();
+    let peer_was_late = AtomicBool::new(false);
     let (witness, stop) = (Mutex::new(witness), &shared.stop);
     let service = hyper::service::service_fn(|request| {
         // Boxed, as hyper wants it `Unpin`.
-        Box::pin(answer(shared, &witness, Arc::clone(&accepted), request))
+        let accepted = Arc::clone(&accepted);
+        Box::pin(answer(shared, &witness, accepted, &peer_was_late, request))
     });
     let config = &shared.options.config;
     let wait = config.handshake_wait();
@@ -91,7 +94,9 @@ where
     let served = served?;
     let parts = connection.into_parts();
     // A peer that let one of our deadlines pass is not waited for again: it has gone, or does harm.
-    let is_late = parts.io.is_late() || served.as_ref().is_err_and(hyper::Error::is_timeout);
+    let is_late = parts.io.is_late()
+        || served.as_ref().is_err_and(hyper::Error::is_timeout)
+        || peer_was_late.load(Ordering::Relaxed);
     let stream = parts.io.into_stream();
     let upgraded = accepted
         .lock()
@@ -144,6 +149,7 @@ async fn answer<R: Runtime>(
     shared: &Shared<R>,
     witness: &Mutex<&mut Witness>,
     accepted: Accepted,
+    peer_was_late: &AtomicBool,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
@@ -183,6 +189,7 @@ async fn answer<R: Runtime>(
         }
         Err(refused) => {
             lock().note_rejected(&refused.reason);
+            peer_was_late.store(refused.is_peer_late, Ordering::Relaxed);
             refused.response
         }
     };

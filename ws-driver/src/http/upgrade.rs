@@ -2,6 +2,7 @@
 //! are those of a stream, but the server writes the head. Does not know how the stream gets here.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::Response;
@@ -57,6 +58,8 @@ pub(crate) struct Accepted {
 pub(crate) struct Refused {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) reason: Rejected,
+    /// Whether the time ran out while the peer had still to send something.
+    pub(crate) is_peer_late: bool,
 }
 
 /// Checks the head of a request.
@@ -90,8 +93,10 @@ impl Pending {
             mut handshake,
             request,
         } = self;
+        let has_body = AtomicBool::new(false);
         let deciding = async {
             let body = Limited::new(body, KEY3_LEN).collect().await;
+            has_body.store(true, Ordering::Relaxed);
             let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
             (key3, negotiate::decide(shared, request, info).await)
         };
@@ -102,7 +107,9 @@ impl Pending {
             let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
                 unreachable!("a handshake that is late fails");
             };
-            return Err(failed(handshake, error));
+            let mut refused = failed(handshake, error);
+            refused.is_peer_late = !has_body.load(Ordering::Relaxed);
+            return Err(refused);
         };
         handshake.handle_read(shared.runtime.now(), &key3);
         Ok(Decided {
@@ -139,7 +146,11 @@ impl Decided {
                 handshake,
                 ticket,
             }),
-            Err(reason) => Err(Box::new(Refused { response, reason })),
+            Err(reason) => Err(Box::new(Refused {
+                response,
+                reason,
+                is_peer_late: false,
+            })),
         }
     }
 }
@@ -152,6 +163,7 @@ fn refused(mut handshake: ServerHandshake, status: StatusCode, reason: Rejected)
     Box::new(Refused {
         response: response(&mut handshake),
         reason,
+        is_peer_late: false,
     })
 }
 
@@ -159,6 +171,7 @@ fn failed(mut handshake: ServerHandshake, error: HandshakeError) -> Box<Refused>
     Box::new(Refused {
         response: response(&mut handshake),
         reason: Rejected::Handshake(error),
+        is_peer_late: false,
     })
 }
 

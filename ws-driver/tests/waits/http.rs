@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use ws_driver::{RequestBody, ServerBuilder};
 
 use crate::caller::{Caller, Layer, nothing};
+use crate::support::peer::DRAFT76;
 use crate::support::{Server, Sim, echo, seconds};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
@@ -32,6 +33,25 @@ fn the_wait_for_the_next_request_has_a_deadline() {
                 peer.write(rest.as_bytes()).await;
                 let passed = peer.gone_after(60, nothing).await;
                 assert_eq!(passed, 10, "{}, {rest:?}", layer.name());
+            });
+        }
+    }
+}
+
+/// A client of draft-76 that declares key3 as a body, on a stream that was kept alive, and does not send it,
+/// is gone after the `handshake_timeout`, as on a new stream.
+#[test]
+fn a_declared_key3_that_does_not_come_has_the_handshake_timeout() {
+    for layer in Layer::all() {
+        for part in ["", "1234567"] {
+            Sim::run(async |sim| {
+                let server = layer.serve(&sim, page(1), echo).await;
+                let mut peer = layer.connect(&sim, &server).await;
+                peer.ask(PLAIN).await;
+                let request = DRAFT76.replace("Origin", "Content-Length: 8\r\nOrigin");
+                peer.write(format!("{request}{part}").as_bytes()).await;
+                let passed = peer.gone_after(60, nothing).await;
+                assert_eq!(passed, 10, "{}", layer.name());
             });
         }
     }
