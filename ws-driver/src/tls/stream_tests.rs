@@ -274,7 +274,7 @@ fn what_the_transport_does_not_take_is_not_written() {
 }
 
 /// P5: a stream that has carried large messages both ways, in one piece or in many, holds no more than one
-/// that has carried none: less than a page more.
+/// that has carried none, but for the list in which rustls had its records.
 #[test]
 fn an_idle_stream_gives_back_what_large_messages_took() {
     for seed in 1..=24 {
@@ -311,7 +311,10 @@ fn an_idle_stream_gives_back_what_large_messages_took() {
             while read < len {
                 read += done_len(Pin::new(&mut client).poll_read(cx, &mut buffer));
             }
-            assert!(kept < 4096, "seed {seed}: {kept} bytes after {len}");
+            assert!(kept < 256, "seed {seed}: {kept} bytes after {len}");
+            if seed == 1 {
+                println!("live bytes more than before, after {len} bytes each way: {kept}");
+            }
         }
     }
 }
