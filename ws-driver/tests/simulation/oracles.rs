@@ -93,6 +93,7 @@ impl Oracles {
         let Plan {
             close_timeout,
             handshake_timeout,
+            body_timeout,
             keepalive,
             ..
         } = self.plan;
@@ -110,10 +111,11 @@ impl Oracles {
                 let deadline = match life.requested {
                     None => Some(life.begun + handshake_timeout + close_timeout),
                     // Who does not read its answer is waited for. An upgrade that follows has a
-                    // handshake of its own.
+                    // handshake of its own. A body is shorter than what it has the timeout for.
                     Some(at) => record
                         .filter(|record| record.reads && !record.is_hurt)
-                        .map(|_| at + SLACK + handshake_timeout * 2 + close_timeout),
+                        .map(|_| at + SLACK + body_timeout)
+                        .map(|at| at + handshake_timeout * 2 + close_timeout),
                 };
                 deadlines.push(("handshake", deadline));
             }

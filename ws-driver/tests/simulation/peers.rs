@@ -36,6 +36,8 @@ pub(crate) enum Opening {
     HttpFirst,
     /// Plain requests only.
     Http,
+    /// A plain request whose body comes in pieces, and often not all of it.
+    Upload,
     /// Nothing.
     Silent,
     /// A part of the head.
@@ -108,12 +110,12 @@ impl Habits {
 
     fn draw_any(rng: &mut Rng) -> Self {
         use Ending::{Close, Drop, HalfClose, Malice, Reset, Stay, Vanish};
-        use Opening::{Bad, Drip, Half, Http, HttpFirst, Silent, Upgrade};
+        use Opening::{Bad, Drip, Half, Http, HttpFirst, Silent, Upgrade, Upload};
         let u = Upgrade;
         Self {
             version: rng.pick(&Version::ALL),
             opening: rng.pick(&[
-                u, u, u, u, u, u, u, u, u, u, HttpFirst, Http, Silent, Half, Drip, Bad,
+                u, u, u, u, u, u, u, u, u, u, HttpFirst, Http, Upload, Silent, Half, Drip, Bad,
             ]),
             reading: match rng.below(6) {
                 0 => Reading::Slow(rng.len(1..=600), rng.within(1..=400)),
@@ -233,6 +235,18 @@ impl Peer {
                 for _ in 0..self.rng.within(1..=3) {
                     self.write(plain);
                     self.pause(3000).await;
+                }
+            }
+            Opening::Upload => {
+                let len = self.rng.len(1..=3000);
+                let head = "POST /plain HTTP/1.1\r\nHost: example.com\r\n";
+                self.write(format!("{head}Content-Length: {len}\r\n\r\n").as_bytes());
+                let mut left = len;
+                for _ in 0..self.rng.within(0..=20) {
+                    self.pause(4000).await;
+                    let piece = self.rng.len(0..=300).min(left);
+                    self.write(&vec![b'x'; piece]);
+                    left -= piece;
                 }
             }
             Opening::Silent => {}

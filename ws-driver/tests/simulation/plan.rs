@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use ws_driver::ws_proto::{Version, Versions};
 use ws_driver::{Answer, ServerBuilder, SlowPeer, Upgrade};
 
@@ -25,6 +26,7 @@ pub(crate) struct Plan {
     pub(crate) stall_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) body_timeout: Duration,
     pub(crate) connection_limit: Option<usize>,
     /// Whether `on_upgrade` decides, takes its time and rejects some.
     pub(crate) decides: bool,
@@ -117,6 +119,7 @@ impl Plan {
                 .map(seconds),
             close_timeout: rng.pick(&[seconds(10), seconds(10), seconds(1), seconds(60)]),
             handshake_timeout: rng.pick(&[seconds(10), seconds(10), seconds(3), seconds(90)]),
+            body_timeout: rng.pick(&[seconds(30), seconds(30), seconds(5)]),
             connection_limit: rng.pick(&[None, None, None, Some(5), Some(15)]),
             decides: rng.once_in(3),
             answers: rng.once_in(2),
@@ -147,6 +150,7 @@ impl Plan {
             .stall_timeout(self.stall_timeout)
             .close_timeout(self.close_timeout)
             .handshake_timeout(self.handshake_timeout)
+            .body_timeout(self.body_timeout)
             .connection_limit(self.connection_limit);
         if let Some(wish) = self.deflate {
             builder = compression::wish_of_server(builder, wish);
@@ -157,7 +161,11 @@ impl Plan {
                 let (sim, mut rng) = (ledger.sim().clone(), rng.clone());
                 async move {
                     sim.sleep(rng.millis(0..=2000)).await;
-                    let _: ws_driver::RequestBody = request.into_body();
+                    let body: ws_driver::RequestBody = request.into_body();
+                    if rng.once_in(2) {
+                        // One that comes too slowly is an error, and answered all the same.
+                        let _ = body.collect().await;
+                    }
                     http::Response::new("x".repeat(rng.len(0..=9000)))
                 }
             });
