@@ -12,7 +12,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
 use super::pace::Pace;
-use crate::runtime::{Runtime, Timer};
+use crate::deadline::DeadlineTimer;
+use crate::runtime::Runtime;
 use crate::scratch;
 
 /// A stream for hyper that begins with bytes that were read from it before, and fails when nothing of
@@ -24,7 +25,7 @@ pub(crate) struct HyperIo<R: Runtime, S> {
     runtime: R,
     write_timeout: Option<Duration>,
     /// Set as long as the stream takes nothing.
-    write_timer: Option<R::Timer>,
+    write_timer: Option<DeadlineTimer<R>>,
     /// That of the peer, which takes what is written.
     pace: Option<Pace>,
     is_late: bool,
@@ -81,13 +82,13 @@ impl<R: Runtime, S> HyperIo<R, S> {
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(timeout) = self.write_timeout {
             let timer = self.write_timer.get_or_insert_with(|| {
-                let mut timer = self.runtime.timer();
+                let mut timer = DeadlineTimer::new(&self.runtime);
                 if let Some(deadline) = self.runtime.now().checked_add(timeout) {
                     timer.set(deadline);
                 }
                 timer
             });
-            if timer.poll(cx).is_ready() {
+            if timer.poll(&self.runtime, cx).is_ready() {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
         }
@@ -166,9 +167,12 @@ impl<R: Runtime> hyper::rt::Timer for HyperTimer<R> {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let mut timer = self.0.timer();
+        let mut timer = DeadlineTimer::new(&self.0);
         timer.set(deadline);
-        Box::pin(HyperSleep(Mutex::new(timer)))
+        Box::pin(HyperSleep {
+            runtime: self.0.clone(),
+            timer: Mutex::new(timer),
+        })
     }
 
     fn now(&self) -> Instant {
@@ -176,17 +180,24 @@ impl<R: Runtime> hyper::rt::Timer for HyperTimer<R> {
     }
 }
 
-/// Locked only because hyper wants it `Sync`; nobody else ever holds it.
-struct HyperSleep<T>(Mutex<T>);
+struct HyperSleep<R: Runtime> {
+    runtime: R,
+    /// Locked only because hyper wants it `Sync`; nobody else ever holds it.
+    timer: Mutex<DeadlineTimer<R>>,
+}
 
-impl<T: Timer> Future for HyperSleep<T> {
+/// Nothing here is pinned in place; a runtime need not be `Unpin`.
+impl<R: Runtime> Unpin for HyperSleep<R> {}
+
+impl<R: Runtime> Future for HyperSleep<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        ready!(timer.poll(cx));
-        Poll::Ready(())
+        let Self { runtime, timer } = &mut *self;
+        let timer = timer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // hyper has read in vain when it asks.
+        timer.poll(runtime, cx)
     }
 }
 
-impl<T: Timer> Sleep for HyperSleep<T> {}
+impl<R: Runtime> Sleep for HyperSleep<R> {}

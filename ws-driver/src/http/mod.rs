@@ -26,8 +26,9 @@ use self::io::{HyperIo, HyperTimer};
 use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 use self::upgrade::{Decided, Examined};
+use crate::deadline::DeadlineTimer;
 use crate::exchange::Exchange;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::Runtime;
 use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
@@ -203,13 +204,13 @@ pub(crate) async fn until<R: Runtime, T>(
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let mut work = pin!(work);
-    let mut timer = runtime.timer();
+    let mut timer = DeadlineTimer::new(runtime);
     if let Some(deadline) = deadline {
         timer.set(deadline);
     }
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.poll(cx).map(|()| None),
+        Poll::Pending => timer.poll(runtime, cx).map(|()| None),
     })
     .await
 }

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::runtime::{Runtime, Timer};
+use crate::deadline::DeadlineTimer;
+use crate::runtime::Runtime;
 
 /// Bytes that a peer has to move in each timeout's worth of waiting. With the default of 30 s it is 546
 /// bytes a second: the slowest link that people use is several times faster, and a peer that holds a
@@ -23,8 +24,8 @@ pub(crate) struct Pace {
     moved: usize,
     /// Time waited since then, less the wait that is under way.
     waited: Duration,
-    /// The wait that is under way: when it began, and its timer. Locked only so that a body is `Sync`.
-    waiting: Option<(Instant, Mutex<Box<dyn Timer>>)>,
+    /// The wait that is under way: when it began, and its deadline. Locked only so that a body is `Sync`.
+    waiting: Option<(Instant, Mutex<Box<dyn Deadline>>)>,
 }
 
 impl Pace {
@@ -41,17 +42,14 @@ impl Pace {
 
     /// Takes that the peer has to be waited for; is ready once that took too long.
     pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let (_, timer) = self.waiting.get_or_insert_with(|| {
+        let (_, deadline) = self.waiting.get_or_insert_with(|| {
             let now = self.runtime.now();
-            let mut timer = self.runtime.timer();
             let left = self.timeout.saturating_sub(self.waited);
-            if let Some(deadline) = now.checked_add(left) {
-                timer.set(deadline);
-            }
-            (now, Mutex::new(timer))
+            let deadline = self.runtime.deadline(now.checked_add(left));
+            (now, Mutex::new(deadline))
         });
-        let timer = timer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        timer.poll(cx).map(|()| {
+        let deadline = deadline.get_mut().unwrap_or_else(PoisonError::into_inner);
+        deadline.poll(cx).map(|()| {
             let error = TooSlow {
                 moved: self.moved,
                 timeout: self.timeout,
@@ -77,7 +75,7 @@ impl Pace {
 /// What is needed of a [`Runtime`], so that a body need not name it.
 trait Waits: Send + Sync {
     fn now(&self) -> Instant;
-    fn timer(&self) -> Box<dyn Timer>;
+    fn deadline(&self, at: Option<Instant>) -> Box<dyn Deadline>;
 }
 
 impl<R: Runtime> Waits for R {
@@ -85,8 +83,24 @@ impl<R: Runtime> Waits for R {
         Runtime::now(self)
     }
 
-    fn timer(&self) -> Box<dyn Timer> {
-        Box::new(Runtime::timer(self))
+    fn deadline(&self, at: Option<Instant>) -> Box<dyn Deadline> {
+        let mut timer = DeadlineTimer::new(self);
+        if let Some(at) = at {
+            timer.set(at);
+        }
+        Box::new((self.clone(), timer))
+    }
+}
+
+/// A deadline that is ready once it has passed.
+trait Deadline: Send {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<R: Runtime> Deadline for (R, DeadlineTimer<R>) {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (runtime, timer) = self;
+        timer.poll(runtime, cx)
     }
 }
 

@@ -59,7 +59,7 @@ mod tls {
     use ws_proto::HandshakeError;
 
     use super::*;
-    use crate::runtime::Timer;
+    use crate::deadline::DeadlineTimer;
     use crate::tls::server::refuse_plain_http;
     use crate::tls::stream::TlsStream;
     use crate::tls::{ServerTls, TlsError};
@@ -74,14 +74,15 @@ mod tls {
             begin: Instant,
         ) -> Result<TlsStream<S>, Rejected> {
             let waited = shared.options.config.handshake_wait();
-            let mut timer = shared.runtime.timer();
+            let runtime = &shared.runtime;
+            let mut timer = DeadlineTimer::new(runtime);
             if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
                 timer.set(deadline);
             }
             let mut opening = pin!(self.open(stream));
             let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(Some(opened)),
-                Poll::Pending => timer.poll(cx).map(|()| None),
+                Poll::Pending => timer.poll(runtime, cx).map(|()| None),
             });
             match opened.await {
                 Some(Ok(stream)) => Ok(stream),
@@ -94,7 +95,7 @@ mod tls {
                     // Whether the peer takes it, changes nothing.
                     poll_fn(|cx| match refusing.as_mut().poll(cx) {
                         Poll::Ready(_) => Poll::Ready(()),
-                        Poll::Pending => timer.poll(cx),
+                        Poll::Pending => timer.poll(runtime, cx),
                     })
                     .await;
                     Err(Rejected::Tls(TlsError::PlainHttp))
