@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_std::net::{TcpListener, TcpStream};
+use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -39,11 +39,14 @@ impl Runtime for AsyncStd {
         stream.0.set_nodelay(true)
     }
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
-        let stream = TcpStream::connect((host, port)).await?;
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok((host, port).to_socket_addrs().await?.collect())
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
+        let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        let addr = stream.peer_addr()?;
-        Ok((Stream(stream), addr))
+        Ok(Stream(stream))
     }
 
     fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -23,6 +23,7 @@ use crate::mailbox::Facts;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Proxy, ProxyError};
 use crate::random::{RuntimeRandomness, SystemRandomness};
+use crate::reach::{Attempts, reach};
 use crate::runtime::{Runtime, Timer, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
@@ -72,8 +73,7 @@ pub async fn connect_with<R: Runtime + Default>(
         Some(proxy) => (proxy.host(), proxy.port()),
         None => (host, port),
     };
-    let reaching = async { Ok(runtime.connect(host, port).await?) };
-    let (stream, peer_addr) = patience.wait(ConnectStage::Reach, reaching).await?;
+    let (stream, peer_addr) = reach(&runtime, host, port, &mut patience).await?;
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
@@ -279,7 +279,7 @@ where
 }
 
 /// Waits for one stage after the other, but not for longer than the `connect_timeout` in all.
-struct Patience<R: Runtime> {
+pub(crate) struct Patience<R: Runtime> {
     timer: R::Timer,
     timeout: Option<Duration>,
 }
@@ -293,21 +293,30 @@ impl<R: Runtime> Patience<R> {
         Self { timer, timeout }
     }
 
-    async fn wait<T>(
+    pub(crate) async fn wait<T>(
         &mut self,
         stage: ConnectStage,
         work: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
         let mut work = pin!(work);
-        let waited = self.timeout.unwrap_or_default();
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self
-                .timer
-                .poll(cx)
-                .map(|()| Err(ConnectError::Timeout { stage, waited })),
+            Poll::Pending => self.poll_over(cx).map(|waited| {
+                let attempts = Attempts::default();
+                Err(ConnectError::Timeout {
+                    stage,
+                    waited,
+                    attempts,
+                })
+            }),
         })
         .await
+    }
+
+    /// Is ready with the `connect_timeout` once it has passed.
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+        let waited = self.timeout.unwrap_or_default();
+        self.timer.poll(cx).map(|()| waited)
     }
 }
 
@@ -344,7 +353,23 @@ pub enum ConnectError {
     Config(ConfigError),
     /// The URL begins with `wss`, but TLS is not built in.
     TlsUnsupported,
-    /// The host could not be reached, or the stream broke.
+    /// The name of the host, or of the proxy, could not be looked up.
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The host, or the proxy, could not be reached: none of its addresses took a stream.
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What came of each address.
+        attempts: Attempts,
+    },
+    /// The stream broke.
     Io(io::Error),
     /// The proxy opened no tunnel.
     #[cfg(feature = "proxy")]
@@ -360,6 +385,8 @@ pub enum ConnectError {
         stage: ConnectStage,
         /// The timeout.
         waited: Duration,
+        /// What came of the addresses of the host; empty unless the stage is [`ConnectStage::Reach`].
+        attempts: Attempts,
     },
 }
 
@@ -370,16 +397,40 @@ impl fmt::Display for ConnectError {
             Self::TlsUnsupported => f.write_str(
                 "wss needs TLS, which is not built in (feature rustls); ws is supported",
             ),
+            Self::Lookup { host, error } => {
+                write!(
+                    f,
+                    "cannot connect: no address of {host:?} was found: {error}"
+                )
+            }
+            Self::Unreachable {
+                host,
+                port,
+                attempts,
+            } => write!(
+                f,
+                "cannot connect: {host:?}, port {port}, takes no stream: {attempts}"
+            ),
             Self::Io(error) => write!(f, "cannot connect: {error}"),
             #[cfg(feature = "proxy")]
             Self::Proxy(error) => write!(f, "no tunnel to the server: {error}"),
             #[cfg(feature = "rustls")]
             Self::Tls(error) => write!(f, "no TLS with the server: {error}"),
             Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
-            Self::Timeout { stage, waited } => write!(
-                f,
-                "no connection after {waited:?}; it got to {stage} (option connect_timeout)"
-            ),
+            Self::Timeout {
+                stage,
+                waited,
+                attempts,
+            } => {
+                write!(
+                    f,
+                    "no connection after {waited:?}; it got to {stage} (option connect_timeout)"
+                )?;
+                if attempts.tried().is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; {attempts}")
+            }
         }
     }
 }
@@ -389,8 +440,8 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
-            Self::TlsUnsupported | Self::Timeout { .. } => None,
-            Self::Io(error) => error.source(),
+            Self::TlsUnsupported | Self::Unreachable { .. } | Self::Timeout { .. } => None,
+            Self::Lookup { error, .. } | Self::Io(error) => error.source(),
             #[cfg(feature = "proxy")]
             Self::Proxy(error) => error.source(),
             #[cfg(feature = "rustls")]

@@ -25,6 +25,7 @@ pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observer::{ConnectionInfo, Observer};
 #[cfg(feature = "proxy")]
 pub use crate::proxy::{Proxy, ProxyError};
+pub use crate::reach::{Attempts, FailedAttempt};
 pub use crate::rejected::Rejected;
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;

@@ -45,6 +45,7 @@ mod panics;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod random;
+mod reach;
 mod registry;
 mod rejected;
 mod runtime;

@@ -68,12 +68,21 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Opens a stream to a host, which is a name or an address without brackets.
-    fn connect(
+    /// Looks up the addresses of a host's name, the one that the system prefers first (RFC 6724), each
+    /// with the port. The driver never asks for what is an address already.
+    fn resolve(
         &self,
         host: &str,
         port: u16,
-    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Opens a stream to an address. The driver tries several addresses at a time and limits the time of
+    /// each, so this needs no timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the attempt is given up.
+    fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Makes the operating system probe a peer that has been silent for `idle`, and break the stream
     /// if it does not answer for `timeout` more. It is asked for on connections whose version has no

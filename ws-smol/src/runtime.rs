@@ -41,20 +41,14 @@ impl Runtime for Smol {
         stream.stream.get_ref().set_nodelay(true)
     }
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
-        let mut result = Err(ErrorKind::NotFound.into());
-        for addr in smol::net::resolve((host, port)).await? {
-            result = Async::<TcpStream>::connect(addr)
-                .await
-                .map(|stream| (stream, addr));
-            if result.is_ok() {
-                break;
-            }
-        }
-        let (stream, addr) = result?;
-        let stream = Stream::new(stream);
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        smol::net::resolve((host, port)).await
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
+        let stream = Stream::new(Async::<TcpStream>::connect(addr).await?);
         self.prepare(&stream)?;
-        Ok((stream, addr))
+        Ok(stream)
     }
 
     fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {

@@ -39,11 +39,14 @@ impl Runtime for Tokio {
         stream.0.set_nodelay(true)
     }
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<(Stream, SocketAddr)> {
-        let stream = TcpStream::connect((host, port)).await?;
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
+        let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        let addr = stream.peer_addr()?;
-        Ok((Stream(stream), addr))
+        Ok(Stream(stream))
     }
 
     fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
@@ -173,7 +176,7 @@ mod tests {
         let listener = Tokio.bind(([127, 0, 0, 1], 0).into(), &options);
         let listener = listener.await.unwrap();
         let addr = Tokio.local_addr(&listener).unwrap();
-        let (stream, _) = Tokio.connect("127.0.0.1", addr.port()).await.unwrap();
+        let stream = Tokio.connect(addr).await.unwrap();
         let socket = SockRef::from(&stream.0);
         assert!(!socket.keepalive().unwrap());
         let second = Duration::from_secs(1);

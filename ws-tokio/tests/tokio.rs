@@ -300,10 +300,14 @@ async fn a_failed_connect_says_what_went_wrong() {
     let error = soon(connect(&format!("ws://{refused}/")))
         .await
         .unwrap_err();
-    let ConnectError::Io(io) = &error else {
+    let ConnectError::Unreachable { attempts, .. } = &error else {
         panic!("{error:?}");
     };
-    assert_eq!(io.kind(), std::io::ErrorKind::ConnectionRefused);
+    let [failed] = attempts.tried() else {
+        panic!("{error:?}");
+    };
+    let expected = (refused, std::io::ErrorKind::ConnectionRefused);
+    assert_eq!((failed.addr, failed.error.kind()), expected);
     assert!(error.to_string().starts_with("cannot connect: "));
 
     let builder = Server::builder();

@@ -1,5 +1,7 @@
 //! Proxies: a tunnel to a server by its name, with TLS in it or not, and what a proxy refuses.
 
+use std::net::SocketAddr;
+
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::certificates::Authority;
@@ -62,7 +64,8 @@ where
     let mut peer = Peer::<R, S>::of_stream(stream);
     if let Some(target) = negotiate(kind, &mut peer).await {
         teller.tell(target);
-        let (server, _) = R::default().connect("127.0.0.1", port).await.unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let server = R::default().connect(addr).await.unwrap();
         let _ = join(peer.into_stream(), server).await;
     } else {
         peer.read_to_end().await;

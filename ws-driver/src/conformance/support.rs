@@ -261,11 +261,8 @@ impl<R: Runtime + Default> Peer<R> {
 
     /// Opens a stream to an address of this host.
     pub(super) async fn connect_to(addr: SocketAddr) -> Self {
-        let (stream, _) = R::default()
-            .connect("127.0.0.1", addr.port())
-            .await
-            .unwrap();
-        Self::of_stream(stream)
+        let addr = SocketAddr::from(([127, 0, 0, 1], addr.port()));
+        Self::of_stream(R::default().connect(addr).await.unwrap())
     }
 
     /// Opens a stream and a connection in RFC 6455.

@@ -342,6 +342,7 @@ pub async fn connect_timeout_says_how_far_it_got<R: Runtime + Default>() {
         let ConnectError::Timeout {
             stage: seen,
             waited,
+            ..
         } = error
         else {
             unreachable!("{error:?}");

@@ -223,10 +223,14 @@ pub async fn connect_errors<R: Runtime + Default>() {
     socket.bind(&any.into()).unwrap();
     let deaf = socket.local_addr().unwrap().as_socket().unwrap();
     let error = connect::<R>(&format!("ws://{deaf}/")).await.unwrap_err();
-    let ConnectError::Io(io) = &error else {
+    let ConnectError::Unreachable { attempts, .. } = &error else {
         unreachable!("{error:?}");
     };
-    assert_eq!(io.kind(), std::io::ErrorKind::ConnectionRefused);
+    let [failed] = attempts.tried() else {
+        unreachable!("{error:?}");
+    };
+    let expected = (deaf, std::io::ErrorKind::ConnectionRefused);
+    assert_eq!((failed.addr, failed.error.kind()), expected);
     assert!(error.to_string().starts_with("cannot connect: "));
 
     for url in ["http://localhost/", "ws://", "nonsense"] {

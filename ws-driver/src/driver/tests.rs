@@ -35,7 +35,11 @@ impl Runtime for Still {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    async fn connect(&self, _: &str, _: u16) -> io::Result<(Silent, SocketAddr)> {
+    async fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn connect(&self, _: SocketAddr) -> io::Result<Silent> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -72,7 +72,7 @@ where
             write(&mut stream, &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
         }
     }
-    let (server, _) = Sim::default().connect("127.0.0.1", server.port()).await?;
+    let server = Sim::default().connect(server).await?;
     join(stream, server).await
 }
 

@@ -74,9 +74,8 @@ fn connect_with_tls() {
 #[test]
 fn connect_over_with_tls() {
     assert_a_dropped_connect_leaves_nothing(async |url, options| {
-        let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
-        let port = port.parse().unwrap();
-        let (stream, _) = Sim::default().connect("127.0.0.1", port).await?;
+        let (_, addr) = url.trim_end_matches('/').split_once("://").unwrap();
+        let stream = Sim::default().connect(addr.parse().unwrap()).await?;
         connect_over::<Sim, _>(stream, url, options).await
     });
 }

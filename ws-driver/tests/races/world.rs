@@ -222,7 +222,11 @@ impl Runtime for World {
         Ok((Stream::new(stream), addr))
     }
 
-    async fn connect(&self, _: &str, _: u16) -> io::Result<(Stream, SocketAddr)> {
+    async fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn connect(&self, _: SocketAddr) -> io::Result<Stream> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

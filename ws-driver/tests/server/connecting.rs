@@ -36,8 +36,7 @@ fn a_client_without_tls_says_so() {
     Sim::run(async |sim| {
         let server = Server::bind(ANY).await.unwrap();
         serve(&sim, &server, echo);
-        let (host, port) = ("127.0.0.1", server.local_addr().port());
-        let url = format!("wss://{host}:{port}/demo");
+        let url = format!("wss://{}/demo", server.local_addr());
         let error = ws_driver::connect::<Sim>(&url).await.unwrap_err();
         assert!(
             matches!(error, ws_driver::ConnectError::TlsUnsupported),
@@ -46,7 +45,8 @@ fn a_client_without_tls_says_so() {
         assert!(error.to_string().contains("TLS, which is not built in"));
         sim.settle().await;
         assert_eq!(server.counters().opening, 0);
-        let (stream, _) = ws_driver::Runtime::connect(&sim, host, port).await.unwrap();
+        let stream = ws_driver::Runtime::connect(&sim, server.local_addr());
+        let stream = stream.await.unwrap();
         let config = ClientConfig::new();
         let opened = ws_driver::connect_over::<Sim, _>(stream, &url, &config).await;
         assert!(opened.unwrap().tls().is_none());

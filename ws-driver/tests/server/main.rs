@@ -14,6 +14,7 @@ mod log;
 mod observer;
 mod on_upgrade;
 mod page;
+mod reaching;
 mod serving;
 mod spawned;
 mod stopping;

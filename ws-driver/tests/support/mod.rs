@@ -26,7 +26,7 @@ use ws_driver::{BindOptions, Runtime, Timer};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::executor::{Sim, SimTimer, lock};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::network::{Network, SimListener};
+pub(crate) use self::network::{Network, Route, SimListener};
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use self::peer::Peer;
 #[allow(unused_imports, reason = "each test binary uses a part of this")]
@@ -67,13 +67,20 @@ impl Runtime for Sim {
         stream.prepare()
     }
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<(SimStream, SocketAddr)> {
-        let host = host.parse().map_err(|_| io::ErrorKind::HostUnreachable)?;
-        let addr = SocketAddr::new(host, port);
-        if host == UNREACHABLE {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.network().resolve(host, port)
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
+        if addr.ip() == UNREACHABLE {
             return std::future::pending().await;
         }
-        Ok((self.network().connect(addr)?, addr))
+        match self.network().route(addr.ip()) {
+            Route::Open => {}
+            Route::Slow(wait) => self.sleep(wait).await,
+            Route::Dead => std::future::pending().await,
+        }
+        self.network().connect(addr)
     }
 
     fn timer(&self) -> SimTimer {
@@ -113,6 +120,17 @@ impl Sim {
     /// now on, so that who writes more has to wait for who reads.
     pub(crate) fn narrow(&self, capacity: usize) {
         self.network().narrow(capacity);
+    }
+
+    /// Gives a name to some addresses.
+    pub(crate) fn name(&self, host: &'static str, addrs: &[&str]) {
+        let addrs = addrs.iter().map(|addr| addr.parse().unwrap());
+        self.network().name(host, addrs.collect());
+    }
+
+    /// Says how an address is reached.
+    pub(crate) fn set_route(&self, addr: &str, route: Route) {
+        self.network().set_route(addr.parse().unwrap(), route);
     }
 
     /// Makes a listener's next accept fail.

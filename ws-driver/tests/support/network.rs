@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::executor::lock;
 use super::pipe::wake;
@@ -28,8 +29,22 @@ struct Climate {
     links: Vec<(SocketAddr, Weak<Mutex<Link>>)>,
 }
 
+/// How an address is reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Route {
+    /// At once: a stream if somebody listens, a refusal if not.
+    #[default]
+    Open,
+    /// After a time.
+    Slow(Duration),
+    /// Not at all: nothing ever answers.
+    Dead,
+}
+
 #[derive(Default)]
 struct Ports {
+    names: BTreeMap<&'static str, Vec<IpAddr>>,
+    routes: BTreeMap<IpAddr, Route>,
     listening: BTreeMap<SocketAddr, Backlog>,
     used: u16,
     /// The most that one call moves in streams that are opened, if there is a limit.
@@ -82,6 +97,27 @@ impl Network {
         let backlog = Backlog::default();
         ports.listening.insert(addr, Arc::clone(&backlog));
         Ok(SimListener { addr, backlog })
+    }
+
+    pub(crate) fn name(&self, host: &'static str, addrs: Vec<IpAddr>) {
+        lock(&self.ports).names.insert(host, addrs);
+    }
+
+    pub(crate) fn set_route(&self, addr: IpAddr, route: Route) {
+        lock(&self.ports).routes.insert(addr, route);
+    }
+
+    /// Returns the addresses of a name.
+    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let ports = lock(&self.ports);
+        let addrs = ports.names.get(host).ok_or(io::ErrorKind::NotFound)?;
+        let with_port = addrs.iter().map(|addr| SocketAddr::new(*addr, port));
+        Ok(with_port.collect())
+    }
+
+    pub(crate) fn route(&self, addr: IpAddr) -> Route {
+        let ports = lock(&self.ports);
+        ports.routes.get(&addr).copied().unwrap_or_default()
     }
 
     /// Opens a stream; it is there at once and waits to be accepted.
