@@ -119,6 +119,7 @@ macro_rules! __conformance {
             observer {
                 create_server
                 server_listen
+                server_listen_on_a_name
                 accept_hands_out_connections
                 event_listening
                 event_stream

@@ -1,13 +1,14 @@
 //! A server is made, listens, and tells its observers everything that the original's events told.
 
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use ws_proto::{State, Version};
 
 use super::support::{
     ACCEPT_76, ANY, DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, serve, spawn, text,
 };
-use crate::{Runtime, Server, Upgrade};
+use crate::{Runtime, Server, Upgrade, connect};
 
 /// `ws.createServer`: with the defaults or with options, and both serve.
 pub async fn create_server<R: Runtime + Default>() {
@@ -38,6 +39,41 @@ pub async fn server_listen<R: Runtime + Default>() {
     let error = error.bind(ANY).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("nonsense"), "{error}");
+}
+
+/// A name is listened on at each of its addresses, on the same port, and an address that this machine does
+/// not have is left out.
+pub async fn server_listen_on_a_name<R: Runtime + Default>() {
+    let server = Server::<R>::bind("localhost:0").await.unwrap();
+    let serving = server.clone();
+    spawn::<R, _>(async move { serving.serve(echo).await.is_ok() });
+    let port = server.local_addr().port();
+    let here = server.local_addrs();
+    let addrs: Vec<_> = ("localhost", port).to_socket_addrs().unwrap().collect();
+    assert!(here.iter().all(|addr| addrs.contains(addr)), "{here:?}");
+    for addr in here {
+        let mut connection = connect::<R>(&format!("ws://{addr}/")).await.unwrap();
+        connection.send("hi").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hi");
+    }
+    // On most systems the first one takes the streams for the second, too, and the second bind fails.
+    let addrs: [SocketAddr; 2] = ["[::]:0", "0.0.0.0:0"].map(|addr| addr.parse().unwrap());
+    let server = Server::<R>::bind(&addrs[..]).await.unwrap();
+    let serving = server.clone();
+    spawn::<R, _>(async move { serving.serve(echo).await.is_ok() });
+    let url = format!("ws://127.0.0.1:{}/", server.local_addr().port());
+    let mut connection = connect::<R>(&url).await.unwrap();
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
+    // RFC 5737: the first is for documentation, so no machine has it.
+    let addrs: [SocketAddr; 2] = ["192.0.2.1:0", ANY].map(|addr| addr.parse().unwrap());
+    let server = Server::<R>::bind(&addrs[..]).await.unwrap();
+    let [addr] = server.local_addrs() else {
+        unreachable!("{server:?}");
+    };
+    assert_eq!(addr.ip(), addrs[1].ip());
+    let error = Server::<R>::bind(addrs[0]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
 /// `accept` hands out connections that can be kept anywhere, and `None` once the server has closed.

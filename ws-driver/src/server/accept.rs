@@ -129,11 +129,11 @@ async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, Socket
         if let Some(limit) = shared.options.connection_limit {
             shared.clients.wait_below(limit).await;
         }
-        let Some(listener) = &shared.listener else {
+        let Some(listeners) = &shared.listeners else {
             // Streams are handed in by the application.
             return std::future::pending().await;
         };
-        match shared.runtime.accept(listener).await {
+        match listeners.accept(&shared.runtime).await {
             Ok((stream, addr)) => {
                 shared.trouble.pass();
                 match shared.runtime.prepare(&stream) {

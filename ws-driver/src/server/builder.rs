@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,15 +277,21 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// Fails if an option makes no sense.
     pub fn build(self) -> Result<Server<R>, ConfigError> {
         let options = self.finish()?;
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Ok(Server::new(R::default(), options, None, nowhere))
+        Ok(Server::new(R::default(), options, None, Vec::new()))
     }
 
     /// Listens on an address; port 0 means any free port.
     ///
+    /// A name such as `localhost` can have several addresses, and a list can, too: the server listens on
+    /// all of them, on the same port where that is 0. Addresses that this machine does not have are left
+    /// out with a line in the log, as long as there is another one.
+    /// [`Server::local_addrs`] tells what came of it.
+    ///
     /// # Errors
     ///
-    /// Fails if the address cannot be resolved or listened on, or an option makes no sense.
+    /// Fails if the address cannot be resolved or listened on, or an option makes no sense. If there are
+    /// several, one that is in use or that may not be listened on is enough: its clients would find
+    /// somebody else there.
     ///
     /// # Cancel safety
     ///

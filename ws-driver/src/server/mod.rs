@@ -5,6 +5,7 @@ pub(crate) mod builder;
 #[cfg(feature = "hyper")]
 pub(crate) mod door;
 mod layer;
+mod listeners;
 pub(crate) mod negotiate;
 mod opened;
 pub(crate) mod options;
@@ -18,7 +19,7 @@ pub(crate) mod upgrade;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage};
 
 use self::builder::ServerBuilder;
+use self::listeners::Listeners;
 use self::opened::OpenedConnections;
 use self::options::Options;
 use self::shared::Shared;
@@ -51,7 +53,8 @@ impl<R: Runtime + Default> Server<R> {
         ServerBuilder::new()
     }
 
-    /// Listens on an address, with the default options; port 0 means any free port.
+    /// Listens on an address, with the default options; port 0 means any free port. See
+    /// [`ServerBuilder::bind`].
     ///
     /// # Errors
     ///
@@ -72,37 +75,27 @@ impl<R: Runtime> Server<R> {
         options: Options,
         addrs: Vec<SocketAddr>,
     ) -> io::Result<Self> {
-        let mut result = Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "no address to listen on",
-        ));
-        for addr in addrs {
-            result = runtime.bind(addr, &options.bind).await;
-            if result.is_ok() {
-                break;
-            }
+        let bound = Listeners::bind(&runtime, addrs, &options.bind).await;
+        let (listeners, local_addrs) = bound?;
+        for addr in &local_addrs {
+            options.observers.tell(|observer| observer.listening(*addr));
         }
-        let listener = result?;
-        let local_addr = runtime.local_addr(&listener)?;
-        options
-            .observers
-            .tell(|observer| observer.listening(local_addr));
-        Ok(Self::new(runtime, options, Some(listener), local_addr))
+        Ok(Self::new(runtime, options, Some(listeners), local_addrs))
     }
 
     /// Makes a server, which may listen.
     pub(crate) fn new(
         runtime: R,
         options: Options,
-        listener: Option<R::Listener>,
-        local_addr: SocketAddr,
+        listeners: Option<Listeners<R>>,
+        local_addrs: Vec<SocketAddr>,
     ) -> Self {
         let clock = runtime.clone();
         let shared = Shared {
             runtime,
             clock: Arc::new(move || clock.now()),
-            listener,
-            local_addr,
+            listeners,
+            local_addrs,
             clients: Clients::new(options.registry.clone()),
             config: Arc::new(options.config.clone()),
             options,
@@ -217,10 +210,17 @@ impl<R: Runtime> Server<R> {
         self.shared.clients.counters()
     }
 
-    /// Returns the address that the server listens on; `0.0.0.0:0` if it [listens on
-    /// nothing](crate::ServerBuilder::build).
+    /// Returns the address that the server listens on, the first one if there are several; `0.0.0.0:0` if it
+    /// [listens on nothing](crate::ServerBuilder::build).
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.local_addr
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        self.local_addrs().first().copied().unwrap_or(nowhere)
+    }
+
+    /// Returns all addresses that the server listens on, such as those of a name; none if it [listens on
+    /// nothing](crate::ServerBuilder::build).
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.shared.local_addrs
     }
 
     /// Stops accepting streams, so that [`serve`](Self::serve) returns. What is open goes on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ws_proto::ServerConfig;
 
+use super::listeners::Listeners;
 use super::opened::OpenedConnections;
 use super::options::Options;
 use super::stop::Stop;
@@ -18,8 +19,8 @@ pub(crate) struct Shared<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
     /// `None` if it listens on nothing.
-    pub(super) listener: Option<R::Listener>,
-    pub(super) local_addr: SocketAddr,
+    pub(super) listeners: Option<Listeners<R>>,
+    pub(super) local_addrs: Vec<SocketAddr>,
     pub(crate) options: Options,
     /// That of the options, as all handshakes share it.
     pub(crate) config: Arc<ServerConfig>,

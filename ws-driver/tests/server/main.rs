@@ -10,6 +10,7 @@ mod connecting;
 mod deadlines;
 mod hosts;
 mod http;
+mod listening;
 mod log;
 mod observer;
 mod on_upgrade;

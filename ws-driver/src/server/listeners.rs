@@ -1,0 +1,135 @@
+//! The listening sockets of a server: one for each address that it was told to listen on, so that a client
+//! finds it by whichever address of a name it tries first.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::task::Poll;
+
+use crate::runtime::{BindOptions, Runtime};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// The listening sockets of a server, at least one.
+pub(crate) struct Listeners<R: Runtime> {
+    sockets: Vec<R::Listener>,
+    /// Counts the streams that were waited for; decides who is asked first.
+    turn: AtomicUsize,
+}
+
+impl<R: Runtime> Listeners<R> {
+    /// Listens on all addresses; on the same port, if that is for the system to choose. An address that this
+    /// machine does not have is left out, as long as there is another. Returns the addresses, too.
+    pub(super) async fn bind(
+        runtime: &R,
+        addrs: Vec<SocketAddr>,
+        options: &BindOptions,
+    ) -> io::Result<(Self, Vec<SocketAddr>)> {
+        let mut tries = 0;
+        loop {
+            match bind_all(runtime, &addrs, options).await {
+                // The port is free at one address and taken at another, so another port is chosen.
+                Err(Failed::Chosen(_)) if tries < CHOICE_LIMIT => tries += 1,
+                Err(Failed::Chosen(error) | Failed::Other(error)) => return Err(error),
+                Ok((sockets, bound)) => {
+                    let turn = AtomicUsize::new(0);
+                    return Ok((Self { sockets, turn }, bound));
+                }
+            }
+        }
+    }
+
+    /// Waits for a stream to arrive at any of the addresses.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no stream is lost.
+    pub(super) async fn accept(&self, runtime: &R) -> io::Result<(R::Stream, SocketAddr)> {
+        if let [only] = &*self.sockets {
+            return runtime.accept(only).await;
+        }
+        // Each is asked first in its turn, so that one that is always ready does not starve the others.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.sockets.len();
+        let (later, sooner) = self.sockets.split_at(first);
+        let accepting = sooner.iter().chain(later);
+        let mut accepting: Vec<_> = accepting
+            .map(|socket| Box::pin(runtime.accept(socket)))
+            .collect();
+        poll_fn(|cx| {
+            let mut polled = accepting.iter_mut().map(|accept| accept.as_mut().poll(cx));
+            polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+}
+
+/// Why not all addresses are listened on.
+enum Failed {
+    /// A port that the system has chosen for one address is taken at another.
+    Chosen(io::Error),
+    /// Anything else.
+    Other(io::Error),
+}
+
+async fn bind_all<R: Runtime>(
+    runtime: &R,
+    addrs: &[SocketAddr],
+    options: &BindOptions,
+) -> Result<(Vec<R::Listener>, Vec<SocketAddr>), Failed> {
+    let (mut sockets, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
+    let mut missing = None;
+    let mut chosen = None;
+    for addr in addrs {
+        let wanted = match chosen.filter(|_| addr.port() == 0) {
+            Some(port) => SocketAddr::new(addr.ip(), port),
+            None => *addr,
+        };
+        if bound.contains(&wanted) {
+            continue;
+        }
+        let socket = match runtime.bind(wanted, options).await {
+            Ok(socket) => socket,
+            Err(error) if is_missing(&error) => {
+                // A name such as localhost can have an address of a family that the machine has switched off.
+                tracing::warn!(target: "ws", "not listening on {wanted}: {error}");
+                missing = Some(named(wanted, &error));
+                continue;
+            }
+            Err(error) if is_covered(wanted, &bound, &error) => continue,
+            Err(error) if wanted != *addr => return Err(Failed::Chosen(named(wanted, &error))),
+            Err(error) => return Err(Failed::Other(named(wanted, &error))),
+        };
+        let local_addr = runtime.local_addr(&socket).map_err(Failed::Other)?;
+        if addr.port() == 0 {
+            chosen = Some(local_addr.port());
+        }
+        sockets.push(socket);
+        bound.push(local_addr);
+    }
+    if !sockets.is_empty() {
+        return Ok((sockets, bound));
+    }
+    Err(Failed::Other(missing.unwrap_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on")
+    })))
+}
+
+/// Tells whether an address is taken by a socket of this server: on most systems one that listens on `::`
+/// gets the streams for all addresses of IPv4, too.
+fn is_covered(wanted: SocketAddr, bound: &[SocketAddr], error: &io::Error) -> bool {
+    let every = SocketAddr::from((Ipv6Addr::UNSPECIFIED, wanted.port()));
+    error.kind() == io::ErrorKind::AddrInUse && wanted.is_ipv4() && bound.contains(&every)
+}
+
+/// Tells whether a machine does not have an address, or nothing of its family: EAFNOSUPPORT of Linux, of
+/// macOS and the BSDs, and of Windows.
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || matches!(error.raw_os_error(), Some(97 | 47 | 10047))
+}
+
+fn named(addr: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
+}
+
+/// How often a port is chosen that is free at all addresses.
+const CHOICE_LIMIT: usize = 8;
