@@ -377,10 +377,11 @@ impl fmt::Display for ClientError {
 }
 
 impl std::error::Error for ClientError {
+    /// Returns what is behind the cause, as the text of the cause is all of this one's.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NoSuchClient { .. } => None,
-            Self::Send(error) => Some(error),
+            Self::Send(error) => error.source(),
         }
     }
 }
