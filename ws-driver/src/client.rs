@@ -269,12 +269,46 @@ where
     let randomness = Box::new(SystemRandomness);
     let mut handshake = ClientHandshake::new(url, config, randomness, runtime.now())?;
     let mut exchange = Exchange::new(runtime.clone(), stream);
-    match exchange.next_event(&mut handshake).await? {
+    let event = match exchange.next_event(&mut handshake).await {
+        Ok(event) => event,
+        Err(error) => last_words(&mut exchange, &mut handshake, error).await?,
+    };
+    match event {
         HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
         HandshakeEvent::Failed(error) => Err(ConnectError::Handshake(error)),
         event @ (HandshakeEvent::Request(_) | _) => {
             unreachable!("a client has no other event: {event:?}")
         }
+    }
+}
+
+/// Looks for what a server said before the stream broke: it can refuse a request, or TLS, and end the stream
+/// while we still write. Nothing is waited for.
+async fn last_words<R, S>(
+    exchange: &mut Exchange<R, S>,
+    handshake: &mut ClientHandshake,
+    error: io::Error,
+) -> Result<HandshakeEvent, ConnectError>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match exchange.event_at_hand(handshake).await {
+        // The end of the stream is what the error says better.
+        Ok(
+            Some(HandshakeEvent::Failed(
+                HandshakeError::Empty | HandshakeError::Disconnected { .. },
+            ))
+            | None,
+        ) => Err(error.into()),
+        Ok(Some(event)) => Ok(event),
+        #[cfg(feature = "rustls")]
+        Err(reading) => Err(match TlsError::of_stream(reading) {
+            Ok(refused) => ConnectError::Tls(refused),
+            Err(_) => error.into(),
+        }),
+        #[cfg(not(feature = "rustls"))]
+        Err(_) => Err(error.into()),
     }
 }
 
@@ -458,7 +492,13 @@ impl From<ConfigError> for ConnectError {
 }
 
 impl From<io::Error> for ConnectError {
+    /// Is [`Tls`](Self::Tls) if rustls says what is wrong with the stream.
     fn from(error: io::Error) -> Self {
+        #[cfg(feature = "rustls")]
+        let error = match TlsError::of_stream(error) {
+            Ok(error) => return Self::Tls(error),
+            Err(error) => error,
+        };
         Self::Io(error)
     }
 }

@@ -107,6 +107,25 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         .await
     }
 
+    /// Returns the event that what has arrived makes of the machine, if it makes one. Writes nothing and
+    /// waits for nothing.
+    pub(crate) async fn event_at_hand(
+        &mut self,
+        machine: &mut impl Handshake,
+    ) -> io::Result<Option<HandshakeEvent>> {
+        poll_fn(|cx| {
+            loop {
+                if let Some(event) = machine.poll_event() {
+                    return Poll::Ready(Ok(Some(event)));
+                }
+                if !self.poll_progress(cx, machine)? {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+        })
+        .await
+    }
+
     /// Waits for an answer of the application, but not beyond the machine's deadline and not if the
     /// peer is gone: then the machine has an event and `None` is returned.
     pub(crate) async fn decide<T>(

@@ -236,6 +236,7 @@ macro_rules! __conformance_features {
                 every_version_speaks_over_tls
                 one_port_has_it_all_inside_of_tls
                 who_is_not_trusted_is_refused
+                a_missing_client_certificate_is_an_error_of_tls
                 a_certificate_is_exchanged_while_serving
                 half_a_tls_handshake_is_gone_in_time
                 who_reads_no_answer_over_tls_is_cut_off

@@ -1,5 +1,11 @@
 //! TLS: what goes through it, who is trusted, and what peers can do to it.
 
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{AlertDescription, RootCertStore};
 use ws_proto::{ClientConfig, CloseCause, Initiator, Message, Version};
 
 use super::certificates::{Authority, Pems, self_signed};
@@ -160,6 +166,45 @@ pub async fn who_is_not_trusted_is_refused<R: Runtime + Default>() {
             "{error:?}"
         );
     }
+}
+
+/// A server that wants a certificate of the client looks at it after the client's side of the handshake is
+/// done, in TLS 1.3, and refuses by an alert; that is an error of TLS, whichever version.
+pub async fn a_missing_client_certificate_is_an_error_of_tls<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let tls = demanding_tls(&authority, version);
+        let server = serve(Server::<R>::builder().tls(tls), echo).await;
+        let options = ConnectOptions::new().tls(trust(&authority));
+        let error = connect_with::<R>(&url(&server), options).await.unwrap_err();
+        let ConnectError::Tls(TlsError::Refused { alert }) = error else {
+            unreachable!("{version:?}: {error:?}");
+        };
+        assert_eq!(alert, AlertDescription::CertificateRequired);
+    }
+}
+
+/// Has a certificate for localhost, and wants one of the client.
+fn demanding_tls(
+    authority: &Authority,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ServerTls {
+    let mut roots = RootCertStore::empty();
+    let pems = authority.certify(&["localhost"]);
+    let root = CertificateDer::from_pem_slice(authority.root().as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let chain = CertificateDer::pem_slice_iter(pems.certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(pems.key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    ServerTls::from_config(config)
 }
 
 /// Another certificate is there for who comes then, and what is open goes on.

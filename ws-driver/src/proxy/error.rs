@@ -97,7 +97,13 @@ impl Error for ProxyError {
 }
 
 impl From<io::Error> for ProxyError {
+    /// Is [`Tls`](Self::Tls) if rustls says what is wrong with the stream.
     fn from(error: io::Error) -> Self {
+        #[cfg(feature = "rustls")]
+        let error = match TlsError::of_stream(error) {
+            Ok(error) => return Self::Tls(error),
+            Err(error) => error,
+        };
         Self::Io(error)
     }
 }

@@ -52,6 +52,21 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Finds what rustls says in the error of a stream. A peer can refuse TLS once our side of the handshake
+    /// is done, since in TLS 1.3 a server looks at the certificate of the client only then (RFC 8446 §2); what
+    /// it says is found when the stream is read.
+    pub(crate) fn of_stream(error: io::Error) -> Result<Self, io::Error> {
+        let is_tls = error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>());
+        if !is_tls {
+            return Err(error);
+        }
+        let inner = error.into_inner().expect("it was looked at");
+        let inner = inner.downcast::<rustls::Error>();
+        Ok((*inner.expect("its type was looked at")).into())
+    }
+
     /// Names what else a peer speaks.
     pub(super) fn not_tls(bytes: &[u8]) -> Self {
         // A method, or the beginning of a response.

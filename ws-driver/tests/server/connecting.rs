@@ -1,6 +1,12 @@
 //! Clients on the simulated runtime.
 
-use ws_driver::ws_proto::{ClientConfig, Version};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_driver::ConnectError;
+use ws_driver::ws_proto::{ClientConfig, HandshakeError, Version};
 
 use crate::support::{ANY, Server, Sim, echo, seconds, serve};
 
@@ -50,5 +56,55 @@ fn a_client_without_tls_says_so() {
         let config = ClientConfig::new();
         let opened = ws_driver::connect_over::<Sim, _>(stream, &url, &config).await;
         assert!(opened.unwrap().tls().is_none());
+    });
+}
+
+/// A stream that takes nothing, with something to read and its end behind it.
+struct Broken(&'static [u8]);
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let len = self.0.len().min(buffer.len());
+        let (read, rest) = self.0.split_at(len);
+        buffer[..len].copy_from_slice(read);
+        self.0 = rest;
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl AsyncWrite for Broken {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a server said before it broke the stream is not lost, though our request could not be written.
+#[test]
+fn a_refusal_is_read_although_writing_fails() {
+    Sim::run(async |_| {
+        let config = ClientConfig::new();
+        let refused = Broken(b"HTTP/1.1 403 Not you\r\nContent-Length: 0\r\n\r\n");
+        let error = ws_driver::connect_over::<Sim, _>(refused, "ws://a/", &config).await;
+        let Err(ConnectError::Handshake(HandshakeError::Status { status, .. })) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(status, 403);
+        let error = ws_driver::connect_over::<Sim, _>(Broken(b""), "ws://a/", &config).await;
+        let Err(ConnectError::Io(error)) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     });
 }
