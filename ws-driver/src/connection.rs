@@ -85,6 +85,25 @@ impl Connection {
         poll_fn(|cx| self.poll_fragment(cx)).await
     }
 
+    /// Waits for the next event; `None` once the connection has ended. Then
+    /// [`closed`](Self::closed) says how. An event is a message or, with the
+    /// option `receive_fragments`, a fragment of one; with the option `control_events` it is a ping or a pong,
+    /// too, in its place among the messages. Pings are answered whether or not they are events. What
+    /// [`recv`](Self::recv) and [`recv_fragment`](Self::recv_fragment) find of pings and pongs they pass over.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no event is lost.
+    pub async fn recv_event(&mut self) -> Option<Event> {
+        loop {
+            match poll_fn(|cx| self.poll_event(cx)).await {
+                // How it ended is what `closed` says, and that it did is `None`, as in `recv`.
+                Some(Event::Closed(_)) => {}
+                event => return event,
+            }
+        }
+    }
+
     /// Waits for room in the send queue, then queues a message. It is written as soon as possible:
     /// at the latest when the handler waits for anything.
     ///

@@ -5,9 +5,10 @@
 pub use rustls;
 pub use ws_proto::{
     self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
-    Fragment, HandshakeError, Host, HostPolicy, Initiator, InvalidCloseCode, Message, NO_STATUS,
-    Origin, OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError, Refusal,
-    RequestHead, ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version, Versions,
+    Event, Fragment, HandshakeError, Host, HostPolicy, Initiator, InvalidCloseCode, Message,
+    NO_STATUS, Origin, OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError,
+    Refusal, RequestHead, ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version,
+    Versions,
 };
 
 #[cfg(feature = "deflate")]

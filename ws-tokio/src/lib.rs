@@ -32,6 +32,7 @@
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
+//! | hear of pings and pongs | [`ServerBuilder::control_events`], [`Connection::recv_event`] |
 //! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | know how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | speak TLS | [`tls`] |

@@ -5,10 +5,12 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use ws_proto::{ClientConfig, CloseCode, ConnectionConfig, Message, SendError, Version};
+use ws_proto::{
+    ClientConfig, CloseCode, ConnectionConfig, Event, Message, Payload, SendError, Version,
+};
 
 use super::support::{Peer, Told, client, echo, masked, ms, serve, sleep, spawn, text, until, url};
-use crate::{Runtime, Server, connect_with};
+use crate::{Connection, Runtime, Server, connect_with};
 
 /// `examples/echo-server.js`: text of all sizes up to 64 KiB comes back in each version, also the empty
 /// one.
@@ -199,7 +201,7 @@ pub async fn a_busy_handler_still_sends_and_answers_pings<R: Runtime + Default>(
     assert_eq!(peer.close_frame().await.0, 1000);
 }
 
-async fn echo_one(connection: &mut crate::Connection) {
+async fn echo_one(connection: &mut Connection) {
     let message = connection.recv().await.unwrap();
     connection.send(message).await.unwrap();
 }
@@ -266,6 +268,49 @@ pub async fn a_message_is_sent_part_by_part<R: Runtime + Default>() {
         }
     }
     assert_eq!(received, "one two three");
+}
+
+/// With `control_events` either end hears of pings and pongs, in their place among the messages; without it,
+/// and by `recv`, of messages only.
+pub async fn pings_and_pongs_are_events<R: Runtime + Default>() {
+    let told = Told::default();
+    let teller = told.clone();
+    let builder = Server::builder().control_events(true);
+    let server = serve::<R, _, _>(builder, move |mut connection: Connection| {
+        let teller = teller.clone();
+        async move {
+            connection.ping(b"from the server").unwrap();
+            while let Some(event) = connection.recv_event().await {
+                teller.tell(event);
+            }
+            assert!(connection.closed().is_some());
+        }
+    })
+    .await;
+    let ping = |payload: &[u8]| Event::Ping(Payload::from(payload));
+    let pong = |payload: &[u8]| Event::Pong(Payload::from(payload));
+    for is_told in [true, false] {
+        let config = ConnectionConfig::new().control_events(is_told);
+        let config = ClientConfig::new().connection(config);
+        let mut connection = connect_with::<R>(&url(&server), &config).await.unwrap();
+        connection.ping(b"one").unwrap();
+        connection.send("two").await.unwrap();
+        connection.ping(b"three").unwrap();
+        if is_told {
+            for expected in [ping(b"from the server"), pong(b"one"), pong(b"three")] {
+                assert_eq!(connection.recv_event().await, Some(expected));
+            }
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            seen.push(told.next().await);
+        }
+        seen.retain(|event| *event != pong(b"from the server"));
+        let message = Event::Message(Message::from("two"));
+        assert_eq!(seen, [ping(b"one"), message, ping(b"three")]);
+        connection.close().await;
+        assert_eq!(connection.recv_event().await, None);
+    }
 }
 
 /// Both ends count what goes through a connection, and the server counts it for all.

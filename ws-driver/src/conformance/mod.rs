@@ -99,6 +99,7 @@ macro_rules! __conformance {
                 a_busy_handler_still_sends_and_answers_pings
                 fragments_are_put_together
                 a_message_is_sent_part_by_part
+                pings_and_pongs_are_events
                 messages_are_counted
             }
             close {

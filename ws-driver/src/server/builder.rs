@@ -91,6 +91,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they
         /// arrive: off. The message limit still holds; lift it if it is to.
         receive_fragments: bool,
+        /// Gives pings and pongs to [`recv_event`](crate::Connection::recv_event): off. Pings are answered
+        /// either way.
+        control_events: bool,
         /// Replaces invalid UTF-8 in text of the drafts by U+FFFD instead of closing: off.
         replace_invalid_utf8: bool,
         /// Skips frames of the drafts that no client may send instead of closing: off.

@@ -14,6 +14,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         &[
             "recv",
             "recv_fragment",
+            "recv_event",
             "send",
             "send_fragment",
             "send_prepared",

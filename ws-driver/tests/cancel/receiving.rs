@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 use ws_driver::Connection;
-use ws_driver::ws_proto::Message;
+use ws_driver::ws_proto::{Event, Message};
 
 use super::polling::{DROPS, at_every_poll, finish, numbered, open, polled};
 use super::support::peer::masked;
@@ -59,6 +59,22 @@ fn recv_fragment() {
     for fragments in [false, true] {
         assert_receiving_loses_nothing(fragments, async |connection| {
             Some(connection.recv_fragment().await?.content)
+        });
+    }
+}
+
+/// No event is lost.
+#[test]
+fn recv_event() {
+    for fragments in [false, true] {
+        assert_receiving_loses_nothing(fragments, async |connection| {
+            match connection.recv_event().await? {
+                Event::Message(message) => Some(message),
+                Event::Fragment(fragment) => Some(fragment.content),
+                event @ (Event::Ping(_) | Event::Pong(_) | Event::Closed(_) | _) => {
+                    panic!("{event:?}")
+                }
+            }
         });
     }
 }
