@@ -131,7 +131,7 @@ pub struct RejectionCounts {
     /// The server had closed or shut down; or there were too many connections, on requests that another
     /// HTTP server read.
     pub unavailable: u64,
-    /// The other HTTP server that read the request could not give its stream up.
+    /// The other HTTP server that read the request could not give its stream up, or read it in HTTP/2.
     pub no_upgrade: u64,
     /// There was no TLS with the peer, for another reason than a timeout or an early end.
     pub tls: u64,
@@ -208,7 +208,7 @@ impl RejectionCounts {
             },
             Rejected::Application { .. } | Rejected::Dropped => &mut self.application,
             Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
-            Rejected::NoUpgrade => &mut self.no_upgrade,
+            Rejected::NoUpgrade | Rejected::ExtendedConnect => &mut self.no_upgrade,
             #[cfg(feature = "rustls")]
             Rejected::Tls(error) => match error {
                 TlsError::Timeout { .. } => &mut self.timeout,
@@ -461,6 +461,7 @@ mod tests {
             Rejected::ConnectionLimit { limit },
             Rejected::Closed,
             Rejected::NoUpgrade,
+            Rejected::ExtendedConnect,
             #[cfg(feature = "rustls")]
             Rejected::Tls(TlsError::PlainHttp),
             #[cfg(feature = "rustls")]
@@ -476,8 +477,8 @@ mod tests {
         // One more in each of three classes with TLS, and a stream that broke beside one that ended.
         let tls = u64::from(cfg!(feature = "rustls"));
         let (late, gone) = (1 + tls, 1 + 2 * tls);
-        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 1, tls]);
-        assert_eq!(counts.total(), 13 + 4 * tls);
+        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 2, tls]);
+        assert_eq!(counts.total(), 14 + 4 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

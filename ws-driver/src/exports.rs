@@ -31,7 +31,7 @@ pub use crate::rejected::Rejected;
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]
-pub use crate::server::door::AnswerBody;
+pub use crate::server::door::{AnswerBody, is_extended_connect};
 pub use crate::server::upgrade::{Answer, Upgrade};
 pub use crate::slow_peer::SlowPeer;
 #[cfg(feature = "rustls")]

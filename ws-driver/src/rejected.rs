@@ -34,6 +34,8 @@ pub enum Rejected {
     Dropped,
     /// The other HTTP server that read the request cannot give its stream up.
     NoUpgrade,
+    /// The request is for a WebSocket in HTTP/2 or HTTP/3, which another HTTP server read (RFC 8441).
+    ExtendedConnect,
 }
 
 impl fmt::Display for Rejected {
@@ -50,6 +52,9 @@ impl fmt::Display for Rejected {
             ),
             Self::Closed => f.write_str("the server has closed"),
             Self::Dropped => f.write_str("the application dropped the upgrade"),
+            Self::ExtendedConnect => f.write_str(
+                "a WebSocket in HTTP/2 or HTTP/3 (extended CONNECT, RFC 8441) is not supported",
+            ),
             Self::NoUpgrade => f.write_str("the HTTP server cannot give the stream up"),
         }
     }

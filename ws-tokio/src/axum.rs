@@ -25,6 +25,9 @@
 //! # let _ = router(Server::builder().build().unwrap());
 //! ```
 //!
+//! With axum's feature `http2` a browser can ask for a WebSocket in HTTP/2 (RFC 8441). That is not supported: the
+//! answer is 501, and the log says so. docs/doors.md says how to have browsers use HTTP/1.1.
+//!
 //! Clients of draft-76 are served, too. Those of draft-75 are not by `axum::serve`, as they want the header
 //! names of the response as they know them: serve the router by hyper, with
 //! [`title_case_headers`](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Builder.html).
@@ -39,7 +42,7 @@ use http::Request;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use ws_driver::ws_proto::{RequestHead, Version};
-use ws_driver::{Connection, is_upgrade};
+use ws_driver::{Connection, is_extended_connect, is_upgrade};
 
 use crate::{PendingUpgrade, Server};
 
@@ -169,7 +172,9 @@ where
         parts: &mut Parts,
         state: &S,
     ) -> Result<Option<Self>, UpgradeRejection> {
-        if !is_upgrade(&parts.headers) {
+        // A page would be taken for a WebSocket that is open: in HTTP/2 a 200 accepts (RFC 8441 §5).
+        let is_extended = is_extended_connect(parts.version, &parts.method, &parts.headers);
+        if !is_upgrade(&parts.headers) && !is_extended {
             return Ok(None);
         }
         let upgrade = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
@@ -178,8 +183,8 @@ where
 }
 
 /// The answer to a request that became no connection: it asks for no upgrade (426), broke a rule (400, 426
-/// and others), was refused by an option of the server (403) or by its `on_upgrade`, or there are too many
-/// connections (503).
+/// and others), was refused by an option of the server (403) or by its `on_upgrade`, there are too many
+/// connections (503), or the request came by HTTP/2 (501).
 pub struct UpgradeRejection(Box<Response>);
 
 impl UpgradeRejection {

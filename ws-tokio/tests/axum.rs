@@ -4,17 +4,24 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRef, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
+use http::{HeaderValue, Method, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tower_service::Service;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
 use ws_tokio::axum::WebSocketUpgrade;
 use ws_tokio::{
     ClientConfig, ConnectError, Connection, HandshakeError, Server, Version, connect, connect_with,
@@ -264,6 +271,77 @@ async fn the_handler_chooses_compression() {
         let is_agreed = answer.contains("\r\nsec-websocket-extensions: permessage-deflate");
         assert_eq!(is_agreed, is_compressed, "{answer}");
     }
+}
+
+/// Writes down what is logged for the target `ws`.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "ws"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        });
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// RFC 8441 is not spoken: a WebSocket that is asked for in HTTP/2 gets 501, whichever way a function takes the
+/// extractor, and the log, the counters and the observers say why. A page would be taken for an open one.
+#[tokio::test]
+async fn a_websocket_in_http_2_is_refused_and_logged() {
+    let server = server();
+    let echoes = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };
+    let mut router = Router::new()
+        .route("/echo", any(echoes))
+        .route("/", any(page_or_echo))
+        .with_state(server.clone());
+    let log = Log::default();
+    for (path, is_websocket, status) in [
+        ("/echo", true, 501),
+        ("/", true, 501),
+        ("/echo", false, 426),
+        ("/", false, 200),
+    ] {
+        let mut request = Request::new(Body::empty());
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = format!("http://a{path}").parse().unwrap();
+        if is_websocket {
+            *request.method_mut() = Method::CONNECT;
+            let version = HeaderValue::from_static("13");
+            request
+                .headers_mut()
+                .insert("sec-websocket-version", version);
+        }
+        let logging = tracing::subscriber::set_default(log.clone());
+        let response = Service::call(&mut router, request).await.unwrap();
+        drop(logging);
+        assert_eq!(response.status(), status, "{path}");
+        let lines = std::mem::take(&mut *log.0.lock().unwrap());
+        assert_eq!(lines.len(), usize::from(is_websocket), "{lines:?}");
+        assert!(
+            lines.iter().all(|line| line.contains("docs/doors.md")),
+            "{lines:?}"
+        );
+    }
+    assert_eq!(server.counters().rejections.no_upgrade, 2);
 }
 
 /// A server with a port of its own reaches what came through axum as well; its shutdown closes both.

@@ -39,7 +39,7 @@ impl<R: Runtime> Server<R> {
     /// `on_request` is not asked.
     ///
     /// The response is to be sent as it is, whatever it is: a 101, a refusal, or 426 if the request asks
-    /// for no upgrade. The other server has to allow upgrades (`with_upgrades` of hyper's connections; axum
+    /// for no upgrade. A WebSocket in HTTP/2 (RFC 8441) is refused with 501, and the log says so. The other server has to allow upgrades (`with_upgrades` of hyper's connections; axum
     /// does), to speak HTTP/1.1 and not to change the response. At the
     /// [`connection_limit`](crate::ServerBuilder::connection_limit) and once this server has
     /// [closed](Self::close) the answer is 503. What the other server has read goes to the connection.
@@ -115,8 +115,9 @@ impl<R: Runtime> Server<R> {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let shared = &self.shared;
+        let is_extended = is_extended_connect(head.version, &head.method, &head.headers);
         let examined = upgrade::examine(shared, head);
-        if let Examined::Plain = examined {
+        if matches!(examined, Examined::Plain) && !is_extended {
             let versions = shared.options.config.spoken_versions();
             return Err(service::upgrade_required(versions, false));
         }
@@ -135,6 +136,14 @@ impl<R: Runtime> Server<R> {
         let observers = shared.options.observers.clone();
         let mut witness = Witness::new(observers, info, shared.clients.clone());
         witness.note_state(State::Opening);
+        if is_extended {
+            tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
+            let refused = upgrade::Refused {
+                response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
+                reason: Rejected::ExtendedConnect,
+            };
+            return Err(witness.refused(Box::new(refused)));
+        }
         let pending = match examined {
             Examined::Plain => unreachable!("it was answered above"),
             Examined::Refused(refused) => return Err(witness.refused(refused)),
@@ -183,6 +192,27 @@ impl<R: Runtime> Server<R> {
         })
     }
 }
+
+/// Tells whether a request is for a WebSocket in HTTP/2 or HTTP/3 (RFC 8441 §4, RFC 9220). The pseudo-header
+/// `:protocol` is not here without hyper's feature `http2`, but the version number of RFC 6455 is, and nothing
+/// else that uses CONNECT has that one.
+#[doc(hidden)]
+pub fn is_extended_connect(
+    version: http::Version,
+    method: &http::Method,
+    headers: &http::HeaderMap,
+) -> bool {
+    version >= http::Version::HTTP_2
+        && *method == http::Method::CONNECT
+        && headers.contains_key(http::header::SEC_WEBSOCKET_VERSION)
+}
+
+/// What the log says of such a request: the browser shows a connection that ended with 1006.
+const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/2 or HTTP/3 (extended CONNECT, \
+    RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/doors.md";
+
+const EXTENDED_CONNECT_BODY: &str = "501 Not Implemented\n\nA WebSocket inside of HTTP/2 or HTTP/3 \
+    (RFC 8441) is not supported here; open it in HTTP/1.1.\n";
 
 /// A request for an upgrade that another HTTP server read, that passed all checks, and that `on_upgrade`
 /// accepted: see [`Server::examine_request`].
