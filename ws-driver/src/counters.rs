@@ -451,7 +451,9 @@ mod tests {
             Rejected::Handshake(HandshakeError::Body),
             Rejected::Handshake(HandshakeError::HeadTooLarge { limit }),
             Rejected::Handshake(HandshakeError::NoVersion { enabled }),
-            Rejected::Handshake(HandshakeError::OriginRefused { origin }),
+            Rejected::Handshake(HandshakeError::OriginRefused {
+                origin: origin.into(),
+            }),
             Rejected::Handshake(HandshakeError::HostRefused { host }),
             Rejected::Handshake(HandshakeError::SubprotocolRefused { offered }),
             Rejected::Handshake(HandshakeError::Timeout { state, waited }),

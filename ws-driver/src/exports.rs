@@ -7,8 +7,8 @@ pub use ws_proto::{
     self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
     Event, Fragment, HandshakeError, Host, HostPolicy, Initiator, InvalidCloseCode, Message,
     NO_STATUS, Origin, OriginPolicy, ParseVersionError, Payload, PreparedMessage, ProtocolError,
-    Refusal, RequestHead, ResponseHead, SendError, State, Subprotocol, Utf8Bytes, Version,
-    Versions,
+    Redacted, Refusal, RequestHead, ResponseHead, SendError, State, Subprotocol, Utf8Bytes,
+    Version, Versions,
 };
 
 #[cfg(feature = "deflate")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::close::REASON_LIMIT;
 use crate::close_code::CloseCode;
+use crate::redact::Redacted;
 use crate::state::Role;
 use crate::version::Version;
 
@@ -334,13 +335,13 @@ pub enum ConfigError {
     /// Not a subprotocol: it must be one or more bytes 0x20 to 0x7e in the drafts, a token in
     /// RFC 6455.
     InvalidSubprotocol {
-        /// What was given.
-        value: String,
+        /// What was given, of which the length is shown: some clients send a token as a subprotocol.
+        value: Redacted,
     },
     /// Not an origin: `scheme://host[:port]` or `null`.
     InvalidOrigin {
         /// What was given.
-        value: String,
+        value: Redacted,
     },
     /// Not a host: `host` or `host:port`.
     InvalidHost {
@@ -350,7 +351,7 @@ pub enum ConfigError {
     /// Not a URL that a WebSocket client can open.
     InvalidUrl {
         /// What was given.
-        url: String,
+        url: Redacted,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -390,7 +391,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidSubprotocol { value } => {
-                write!(f, "{value:?} is not a subprotocol; it must be a token")
+                write!(f, "{value} is not a subprotocol; it must be a token")
             }
             Self::InvalidOrigin { value } => {
                 write!(

@@ -55,6 +55,7 @@ mod mask;
 mod message;
 mod prepared;
 mod randomness;
+mod redact;
 mod state;
 mod utf8;
 mod version;
@@ -78,6 +79,7 @@ pub use self::handshake::{
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;
 pub use self::randomness::Randomness;
+pub use self::redact::{Redacted, redact_url};
 pub use self::state::{Role, State};
 pub use self::version::{Features, ParseVersionError, Version, Versions};
 pub use self::wire::{Outgoing, OutgoingMut};

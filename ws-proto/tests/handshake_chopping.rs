@@ -87,7 +87,9 @@ fn received(version: Version, seed: u64, reads: &[&[u8]]) -> (Option<String>, St
     }
     match handshake.poll_event() {
         Some(HandshakeEvent::Open) => {
-            let head = format!("{:?}", handshake.response_head());
+            let head = handshake.response_head().unwrap();
+            let subprotocol = format!("subprotocol: {:?}", head.subprotocol());
+            let head = format!("{head:?} {:?} {subprotocol}", head.headers());
             (
                 Some(head),
                 events(handshake.into_connection(Instant::now())),

@@ -171,7 +171,7 @@ fn a_redirect_names_its_location() {
         let error = refused(&config, &answer, 1, End::Open).unwrap();
         let text = error.to_string();
         let status = StatusCode::from_u16(status).unwrap();
-        let location = "wss://elsewhere.example/a".to_owned();
+        let location = "wss://elsewhere.example/a".into();
         assert_eq!(error, HandshakeError::Redirect { status, location });
         assert!(text.contains("\"wss://elsewhere.example/a\""), "{text}");
         let answer = format!("{head}\r\nhello");

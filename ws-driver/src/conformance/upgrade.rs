@@ -209,7 +209,7 @@ pub async fn connection_reject<R: Runtime + Default>() {
         let ConnectError::Handshake(HandshakeError::Redirect { location, .. }) = error else {
             unreachable!("{error:?}");
         };
-        assert_eq!(location, "/there");
+        assert_eq!(location.reveal(), "/there");
     }
     assert_eq!(server.clients().len(), 0);
 }

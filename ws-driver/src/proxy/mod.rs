@@ -176,7 +176,7 @@ impl FromStr for Proxy {
             None => (None, rest),
         };
         let invalid = |problem| ConfigError::InvalidUrl {
-            url: format!("{scheme}://{authority}"),
+            url: format!("{scheme}://{authority}").into(),
             problem,
         };
         let parsed = match &*scheme.to_ascii_lowercase() {

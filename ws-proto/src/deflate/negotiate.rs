@@ -59,7 +59,7 @@ impl Deflate {
     pub fn confirm(&self, response: &HeaderMap) -> Result<Option<DeflateTerms>, HandshakeError> {
         let invalid = |problem| HandshakeError::InvalidHeader {
             name: EXTENSIONS,
-            value: lines(response).collect::<Vec<_>>().join(", "),
+            value: lines(response).collect::<Vec<_>>().join(", ").into(),
             problem,
         };
         let mut elements = Vec::new();

@@ -356,7 +356,9 @@ pub(super) fn checked_header(name: &str, value: &str) -> Result<Header, ConfigEr
     {
         return Err(invalid("its value is not printable ASCII"));
     }
-    let value = HeaderValue::from_str(value).map_err(|_| invalid("its value is malformed"))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| invalid("its value is malformed"))?;
+    // Whatever an application adds can be a secret, under any name.
+    value.set_sensitive(true);
     Ok((name.to_owned().into(), value))
 }
 

@@ -1,5 +1,6 @@
 //! Every option of a client, with its default. `None` means unlimited (or never, for a wait).
 
+use std::fmt;
 use std::time::Duration;
 
 use super::answer::{Header, checked_header};
@@ -8,10 +9,13 @@ use crate::config::ConnectionConfig;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::error::ConfigError;
+use crate::redact::Hidden;
 use crate::version::Version;
 
 /// Options of a client: the opening handshake and what follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Its `Debug` shows neither the values of headers nor the subprotocols, as either can be a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientConfig {
     pub(super) version: Version,
     pub(super) origin: Option<Origin>,
@@ -142,6 +146,26 @@ impl ClientConfig {
     pub fn connection(mut self, connection: ConnectionConfig) -> Self {
         self.connection = connection;
         self
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ClientConfig");
+        shown
+            .field("version", &self.version)
+            .field("origin", &self.origin)
+            .field("subprotocols", &Hidden(&self.subprotocols))
+            .field("require_subprotocol", &self.require_subprotocol)
+            // The values are marked as sensitive since they were set.
+            .field("headers", &self.headers)
+            .field("head_limit", &self.head_limit)
+            .field("header_limit", &self.header_limit)
+            .field("refusal_limit", &self.refusal_limit)
+            .field("handshake_timeout", &self.handshake_timeout);
+        #[cfg(feature = "deflate")]
+        shown.field("deflate", &self.deflate);
+        shown.field("connection", &self.connection).finish()
     }
 }
 

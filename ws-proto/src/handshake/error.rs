@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::refusal::Refusal;
+use crate::redact::Redacted;
 use crate::state::State;
 use crate::version::{Version, Versions};
 
@@ -69,7 +70,7 @@ pub enum HandshakeError {
         /// Its name.
         name: &'static str,
         /// Its value, as far as it is text.
-        value: String,
+        value: Redacted,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -81,7 +82,7 @@ pub enum HandshakeError {
     /// The request target is not one of a WebSocket.
     InvalidTarget {
         /// The target.
-        target: String,
+        target: Redacted,
         /// What is wrong with it.
         problem: &'static str,
     },
@@ -124,7 +125,7 @@ pub enum HandshakeError {
     /// An origin that may not open a connection here.
     OriginRefused {
         /// The origin.
-        origin: String,
+        origin: Redacted,
     },
     /// The host that was asked is not one of this server's.
     HostRefused {
@@ -149,16 +150,16 @@ pub enum HandshakeError {
         /// The status.
         status: StatusCode,
         /// Where to, as the server wrote it: it can be relative.
-        location: String,
+        location: Redacted,
     },
     /// A header of the answer has another value than the one that the request implies.
     Mismatch {
         /// Its name.
         name: &'static str,
-        /// Its value, as far as it is text.
-        seen: String,
+        /// Its value, as far as it is text: a location has the query of the URL.
+        seen: Redacted,
         /// What it must be.
-        expected: String,
+        expected: Redacted,
     },
     /// The 16 bytes behind a draft-76 answer are not those that the keys imply.
     WrongChallengeResponse,

@@ -9,6 +9,7 @@ use super::fields::{list_contains, lossy, single, single_text};
 use super::head::ResponseHead;
 use super::policy::Subprotocol;
 use crate::deflate::{DeflateTerms, Offer};
+use crate::redact::Redacted;
 
 /// The status line and the next two lines, byte for byte (draft-75 §4.1).
 const DRAFT75_START: &[u8] = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
@@ -130,7 +131,7 @@ fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
     let value = headers
         .get(name)
         .ok_or(HandshakeError::MissingHeader { name })?;
-    Err(mismatch(name, &lossy(value), "Upgrade"))
+    Err(mismatch(name, lossy(value), "Upgrade"))
 }
 
 fn equals(headers: &HeaderMap, name: &'static str, expected: &str) -> Result<(), HandshakeError> {
@@ -149,10 +150,10 @@ fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, H
     })
 }
 
-fn mismatch(name: &'static str, seen: &str, expected: &str) -> HandshakeError {
+fn mismatch(name: &'static str, seen: impl Into<Redacted>, expected: &str) -> HandshakeError {
     HandshakeError::Mismatch {
         name,
-        seen: seen.to_owned(),
-        expected: expected.to_owned(),
+        seen: seen.into(),
+        expected: expected.into(),
     }
 }

@@ -5,6 +5,7 @@ use std::str;
 use http::header::{HeaderMap, HeaderValue};
 
 use super::error::HandshakeError;
+use crate::redact::Redacted;
 
 /// Tells whether `text` is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
@@ -66,7 +67,11 @@ pub(super) fn single_text<'a>(
     }
 }
 
-/// Returns a header's value as text, for an error.
-pub(super) fn lossy(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+/// Returns a header's value as text, for an error. One that holds secrets does not say more than its length.
+pub(super) fn lossy(value: &HeaderValue) -> Redacted {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    match value.is_sensitive() {
+        true => Redacted::secret(text),
+        false => Redacted::new(text),
+    }
 }

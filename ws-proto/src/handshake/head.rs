@@ -1,16 +1,20 @@
 //! The HTTP/1.1 head, as it was received. Knows nothing of how it was read, and nothing of WebSockets.
 
+use std::fmt;
 use std::str;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 
+use crate::redact::{HeaderNames, mark_secret, redact_url};
+
 /// The head of a request, as it was received.
 ///
 /// Target and header values share one buffer, that of the received bytes. To keep a head for long
-/// [pack](Self::pack) it.
-#[derive(Clone, Debug)]
+/// [pack](Self::pack) it. Its `Debug` has the names of the headers and no query, as only an application knows
+/// what is a secret.
+#[derive(Clone)]
 pub struct RequestHead {
     pub(super) method: Method,
     /// Invariant: it is UTF-8.
@@ -54,16 +58,30 @@ impl RequestHead {
     }
 
     pub(super) fn from_parts(parts: &http::request::Parts) -> Self {
+        let mut headers = parts.headers.clone();
+        for (name, value) in &mut headers {
+            mark_secret(name, value);
+        }
         Self {
             method: parts.method.clone(),
             target: Bytes::from(parts.uri.to_string()),
-            headers: parts.headers.clone(),
+            headers,
         }
     }
 }
 
-/// The head of a response, as it was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("target", &redact_url(self.target()))
+            .field("headers", &HeaderNames(&self.headers))
+            .finish()
+    }
+}
+
+/// The head of a response, as it was received. Its `Debug` has the names of the headers only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResponseHead {
     pub(super) status: StatusCode,
     pub(super) version: http::Version,
@@ -95,6 +113,16 @@ impl ResponseHead {
     /// Returns the subprotocol that the server chose, once the head was checked.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("headers", &HeaderNames(&self.headers))
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 
 use super::error::HandshakeError;
 use super::head::{RequestHead, ResponseHead};
+use crate::redact::mark_secret;
 
 /// Header lines that are read without an allocation; browsers send about 15.
 const FEW_LINES: usize = 24;
@@ -100,8 +101,9 @@ fn collect(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, H
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes())
             .map_err(|_| malformed("a header name is not a token"))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
+        let mut value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
             .map_err(|_| malformed("a header value contains a control byte"))?;
+        mark_secret(&name, &mut value);
         headers
             .try_append(name, value)
             .map_err(|_| malformed("it has too many headers"))?;

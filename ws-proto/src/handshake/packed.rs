@@ -10,6 +10,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::head::{RequestHead, ResponseHead};
+use crate::redact::mark_secret;
 
 /// Ends each part. None contains it: a header value has no line break, and a target has none either.
 const END: u8 = b'\n';
@@ -134,7 +135,9 @@ impl Parts {
         while !self.rest.is_empty() {
             let name = HeaderName::from_bytes(&self.next()).expect("it was a header name");
             let value = HeaderValue::from_maybe_shared(self.next());
-            headers.append(name, value.expect("it was a header value"));
+            let mut value = value.expect("it was a header value");
+            mark_secret(&name, &mut value);
+            headers.append(name, value);
         }
         headers
     }

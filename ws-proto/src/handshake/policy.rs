@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::authority::{Authority, default_port};
 use super::fields::is_token;
 use crate::error::ConfigError;
+use crate::redact::Redacted;
 
 /// An origin: scheme, host and port, or `null` (RFC 6454).
 ///
@@ -32,9 +33,7 @@ impl FromStr for Origin {
 
     /// Reads `scheme://host[:port]` or `null`; a path, even `/`, is refused.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let invalid = || ConfigError::InvalidOrigin {
-            value: text.to_owned(),
-        };
+        let invalid = || ConfigError::InvalidOrigin { value: text.into() };
         let lower = text.to_ascii_lowercase();
         if lower == "null" {
             return Ok(Self(lower.into()));
@@ -155,7 +154,7 @@ impl FromStr for Subprotocol {
             Ok(Self(name.into()))
         } else {
             Err(ConfigError::InvalidSubprotocol {
-                value: name.to_owned(),
+                value: Redacted::secret(name),
             })
         }
     }
@@ -234,9 +233,7 @@ mod tests {
             "http://a, http://b",
             "http://a\r\nb",
         ] {
-            let refused = ConfigError::InvalidOrigin {
-                value: text.to_owned(),
-            };
+            let refused = ConfigError::InvalidOrigin { value: text.into() };
             assert_eq!(text.parse::<Origin>(), Err(refused), "{text}");
         }
     }

@@ -60,7 +60,7 @@ impl RefusalReader {
         if let Some(location) = self.location() {
             return HandshakeError::Redirect {
                 status: self.head.status(),
-                location: location.to_owned(),
+                location: location.into(),
             };
         }
         let within = &received[..received.len().min(self.limit)];

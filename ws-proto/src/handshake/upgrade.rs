@@ -1,6 +1,7 @@
 //! The checks of a request head, in one order for all versions: is it an upgrade, of which version
 //! (PROTOCOL.md §4), and is everything in it that the version demands. Knows no bytes and no time.
 
+use std::fmt;
 use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
@@ -15,10 +16,11 @@ use super::server_config::ServerConfig;
 use super::{hixie, hosts, rfc6455};
 use crate::deflate::{self, DeflateTerms, Offered};
 use crate::error::ConfigError;
+use crate::redact::Hidden;
 use crate::version::{Version, Versions};
 
 /// A request for a WebSocket connection that passed all checks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UpgradeRequest {
     head: RequestHead,
     version: Version,
@@ -76,6 +78,18 @@ impl UpgradeRequest {
     /// Returns the subprotocol that the server's policy chose: its own first that is offered.
     pub fn subprotocol(&self) -> Option<&str> {
         self.selected.as_deref()
+    }
+}
+
+impl fmt::Debug for UpgradeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeRequest")
+            .field("head", &self.head)
+            .field("version", &self.version)
+            .field("version_number", &self.version_number)
+            .field("offered", &Hidden(&self.offered))
+            .field("selected", &self.selected)
+            .finish()
     }
 }
 
@@ -254,7 +268,7 @@ fn check_host(headers: &HeaderMap) -> Result<(&str, Authority<'_>), HandshakeErr
     let host = single_text(headers, NAME)?.ok_or(HandshakeError::MissingHeader { name: NAME })?;
     let authority = Authority::parse(host).map_err(|problem| HandshakeError::InvalidHeader {
         name: NAME,
-        value: host.to_owned(),
+        value: host.into(),
         problem,
     })?;
     Ok((host, authority))
@@ -358,7 +372,7 @@ fn check_origin<'a>(
     match (origin, dialect) {
         (Some(origin), _) if config.origins.allows(origin, host, config.secure) => Ok(Some(origin)),
         (Some(origin), _) => Err(HandshakeError::OriginRefused {
-            origin: origin.to_owned(),
+            origin: origin.into(),
         }),
         (None, Dialect::Draft76) if config.require_origin => Err(HandshakeError::MissingOrigin),
         (None, _) => Ok(None),
@@ -368,7 +382,7 @@ fn check_origin<'a>(
 fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
     let invalid = |problem| {
         Err(HandshakeError::InvalidTarget {
-            target: target.to_owned(),
+            target: target.into(),
             problem,
         })
     };
@@ -411,7 +425,7 @@ fn check_subprotocols(
             .collect(),
         Dialect::Rfc6455 { .. } => {
             rfc6455::check_subprotocols(list(headers, PROTOCOL)).map_err(|problem| {
-                let value = headers.get(PROTOCOL).map(lossy).unwrap_or_default();
+                let value = headers.get(PROTOCOL).map_or_else(|| "".into(), lossy);
                 HandshakeError::InvalidHeader {
                     name: PROTOCOL,
                     value,

@@ -7,9 +7,12 @@ use std::str::FromStr;
 use super::authority::{Authority, default_port};
 use super::hixie;
 use crate::error::ConfigError;
+use crate::redact::{Redacted, redact_url};
 
 /// Where a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// Shown with `{}` or `{:?}` it has no query, as that is where tokens are; [`reveal`](Self::reveal) has it.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientUrl {
     secure: bool,
     /// In lower case, without the port that the scheme implies.
@@ -49,6 +52,11 @@ impl ClientUrl {
         &self.authority
     }
 
+    /// Returns the whole URL, its query included: not for a log.
+    pub fn reveal(&self) -> String {
+        self.location()
+    }
+
     /// The origin of a page that this server could have sent.
     pub(super) fn own_origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
@@ -65,7 +73,7 @@ impl FromStr for ClientUrl {
 
     fn from_str(url: &str) -> Result<Self, ConfigError> {
         let invalid = |problem| ConfigError::InvalidUrl {
-            url: url.to_owned(),
+            url: url.into(),
             problem,
         };
         let (scheme, rest) = url
@@ -123,7 +131,15 @@ impl TryFrom<&str> for ClientUrl {
 
 impl fmt::Display for ClientUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.location())
+        f.pad(&redact_url(&self.location()))
+    }
+}
+
+impl fmt::Debug for ClientUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientUrl")
+            .field(&Redacted::new(self.location()))
+            .finish()
     }
 }
 
@@ -193,7 +209,7 @@ mod tests {
                 url.to_ascii_lowercase().starts_with("wss"),
                 "{url}"
             );
-            assert_eq!(parsed.to_string().parse(), Ok(parsed), "{url} reads back");
+            assert_eq!(parsed.reveal().parse(), Ok(parsed), "{url} reads back");
         }
     }
 
@@ -237,10 +253,10 @@ mod tests {
                 "{url:?}"
             );
         }
-        let url = "ws://user:secret@a/".to_owned();
+        let url = Redacted::from("ws://user:secret@a/");
         let problem = "it has user information";
         assert_eq!(
-            url.parse::<ClientUrl>(),
+            url.reveal().parse::<ClientUrl>(),
             Err(ConfigError::InvalidUrl { url, problem })
         );
     }

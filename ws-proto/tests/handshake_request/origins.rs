@@ -19,7 +19,9 @@ fn an_origin_that_is_not_allowed_gets_403() {
         let origin = "http://example.com".to_owned();
         assert_eq!(
             outcome,
-            Outcome::Failed(HandshakeError::OriginRefused { origin })
+            Outcome::Failed(HandshakeError::OriginRefused {
+                origin: origin.into()
+            })
         );
         assert_eq!(
             answer,

@@ -1,0 +1,193 @@
+//! Text that may hold a secret, and how it is shown: URLs, request targets, header values. Knows no
+//! grammar of them, so that it hides a secret in what is malformed, too.
+
+use std::fmt;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// A URL, a request target, or another text from a peer or a caller, that may hold a secret.
+///
+/// Shown with `{}` or `{:?}` it has no password, no query and no fragment: `wss://…@host/path?…`; and of
+/// what is a secret as a whole only the length is shown. What it was is there for who asks for it.
+#[derive(Clone)]
+pub struct Redacted {
+    text: Box<str>,
+    /// Whether nothing of it is shown.
+    is_secret: bool,
+}
+
+impl Redacted {
+    /// Keeps a text of which all but password, query and fragment may be shown.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self {
+            text: text.into(),
+            is_secret: false,
+        }
+    }
+
+    /// Keeps a text of which only the length may be shown.
+    pub fn secret(text: impl Into<Box<str>>) -> Self {
+        Self {
+            text: text.into(),
+            is_secret: true,
+        }
+    }
+
+    /// Returns the whole text, secrets included: not for a log.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    fn shown(&self) -> String {
+        match self.is_secret {
+            true => format!("… ({} bytes)", self.text.len()),
+            false => redact_url(&self.text),
+        }
+    }
+}
+
+/// Two are equal if the texts are.
+impl PartialEq for Redacted {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Redacted {}
+
+impl From<&str> for Redacted {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Redacted {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.shown())
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown().fmt(f)
+    }
+}
+
+/// Returns a URL or a request target as it may be shown in a log or an error: without user information,
+/// query and fragment, each of which becomes `…`. It need not be well-formed.
+///
+/// ```
+/// use ws_proto::redact_url;
+///
+/// assert_eq!(redact_url("wss://me:secret@host/chat?token=secret"), "wss://…@host/chat?…");
+/// ```
+pub fn redact_url(url: &str) -> String {
+    // The first of the two: what follows belongs to it, whatever it is.
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (before, hidden) = url.split_at(end);
+    // The scheme, which is no secret, is the token in front of `://`.
+    let start = before.find("://").map_or(0, |scheme| scheme + "://".len());
+    let (scheme, rest) = before.split_at(start);
+    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+    let (user, rest) = match (authority.rfind('@'), rest.rfind('@')) {
+        (Some(at), _) => ("…", &rest[at..]),
+        // A password with a slash or a `?` is malformed, and a secret all the same.
+        (None, Some(at)) if !is_host_and_port(authority) => ("…", &rest[at..]),
+        (None, None) if !is_host_and_port(authority) && hidden.contains('@') => ("…", ""),
+        (None, _) => ("", rest),
+    };
+    // The mark of what is hidden stays, so that it is seen that there was something.
+    let mark = hidden.get(..1).unwrap_or_default();
+    let hidden = if hidden.len() > mark.len() { "…" } else { "" };
+    [scheme, user, rest, mark, hidden].concat()
+}
+
+/// Tells whether what follows the first colon can be a port, and not a password.
+fn is_host_and_port(authority: &str) -> bool {
+    authority.starts_with('[')
+        || authority
+            .split_once(':')
+            .is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Marks the values of headers that hold secrets, so that their `Debug` does not show them.
+pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
+    // Subprotocols are there since browsers can set no other header, so that some clients send a token as one.
+    const SECRET: &[&str] = &[
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "sec-websocket-protocol",
+        "set-cookie",
+        "websocket-protocol",
+    ];
+    if SECRET.contains(&name.as_str()) {
+        value.set_sensitive(true);
+    }
+}
+
+/// Shows the names of headers without their values: which of those are secrets only an application knows.
+pub(crate) struct HeaderNames<'a>(pub(crate) &'a HeaderMap);
+
+impl fmt::Debug for HeaderNames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+/// Shows how many there are of what can be secrets: clients that can set no header send a token as a
+/// subprotocol.
+pub(crate) struct Hidden<'a, T>(pub(crate) &'a [T]);
+
+impl<T> fmt::Debug for Hidden<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = self.0.iter().map(|_| "…");
+        f.debug_list().entries(each).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SECURITY.md: no text of ours shows a password, a query or a fragment, of what is no URL neither.
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        for (url, shown) in [
+            ("", ""),
+            ("/", "/"),
+            ("/chat", "/chat"),
+            ("/chat?", "/chat?"),
+            ("/chat?token=SECRET", "/chat?…"),
+            ("/chat#SECRET", "/chat#…"),
+            ("/chat?a#SECRET?b", "/chat?…"),
+            ("ws://example.com", "ws://example.com"),
+            ("ws://u:SECRET@example.com/a", "ws://…@example.com/a"),
+            ("ws://SECRET@example.com", "ws://…@example.com"),
+            ("u:SECRET@example.com/a", "…@example.com/a"),
+            ("http://u:SE/CRET@example.com", "http://…@example.com"),
+            ("http://u:SECRET?x@example.com/a", "http://…?…"),
+            (
+                "http://u:SECRET@CRET@example.com/a",
+                "http://…@example.com/a",
+            ),
+            ("ws://é?SECRET", "ws://é?…"),
+            ("ws://a:8080/@me?SECRET@b", "ws://a:8080/@me?…"),
+            ("ws://[::1]:80/?SECRET@b", "ws://[::1]:80/?…"),
+            ("/@me?SECRET@b", "/@me?…"),
+            ("ws://a:b", "ws://a:b"),
+        ] {
+            assert_eq!(redact_url(url), shown, "{url}");
+            let redacted = Redacted::new(url);
+            assert_eq!(redacted.to_string(), shown);
+            assert!(!format!("{redacted:?}").contains("SECRET"));
+            assert_eq!(redacted.reveal(), url);
+        }
+    }
+}
