@@ -455,7 +455,9 @@ mod tests {
                 origin: origin.into(),
             }),
             Rejected::Handshake(HandshakeError::HostRefused { host }),
-            Rejected::Handshake(HandshakeError::SubprotocolRefused { offered }),
+            Rejected::Handshake(HandshakeError::SubprotocolRefused {
+                offered: offered.into(),
+            }),
             Rejected::Handshake(HandshakeError::Timeout { state, waited }),
             Rejected::Handshake(HandshakeError::Disconnected { state }),
             Rejected::Application { status },

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ws_proto::{Closed, State};
+use ws_proto::{Closed, State, redact_url};
 
 use crate::observer::{ConnectionInfo, Observer};
 use crate::rejected::Rejected;
 
 /// What `debug(true)` adds: a readable line for everything that happens, through `tracing` at level
-/// `DEBUG` with the target `ws`. Payloads are never shown.
+/// `DEBUG` with the target `ws`. Payloads and queries are never shown.
 #[derive(Debug)]
 pub(crate) struct DebugLines;
 
@@ -32,7 +32,9 @@ impl Observer for DebugLines {
     }
 
     fn request(&self, info: &ConnectionInfo, head: &http::request::Parts) {
-        line!("{info}: request {} {}", head.method, head.uri);
+        // A query is where tokens are, and a line stays in files.
+        let uri = redact_url(&head.uri.to_string());
+        line!("{info}: request {} {uri}", head.method);
     }
 
     fn state_change(&self, info: &ConnectionInfo, state: State, previous: State) {

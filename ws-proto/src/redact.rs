@@ -91,8 +91,15 @@ pub fn redact_url(url: &str) -> String {
     // The first of the two: what follows belongs to it, whatever it is.
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (before, hidden) = url.split_at(end);
-    // The scheme, which is no secret, is the token in front of `://`.
-    let start = before.find("://").map_or(0, |scheme| scheme + "://".len());
+    // The scheme, which is no secret, is the name in front of `://` (RFC 3986 §3.1). Anything else there can be
+    // user information.
+    let is_named = |scheme: &str| {
+        let mut bytes = scheme.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let scheme = before.split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme.filter(|scheme| is_named(scheme));
+    let start = scheme.map_or(0, |scheme| scheme.len() + "://".len());
     let (scheme, rest) = before.split_at(start);
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
     let (user, rest) = match (authority.rfind('@'), rest.rfind('@')) {
@@ -177,6 +184,7 @@ mod tests {
                 "http://u:SECRET@CRET@example.com/a",
                 "http://…@example.com/a",
             ),
+            ("u:SECRET@example.com://a", "…@example.com://a"),
             ("ws://é?SECRET", "ws://é?…"),
             ("ws://a:8080/@me?SECRET@b", "ws://a:8080/@me?…"),
             ("ws://[::1]:80/?SECRET@b", "ws://[::1]:80/?…"),

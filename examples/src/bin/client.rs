@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use examples::{ClientOptions, hex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use ws_tokio::ws_proto::redact_url;
 use ws_tokio::{CloseCause, CloseCode, Closed, Connection, Proxy, Sender, connect_with};
 
 /// A pipe to a WebSocket server: lines go out, messages come in.
@@ -51,7 +52,7 @@ async fn run(options: Options) -> Result<Closed, Box<dyn Error>> {
     let url = &options.url;
     let connect = options.connect.connect_options()?.proxy(options.proxy);
     let connected = connect_with(url, connect).await;
-    let mut connection = connected.map_err(|error| format!("{url}: {error}"))?;
+    let mut connection = connected.map_err(|error| format!("{}: {error}", redact_url(url)))?;
     let version = connection.version();
     match connection.subprotocol() {
         Some(name) => eprintln!("connected: {version}, subprotocol {name}"),

@@ -134,8 +134,8 @@ pub enum HandshakeError {
     },
     /// A client of draft-75 or draft-76 insists on a subprotocol that is not spoken here.
     SubprotocolRefused {
-        /// The subprotocol.
-        offered: String,
+        /// The subprotocol, of which the length is shown: some clients send a token as one.
+        offered: Redacted,
     },
     /// The server answered with something else than 101. The client only, like all that follow.
     Status {
@@ -313,7 +313,7 @@ impl fmt::Display for HandshakeError {
             }
             Self::SubprotocolRefused { offered } => write!(
                 f,
-                "the client insists on subprotocol {offered:?}, which is not spoken \
+                "the client insists on subprotocol {offered}, which is not spoken \
                  (option subprotocols)"
             ),
             Self::Status { status, refusal } => {

@@ -16,7 +16,7 @@ use super::server_config::ServerConfig;
 use super::{hixie, hosts, rfc6455};
 use crate::deflate::{self, DeflateTerms, Offered};
 use crate::error::ConfigError;
-use crate::redact::Hidden;
+use crate::redact::{Hidden, Redacted};
 use crate::version::{Version, Versions};
 
 /// A request for a WebSocket connection that passed all checks.
@@ -501,6 +501,6 @@ fn begin_answer(
 
 fn refused(offered: &str) -> HandshakeError {
     HandshakeError::SubprotocolRefused {
-        offered: offered.to_owned(),
+        offered: Redacted::secret(offered),
     }
 }

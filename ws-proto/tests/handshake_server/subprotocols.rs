@@ -66,7 +66,7 @@ fn a_draft_cannot_be_accepted_without_the_subprotocol_it_asked_for() {
             ["sample"]
         );
         handshake.accept(Accept::new()).unwrap();
-        let offered = "sample".to_owned();
+        let offered = "sample".into();
         let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
             panic!()
         };
