@@ -13,6 +13,13 @@ use super::Outgoing;
 /// It can be written from, and memory can be lent to it. It cannot be replaced, as the connection counts
 /// what leaves; what is to be written elsewhere is
 /// [taken](crate::Connection::take_outgoing).
+///
+/// ```compile_fail
+/// # let now = std::time::Instant::now();
+/// # let config = ws_proto::ConnectionConfig::new();
+/// # let mut connection = ws_proto::Connection::server(ws_proto::Version::Rfc6455, config, now);
+/// let taken = std::mem::take(connection.outgoing());
+/// ```
 #[derive(Debug)]
 pub struct OutgoingMut<'a>(&'a mut Outgoing);
 
