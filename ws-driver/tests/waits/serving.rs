@@ -3,7 +3,7 @@
 use ws_driver::Connection;
 
 use crate::caller::{Caller, Layer, nothing};
-use crate::support::peer::{RFC6455, close, text};
+use crate::support::peer::{RFC6455, close, masked, text};
 use crate::support::{Server, Sim, echo, seconds};
 
 /// Opens a connection.
@@ -50,6 +50,26 @@ fn a_silent_peer_is_gone_after_the_pong_timeout() {
             let mut peer = open(&layer, &sim, &server).await;
             let passed = peer.gone_after(120, nothing).await;
             assert_eq!(passed, 40, "{}", layer.name());
+        });
+    }
+}
+
+/// A peer that begins a message, and then sends only pongs, is gone after the `message_timeout` and the
+/// `close_timeout`, as it does not answer the close.
+#[test]
+fn a_message_that_is_not_ended_has_the_message_timeout() {
+    for layer in Layer::all() {
+        Sim::run(async |sim| {
+            let server = layer.serve(&sim, Server::builder(), echo).await;
+            let mut peer = open(&layer, &sim, &server).await;
+            peer.write(&masked(0x01, b"begun")).await;
+            let ponging = async |peer: &mut Caller| {
+                if !peer.peer.has_ended() {
+                    peer.write(&masked(0x8a, b"")).await;
+                }
+            };
+            let passed = peer.gone_after(200, ponging).await;
+            assert!((60..=71).contains(&passed), "{}: {passed} s", layer.name());
         });
     }
 }
