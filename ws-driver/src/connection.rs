@@ -19,7 +19,7 @@ use ws_proto::{
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Flush, Mailbox, Then};
 use crate::membership::Membership;
 use crate::scratch;
 use crate::sender::Sender;
@@ -41,10 +41,20 @@ pub struct Connection {
     extensions: http::Extensions,
     /// Taken from the mailbox, not received yet.
     events: EventBatch,
-    /// Of a [`Sink`] that waits for room.
-    room: Option<EventListener>,
+    /// Of a connection that is used as a [`Sink`]. Boxed, as few are.
+    sink: Option<Box<SinkState>>,
     /// What has come of a message in fragments that is to be received whole.
     partial: Vec<u8>,
+}
+
+/// What a [`Sink`] waits for.
+#[derive(Default)]
+struct SinkState {
+    /// Tells of room in the send queue.
+    room: Option<EventListener>,
+    /// A flush, or a close, that has begun.
+    flushing: Option<Flush>,
+    is_closing: bool,
 }
 
 impl Connection {
@@ -58,7 +68,7 @@ impl Connection {
             membership,
             extensions,
             events: EventBatch::new(),
-            room: None,
+            sink: None,
             partial: Vec::new(),
         }
     }
@@ -104,8 +114,15 @@ impl Connection {
         }
     }
 
-    /// Waits for room in the send queue, then queues a message. It is written as soon as possible:
-    /// at the latest when the handler waits for anything.
+    /// Waits for room in the send queue, then queues a message, which is written as soon as possible: by a
+    /// handler at the latest when it waits for anything.
+    ///
+    /// The connections of clients and of [`accept`](crate::Server::accept) have a task of their own, which
+    /// may not run any more, as when a program ends after this. So what is sent outside of the runtime's tasks,
+    /// as in `block_on` or `main`, is written before this returns, as far as the stream takes it; but while
+    /// received messages are at hand it leaves together with the answers to those, at the latest when
+    /// [`recv`](Self::recv) finds no more. What a task sends in a row leaves together. Dropping the connection
+    /// writes what is left; to know that it was written, [`flush`](Self::flush).
     ///
     /// # Errors
     ///
@@ -116,7 +133,29 @@ impl Connection {
     /// If the future is dropped before it is ready, the message was not queued.
     #[inline]
     pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
-        SendFuture::new(&self.mailbox, message.into())
+        // Who works through what came answers more of it soon: all that leaves together. Nobody is known
+        // to come back once nothing is at hand.
+        let then = match self.events.is_empty() {
+            true => Then::Write,
+            false => Then::Wake,
+        };
+        SendFuture::new(&self.mailbox, message.into(), then)
+    }
+
+    /// Waits until the stream has taken everything that was queued before, and was flushed: with TLS, its
+    /// records were taken. What broadcasts keep back for lack of room is not waited for. It takes no longer
+    /// than the peer reads, which the `stall_timeout` bounds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time; what is queued is written all the same.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        let mut flush = self.mailbox.begin_flush();
+        poll_fn(|cx| self.mailbox.poll_flush(cx, &mut flush)).await
     }
 
     /// Waits for room in the send queue, then queues a part of a message, so that one of any length
@@ -380,31 +419,57 @@ impl Sink<Message> for Connection {
     type Error = SendError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let (mailbox, sink) = self.as_sink();
         loop {
-            if let Some(room) = &mut self.room {
+            if let Some(room) = &mut sink.room {
                 ready!(Pin::new(room).poll(cx));
             }
-            self.room = self.mailbox.listen_if_full();
-            if self.room.is_none() {
+            sink.room = mailbox.listen_if_full();
+            if sink.room.is_none() {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-        self.mailbox.try_send(message)
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        self.mailbox.try_send(message)?;
+        // A flush that was given up did not wait for this one.
+        self.as_sink().1.flushing = None;
+        Ok(())
     }
 
-    /// Is ready at once: what was sent is written without being asked for.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Poll::Ready(Ok(()))
+    /// As [`flush`](Connection::flush).
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let (mailbox, sink) = self.as_sink();
+        let flush = sink.flushing.get_or_insert_with(|| mailbox.begin_flush());
+        let flushed = ready!(mailbox.poll_flush(cx, flush));
+        sink.flushing = None;
+        Poll::Ready(flushed)
     }
 
-    /// Begins to close, and discards what arrives until the connection has ended.
+    /// Begins to close, and waits until the stream is closed, no longer than [`close`](Connection::close)
+    /// does. What arrives meanwhile is left to the [`Stream`], which is to be read on: behind messages that
+    /// fill the receive queue the peer's close is not seen. Fails if the stream broke with something in it
+    /// that was sent before.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.mailbox.close(CloseCode::NORMAL, "")?;
-        while ready!(self.poll_event(cx)).is_some() {}
-        Poll::Ready(Ok(()))
+        let (mailbox, sink) = self.as_sink();
+        if !std::mem::replace(&mut sink.is_closing, true) && !mailbox.has_ended() {
+            sink.flushing = Some(mailbox.begin_flush());
+            mailbox.close(CloseCode::NORMAL, "")?;
+        }
+        if sink.flushing.is_none() && mailbox.has_ended() {
+            return Poll::Ready(Ok(()));
+        }
+        let flush = sink.flushing.get_or_insert_with(|| mailbox.begin_flush());
+        let ended = ready!(mailbox.poll_ended(cx, flush));
+        sink.flushing = None;
+        Poll::Ready(ended)
+    }
+}
+
+impl Connection {
+    fn as_sink(&mut self) -> (&Mailbox, &mut SinkState) {
+        (&self.mailbox, self.sink.get_or_insert_default())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::driver::{Driver, Watch};
 use crate::mailbox::{Facts, Mailbox};
 use crate::membership::Membership;
 use crate::runtime::Runtime;
+use crate::shared_driver::{Drive, DriverTask};
 
 /// Starts to drive a connection. `unread` was read from the stream before.
 pub(crate) fn start<R, S>(
@@ -33,10 +34,26 @@ where
         http::Extensions::new(),
     );
     // Without a handler: it is in the hands of whoever asked for it.
-    let driver: Driver<_, _, Pending<()>, _> =
-        Driver::new(runtime.clone(), stream, unread, mailbox, Unwatched);
-    runtime.spawn(driver);
+    let driver: Driver<_, _, Pending<()>, _> = Driver::new(
+        runtime.clone(),
+        stream,
+        unread,
+        Arc::clone(&mailbox),
+        Unwatched,
+    );
+    runtime.spawn(share::<R, _>(driver, &mailbox));
     connection
+}
+
+/// Makes the task of a driver that the handles of its connection use, too.
+pub(crate) fn share<R, D>(driver: D, mailbox: &Mailbox) -> DriverTask<D>
+where
+    R: Runtime,
+    D: Drive + Send + 'static,
+{
+    let task = DriverTask::new(driver);
+    mailbox.share_driver(task.writer(), R::is_in_task);
+    task
 }
 
 /// Nobody looks on.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
@@ -21,9 +21,14 @@ use crate::mailbox::{Awake, Mailbox, Wants};
 use crate::panics::{self, Panicked};
 use crate::runtime::Runtime;
 use crate::scratch;
+use crate::shared_driver::Drive;
 
 /// Turns in one poll of the task, if they read and write little.
 const TURN_LIMIT: usize = 16;
+
+/// Budgets that a sender may spend who does the writing: what a send queue holds by default, and not for
+/// ever for a peer that reads as fast as others send.
+const WRITE_ROUNDS: usize = 16;
 
 /// Pieces in one gather write; Linux takes up to 1024.
 const SLICE_LIMIT: usize = 64;
@@ -43,7 +48,15 @@ pub(crate) trait Watch {
 }
 
 /// A future that drives a connection to its end, and the handler to its own.
-pub(crate) struct Driver<R: Runtime, S, H, W> {
+///
+/// When it is dropped before that, the connection ends: see [`Drop`].
+pub(crate) struct Driver<R, S, H, W>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
+    W: Watch,
+{
     runtime: R,
     /// `None` once it is closed.
     stream: Option<S>,
@@ -56,6 +69,8 @@ pub(crate) struct Driver<R: Runtime, S, H, W> {
     /// Taken from the machine, not written yet.
     writing: Outgoing,
     needs_flush: bool,
+    /// Whether the stream will wake the task when it takes more.
+    write_waits: bool,
     /// Whether the stream will wake the task when its write side can be shut down.
     shutdown_waits: bool,
     write_ended: bool,
@@ -71,7 +86,14 @@ pub(crate) struct Driver<R: Runtime, S, H, W> {
 }
 
 /// Nothing is pinned in place but what is boxed.
-impl<R: Runtime, S, H, W> Unpin for Driver<R, S, H, W> {}
+impl<R, S, H, W> Unpin for Driver<R, S, H, W>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
+    W: Watch,
+{
+}
 
 impl<R, S, H, W> Future for Driver<R, S, H, W>
 where
@@ -113,6 +135,7 @@ where
             read_waits: false,
             writing: Outgoing::new(),
             needs_flush: false,
+            write_waits: false,
             shutdown_waits: false,
             write_ended: false,
             timer_waits: false,
@@ -124,8 +147,9 @@ where
     }
 
     /// Goes on with a timer that was used before, instead of a new one.
-    pub(crate) fn with_timer(self, timer: DeadlineTimer<R>) -> Self {
-        Self { timer, ..self }
+    pub(crate) fn with_timer(mut self, timer: DeadlineTimer<R>) -> Self {
+        self.timer = timer;
+        self
     }
 
     /// Calls the handler and drives what it returns, too.
@@ -144,6 +168,7 @@ where
             is_same_task,
         } = self.mailbox.note_awake(cx);
         self.read_waits = false;
+        self.write_waits = false;
         self.shutdown_waits = false;
         self.timer_waits &= is_same_task;
         // When something was last read; the time is asked for once, as a clock costs as much as a message.
@@ -275,13 +300,19 @@ where
     fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
         let mut written = 0;
         loop {
-            let (wants, is_stirred) = self.mailbox.consult(cx, written, &mut self.writing);
+            let is_flushed = !self.needs_flush;
+            let (wants, is_stirred) =
+                self.mailbox
+                    .consult(cx, written, is_flushed, &mut self.writing);
             self.calls_handler |= is_stirred;
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
                 return wants;
             };
             // Once anything was written: what a long read left for a handler to answer is written in its turn.
             if written > 0 && budget.is_spent() {
+                if wants.flush {
+                    self.poll_flush(cx);
+                }
                 return wants;
             }
             let polled = if self.writing.has_remaining() {
@@ -310,8 +341,40 @@ where
                     self.handle_error(cx, &error);
                     0
                 }
-                Poll::Pending => return wants,
+                Poll::Pending => {
+                    self.write_waits = true;
+                    if wants.flush && self.needs_flush {
+                        self.poll_flush(cx);
+                    }
+                    return wants;
+                }
             };
+        }
+    }
+
+    /// Writes out of turn: as much as the stream takes, in up to [`WRITE_ROUNDS`] times the budget of a poll.
+    fn write_rounds(&mut self, cx: &mut Context<'_>) -> Wants {
+        let mut wants = self.poll_write(cx, &mut Budget::new());
+        for _ in 1..WRITE_ROUNDS {
+            let is_unfinished = self.writing.has_remaining() || self.needs_flush;
+            if self.write_waits || self.write_ended || !is_unfinished {
+                break;
+            }
+            wants = self.poll_write(cx, &mut Budget::new());
+        }
+        wants
+    }
+
+    /// Flushes a stream that takes no more, as somebody waits for that: otherwise it is flushed only when
+    /// all is written, which may never be so.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.needs_flush = false,
+            Poll::Ready(Err(error)) => self.handle_error(cx, &error),
+            Poll::Pending => {}
         }
     }
 
@@ -378,14 +441,15 @@ where
             let arms = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
             is_open && (writes || reads || shuts_down || arms || machine.is_finished())
         };
-        self.mailbox.park(cx, &mut self.writing, has_work)
+        self.mailbox
+            .park(cx, !self.needs_flush, &mut self.writing, has_work)
     }
 
     fn close(&mut self) {
         self.stream = None;
         self.unread = None;
         self.watch.ended();
-        self.mailbox.note_ended();
+        self.mailbox.note_ended(!self.needs_flush);
     }
 
     fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) {
@@ -406,6 +470,64 @@ where
         let now = self.runtime.now();
         let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));
         self.calls_handler |= is_stirred;
+    }
+}
+
+impl<R, S, H, W> Drive for Driver<R, S, H, W>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
+    W: Watch,
+{
+    fn write_queued(&mut self, cx: &mut Context<'_>, was_polled: bool) -> bool {
+        if self.write_waits || self.stream.is_none() {
+            // The stream wakes the task, which then takes all that is queued.
+            return false;
+        }
+        self.write_rounds(cx);
+        let takes_more = self.writing.has_remaining() && !self.write_waits;
+        if was_polled && !takes_more {
+            return !self.park(cx);
+        }
+        // If the task was not polled yet its first poll is still to come and sees what is left.
+        self.mailbox.release(&mut self.writing);
+        takes_more
+    }
+}
+
+/// A driver that is dropped before it is done leaves nobody to wait for ever: its runtime ends, or
+/// something in it panicked.
+impl<R, S, H, W> Drop for Driver<R, S, H, W>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Future,
+    W: Watch,
+{
+    fn drop(&mut self) {
+        if self.stream.is_some() {
+            let mut cx = Context::from_waker(Waker::noop());
+            // What was sent leaves if the stream takes it at once: there is no other chance. A stream that
+            // panicked is left alone, and one that panics now harms nobody (P8).
+            if !std::thread::panicking() {
+                let _ = panics::catch(|| {
+                    if self.write_rounds(&mut cx).shutdown {
+                        self.poll_shutdown(&mut cx);
+                    }
+                });
+            }
+            self.reset(&mut cx);
+            let stream = self.stream.take();
+            let _ = panics::catch(|| drop(stream));
+            let _ = panics::catch(|| self.watch.ended());
+            self.mailbox.note_ended(!self.needs_flush);
+        }
+        self.mailbox.release(&mut self.writing);
+        self.mailbox.note_driven();
+        // Dropped when the end is known, so that what it does then finds it.
+        let handler = self.handler.take();
+        let _ = panics::catch(|| drop(handler));
     }
 }
 

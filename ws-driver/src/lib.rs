@@ -52,6 +52,7 @@ mod runtime;
 mod scratch;
 mod sender;
 mod server;
+mod shared_driver;
 mod slow_peer;
 mod span;
 mod sync;

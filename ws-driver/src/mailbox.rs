@@ -5,11 +5,14 @@
 //! behind the lock of the registry, which is never taken while this one is held.
 
 mod apart;
+mod flush;
+mod hand_over;
 mod offer;
 mod turn;
 mod waiter;
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,6 +22,10 @@ use ws_proto::{
     SendError, State, Version,
 };
 
+pub(crate) use self::flush::Flush;
+use self::flush::Progress;
+use self::hand_over::DriverHandle;
+pub(crate) use self::hand_over::Then;
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
@@ -46,8 +53,11 @@ pub(crate) struct Mailbox {
     pub(crate) facts: Facts,
     clock: Clock,
     inner: Mutex<Inner>,
-    /// Tells of room in the send queue and of the end.
+    /// Tells of room in the send queue, of a flush, and of the end.
     changed: Notice,
+    /// The driver, if it has a task of its own: who sends writes with it. Never used with `inner` locked.
+    /// Boxed, as those of handlers have none.
+    shared_driver: OnceLock<Box<DriverHandle>>,
     /// Whether compression was agreed on.
     pub(crate) compresses: bool,
 }
@@ -64,6 +74,7 @@ struct Inner {
     aborted: bool,
     /// Whether the stream is closed.
     has_ended: bool,
+    progress: Progress,
     /// What waits for room in the machine, or for the end of a message that is sent in fragments; empty
     /// while the machine takes messages.
     backlog: Backlog,
@@ -84,6 +95,7 @@ impl Mailbox {
             has_receiver: true,
             aborted: false,
             has_ended: false,
+            progress: Progress::default(),
             backlog: Backlog::default(),
             tally: Tally::default(),
         };
@@ -92,6 +104,7 @@ impl Mailbox {
             clock,
             inner: Mutex::new(inner),
             changed: Notice::new(),
+            shared_driver: OnceLock::new(),
             compresses,
         }
     }
@@ -147,18 +160,22 @@ impl Mailbox {
 
     /// Queues a copy of a message that is small if nothing is against it; tells whether it did.
     #[inline]
-    pub(crate) fn send_inline(&self, message: &Message) -> bool {
+    pub(crate) fn send_inline(&self, message: &Message, then: Then) -> bool {
         let mut inner = self.lock();
         let queued = inner.backlog.is_empty() && inner.machine.send_inline(message);
         if queued {
             inner.tally.note_sent(message.len(), true);
-            self.wake_driver(inner);
+            self.hand_over(inner, then);
         }
         queued
     }
 
     /// Queues a message if it need not wait; otherwise gives it back.
-    pub(crate) fn send_at_once(&self, message: Message) -> Result<Result<(), SendError>, Message> {
+    pub(crate) fn send_at_once(
+        &self,
+        message: Message,
+        then: Then,
+    ) -> Result<Result<(), SendError>, Message> {
         let compressed = self.compress_apart(&message, |inner| !inner.is_full());
         let mut inner = self.lock();
         if inner.is_full() {
@@ -168,7 +185,7 @@ impl Mailbox {
             Some(compressed) => inner.queue_prepared(&compressed),
             None => inner.queue(message),
         };
-        Ok(self.wake_driver_if_ok(inner, queued))
+        Ok(self.hand_over_if_ok(inner, queued, then))
     }
 
     /// Waits for room, then queues a message.
@@ -238,7 +255,7 @@ impl Mailbox {
                 let mut inner = self.lock();
                 if !waits(&inner) {
                     let queued = queue(&mut inner);
-                    return self.wake_driver_if_ok(inner, queued);
+                    return self.hand_over_if_ok(inner, queued, Then::Write);
                 }
                 self.changed.listen()
             };
@@ -261,7 +278,12 @@ impl Mailbox {
 
     /// Begins to close.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.command(|machine, clock| machine.close(clock(), Some(code), reason))
+        self.command(|machine, clock| machine.close(clock(), Some(code), reason))?;
+        // A program may end once it has said so. While a thread panics, no code of a stream is called.
+        if !std::thread::panicking() {
+            self.write_at_once();
+        }
+        Ok(())
     }
 
     /// Drops the connection as it is, its handler included.

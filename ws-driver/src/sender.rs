@@ -1,6 +1,7 @@
 //! A handle that sends on a connection from anywhere.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ impl Sender {
     }
 
     /// Waits for room in the send queue, and for the end of a message that is being sent in fragments,
-    /// then queues a message.
+    /// then queues a message. As by [`Connection::send`](crate::Connection::send), it is then written if the
+    /// connection has a task of its own.
     ///
     /// # Errors
     ///
@@ -71,6 +73,21 @@ impl Sender {
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.mailbox.try_send_prepared(message)
+    }
+
+    /// Waits until the stream has taken everything that was queued before; see
+    /// [`Connection::flush`](crate::Connection::flush).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time; what is queued is written all the same.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        let mut flush = self.mailbox.begin_flush();
+        poll_fn(|cx| self.mailbox.poll_flush(cx, &mut flush)).await
     }
 
     /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether

@@ -10,12 +10,16 @@ pub(crate) use std::sync::{Arc, PoisonError, Weak};
 #[cfg(not(shuttle))]
 pub(crate) use event_listener::Event as Notice;
 #[cfg(not(shuttle))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+#[cfg(not(shuttle))]
+pub(crate) use std::thread::{self, ThreadId};
 
 #[cfg(shuttle)]
 pub(crate) use self::checked::Notice;
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread::{self, ThreadId};
 
 #[cfg(shuttle)]
 mod checked {

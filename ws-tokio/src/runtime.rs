@@ -1,6 +1,6 @@
 //! tokio as a runtime for the driver: its sockets, timers and tasks.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -68,6 +68,10 @@ impl Runtime for Tokio {
         }
     }
 
+    fn is_in_task() -> bool {
+        tokio::task::try_id().is_some()
+    }
+
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
     }
@@ -108,7 +112,8 @@ impl<T: tokio::io::AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let stream = &mut self.0;
+        unlimited(cx, |cx| Pin::new(&mut *stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -116,7 +121,10 @@ impl<T: tokio::io::AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        let stream = &mut self.0;
+        unlimited(cx, |cx| {
+            Pin::new(&mut *stream).poll_write_vectored(cx, slices)
+        })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,6 +134,12 @@ impl<T: tokio::io::AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
+}
+
+/// Writes without tokio's budget. It is that of whoever sends, who may have used it up and end right
+/// after; and the driver has bounds of its own.
+fn unlimited<T>(cx: &mut Context<'_>, write: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(tokio::task::unconstrained(poll_fn(write))).poll(cx)
 }
 
 /// A timer of tokio.

@@ -22,6 +22,7 @@ pub mod doors;
 pub mod echo;
 pub mod foreign;
 mod foreign_server;
+pub mod handles;
 pub mod http;
 pub mod limits;
 pub mod misbehaviour;
@@ -116,6 +117,11 @@ macro_rules! __conformance {
                 serve_can_be_dropped_and_called_again
                 server_shutdown
                 a_shutdown_aborts_at_the_end_of_its_grace
+            }
+            handles {
+                a_flush_waits_until_all_is_written
+                a_flush_that_cannot_be_done_fails
+                a_sink_half_that_closes_takes_no_answer
             }
             observer {
                 create_server
@@ -287,6 +293,7 @@ mod tests {
         let files = [
             ("echo", include_str!("echo.rs")),
             ("close", include_str!("close.rs")),
+            ("handles", include_str!("handles.rs")),
             ("observer", include_str!("observer.rs")),
             ("upgrade", include_str!("upgrade.rs")),
             ("http", include_str!("http.rs")),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
@@ -39,6 +39,7 @@ impl Future for RecvFuture<'_> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a> {
     mailbox: &'a Mailbox,
+    then: Then,
     /// `None` once it was queued, or waits for that.
     message: Option<Message>,
     waiting: Option<Waiting<'a>>,
@@ -49,9 +50,10 @@ type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + '
 
 impl<'a> SendFuture<'a> {
     #[inline]
-    pub(crate) fn new(mailbox: &'a Mailbox, message: Message) -> Self {
+    pub(crate) fn new(mailbox: &'a Mailbox, message: Message, then: Then) -> Self {
         Self {
             mailbox,
+            then,
             message: Some(message),
             waiting: None,
         }
@@ -61,7 +63,7 @@ impl<'a> SendFuture<'a> {
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let mailbox = self.mailbox;
         if let Some(message) = self.message.take() {
-            match mailbox.send_at_once(message) {
+            match mailbox.send_at_once(message, self.then) {
                 Ok(queued) => return Poll::Ready(queued),
                 Err(message) => self.waiting = Some(Box::pin(mailbox.send(message))),
             }
@@ -80,7 +82,7 @@ impl Future for SendFuture<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if let Some(message) = &self.message {
-            if self.mailbox.send_inline(message) {
+            if self.mailbox.send_inline(message, self.then) {
                 self.message = None;
                 return Poll::Ready(Ok(()));
             }

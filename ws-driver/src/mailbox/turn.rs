@@ -18,6 +18,8 @@ const WRITE_LEN: usize = 256 << 10;
 pub(crate) struct Wants {
     pub(crate) read: bool,
     pub(crate) shutdown: bool,
+    /// Whether somebody waits for the stream to be flushed.
+    pub(crate) flush: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) is_finished: bool,
     pub(crate) is_aborted: bool,
@@ -60,12 +62,14 @@ impl Mailbox {
     }
 
     /// Says that `written` bytes of what was taken have left, takes more if there is none in `writing`,
-    /// and asks what the machine wants. Discards what was received if nobody can take it. Tells, too,
+    /// and asks what the machine wants. `is_flushed` says that the stream has been flushed since the last
+    /// bytes left. Discards what was received if nobody can take it. Tells, too,
     /// what [`drive`](Self::drive) does.
     pub(crate) fn consult(
         &self,
         cx: &Context<'_>,
         written: usize,
+        is_flushed: bool,
         writing: &mut Outgoing,
     ) -> (Wants, bool) {
         self.work(cx, |inner| {
@@ -74,6 +78,7 @@ impl Mailbox {
                 while inner.machine.poll_event(now).is_some() {}
             }
             inner.machine.handle_written(written);
+            inner.progress.note_written(written, is_flushed);
             if !writing.has_remaining() {
                 let spare = writing.reclaim();
                 if !inner.machine.outgoing().is_empty() {
@@ -88,9 +93,11 @@ impl Mailbox {
     fn work<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Inner) -> T) -> (T, bool) {
         let mut inner = self.lock();
         let before = inner.status();
+        let mark = inner.mark();
         let result = work(&mut inner);
+        inner.note_lost_since(mark);
         inner.refill();
-        let has_news = inner.status().is_news(before);
+        let has_news = inner.status().is_news(before) | inner.progress.take_news();
         let concerns_receiver = inner.machine.has_events() || inner.is_over();
         let is_own = inner.receiver.is(cx);
         let (calls_handler, receiver) = match concerns_receiver {
@@ -112,6 +119,7 @@ impl Mailbox {
     pub(crate) fn park(
         &self,
         cx: &Context<'_>,
+        is_flushed: bool,
         writing: &mut Outgoing,
         has_work: impl FnOnce(&mut Machine, &Outgoing) -> bool,
     ) -> bool {
@@ -122,6 +130,12 @@ impl Mailbox {
         }
         inner.driver.wait(cx);
         inner.release(writing);
+        inner.progress.note_written(0, is_flushed);
+        let has_news = inner.progress.take_news();
+        drop(inner);
+        if has_news {
+            self.changed.notify(usize::MAX);
+        }
         true
     }
 
@@ -131,9 +145,10 @@ impl Mailbox {
     }
 
     /// Notes that the stream is closed.
-    pub(crate) fn note_ended(&self) {
+    pub(crate) fn note_ended(&self, is_flushed: bool) {
         let mut inner = self.lock();
         inner.has_ended = true;
+        inner.progress.note_written(0, is_flushed);
         let receiver = inner.receiver.take();
         drop(inner);
         self.changed.notify(usize::MAX);
@@ -166,6 +181,7 @@ impl Inner {
         Wants {
             read: self.machine.wants_read(),
             shutdown: self.machine.wants_shutdown(),
+            flush: self.progress.is_awaited(),
             deadline: self.machine.poll_timeout(),
             is_finished: self.machine.is_finished(),
             is_aborted: self.aborted,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::host::{HandOut, Handle, Host};
 use super::layer::Plain;
 use super::shared::Shared;
 use super::stop::Phase;
@@ -17,11 +18,10 @@ use super::task;
 use crate::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 
-pub(super) async fn accept_all<R, H, F>(shared: &Arc<Shared<R>>, handler: Arc<H>) -> io::Result<()>
+pub(super) async fn accept_all<R, H>(shared: &Arc<Shared<R>>, host: H) -> io::Result<()>
 where
     R: Runtime,
-    H: Fn(Connection) -> F + Send + Sync + 'static,
-    F: Future + Send + 'static,
+    H: Host + Clone,
 {
     let result = loop {
         match shared.stop.unless(Phase::Closed, accept(shared)).await {
@@ -30,16 +30,14 @@ where
             Some(Ok((stream, addr))) => {
                 // Entered here, as the next stream may be accepted before the task first runs.
                 let entry = shared.clients.enter(None).expect("there is no limit");
-                let (shared_too, handler) = (Arc::clone(shared), Arc::clone(&handler));
-                let handler = move |connection| handler(connection);
+                let (shared_too, host) = (Arc::clone(shared), host.clone());
                 #[cfg(feature = "rustls")]
                 if let Some(tls) = shared.options.tls.clone() {
-                    let life =
-                        task::run(shared_too, entry, stream, tls, Some(addr), probe, handler);
+                    let life = task::run(shared_too, entry, stream, tls, Some(addr), probe, host);
                     shared.runtime.spawn(life);
                     continue;
                 }
-                let life = task::run(shared_too, entry, stream, Plain, Some(addr), probe, handler);
+                let life = task::run(shared_too, entry, stream, Plain, Some(addr), probe, host);
                 shared.runtime.spawn(life);
             }
         }
@@ -57,15 +55,8 @@ where
 pub(super) async fn accept_one<R: Runtime>(
     shared: &Arc<Shared<R>>,
 ) -> io::Result<Option<Connection>> {
-    let hand_over = {
-        let shared = Arc::clone(shared);
-        move |connection| {
-            shared.opened.push(connection);
-            std::future::ready(())
-        }
-    };
     let mut opened = pin!(shared.opened.pop());
-    let mut accepting = pin!(accept_all(shared, Arc::new(hand_over)));
+    let mut accepting = pin!(accept_all(shared, HandOut(Arc::clone(shared))));
     poll_fn(|cx| match opened.as_mut().poll(cx) {
         Poll::Ready(connection) => Poll::Ready(Ok(Some(connection))),
         Poll::Pending => accepting
@@ -108,7 +99,7 @@ where
         Plain,
         peer_addr,
         |_, _| {},
-        handler,
+        Handle(handler),
     );
     shared.runtime.spawn(life);
     true

@@ -4,6 +4,7 @@ mod accept;
 pub(crate) mod builder;
 #[cfg(feature = "hyper")]
 pub(crate) mod door;
+mod host;
 mod layer;
 mod listeners;
 pub(crate) mod negotiate;
@@ -27,6 +28,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage};
 
 use self::builder::ServerBuilder;
+use self::host::Handle;
 use self::listeners::Listeners;
 use self::opened::OpenedConnections;
 use self::options::Options;
@@ -128,7 +130,9 @@ impl<R: Runtime> Server<R> {
         H: Fn(Connection) -> F + Send + Sync + 'static,
         F: Future + Send + 'static,
     {
-        accept::accept_all(&self.shared, Arc::new(handler)).await
+        let handler = Arc::new(handler);
+        let host = Handle(move |connection| handler(connection));
+        accept::accept_all(&self.shared, host).await
     }
 
     /// Waits for the next connection that is open; `None` once the server has

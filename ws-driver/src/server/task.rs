@@ -13,6 +13,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
+#[cfg(feature = "hyper")]
+use super::host::Handle;
+use super::host::Host;
 use super::layer::Layer;
 use super::negotiate::{self, Ticket};
 use super::shared::Shared;
@@ -31,32 +34,31 @@ use crate::registry::Entry;
 use crate::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::span::ConnectionSpan;
-use crate::witness::{OpenWitness, Witness};
+use crate::witness::Witness;
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
-pub(super) fn run<R, S, L, H, F>(
+pub(super) fn run<R, S, L, H>(
     shared: Arc<Shared<R>>,
     entry: Entry,
     stream: S,
     layer: L,
     peer_addr: Option<SocketAddr>,
     probe: fn(&Shared<R>, &S),
-    handler: H,
+    host: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     L: Layer<S>,
-    H: FnOnce(Connection) -> F + Send + 'static,
-    F: Future + Send + 'static,
+    H: Host,
 {
     let span = ConnectionSpan::new(entry.id, peer_addr);
     let inner = span.clone();
     span.around(Life::Opening(Box::pin(async move {
         let opened = start(&shared, entry.id, stream, layer, peer_addr).await?;
         let probe = |shared: &_, stream: &_| probe(shared, L::transport(stream));
-        Some(begin(&shared, entry, opened, &inner, probe, handler))
+        Some(begin(&shared, entry, opened, &inner, probe, host))
     })))
 }
 
@@ -120,7 +122,8 @@ where
             }
         };
         let opened = go_on(&shared, upgraded, handshake, Some(ticket), witness).await?;
-        Some(begin(&shared, entry, opened, &inner, |_, _| {}, handler))
+        let host = Handle(handler);
+        Some(begin(&shared, entry, opened, &inner, |_, _| {}, host))
     })))
 }
 
@@ -195,20 +198,19 @@ where
     open(shared, stream, arrived, witness).await
 }
 
-/// Makes a connection of a stream whose opening handshake is done, and calls the handler with it.
-fn begin<R, S, H, F>(
+/// Makes a connection of a stream whose opening handshake is done, and gives it to its host.
+fn begin<R, S, H>(
     shared: &Arc<Shared<R>>,
     entry: Entry,
     opened: Opened<S, R>,
     span: &ConnectionSpan,
     probe: impl FnOnce(&Shared<R>, &S),
-    handler: H,
-) -> Driver<R, S, F, OpenWitness>
+    host: H,
+) -> H::Task<R, S>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: FnOnce(Connection) -> F,
-    F: Future + Send + 'static,
+    H: Host,
 {
     let Opened {
         stream,
@@ -258,8 +260,8 @@ where
     }
     let watch = witness.into_open(registration);
     let runtime = shared.runtime.clone();
-    let driver = Driver::new(runtime, stream, early, mailbox, watch).with_timer(timer);
-    driver.with_handler(|| handler(connection))
+    let driver = Driver::new(runtime, stream, early, Arc::clone(&mailbox), watch);
+    host.begin(driver.with_timer(timer), &mailbox, connection)
 }
 
 /// A stream whose opening handshake is done.

@@ -16,13 +16,17 @@ const PUBLIC: [(&str, &[&str]); 9] = [
             "recv_fragment",
             "recv_event",
             "send",
+            "flush",
             "send_fragment",
             "send_prepared",
             "close",
             "close_with",
         ],
     ),
-    ("sender.rs", &["send", "send_prepared", "wait_closed"]),
+    (
+        "sender.rs",
+        &["send", "send_prepared", "flush", "wait_closed"],
+    ),
     (
         "server/mod.rs",
         &["bind", "serve", "accept", "handle_stream", "shutdown"],

@@ -5,11 +5,12 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_sink::Sink;
+use ws_driver::ws_proto::SendError;
 use ws_driver::{Connection, PreparedMessage};
 
 use super::polling::{DROPS, at_every_poll, finish, numbered, open, polled_while, read};
 use super::support::peer::frames;
-use super::support::{self, ANY, Server};
+use super::support::{ANY, Server};
 
 /// Eight messages are sent to a peer that reads slowly, in a send queue that holds two: a send that
 /// was dropped was not queued, so that each is sent again.
@@ -106,15 +107,71 @@ fn send_wait() {
     });
 }
 
-/// What adapters of a sink do: wait until it is ready, send, flush.
+/// What adapters of a sink do: wait until it is ready, then send.
 #[test]
 fn send_of_a_sink() {
     assert_a_dropped_send_was_not_queued(async |_, connection, message, _| {
         let mut sink = Pin::new(connection);
         poll_fn(|cx| sink.as_mut().poll_ready(cx)).await.unwrap();
         sink.as_mut().start_send(message.into()).unwrap();
-        let flushed = poll_fn(|cx| sink.as_mut().poll_flush(cx));
-        // It is ready at once: no poll comes between the send and its end.
-        assert_eq!(support::poll_once(flushed), Some(Ok(())));
+    });
+}
+
+/// A flush that was dropped changes nothing: what was queued leaves all the same, once and in order, and a
+/// later flush is ready when it has.
+fn assert_a_dropped_flush_loses_nothing(
+    flush: impl AsyncFn(&mut Connection) -> Result<(), SendError> + Copy,
+) {
+    at_every_poll(3, |sim, polls| async move {
+        let server = Server::bind(ANY).await.unwrap();
+        let (mut connection, peer) = open(&sim, &server).await;
+        peer.link().chop(1);
+        peer.link().to_near.capacity = 15;
+        for number in 0..4 {
+            connection.try_send(numbered(number)).unwrap();
+        }
+        let (len, mut bytes) = (4 * (2 + numbered(0).len()), Vec::new());
+        let mut flushed = {
+            let flushing = flush(&mut connection);
+            polled_while(polls, flushing, |_| bytes.extend(peer.read())).await
+        };
+        let is_over = flushed.is_some();
+        assert!(polls > 0 || !is_over);
+        for _ in 0..100 {
+            if flushed.is_some() {
+                break;
+            }
+            bytes.extend(peer.read());
+            let flushing = flush(&mut connection);
+            flushed = sim.within(Duration::from_millis(1), flushing).await;
+        }
+        assert_eq!(flushed, Some(Ok(())), "dropped after {polls} polls");
+        // All has left: what the peer has not read is in the pipe.
+        assert_eq!(connection.buffered_amount(), 0);
+        assert!(bytes.len() + 15 >= len, "{} bytes of {len}", bytes.len());
+        bytes.extend(read(&sim, &peer, len - bytes.len()).await);
+        let payloads: Vec<_> = frames(&bytes).into_iter().map(|frame| frame.1).collect();
+        let expected: Vec<_> = (0..4).map(|number| numbered(number).into_bytes()).collect();
+        assert_eq!(payloads, expected, "dropped after {polls} polls");
+        finish(&sim, &server, connection, peer).await;
+        is_over
+    });
+}
+
+#[test]
+fn flush() {
+    assert_a_dropped_flush_loses_nothing(async |connection| connection.flush().await);
+}
+
+#[test]
+fn flush_of_a_sender() {
+    assert_a_dropped_flush_loses_nothing(async |connection| connection.sender().flush().await);
+}
+
+#[test]
+fn flush_of_a_sink() {
+    assert_a_dropped_flush_loses_nothing(async |connection| {
+        let mut sink = Pin::new(connection);
+        poll_fn(|cx| sink.as_mut().poll_flush(cx)).await
     });
 }

@@ -91,6 +91,37 @@ fn messages_of_many_senders_arrive_once_and_in_order() {
     check(many_senders);
 }
 
+/// The same where the driver has a task of its own: each sender writes, and takes the driver from its task
+/// and from the others. What was flushed has left, and the end of the handle comes behind all of it.
+async fn many_writers(world: World) {
+    let server = limited_server().await;
+    let (taken, spawner) = (Taken::default(), world.clone());
+    let (accepting, count) = (server.clone(), Arc::clone(&taken));
+    world.spawn_task(async move {
+        let mut connection = accepting.accept().await.unwrap().unwrap();
+        spawn_senders(&spawner, &connection.sender(), &count);
+        for number in 0..2 {
+            connection.send(numbered("h", number)).await.unwrap();
+        }
+        connection.flush().await.unwrap();
+        while connection.recv().await.is_some() {}
+    });
+    let mut client = Client::connect(&world, server.local_addr());
+    client.narrow(PIPE_LEN);
+    assert!(client.shake_hands().await);
+    let texts = client.read_texts(11).await;
+    for (sender, count) in [("a", 3), ("b", 3), ("c", 3), ("h", 2)] {
+        assert_in_order(&texts, sender, count);
+    }
+    client.close(1000).await;
+    server.close();
+}
+
+#[test]
+fn messages_of_many_writers_arrive_once_and_in_order() {
+    check(many_writers);
+}
+
 /// What was taken before an end goes out ahead of it; nothing comes after it, and everybody who waits
 /// hears of it. `end` is what ends the connection.
 async fn ended_by<F>(world: World, code: u16, end: fn(World, Connection) -> F)

@@ -55,6 +55,8 @@ struct Tasks {
     /// A task is out of here while it is polled.
     idle: BTreeMap<TaskId, Task>,
     current: Option<TaskId>,
+    /// Whether the runtime of the library has ended, while the test goes on.
+    has_ended: bool,
     spawned: u64,
     ended: u64,
     polls: u64,
@@ -63,6 +65,8 @@ struct Tasks {
 struct Task {
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
     handle: Arc<Handle>,
+    /// Whether it goes when the runtime ends.
+    is_of_runtime: bool,
 }
 
 /// Names a task; the test itself is the first.
@@ -159,12 +163,41 @@ impl Sim {
 
     /// Runs a future as a task of its own.
     pub(crate) fn spawn_task(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_with(future, false);
+    }
+
+    /// Runs a future of the library as a task, until the [runtime ends](Self::end_runtime).
+    pub(super) fn spawn_of_runtime(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_with(future, true);
+    }
+
+    /// Ends the runtime: drops all tasks that it has but the one that is polled now, and each that is spawned
+    /// later, as a runtime does whose owner drops it. The tasks of the test go on.
+    pub(crate) fn end_runtime(&self) {
         let mut tasks = self.tasks();
+        tasks.has_ended = true;
+        let (left, stays): (BTreeMap<_, _>, _) = std::mem::take(&mut tasks.idle)
+            .into_iter()
+            .partition(|(_, task)| task.is_of_runtime);
+        tasks.idle = stays;
+        tasks.ended += u64::try_from(left.len()).unwrap();
+        drop(tasks);
+        // Without the lock: what is dropped wakes others, and may spawn.
+        drop(left);
+    }
+
+    fn spawn_with(&self, future: impl Future<Output = ()> + Send + 'static, is_of_runtime: bool) {
+        let mut tasks = self.tasks();
+        if is_of_runtime && tasks.has_ended {
+            drop(tasks);
+            return drop(future);
+        }
         tasks.spawned += 1;
         let id = TaskId(tasks.spawned);
         let task = Task {
             future: Box::pin(future),
             handle: Handle::new(id, &self.core.ready),
+            is_of_runtime,
         };
         task.handle.wake_by_ref();
         tasks.idle.insert(id, task);

@@ -88,7 +88,7 @@ impl Runtime for Sim {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_task(task);
+        self.spawn_of_runtime(task);
     }
 
     fn now(&self) -> Instant {

@@ -1,0 +1,161 @@
+//! How far the queue has been written: what `flush` waits for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use event_listener::EventListener;
+use ws_proto::SendError;
+
+use super::{Inner, Mailbox};
+
+/// The most bytes of one control frame: two of the head, four of the mask, 125 of payload (RFC 6455 §5.5).
+const CONTROL_LEN: u64 = 131;
+
+/// How many bytes have left since the connection opened. Without overflow: 2^64 bytes take too long.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Taken by the stream.
+    written: u64,
+    /// Of these, how many were followed by a flush of the stream.
+    flushed: u64,
+    /// Whether the machine gave up what had not left: it was told of a reset, or it ran out of patience.
+    is_lost: bool,
+    /// Whether somebody waits for a flush.
+    is_awaited: bool,
+    /// Whether something changed for them.
+    has_news: bool,
+}
+
+impl Progress {
+    #[inline]
+    pub(super) fn note_written(&mut self, len: usize, is_flushed: bool) {
+        self.written += u64::try_from(len).unwrap_or(u64::MAX);
+        // What has just been written cannot have been flushed before.
+        if is_flushed && len == 0 && self.flushed != self.written {
+            self.flushed = self.written;
+            self.has_news = self.is_awaited;
+        }
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited
+    }
+
+    /// Tells whether those who wait for a flush are to be woken.
+    #[inline]
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+}
+
+/// A flush that has begun: all that was queued then.
+pub(crate) struct Flush {
+    /// What has to have left for it, if no control frame overtakes.
+    target: u64,
+    /// Control frames that had come and gone when it began. Later ones can overtake what it waits for.
+    control_frames: u64,
+    listener: Option<EventListener>,
+}
+
+impl Mailbox {
+    /// Begins a flush, and writes what is queued.
+    pub(crate) fn begin_flush(&self) -> Flush {
+        let flush = {
+            let inner = self.lock();
+            Flush {
+                target: inner.mark(),
+                control_frames: inner.control_frames(),
+                listener: None,
+            }
+        };
+        self.write_at_once();
+        flush
+    }
+
+    /// Waits until the stream has taken all that was queued when the flush began; fails if it ended before.
+    pub(crate) fn poll_flush(
+        &self,
+        cx: &mut Context<'_>,
+        flush: &mut Flush,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            if let Some(listener) = &mut flush.listener {
+                ready!(Pin::new(listener).poll(cx));
+                flush.listener = None;
+            }
+            let mut inner = self.lock();
+            if inner.is_flushed(flush) {
+                return Poll::Ready(Ok(()));
+            }
+            if inner.has_ended {
+                return Poll::Ready(Err(SendError::Closed));
+            }
+            inner.progress.is_awaited = true;
+            flush.listener = Some(self.changed.listen());
+        }
+    }
+
+    /// Waits for the end of the stream; fails if that came before all had left that was queued when
+    /// `flush` began.
+    pub(crate) fn poll_ended(
+        &self,
+        cx: &mut Context<'_>,
+        flush: &mut Flush,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            if let Some(listener) = &mut flush.listener {
+                ready!(Pin::new(listener).poll(cx));
+                flush.listener = None;
+            }
+            let inner = self.lock();
+            if inner.has_ended {
+                let is_flushed = inner.is_flushed(flush);
+                return Poll::Ready(is_flushed.then_some(()).ok_or(SendError::Closed));
+            }
+            flush.listener = Some(self.changed.listen());
+        }
+    }
+
+    /// Tells whether the stream is closed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().has_ended
+    }
+}
+
+impl Inner {
+    /// Returns how far the queue will have been written when all has left that is in it.
+    #[inline]
+    pub(super) fn mark(&self) -> u64 {
+        let buffered = self.machine.buffered_amount();
+        self.progress.written + u64::try_from(buffered).unwrap_or(u64::MAX)
+    }
+
+    /// Notes whether the machine has ended and dropped what was in the queue.
+    #[inline]
+    pub(super) fn note_lost_since(&mut self, mark: u64) {
+        let is_empty = self.machine.buffered_amount() == 0;
+        self.progress.is_lost |= is_empty && self.progress.written < mark;
+    }
+
+    fn control_frames(&self) -> u64 {
+        self.machine.pings_sent() + self.machine.pings_received()
+    }
+
+    fn is_flushed(&self, flush: &Flush) -> bool {
+        let Progress {
+            flushed,
+            written,
+            is_lost,
+            ..
+        } = self.progress;
+        // A ping or a pong that was queued later may have gone ahead; each counts as if it had, at its
+        // longest, so that the flush never ends too early.
+        let later = self.control_frames().saturating_sub(flush.control_frames);
+        let is_past = flushed
+            >= flush
+                .target
+                .saturating_add(later.saturating_mul(CONTROL_LEN));
+        let is_empty = !is_lost && flushed == written && self.machine.buffered_amount() == 0;
+        is_past || is_empty
+    }
+}

@@ -1,0 +1,73 @@
+//! Who writes what was queued: the driver's task, once it is woken, or the one who sent it.
+
+use super::{Inner, Mailbox};
+use crate::shared_driver::WriteAtOnce;
+use crate::sync::{MutexGuard, Weak};
+
+/// What follows when a message was queued.
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// It is written at once if the driver has a task of its own, and the sender is none of the runtime's tasks;
+    /// otherwise as [`Wake`](Self::Wake).
+    Write,
+    /// The driver is woken, so that what is sent until it runs leaves together.
+    Wake,
+}
+
+/// A driver in a task of its own.
+pub(super) struct DriverHandle {
+    driver: Weak<dyn WriteAtOnce>,
+    is_in_task: fn() -> bool,
+}
+
+impl DriverHandle {
+    fn write_at_once(&self) {
+        // Without a driver the connection has ended.
+        if let Some(driver) = self.driver.upgrade() {
+            driver.write_at_once();
+        }
+    }
+}
+
+impl Mailbox {
+    /// Lets those who send write with the driver, once its task has it.
+    pub(crate) fn share_driver(&self, driver: Weak<dyn WriteAtOnce>, is_in_task: fn() -> bool) {
+        let handle = DriverHandle { driver, is_in_task };
+        let is_first = self.shared_driver.set(Box::new(handle)).is_ok();
+        debug_assert!(is_first, "a connection has one driver");
+    }
+
+    #[inline]
+    pub(super) fn hand_over_if_ok<T, E>(
+        &self,
+        inner: MutexGuard<'_, Inner>,
+        result: Result<T, E>,
+        then: Then,
+    ) -> Result<T, E> {
+        match result.is_ok() {
+            true => self.hand_over(inner, then),
+            false => drop(inner),
+        }
+        result
+    }
+
+    /// Sees to it that what was queued is written.
+    #[inline]
+    pub(super) fn hand_over(&self, inner: MutexGuard<'_, Inner>, then: Then) {
+        match (then, self.shared_driver.get()) {
+            // In a task the driver surely runs later, and what is sent until then leaves together.
+            (Then::Write, Some(handle)) if !(handle.is_in_task)() => {
+                drop(inner);
+                handle.write_at_once();
+            }
+            (Then::Write | Then::Wake, _) => self.wake_driver(inner),
+        }
+    }
+
+    /// Writes what is queued, as far as the stream takes it, if the driver has a task of its own.
+    pub(crate) fn write_at_once(&self) {
+        if let Some(handle) = self.shared_driver.get() {
+            handle.write_at_once();
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the handles of a connection promise to programs: what was sent arrives though the program ends right
+//! after, the two halves of a connection do not take from each other, and when the runtime ends nobody waits.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod ends;
+mod halves;
+#[path = "../support/mod.rs"]
+mod support;
+mod writing;
+
+use std::sync::{Arc, Mutex};
+
+use ws_driver::Connection;
+
+use support::{Peer, Server, Sim};
+
+/// Opens a connection and takes it at the server.
+async fn open(sim: &Sim, server: &Server) -> (Connection, Peer) {
+    let peer = Peer::open(sim, server.local_addr());
+    let server = server.clone();
+    let accepted = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&accepted);
+    sim.spawn_task(async move {
+        let connection = server.accept().await.unwrap();
+        *slot.lock().unwrap() = connection;
+    });
+    let peer = peer.await;
+    let connection = accepted.lock().unwrap().take().expect("it is open");
+    (connection, peer)
+}
