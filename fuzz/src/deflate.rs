@@ -163,7 +163,8 @@ fn check_answer(offer: &str, terms: &DeflateTerms) {
     for parameter in parameters.split("; ").filter(|text| !text.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let is_right = match name {
-            "server_no_context_takeover" | "client_no_context_takeover" => value.is_empty(),
+            "server_no_context_takeover" => value.is_empty() && offer.contains(name),
+            "client_no_context_takeover" => value.is_empty(),
             "server_max_window_bits" => (9..=15).any(|bits: u8| value == bits.to_string()),
             "client_max_window_bits" => {
                 offer.contains(name) && (8..=14).any(|bits: u8| value == bits.to_string())

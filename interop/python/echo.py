@@ -166,7 +166,7 @@ async def _(urls):
 
 # What each server with compression answers to an offer that allows everything, P-S5.
 ANSWERS = {
-    "deflate": "permessage-deflate; server_no_context_takeover",
+    "deflate": "permessage-deflate",
     "deflate_context": "permessage-deflate",
     "deflate_window": "permessage-deflate; server_max_window_bits=9; client_max_window_bits=9",
 }

@@ -92,8 +92,10 @@ impl Deflate {
             .map(|hint| least(hint, self.client_max_window_bits))
             .filter(|bits| *bits < FULL_WINDOW_BITS);
         let answer = Parameters {
-            server_no_context_takeover: offer.server_no_context_takeover
-                || self.server_no_context_takeover,
+            // Only to who asked: clients of Netty up to 4.1.65 take what they did not ask for as an error. A
+            // compressor that forgets is nothing that a client has to know.
+            server_no_context_takeover: offer.server_no_context_takeover,
+            // A demand, which the client must be told.
             client_no_context_takeover: offer.client_no_context_takeover
                 || self.client_no_context_takeover,
             server_max_window_bits: Some(server_bits)
@@ -107,7 +109,7 @@ impl Deflate {
             threshold: self.threshold,
             sending: Direction {
                 window_bits: server_bits,
-                takeover: !answer.server_no_context_takeover,
+                takeover: !(offer.server_no_context_takeover || self.server_no_context_takeover),
             },
             receiving: Direction {
                 window_bits: client_bits.unwrap_or(FULL_WINDOW_BITS),

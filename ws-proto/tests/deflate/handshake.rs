@@ -37,12 +37,16 @@ fn extensions(head: &str) -> Option<&str> {
 /// on, with the exact line; and otherwise, as an offer that it declines, with none (P-S6).
 #[test]
 fn a_server_answers_offers() {
-    let answer = "permessage-deflate; server_no_context_takeover";
     for (config, offer, expected) in [
         (
             config(),
             "permessage-deflate; client_max_window_bits",
-            Some(answer),
+            Some("permessage-deflate"),
+        ),
+        (
+            config(),
+            "permessage-deflate; server_no_context_takeover",
+            Some("permessage-deflate; server_no_context_takeover"),
         ),
         (
             config(),
@@ -202,6 +206,42 @@ fn meet(server: &ServerConfig, client: &ClientConfig) -> (Connection, Connection
         theirs.into_connection(now),
         heads,
     )
+}
+
+/// Proves that a server which keeps no context does not say so to a client that did not ask (clients of
+/// Netty up to 4.1.65 refuse that), and keeps none all the same: P-S5, P-M7.
+#[test]
+fn a_server_forgets_without_saying_so_unless_it_is_asked() {
+    let asks = eager();
+    let does_not = eager().server_no_context_takeover(false);
+    for (options, client, is_said, forgets) in [
+        (eager(), &does_not, false, true),
+        (eager(), &asks, true, true),
+        (
+            eager().server_no_context_takeover(false),
+            &does_not,
+            false,
+            false,
+        ),
+        (eager().server_no_context_takeover(false), &asks, true, true),
+    ] {
+        let (mut ours, _, [_, answer]) = meet(
+            &ServerConfig::new().deflate(options),
+            &ClientConfig::new().deflate(client.clone()),
+        );
+        assert_eq!(
+            answer.contains("server_no_context_takeover"),
+            is_said,
+            "{answer}"
+        );
+        assert!(!answer.contains("client_no_context_takeover"), "{answer}");
+        let text = prose(2000, 1);
+        let sent = [(); 2].map(|()| {
+            ours.send(&text).unwrap();
+            written(&mut ours)
+        });
+        assert_eq!(sent[0] == sent[1], forgets, "{answer}");
+    }
 }
 
 /// Proves that two of us agree if both want to, in the words of the standard, and then do it.
