@@ -32,7 +32,7 @@ const NAMES: [&str; 16] = [
 ];
 
 /// Values that are good for one of them or nearly so. The last one stands for bytes of the fuzzer.
-const VALUES: [&[u8]; 24] = [
+const VALUES: [&[u8]; 28] = [
     b"example.com",
     b"WebSocket",
     b"Upgrade",
@@ -56,6 +56,10 @@ const VALUES: [&[u8]; 24] = [
     b"permessage-deflate; client_max_window_bits",
     b"chat, sample",
     b"example.com:0x50",
+    b"example.com:",
+    b"websocket",
+    b",chat,",
+    b"a; b=\"c, d\"",
     b"*",
 ];
 
@@ -201,12 +205,13 @@ fn values<'a>(lines: &'a [(String, Vec<u8>)], name: &str) -> Vec<&'a [u8]> {
 
 fn row(lines: &[(String, Vec<u8>)]) -> Row {
     let versions = values(lines, "sec-websocket-version");
-    let [key, key1, key2, draft, origin] = [
+    let [key, key1, key2, draft, origin, upgrade] = [
         "sec-websocket-key",
         "sec-websocket-key1",
         "sec-websocket-key2",
         "sec-websocket-draft",
         "origin",
+        "upgrade",
     ]
     .map(|name| values(lines, name));
     match (&*versions, key.len(), key1.len(), key2.len(), &*draft) {
@@ -214,7 +219,7 @@ fn row(lines: &[(String, Vec<u8>)]) -> Row {
         ([number], ..) if is_version(number) => Row::OtherVersion,
         ([_, ..], ..) | ([], 1.., ..) => Row::Unclear,
         ([], 0, 1, 1, [] | [b"0"]) => Row::Draft76,
-        ([], 0, 0, 0, []) if origin.is_empty() => Row::OtherVersion,
+        ([], 0, 0, 0, []) if origin.is_empty() || upgrade != [b"WebSocket"] => Row::OtherVersion,
         ([], 0, 0, 0, []) => Row::Draft75,
         ([], 0, ..) => Row::Unclear,
     }

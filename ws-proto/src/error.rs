@@ -383,7 +383,8 @@ pub enum ConfigError {
         /// The option.
         option: &'static str,
     },
-    /// The request is not there any more: it was accepted or rejected before, or it failed.
+    /// No request waits for this answer: none came yet, it is plain HTTP, which cannot be accepted, it was
+    /// accepted or rejected before, or it failed.
     NotPending,
 }
 
@@ -424,7 +425,9 @@ impl fmt::Display for ConfigError {
                 f,
                 "a wait of zero; more than that, or none at all, is allowed (option {option})"
             ),
-            Self::NotPending => f.write_str("the request was answered before, or it failed"),
+            Self::NotPending => f.write_str(
+                "no request waits for this answer: it is no upgrade, was answered before, or failed",
+            ),
         }
     }
 }

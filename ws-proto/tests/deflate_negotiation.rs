@@ -275,7 +275,9 @@ fn an_answer_is_checked_against_the_offer() {
         let terms = options.confirm(&lines([answer])).unwrap().unwrap();
         assert_eq!(terms.to_string(), answer.replace('"', ""));
     }
-    assert_eq!(modest().confirm(&HeaderMap::new()), Ok(None), "declined");
+    for answer in [HeaderMap::new(), lines([""]), lines([",", " "])] {
+        assert_eq!(modest().confirm(&answer), Ok(None), "declined");
+    }
 
     let bad = [
         (modest(), "permessage-deflate; foo", "unknown"),
@@ -315,7 +317,7 @@ fn an_answer_is_checked_against_the_offer() {
             "more than once",
         ),
         (modest(), "permessage-deflate;", "no name"),
-        (modest(), "", "no name"),
+        (modest(), "; a", "no name"),
         (
             demanding.clone(),
             "permessage-deflate; server_max_window_bits=10",

@@ -174,7 +174,9 @@ where
     ) -> Result<Option<Self>, UpgradeRejection> {
         // A page would be taken for a WebSocket that is open: in HTTP/2 a 200 accepts (RFC 8441 §5).
         let is_extended = is_extended_connect(parts.version, &parts.method, &parts.headers);
-        if !is_upgrade(&parts.headers) && !is_extended {
+        // HTTP/1.0 has no upgrades (RFC 9110 §7.8).
+        let is_upgrade = parts.version >= http::Version::HTTP_11 && is_upgrade(&parts.headers);
+        if !is_upgrade && !is_extended {
             return Ok(None);
         }
         let upgrade = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;

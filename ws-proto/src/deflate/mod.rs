@@ -24,6 +24,7 @@ use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{Opcode, Piece};
 use crate::handshake::extensions::EXTENSIONS;
+use crate::handshake::fields::list;
 use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
@@ -62,11 +63,12 @@ impl Offer {
         &self,
         response: &HeaderMap,
     ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        match (&self.0, response.get(EXTENSIONS)) {
+        // A list of nothing names none.
+        match (&self.0, list(response, EXTENSIONS).next()) {
             (Some(deflate), _) => deflate.confirm(response),
             (None, None) => Ok(None),
             (None, Some(seen)) => Err(HandshakeError::ExtensionNotOffered {
-                seen: String::from_utf8_lossy(seen.as_bytes()).into_owned(),
+                seen: seen.to_owned(),
             }),
         }
     }

@@ -6,6 +6,7 @@ use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::handshake::extensions::EXTENSIONS;
+use crate::handshake::fields::list;
 use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
@@ -52,10 +53,11 @@ impl Offer {
         &self,
         response: &HeaderMap,
     ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        match response.get(EXTENSIONS) {
+        // A list of nothing names none.
+        match list(response, EXTENSIONS).next() {
             None => Ok(None),
             Some(seen) => Err(HandshakeError::ExtensionNotOffered {
-                seen: String::from_utf8_lossy(seen.as_bytes()).into_owned(),
+                seen: seen.to_owned(),
             }),
         }
     }

@@ -1,5 +1,5 @@
-//! `host[:port]` as it stands in a Host header, an origin and a URL. Strict, because draft-75 and
-//! draft-76 copy it into an answer.
+//! `host[:port]` as it stands in a Host header, an origin and a URL: as draft-75 and draft-76 need it, which
+//! copy it into an answer, and as RFC 3986 allows it.
 
 use std::net::Ipv6Addr;
 
@@ -8,13 +8,30 @@ use std::net::Ipv6Addr;
 pub(super) struct Authority<'a> {
     /// Not empty; an IPv6 address keeps its brackets.
     pub(super) host: &'a str,
-    /// 1 to 65535.
+    /// 1 to 65535, and 0 if RFC 3986 alone rules.
     pub(super) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// Reads all of `text`, or says what is wrong with it.
+    /// Reads all of `text`, or says what is wrong with it: what a browser writes, and nothing else.
     pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
+        Self::parse_with(text, |digits| parse_port(digits).map(Some))
+    }
+
+    /// As [`parse`](Self::parse), with whatever RFC 3986 §3.2.3 has for a port: it can be empty, and have
+    /// leading zeros.
+    pub(super) fn parse_uri(text: &'a str) -> Result<Self, &'static str> {
+        Self::parse_with(text, |digits| match digits.trim_start_matches('0') {
+            "" if digits.is_empty() => Ok(None),
+            "" => Ok(Some(0)),
+            digits => parse_port(digits).map(Some),
+        })
+    }
+
+    fn parse_with(
+        text: &'a str,
+        parse_port: impl FnOnce(&str) -> Result<Option<u16>, &'static str>,
+    ) -> Result<Self, &'static str> {
         let host_len = match text.strip_prefix('[') {
             Some(literal) => {
                 let len = literal
@@ -42,7 +59,7 @@ impl<'a> Authority<'a> {
             .ok_or("something stands between host and port")?;
         Ok(Self {
             host,
-            port: Some(parse_port(digits)?),
+            port: parse_port(digits)?,
         })
     }
 
@@ -94,6 +111,26 @@ mod tests {
                 Ok(Authority { host, port }),
                 "{text}"
             );
+        }
+        for (text, port) in [
+            ("a:", None),
+            ("a:0", Some(0)),
+            ("a:00", Some(0)),
+            ("a:080", Some(80)),
+            ("a:8080", Some(8080)),
+        ] {
+            let host = "a";
+            assert_eq!(
+                Authority::parse_uri(text),
+                Ok(Authority { host, port }),
+                "{text}"
+            );
+        }
+        for text in [
+            "", ":80", "a:65536", "a:065536", "a:+80", "a:0x50", "a: 80", "u@a", "a/b", "[::1",
+            "::1",
+        ] {
+            assert!(Authority::parse_uri(text).is_err(), "{text}");
         }
         for text in [
             "",

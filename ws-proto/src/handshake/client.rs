@@ -13,7 +13,7 @@ use super::error::HandshakeError;
 use super::expectation::{Expectation, Proof};
 use super::extensions::EXTENSIONS;
 use super::head::ResponseHead;
-use super::head_reader::HeadReader;
+use super::head_reader::{HeadReader, unfold};
 use super::refusal_reader::RefusalReader;
 use super::url::ClientUrl;
 use super::{HandshakeEvent, hixie, rfc6455};
@@ -25,6 +25,10 @@ use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
 use crate::wire::Outgoing;
+
+/// Answers with a status of 1xx that are read past before the one that counts: what a server or a gateway says
+/// in between (RFC 9110 §15.2). Each may have a head as long as the [`head_limit`](ClientConfig::head_limit).
+const INTERIM_LIMIT: usize = 8;
 
 /// The client's side of an opening handshake.
 ///
@@ -43,6 +47,8 @@ pub struct ClientHandshake {
     /// The digest that must follow the head of a draft-76 answer.
     challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
     reader: HeadReader,
+    /// How many answers of status 1xx were read past.
+    interim: usize,
     /// What was received and does not belong to a part of the handshake that is done.
     received: BytesMut,
     response: Option<ResponseHead>,
@@ -100,7 +106,8 @@ impl ClientHandshake {
             refusal_limit: config.refusal_limit,
             refusal: None,
             challenge_response: request.challenge_response,
-            reader: HeadReader::response(config.head_limit, config.header_limit),
+            reader: response_reader(config),
+            interim: 0,
             received: BytesMut::new(),
             response: None,
             deflate: None,
@@ -138,7 +145,9 @@ impl ClientHandshake {
     /// [`HandshakeEvent::Open`] it is for the connection.
     pub fn handle_eof(&mut self) {
         match self.stage {
-            Stage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
+            Stage::Head if self.received.is_empty() && self.interim == 0 => {
+                self.fail(HandshakeError::Empty);
+            }
             Stage::Head | Stage::Challenge => {
                 self.fail(HandshakeError::Disconnected {
                     state: self.state(),
@@ -249,13 +258,10 @@ impl ClientHandshake {
     }
 
     fn read_head(&mut self) -> Result<(), HandshakeError> {
-        let Some(head_len) = self.reader.find_end(&self.received)? else {
+        let Some((bytes, head)) = self.read_final_head()? else {
             return Ok(());
         };
-        let bytes = self.received.split_to(head_len).freeze();
-        let head = self
-            .response
-            .insert(ResponseHead::parse(&bytes, self.reader.header_lines())?);
+        let head = self.response.insert(head);
         if head.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.refusal = Some(RefusalReader::new(head, self.refusal_limit));
             self.stage = Stage::Refusal;
@@ -267,6 +273,32 @@ impl ClientHandshake {
             None => self.open(),
         }
         Ok(())
+    }
+
+    /// Reads heads up to the one that counts.
+    fn read_final_head(&mut self) -> Result<Option<(Bytes, ResponseHead)>, HandshakeError> {
+        while let Some(head_len) = self.reader.find_end(&self.received)? {
+            let mut bytes = self.received.split_to(head_len);
+            unfold(&mut bytes);
+            let bytes = bytes.freeze();
+            let head = ResponseHead::parse(&bytes, self.reader.header_lines())?;
+            let status = head.status();
+            // What the drafts compare byte for byte comes first or not at all.
+            let is_interim = self.version == Version::Rfc6455
+                && status.is_informational()
+                && status != StatusCode::SWITCHING_PROTOCOLS;
+            if !is_interim {
+                return Ok(Some((bytes, head)));
+            }
+            if self.interim == INTERIM_LIMIT {
+                return Err(HandshakeError::TooManyInterim {
+                    limit: INTERIM_LIMIT,
+                });
+            }
+            self.interim += 1;
+            self.reader.restart();
+        }
+        Ok(None)
     }
 
     /// Fails as soon as nothing more is needed to say why.
@@ -318,6 +350,15 @@ impl fmt::Debug for ClientHandshake {
             .field("stage", &self.stage)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+/// The drafts are compared byte for byte, so nothing is continued there.
+fn response_reader(config: &ClientConfig) -> HeadReader {
+    let reader = HeadReader::response(config.head_limit, config.header_limit);
+    match config.version {
+        Version::Draft75 | Version::Draft76 => reader,
+        Version::Rfc6455 => reader.with_folds(),
     }
 }
 

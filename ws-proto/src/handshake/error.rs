@@ -103,7 +103,7 @@ pub enum HandshakeError {
         enabled: Versions,
     },
     /// The request has nothing that tells its version: no `Sec-WebSocket-Version`, no draft-76
-    /// keys, and not the `Origin` that every draft-75 request has.
+    /// keys, and not the `Origin` and the `Upgrade: WebSocket` that every draft-75 request has.
     NoVersion {
         /// The versions that are spoken.
         enabled: Versions,
@@ -151,6 +151,12 @@ pub enum HandshakeError {
         status: StatusCode,
         /// Where to, as the server wrote it: it can be relative.
         location: Redacted,
+    },
+    /// More answers with a status of 1xx than are read past, before one that accepts or refuses (RFC 9110
+    /// §15.2).
+    TooManyInterim {
+        /// How many are.
+        limit: usize,
     },
     /// A header of the answer has another value than the one that the request implies.
     Mismatch {
@@ -212,6 +218,7 @@ impl HandshakeError {
             Self::HostRefused { .. } => Some(StatusCode::MISDIRECTED_REQUEST),
             Self::Status { .. }
             | Self::Redirect { .. }
+            | Self::TooManyInterim { .. }
             | Self::Mismatch { .. }
             | Self::WrongChallengeResponse
             | Self::SubprotocolNotOffered { .. }
@@ -297,8 +304,8 @@ impl fmt::Display for HandshakeError {
             }
             Self::NoVersion { enabled } => write!(
                 f,
-                "neither a Sec-WebSocket-Version nor the headers of a draft; {enabled} is enabled \
-                 (option versions)"
+                "neither a Sec-WebSocket-Version nor the headers of a draft, which a gateway may have \
+                 dropped; {enabled} is enabled (option versions)"
             ),
             Self::UnclearVersion { problem } => write!(f, "the version is not clear: {problem}"),
             Self::InvalidKey { name, problem } => write!(f, "header {name}: {problem}"),
@@ -323,6 +330,10 @@ impl fmt::Display for HandshakeError {
                 f,
                 "the server answered {status} and names {location:?}; a redirect is not followed, \
                  connect there if it is to be trusted"
+            ),
+            Self::TooManyInterim { limit } => write!(
+                f,
+                "more than {limit} answers of status 1xx before one that accepts or refuses"
             ),
             Self::Mismatch {
                 name,

@@ -2,10 +2,10 @@
 
 use std::str;
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 
 use super::error::HandshakeError;
-use super::fields::{list_contains, lossy, single, single_text};
+use super::fields::{list, list_contains, lossy, single, single_text};
 use super::head::ResponseHead;
 use super::policy::Subprotocol;
 use crate::deflate::{DeflateTerms, Offer};
@@ -90,7 +90,14 @@ impl Expectation {
 
     /// RFC 6455: one of the subprotocols, or none.
     fn choice(&self, headers: &HeaderMap) -> Result<Option<Box<str>>, HandshakeError> {
-        match single_text(headers, "Sec-WebSocket-Protocol")? {
+        let name = "Sec-WebSocket-Protocol";
+        // An empty one chooses nothing.
+        let is_empty = single(headers, name)?.is_some_and(HeaderValue::is_empty);
+        let chosen = match is_empty {
+            true => None,
+            false => single_text(headers, name)?,
+        };
+        match chosen {
             None if self.require_subprotocol && !self.offered.is_empty() => {
                 Err(HandshakeError::NoSubprotocol)
             }
@@ -120,9 +127,14 @@ impl Expectation {
 
 /// R-C8 and R-C9.
 fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
-    let upgrade = required(headers, "Upgrade")?;
-    if !upgrade.eq_ignore_ascii_case("websocket") {
-        return Err(mismatch("Upgrade", upgrade, "websocket"));
+    let name = "Upgrade";
+    let value = headers
+        .get(name)
+        .ok_or(HandshakeError::MissingHeader { name })?;
+    // It is a list (RFC 9110 §7.8); another protocol in it would be spoken, too.
+    let is_websocket = |element: &str| element.eq_ignore_ascii_case("websocket");
+    if list(headers, name).next().is_none() || !list(headers, name).all(is_websocket) {
+        return Err(mismatch(name, lossy(value), "websocket"));
     }
     let name = "Connection";
     if list_contains(headers, name, "upgrade") {

@@ -1,4 +1,7 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), in one linear pass. Knows no extension.
+//!
+//! A quoted value need not be a token, though RFC 6455 wants that: what RFC 9110 lets one quote is taken, as
+//! the extension that has it is declined. And empty elements of the list are none (RFC 9110 §5.6.1.2).
 
 use super::fields::is_token_byte;
 
@@ -18,7 +21,7 @@ pub(crate) enum Item<'a> {
     Parameter(&'a [u8], Option<Value<'a>>),
 }
 
-/// The value of a parameter: a token, with or without quotes, which make no difference.
+/// The value of a parameter: a token, or what was quoted, which makes no difference.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(any(test, feature = "deflate")),
@@ -31,9 +34,13 @@ pub(crate) struct Value<'a> {
 
 #[cfg(any(test, feature = "deflate"))]
 impl<'a> Value<'a> {
-    /// Iterates over the bytes of the token. A backslash is no part of one, so it escapes something.
+    /// Iterates over the bytes. Of a backslash and what follows it only that counts.
     pub(crate) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
-        self.raw.iter().copied().filter(|byte| *byte != b'\\')
+        let mut raw = self.raw.iter().copied();
+        std::iter::from_fn(move || match raw.next() {
+            Some(b'\\') => raw.next(),
+            byte => byte,
+        })
     }
 }
 
@@ -41,6 +48,10 @@ impl<'a> Value<'a> {
 pub(crate) fn read<'a>(line: &'a [u8], mut tell: impl FnMut(Item<'a>)) -> Result<(), &'static str> {
     let mut cursor = Cursor { rest: line };
     loop {
+        while cursor.eat(b',') {}
+        if cursor.rest.is_empty() {
+            return Ok(());
+        }
         let name = cursor.token().ok_or("an extension has no name")?;
         tell(Item::Extension(name));
         while cursor.eat(b';') {
@@ -90,32 +101,27 @@ impl<'a> Cursor<'a> {
 
     /// Takes a value and the white space behind it.
     fn value(&mut self) -> Result<Value<'a>, &'static str> {
-        let token = self.token().or_else(|| self.quoted_token());
+        let token = self.token().or_else(|| self.quoted());
         token
             .map(|raw| Value { raw })
-            .ok_or("the value of a parameter is not a token")
+            .ok_or("the value of a parameter is neither a token nor a quoted string")
     }
 
-    /// Takes a quoted string whose content is a token, and the white space behind it.
-    fn quoted_token(&mut self) -> Option<&'a [u8]> {
+    /// Takes a quoted string (RFC 9110 §5.6.4), and the white space behind it. A header value has no control
+    /// bytes but tabs, which may be quoted.
+    fn quoted(&mut self) -> Option<&'a [u8]> {
         if !self.eat_exactly(b'"') {
             return None;
         }
         let content = self.rest;
-        let mut len = 0;
         while !self.rest.starts_with(b"\"") {
             self.eat_exactly(b'\\');
-            let (byte, rest) = self.rest.split_first()?;
-            if !is_token_byte(*byte) {
-                return None;
-            }
-            self.rest = rest;
-            len += 1;
+            (_, self.rest) = self.rest.split_first()?;
         }
         let content = &content[..content.len() - self.rest.len()];
         self.eat_exactly(b'"');
         self.skip_space();
-        (len > 0).then_some(content)
+        Some(content)
     }
 
     fn eat_exactly(&mut self, byte: u8) -> bool {
@@ -146,23 +152,31 @@ mod tests {
             "a; b; c=1; d",
             "x-webkit-deflate-frame",
             "permessage-deflate; client_max_window_bits, deflate-stream",
-        ] {
-            assert_eq!(read(line.as_bytes(), |_| ()), Ok(()), "{line}");
-        }
-        for line in [
             "",
             " ",
             ",",
             "a,",
             ",a",
             "a,,b",
+            " , \t,, a , ,",
+            "bbf-usp-protocol; eid=\"os::00256D-0123456789\"",
+            "a;b=\"\"",
+            "a;b=\"c d\"",
+            "a;b=\"c,d;e=f\", g",
+            "a;b=\"c\\\"d\\\\\"",
+            "a;b=\"\tc\\\t\"",
+            "a;b=\"\u{e9}\"",
+        ] {
+            assert_eq!(read(line.as_bytes(), |_| ()), Ok(()), "{line}");
+        }
+        for line in [
             "a;",
+            "a;,b",
             "a;;b",
             ";a",
             "a;b=",
-            "a;b=\"\"",
-            "a;b=\"c d\"",
             "a;b=\"c",
+            "a;b=\"c\\\"",
             "a;b=\"c\"d",
             "a b",
             "a=b",
@@ -179,7 +193,7 @@ mod tests {
     #[test]
     fn names_and_values_are_told_in_their_order() {
         let mut told = Vec::new();
-        let line = b"a; b = \"c\\d\" ;e=f;g , h";
+        let line = b"a; b = \"c\\d\\\\\" ;e=f;g ,, h";
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         read(line, |item| {
             told.push(match item {
@@ -192,6 +206,6 @@ mod tests {
             });
         })
         .unwrap();
-        assert_eq!(told, ["a", "b=cd", "e=f", "g?", "h"]);
+        assert_eq!(told, ["a", "b=cd\\", "e=f", "g?", "h"]);
     }
 }

@@ -17,15 +17,16 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Iterates over the elements of a header that is a list, over all its lines (RFC 9110 §5.6.1). A
-/// line that is not text becomes one element that is no token.
-pub(super) fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+/// Iterates over the elements of a header that is a list, over all its lines. Empty ones are none (RFC 9110
+/// §5.6.1.2). A line that is not text becomes one element that is no token.
+pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()
         .map(|value| str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}"))
         .flat_map(|line| line.split(','))
         .map(|element| element.trim_matches([' ', '\t']))
+        .filter(|element| !element.is_empty())
 }
 
 /// Tells whether a header that is a list contains a token, in whatever case.

@@ -6,6 +6,10 @@
 use super::error::HandshakeError;
 use super::fields::is_token_byte;
 
+/// Empty lines before a request that are not looked at: RFC 9112 §2.2 wants one at least, as old clients send
+/// one behind a body.
+const EMPTY_LINE_LIMIT: usize = 1;
+
 /// The longest method that is waited for; the longest one registered has 17 bytes.
 const METHOD_LIMIT: usize = 24;
 
@@ -16,6 +20,10 @@ const RESPONSE_START: &[u8] = b"HTTP/1.";
 #[derive(Debug)]
 pub(super) struct HeadReader {
     position: Position,
+    /// Where the first line begins.
+    start: usize,
+    /// Whether header lines may be continued.
+    has_folds: bool,
     /// How many bytes were looked at.
     scanned: usize,
     header_lines: usize,
@@ -27,6 +35,7 @@ pub(super) struct HeadReader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     Method,
+    EmptyLineCr,
     ResponseStart,
     Line,
     LineCr,
@@ -39,6 +48,8 @@ impl HeadReader {
     pub(super) fn request(head_limit: usize, header_limit: usize) -> Self {
         Self {
             position: Position::Method,
+            start: 0,
+            has_folds: false,
             scanned: 0,
             header_lines: 0,
             head_limit,
@@ -51,6 +62,20 @@ impl HeadReader {
             position: Position::ResponseStart,
             ..Self::request(head_limit, header_limit)
         }
+    }
+
+    /// Takes header lines that are continued, which RFC 9112 §5.2 demands of a client.
+    pub(super) fn with_folds(mut self) -> Self {
+        self.has_folds = true;
+        self
+    }
+
+    /// Begins with the next answer.
+    pub(super) fn restart(&mut self) {
+        *self = Self {
+            has_folds: self.has_folds,
+            ..Self::response(self.head_limit, self.header_limit)
+        };
     }
 
     /// Looks at what is new in `received`, which is all that ever arrived; returns the length of
@@ -69,6 +94,7 @@ impl HeadReader {
                 Position::End => return Ok(Some(self.scanned)),
                 Position::Line => self.skip_text(received),
                 Position::Method
+                | Position::EmptyLineCr
                 | Position::ResponseStart
                 | Position::LineCr
                 | Position::LineStart
@@ -94,9 +120,17 @@ impl HeadReader {
 
     fn step(&mut self, byte: u8, seen: &[u8]) -> Result<Position, HandshakeError> {
         let malformed = |problem| Err(HandshakeError::MalformedHead { problem });
+        let line_len = seen.len() - self.start;
         match (self.position, byte) {
-            (Position::Method, b' ') if seen.len() > 1 => Ok(Position::Line),
-            (Position::Method, _) if is_token_byte(byte) && seen.len() <= METHOD_LIMIT => {
+            (Position::Method, b' ') if line_len > 1 => Ok(Position::Line),
+            (Position::Method, _) if is_token_byte(byte) && line_len <= METHOD_LIMIT => {
+                Ok(Position::Method)
+            }
+            (Position::Method, b'\r') if line_len == 1 && seen.len() <= 2 * EMPTY_LINE_LIMIT => {
+                Ok(Position::EmptyLineCr)
+            }
+            (Position::EmptyLineCr, b'\n') => {
+                self.start = seen.len();
                 Ok(Position::Method)
             }
             (Position::ResponseStart, _) if RESPONSE_START.starts_with(seen) => {
@@ -106,14 +140,20 @@ impl HeadReader {
                     Position::ResponseStart
                 })
             }
-            (Position::Method | Position::ResponseStart, _) => Err(HandshakeError::NotHttp {
-                seen: seen.to_vec(),
-            }),
+            (Position::Method | Position::EmptyLineCr | Position::ResponseStart, _) => {
+                Err(HandshakeError::NotHttp {
+                    seen: seen.to_vec(),
+                })
+            }
             (Position::LineCr, b'\n') => Ok(Position::LineStart),
             (Position::EndCr, b'\n') => Ok(Position::End),
             (Position::LineCr | Position::EndCr, _) => malformed("a CR is not followed by an LF"),
             (_, b'\n') => malformed("an LF does not follow a CR"),
             (Position::LineStart, b'\r') => Ok(Position::EndCr),
+            // Not behind the first line, as what is continued there is not said (RFC 9112 §2.2).
+            (Position::LineStart, b' ' | b'\t') if self.has_folds && self.header_lines > 0 => {
+                Ok(Position::Line)
+            }
             (Position::LineStart, b' ' | b'\t') => malformed("a header line is continued"),
             (_, b'\r') => Ok(Position::LineCr),
             (_, 0..=8 | 10..=31 | 127) => malformed("it contains a control byte"),
@@ -127,6 +167,15 @@ impl HeadReader {
                 Ok(Position::Line)
             }
             (Position::Line | Position::End, _) => Ok(Position::Line),
+        }
+    }
+}
+
+/// Replaces the line breaks of continued header lines by spaces (RFC 9112 §5.2), in a whole head.
+pub(super) fn unfold(head: &mut [u8]) {
+    for at in 2..head.len() {
+        if matches!(head[at], b' ' | b'\t') && head[at - 2..at] == *b"\r\n" {
+            head[at - 2..at].fill(b' ');
         }
     }
 }
@@ -204,7 +253,13 @@ mod tests {
                 b"GET /\x7f HTTP/1.1\r\n",
                 malformed("it contains a control byte"),
             ),
-            (b"\r\nGET / HTTP/1.1\r\n\r\n", not_http(b"\r")),
+            (b"\r\nGET / HTTP/1.1\r\n\r\n", Ok(Some(20))),
+            (b"\r\n", Ok(None)),
+            (b"\r", Ok(None)),
+            (b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", not_http(b"\r\n\r")),
+            (b"\r\n \r\n", not_http(b"\r\n ")),
+            (b"\rGET / HTTP/1.1\r\n\r\n", not_http(b"\rG")),
+            (b"\nGET / HTTP/1.1\r\n\r\n", not_http(b"\n")),
             (b" GET", not_http(b" ")),
             (b"\x16\x03\x01\x02\x00\x01", not_http(b"\x16")),
             (b"<policy-file-request/>\0", not_http(b"<")),

@@ -11,7 +11,7 @@ mod client_config;
 mod error;
 mod expectation;
 pub(crate) mod extensions;
-mod fields;
+pub(crate) mod fields;
 mod head;
 mod head_parser;
 mod head_reader;
@@ -61,7 +61,8 @@ pub enum Request {
     /// A WebSocket connection. It passed all checks and waits for
     /// [`accept`](ServerHandshake::accept) or [`reject`](ServerHandshake::reject).
     Upgrade(UpgradeRequest),
-    /// Anything else: no `Upgrade` header names `websocket`.
-    /// [`into_received`](ServerHandshake::into_received) gives the bytes to an HTTP server.
+    /// Anything else: no `Upgrade` header names `websocket`, or it is HTTP/1.0, which has no upgrades.
+    /// [`into_received`](ServerHandshake::into_received) gives the bytes to an HTTP server;
+    /// [`reject`](ServerHandshake::reject) answers where there is none.
     Http,
 }

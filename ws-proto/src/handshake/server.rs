@@ -231,13 +231,16 @@ impl ServerHandshake {
     /// Rejects the request: queues the answer, after which the stream is to be closed. No event
     /// follows, but for [`HandshakeEvent::Request`] if that was not taken yet.
     ///
+    /// It answers [`Request::Http`] as well, where no HTTP server takes the stream: with 426, for instance,
+    /// which says what is spoken here. What was received is dropped then.
+    ///
     /// # Errors
     ///
-    /// Fails if no request is pending, and, leaving it pending, if the status cannot reject.
+    /// Fails if no request waits for an answer, and, leaving it pending, if the status cannot reject.
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
-        let Stage::Pending(_) = self.stage else {
+        if !matches!(self.stage, Stage::Pending(_) | Stage::Http) {
             return Err(ConfigError::NotPending);
-        };
+        }
         let answer = Answer::for_rejection(rejection, &self.config)?;
         self.deliver(answer);
         self.close();

@@ -59,9 +59,11 @@ impl UpgradeRequest {
         origin.or_else(|| self.head.header("Origin"))
     }
 
-    /// Returns the `Host` as it was sent: `host[:port]`, well-formed.
+    /// Returns the host that is asked for: `host[:port]`, well-formed. It is the `Host` as it was sent, or
+    /// what the target names if that is a whole URI (RFC 9112 §3.2.2).
     pub fn host(&self) -> &str {
-        self.head.header("Host").unwrap_or_default()
+        let named = target_authority(self.head.target());
+        named.unwrap_or_else(|| self.head.header("Host").unwrap_or_default())
     }
 
     /// Iterates over the subprotocols that the client offers, in its order. A client of a draft
@@ -166,8 +168,8 @@ const UPGRADE: &str = "Upgrade";
 const VERSION: &str = "Sec-WebSocket-Version";
 
 /// Tells whether a request with these headers asks for an upgrade to a WebSocket: `Upgrade` lists
-/// `websocket` (RFC 6455 §4.2.1). Whether it may have one is for [`ServerHandshake`](crate::ServerHandshake)
-/// to tell.
+/// `websocket` (RFC 6455 §4.2.1). In HTTP/1.0 that means nothing (RFC 9110 §7.8), and is to be ignored. Whether
+/// a request may have an upgrade is for [`ServerHandshake`](crate::ServerHandshake) to tell.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     list_contains(headers, UPGRADE, "websocket")
 }
@@ -179,7 +181,8 @@ pub(super) fn examine(
     config: &ServerConfig,
 ) -> Result<Option<(UpgradeRequest, Pending)>, HandshakeError> {
     let headers = head.headers();
-    if !is_upgrade(headers) {
+    // RFC 9110 §7.8: what HTTP/1.0 says of an upgrade is ignored. Proxies speak it that pass the header on.
+    if !is_upgrade(headers) || http_version < http::Version::HTTP_11 {
         return Ok(None);
     }
     if http_version != http::Version::HTTP_11 {
@@ -193,6 +196,7 @@ pub(super) fn examine(
         });
     }
     let dialect = choose_dialect(headers, config.versions)?;
+    let authority = checked_authority(authority, host, head.target(), dialect)?;
     check_body(headers, dialect)?;
     let proof = check_keys(headers, dialect)?;
     hosts::check(&config.hosts, config.secure, authority, head.target())?;
@@ -266,12 +270,43 @@ impl Proof {
 fn check_host(headers: &HeaderMap) -> Result<(&str, Authority<'_>), HandshakeError> {
     const NAME: &str = "Host";
     let host = single_text(headers, NAME)?.ok_or(HandshakeError::MissingHeader { name: NAME })?;
-    let authority = Authority::parse(host).map_err(|problem| HandshakeError::InvalidHeader {
-        name: NAME,
+    let authority = Authority::parse_uri(host).map_err(|problem| invalid_host(host, problem))?;
+    Ok((host, authority))
+}
+
+fn invalid_host(host: &str, problem: &'static str) -> HandshakeError {
+    HandshakeError::InvalidHeader {
+        name: "Host",
         value: host.into(),
         problem,
-    })?;
-    Ok((host, authority))
+    }
+}
+
+/// Returns what an origin is compared with: the authority of the target if that is a whole URI, which goes
+/// before the `Host` (RFC 9112 §3.2.2). The drafts copy the `Host`, so there it is read to the letter.
+fn checked_authority<'a>(
+    authority: Authority<'a>,
+    host: &'a str,
+    target: &'a str,
+    dialect: Dialect,
+) -> Result<Authority<'a>, HandshakeError> {
+    match dialect {
+        Dialect::Draft75 | Dialect::Draft76 => {
+            Authority::parse(host).map_err(|problem| invalid_host(host, problem))
+        }
+        Dialect::Rfc6455 { .. } => {
+            // One that is malformed is refused where the target is looked at.
+            let named = target_authority(target).map(Authority::parse_uri);
+            Ok(named.and_then(Result::ok).unwrap_or(authority))
+        }
+    }
+}
+
+/// Returns the authority of a target that is a whole URI of HTTP, unchecked.
+fn target_authority(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    is_http.then(|| &rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
 }
 
 fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
@@ -318,10 +353,19 @@ fn choose_dialect(headers: &HeaderMap, enabled: Versions) -> Result<Dialect, Han
         (0, 0) if headers.contains_key(DRAFT) => {
             unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
         }
-        (0, 0) if headers.contains_key("Origin") => drafted(Version::Draft75, Dialect::Draft75),
+        (0, 0) if is_draft75(headers) => drafted(Version::Draft75, Dialect::Draft75),
         (0, 0) => Err(HandshakeError::NoVersion { enabled }),
         (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 are not there once each"),
     }
+}
+
+/// Tells whether a request that has nothing of a later version has what each of draft-75 has: an origin, and
+/// the one `Upgrade: WebSocket`, in these letters. Clients of RFC 6455 write `websocket`, and there are
+/// gateways that drop all other headers of theirs: what such a client then sends are no frames of draft-75.
+fn is_draft75(headers: &HeaderMap) -> bool {
+    let mut upgrade = headers.get_all(UPGRADE).iter();
+    let is_exact = upgrade.next().is_some_and(|value| value == "WebSocket");
+    is_exact && upgrade.next().is_none() && headers.contains_key("Origin")
 }
 
 /// X13: no body but the eight bytes of draft-76, which some clients announce.
@@ -329,7 +373,11 @@ fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeErro
     let length = single(headers, "Content-Length")?.map(HeaderValue::as_bytes);
     let is_allowed = match (length, dialect) {
         (None | Some(b"0"), _) | (Some(b"8"), Dialect::Draft76) => true,
-        (Some(_), _) => false,
+        // RFC 9110 §8.6: any number of digits.
+        (Some(digits), Dialect::Rfc6455 { .. }) => {
+            !digits.is_empty() && digits.iter().all(|digit| *digit == b'0')
+        }
+        (Some(_), Dialect::Draft75 | Dialect::Draft76) => false,
     };
     match is_allowed && !headers.contains_key("Transfer-Encoding") {
         true => Ok(()),
@@ -365,17 +413,28 @@ fn check_origin<'a>(
     host: Authority<'_>,
     config: &ServerConfig,
 ) -> Result<Option<&'a str>, HandshakeError> {
-    let mut origin = single_text(headers, "Origin")?;
-    if let Dialect::Rfc6455 { number: 7 | 8 } = dialect {
-        origin = single_text(headers, "Sec-WebSocket-Origin")?.or(origin);
+    let refused = |origin: &str| HandshakeError::OriginRefused {
+        origin: origin.into(),
+    };
+    let is_allowed = |origin: &str| config.origins.allows(origin, host, config.secure);
+    if let Dialect::Rfc6455 { number } = dialect {
+        let mut origin = single(headers, "Origin")?;
+        if matches!(number, 7 | 8) {
+            origin = single(headers, "Sec-WebSocket-Origin")?.or(origin);
+        }
+        // It is copied nowhere, so what is no origin is an origin that no list has (RFC 9110 §5.5).
+        return match origin.map(|origin| String::from_utf8_lossy(origin.as_bytes())) {
+            Some(origin) if !is_allowed(&origin) => Err(refused(&origin)),
+            Some(_) | None => Ok(None),
+        };
     }
-    match (origin, dialect) {
-        (Some(origin), _) if config.origins.allows(origin, host, config.secure) => Ok(Some(origin)),
-        (Some(origin), _) => Err(HandshakeError::OriginRefused {
-            origin: origin.into(),
-        }),
-        (None, Dialect::Draft76) if config.require_origin => Err(HandshakeError::MissingOrigin),
-        (None, _) => Ok(None),
+    match single_text(headers, "Origin")? {
+        Some(origin) if is_allowed(origin) => Ok(Some(origin)),
+        Some(origin) => Err(refused(origin)),
+        None if matches!(dialect, Dialect::Draft76) && config.require_origin => {
+            Err(HandshakeError::MissingOrigin)
+        }
+        None => Ok(None),
     }
 }
 
@@ -395,13 +454,9 @@ fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
     if target.starts_with('/') {
         return Ok(());
     }
-    let scheme_and_rest = target.split_once("://").filter(|(scheme, _)| {
-        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-    });
-    match (dialect, scheme_and_rest) {
-        (Dialect::Rfc6455 { .. }, Some((_, rest))) => {
-            let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-            Authority::parse(authority).map(drop).or_else(invalid)
+    match (dialect, target_authority(target)) {
+        (Dialect::Rfc6455 { .. }, Some(authority)) => {
+            Authority::parse_uri(authority).map(drop).or_else(invalid)
         }
         (_, _) => invalid("it must begin with a slash"),
     }

@@ -98,17 +98,18 @@ impl FromStr for ClientUrl {
             return Err(invalid("it has user information"));
         }
         let lower = authority.to_ascii_lowercase();
-        let parsed = Authority::parse(&lower).map_err(invalid)?;
+        let parsed = Authority::parse_uri(&lower).map_err(invalid)?;
         let implied =
             default_port(&scheme).filter(|implied| parsed.port.unwrap_or(*implied) == *implied);
         let port = parsed
             .port
             .or(implied)
-            .ok_or_else(|| invalid("it has no port"))?;
-        let authority = if implied.is_some() {
-            parsed.host
-        } else {
-            &lower
+            .filter(|port| *port > 0)
+            .ok_or_else(|| invalid("the port is not a decimal number from 1 to 65535"))?;
+        // As it is written without what RFC 3986 §6.2.3 has a sender leave out.
+        let authority = match implied {
+            Some(_) => parsed.host.to_owned(),
+            None => format!("{}:{port}", parsed.host),
         };
         let slash = if resource.starts_with('/') { "" } else { "/" };
         Ok(Self {
@@ -165,6 +166,28 @@ mod tests {
                 443,
                 "example.com",
                 "/?a=b",
+            ),
+            ("ws://example.com:/", "example.com", 80, "example.com", "/"),
+            (
+                "wss://example.com:/",
+                "example.com",
+                443,
+                "example.com",
+                "/",
+            ),
+            (
+                "ws://example.com:080/",
+                "example.com",
+                80,
+                "example.com",
+                "/",
+            ),
+            (
+                "ws://example.com:08080/",
+                "example.com",
+                8080,
+                "example.com:8080",
+                "/",
             ),
             (
                 "wss://example.com:80/",
@@ -226,7 +249,6 @@ mod tests {
             "ws://a:b",
             "ws://a:0",
             "ws://a:65536",
-            "ws://a:",
             "ws://a/#",
             "ws://a#b",
             "ws://u@a",

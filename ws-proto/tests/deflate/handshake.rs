@@ -159,7 +159,7 @@ fn a_malformed_offer_is_a_bad_request() {
         "permessage-deflate; server_max_window_bits=",
         "permessage-deflate; server_max_window_bits=\"9",
         "permessage-deflate; =9",
-        "permessage-deflate,, permessage-deflate",
+        "permessage-deflate;, permessage-deflate",
         "permessage-deflate, permessage deflate",
     ] {
         let (outcome, written) = serve(&config(), offering(offer).as_bytes());

@@ -9,3 +9,4 @@ mod draft76;
 #[path = "../handshake_support/mod.rs"]
 mod handshake_support;
 mod rfc6455;
+mod tolerant;

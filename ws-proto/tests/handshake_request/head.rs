@@ -45,7 +45,8 @@ fn what_is_not_http_is_refused_at_once() {
     for (bytes, seen) in [
         (&b"<policy-file-request/>\0"[..], &b"<"[..]),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x16"),
-        (b"\r\n\r\n", b"\r"),
+        (b"\r\n\r\n", b"\r\n\r"),
+        (b"\n\n", b"\n"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", b"SSH-2.0-OpenSSH_9.9\r"),
         (b"\0\0\0\0", b"\0"),
         (b"HELO\r\n", b"HELO\r"),

@@ -8,4 +8,5 @@ mod order;
 mod origins;
 mod refusal;
 mod rules;
+mod tolerant;
 mod versions;

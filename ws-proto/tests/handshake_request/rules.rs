@@ -15,8 +15,6 @@ fn a_request_that_breaks_a_rule_is_refused() {
         ("Q5", DRAFT75.replace("GET", "POST"), 405),
         ("Q5", DRAFT76.replace("GET", "HEAD"), 405),
         ("R-H1 case", RFC6455.replace("GET", "get"), 405),
-        ("R-H2", RFC6455.replace("HTTP/1.1", "HTTP/1.0"), 400),
-        ("Q6", DRAFT75.replace("HTTP/1.1", "HTTP/1.0"), 400),
         ("R-H2", RFC6455.replace("HTTP/1.1", "HTTP/2.0"), 400),
         ("R-H3", RFC6455.replace("/chat", "*"), 400),
         ("R-H3", RFC6455.replace("/chat", "chat"), 400),
@@ -89,16 +87,6 @@ fn a_request_that_breaks_a_rule_is_refused() {
         ),
         (
             "R-H11",
-            rfc("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a,,b"),
-            400,
-        ),
-        (
-            "R-H11",
-            rfc("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: "),
-            400,
-        ),
-        (
-            "R-H11",
             rfc("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a b"),
             400,
         ),
@@ -116,7 +104,6 @@ fn a_request_that_breaks_a_rule_is_refused() {
             400,
         ),
         ("R-H12", rfc("X", "Sec-WebSocket-Extensions: a;;b"), 400),
-        ("R-H12 empty", rfc("X", "Sec-WebSocket-Extensions: "), 400),
         (
             "R-H12 lines",
             rfc(
@@ -158,6 +145,7 @@ fn a_request_that_breaks_a_rule_is_refused() {
             d76("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: Sample"),
             400,
         ),
+        ("X26", d75("Upgrade", "Upgrade: websocket"), 426),
         ("X13 body", rfc("X", "Content-Length: 1"), 400),
         ("X13 body", rfc("X", "Content-Length: 8"), 400),
         ("X13 body", rfc("X", "Content-Length: +0"), 400),
@@ -220,7 +208,6 @@ fn a_request_may_differ_in_what_no_rule_fixes() {
         ),
         ("Q8", d75("Connection", "Connection: keep-alive, Upgrade")),
         ("Q8", d76("Connection", "Connection: keep-alive, UPGRADE")),
-        ("Q7", d75("Upgrade", "Upgrade: websocket")),
         ("Q7", d76("Upgrade", "Upgrade: WEBSOCKET")),
         (
             "R-H7",

@@ -80,11 +80,13 @@ impl Decision<'_> {
         {
             return Ok(Outcome::Http);
         }
-        // R-H2, Q6.
-        ensure(self.head.http_version == "HTTP/1.1")?;
-        // R-H4, X9.
+        // R-H2, Q6: HTTP/1.0 has no upgrades.
+        if self.head.http_version == "HTTP/1.0" {
+            return Ok(Outcome::Http);
+        }
+        // R-H4.
         let host = self.text("Host")?.ok_or(refused(400))?;
-        ensure(is_authority(&host))?;
+        ensure(is_authority(&host, Ports::Rfc3986))?;
         // R-H6, D76-S3, Q8.
         ensure(
             self.list("Connection")
@@ -96,6 +98,8 @@ impl Decision<'_> {
             return Err(refused(405));
         }
         let (version, number) = self.choose()?;
+        // X9: the drafts copy it.
+        ensure(version == Version::Rfc6455 || is_authority(&host, Ports::Exact))?;
         self.check_body(version)?;
         let key = self.check_keys(version)?;
         let origin = self.check_origin(version, number)?;
@@ -104,7 +108,9 @@ impl Decision<'_> {
         if version == Version::Rfc6455 {
             // R-H12.
             for line in self.values("Sec-WebSocket-Extensions") {
-                ensure(line.split(',').all(is_extension))?;
+                let elements = split_unquoted(&line, ',').ok_or(refused(400))?;
+                let mut elements = elements.into_iter().map(trim);
+                ensure(elements.all(|element| element.is_empty() || is_extension(element)))?;
             }
         }
         let scheme = if self.policy.secure { "wss" } else { "ws" };
@@ -162,10 +168,12 @@ impl Decision<'_> {
                 true => Ok((Version::Draft76, None)), // 6
                 false => status(426, true),           // 6: refused as in row 9; X26: never 75
             },
-            [0, 0] if draft.is_empty() => match draft75 && is_there("Origin") {
-                true => Ok((Version::Draft75, None)), // 9
-                false => status(426, true),           // 9
-            },
+            [0, 0] if draft.is_empty() => {
+                match draft75 && is_there("Origin") && self.values("Upgrade") == ["WebSocket"] {
+                    true => Ok((Version::Draft75, None)), // 9
+                    false => status(426, true),           // 9
+                }
+            }
             _ => Err(refused(400)), // 7, 8, 10
         }
     }
@@ -175,7 +183,11 @@ impl Decision<'_> {
         ensure(self.values("Transfer-Encoding").is_empty())?;
         ensure(match &*self.values("Content-Length") {
             [] => true,
-            [only] => only == "0" || (only == "8" && version == Version::Draft76),
+            [only] => match version {
+                Version::Draft75 => only == "0",
+                Version::Draft76 => only == "0" || only == "8",
+                Version::Rfc6455 => !only.is_empty() && only.trim_matches('0').is_empty(),
+            },
             _ => false,
         })
     }
@@ -208,9 +220,18 @@ impl Decision<'_> {
         version: Version,
         number: Option<u8>,
     ) -> Result<Option<String>, Outcome> {
-        let mut origin = self.text("Origin")?;
+        // The drafts echo it; RFC 6455 only compares it.
+        let header = |name| match version {
+            Version::Draft75 | Version::Draft76 => self.text(name),
+            Version::Rfc6455 => {
+                let mut values = self.values(name);
+                ensure(values.len() < 2)?;
+                Ok(values.pop())
+            }
+        };
+        let mut origin = header("Origin")?;
         if matches!(number, Some(7 | 8)) {
-            origin = self.text("Sec-WebSocket-Origin")?.or(origin);
+            origin = header("Sec-WebSocket-Origin")?.or(origin);
         }
         let Some(origin) = origin else {
             ensure(version != Version::Draft76 || !self.policy.require_origin)?;
@@ -234,7 +255,7 @@ impl Decision<'_> {
         let rest = schemes.iter().find_map(|scheme| lower.strip_prefix(scheme));
         ensure(match rest {
             Some(rest) if version == Version::Rfc6455 => {
-                is_authority(rest.split(['/', '?']).next().unwrap())
+                is_authority(rest.split(['/', '?']).next().unwrap(), Ports::Rfc3986)
             }
             _ => target.starts_with('/'),
         })
@@ -271,12 +292,13 @@ impl Decision<'_> {
         named.map(|(_, value)| trim(value).to_owned()).collect()
     }
 
-    /// The elements of a header that is a list.
+    /// The elements of a header that is a list; empty ones are none.
     fn list(&self, name: &str) -> Vec<String> {
         let all = self.values(name);
         all.iter()
             .flat_map(|line| line.split(','))
             .map(|element| trim(element).to_owned())
+            .filter(|element| !element.is_empty())
             .collect()
     }
 
@@ -359,13 +381,30 @@ fn is_token(text: &str) -> bool {
             .all(|char| char.is_ascii_graphic() && !is_separator(char))
 }
 
+/// What may stand behind the colon of an authority.
+#[derive(Clone, Copy, PartialEq)]
+enum Ports {
+    /// A number as one writes it.
+    Exact,
+    /// `*DIGIT`, up to 65535.
+    Rfc3986,
+}
+
 /// X9: `host[:port]`.
-fn is_authority(text: &str) -> bool {
+fn is_authority(text: &str, ports: Ports) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let is_port = |port: &str| (1..=65_535).any(|number: u32| number.to_string() == port);
+    let is_port = |port: &str| match ports {
+        Ports::Exact => (1..=65_535).any(|number: u32| number.to_string() == port),
+        Ports::Rfc3986 => {
+            port.chars().all(|char| char.is_ascii_digit())
+                && format!("0{port}")
+                    .parse()
+                    .is_ok_and(|number: u128| number < 65_536)
+        }
+    };
     let is_host = match host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -397,10 +436,34 @@ fn is_draft76_key(key: &str) -> bool {
     spaces > 0 && number % spaces == 0 && number / spaces <= u128::from(u32::MAX)
 }
 
-/// `token *( ";" token [ "=" ( token | quoted ) ] )`. What is quoted must be a token, too, so that
-/// no separator can be inside of it.
+/// Splits at a separator that is not in quotes; `None` if a quote does not end.
+fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, char) in text.char_indices() {
+        if is_quoted && !is_escaped && char == '\\' {
+            is_escaped = true;
+            continue;
+        }
+        if char == '"' && !is_escaped {
+            is_quoted = !is_quoted;
+        }
+        if char == separator && !is_quoted {
+            parts.push(&text[start..at]);
+            start = at + 1;
+        }
+        is_escaped = false;
+    }
+    parts.push(&text[start..]);
+    (!is_quoted).then_some(parts)
+}
+
+/// `token *( ";" token [ "=" ( token | quoted ) ] )`.
 fn is_extension(element: &str) -> bool {
-    let mut parts = element.split(';');
+    let Some(parts) = split_unquoted(element, ';') else {
+        return false;
+    };
+    let mut parts = parts.into_iter();
     let name = trim(parts.next().unwrap());
     is_token(name)
         && parts.all(|part| match part.split_once('=') {
@@ -409,25 +472,20 @@ fn is_extension(element: &str) -> bool {
         })
 }
 
+/// A token, or whatever stands between two quotes with no other one between them that is not escaped.
 fn is_value(value: &str) -> bool {
-    let Some(quoted) = value
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    else {
+    let Some(rest) = value.strip_prefix('"') else {
         return is_token(value);
     };
-    let mut plain = String::new();
-    let mut chars = quoted.chars();
+    let mut chars = rest.chars();
     while let Some(char) = chars.next() {
         match char {
-            '\\' => match chars.next() {
-                Some(escaped) => plain.push(escaped),
-                None => return false,
-            },
-            char => plain.push(char),
+            '"' => return chars.as_str().is_empty(),
+            '\\' => drop(chars.next()),
+            _ => {}
         }
     }
-    is_token(&plain)
+    false
 }
 
 impl Head {
