@@ -338,10 +338,12 @@ pub enum ConfigError {
         /// What was given, of which the length is shown: some clients send a token as a subprotocol.
         value: Redacted,
     },
-    /// Not an origin: `scheme://host[:port]` or `null`.
+    /// Not an origin, `scheme://host[:port]` or `null`, or one that could never match.
     InvalidOrigin {
         /// What was given.
         value: Redacted,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// Not a host: `host` or `host:port`.
     InvalidHost {
@@ -394,10 +396,10 @@ impl fmt::Display for ConfigError {
             Self::InvalidSubprotocol { value } => {
                 write!(f, "{value} is not a subprotocol; it must be a token")
             }
-            Self::InvalidOrigin { value } => {
+            Self::InvalidOrigin { value, problem } => {
                 write!(
                     f,
-                    "{value:?} is not an origin; scheme://host[:port] or null is allowed"
+                    "{value:?} is not an origin: {problem}; scheme://host[:port] or null is allowed"
                 )
             }
             Self::InvalidHost { value } => write!(

@@ -35,6 +35,13 @@ pub async fn server_listen<R: Runtime + Default>() {
     assert!(addr.ip().is_loopback() && addr.port() != 0);
     let error = Server::<R>::bind(addr).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    for never in ["https://*.example.com", "https://example.com/"] {
+        let error = Server::<R>::builder()
+            .allow_origins([never])
+            .bind(ANY)
+            .await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
     let error = Server::<R>::builder().allow_origins(["nonsense"]);
     let error = error.bind(ANY).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

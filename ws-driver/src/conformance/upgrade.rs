@@ -50,7 +50,7 @@ pub async fn option_version<R: Runtime + Default>() {
     }
 }
 
-/// Option `origin`: any by default; a list or the same host, checked strictly, in each version.
+/// Option `origin`: any by default; a list, subdomains or the same host, checked strictly, in each version.
 pub async fn option_origin<R: Runtime + Default>() {
     let elsewhere = RFC6455.replace("http://example.com", "http://evil.example");
     let same_host = RFC6455.replace("http://example.com", "http://server.example.com");
@@ -58,7 +58,18 @@ pub async fn option_origin<R: Runtime + Default>() {
     let any = Server::<R>::builder;
     let list = || Server::<R>::builder().allow_origins(["http://example.com"]);
     let same = || Server::<R>::builder().origins(OriginPolicy::SameHost);
+    let file = RFC6455.replace("http://example.com", "file://");
+    let below = RFC6455.replace("http://example.com", "http://www.example.com");
+    let wide = || list().allow_subdomains_of(["http://example.com"]);
+    let apps = || list().allow_origins(["file://", "null"]);
     for (builder, request, expected) in [
+        (list(), &*file, "403 Forbidden"),
+        (apps(), &*file, "101 Switching Protocols"),
+        (apps(), RFC6455, "101 Switching Protocols"),
+        (list(), &*below, "403 Forbidden"),
+        (wide(), &*below, "101 Switching Protocols"),
+        (wide(), RFC6455, "101 Switching Protocols"),
+        (wide(), &*elsewhere, "403 Forbidden"),
         (any(), &*elsewhere, "101 Switching Protocols"),
         (list(), RFC6455, "101 Switching Protocols"),
         (list(), &*elsewhere, "403 Forbidden"),

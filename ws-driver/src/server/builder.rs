@@ -137,16 +137,19 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
-    /// Lets only these origins open a connection, for instance `["https://example.com"]`. An origin
-    /// that is malformed makes [`bind`](Self::bind) fail.
-    pub fn allow_origins<T: AsRef<str>>(mut self, origins: impl IntoIterator<Item = T>) -> Self {
-        match OriginPolicy::list(origins) {
-            Ok(policy) => self.origins(policy),
-            Err(error) => {
-                self.error.get_or_insert(error);
-                self
-            }
-        }
+    /// Lets only these origins open a connection, for instance `["https://example.com"]`, besides those that
+    /// were allowed before. Opaque ones such as `file://` and `null` are compared as a whole. An origin that
+    /// is malformed, or could never match, makes [`bind`](Self::bind) fail.
+    pub fn allow_origins<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
+        self.allow(OriginPolicy::list(origins))
+    }
+
+    /// Lets the origins of all hosts below these open a connection, besides those that were allowed before:
+    /// `["https://example.com"]` allows `https://www.example.com`, but not `https://example.com`. See
+    /// [`OriginRule::Subdomains`](crate::ws_proto::OriginRule::Subdomains). One that has no subdomains makes
+    /// [`bind`](Self::bind) fail.
+    pub fn allow_subdomains_of<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
+        self.allow(OriginPolicy::List(Vec::new()).and_subdomains_of(origins))
     }
 
     /// Lets upgrades be asked of these hosts only, for instance `["example.com", "localhost:9000"]`: any by
@@ -307,6 +310,20 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         Server::listen(R::default(), options, addrs).await
     }
 
+    /// Adds to the list of origins.
+    fn allow(mut self, more: Result<OriginPolicy, ConfigError>) -> Self {
+        match more {
+            Ok(more) => {
+                let policy = self.options.config.allowed_origins().clone().and(more);
+                self.origins(policy)
+            }
+            Err(error) => {
+                self.error.get_or_insert(error);
+                self
+            }
+        }
+    }
+
     /// Tells the first option that makes no sense.
     fn finish(self) -> Result<Options, ConfigError> {
         if let Some(error) = self.error {
@@ -392,6 +409,7 @@ mod tests {
     fn every_option_has_a_frozen_default() {
         let set_others = [
             ("allow_origins", "origins"),
+            ("allow_subdomains_of", "origins"),
             ("debug", "reveal_reasons"),
             ("observer", "observers"),
         ];

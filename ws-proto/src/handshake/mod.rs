@@ -34,7 +34,7 @@ pub use self::error::HandshakeError;
 pub use self::head::{RequestHead, ResponseHead};
 pub use self::hosts::{Host, HostPolicy};
 pub use self::packed::{PackedRequest, PackedResponse};
-pub use self::policy::{Origin, OriginPolicy, Subprotocol};
+pub use self::policy::{Origin, OriginPolicy, OriginRule, Subprotocol};
 pub use self::refusal::Refusal;
 pub use self::server::ServerHandshake;
 pub use self::server_config::ServerConfig;

@@ -9,21 +9,24 @@ use super::fields::is_token;
 use crate::error::ConfigError;
 use crate::redact::Redacted;
 
-/// An origin: scheme, host and port, or `null` (RFC 6454).
+/// An origin: scheme, host and port, `null`, or what a program of its own kind names (RFC 6454).
 ///
-/// It is kept in lower case and without a port that the scheme implies, so that two origins are
-/// equal exactly if scheme, host and port are.
+/// One of `http`, `https`, `ws` or `wss` is kept in lower case and without a port that the scheme implies, so
+/// that two are equal exactly if scheme, host and port are. One of another scheme is opaque, such as `file://`
+/// or `chrome-extension://…`: it is kept as it is, and compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(Box<str>);
 
 impl Origin {
-    /// Returns the origin as text: `scheme://host[:port]` or `null`.
+    /// Returns the origin as text: `scheme://host[:port]`, `null`, or an opaque one as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// Returns scheme and authority, if it is not opaque.
     fn parts(&self) -> Option<(&str, Authority<'_>)> {
         let (scheme, authority) = self.0.split_once("://")?;
+        default_port(scheme)?;
         Some((scheme, Authority::parse(authority).ok()?))
     }
 }
@@ -31,21 +34,42 @@ impl Origin {
 impl FromStr for Origin {
     type Err = ConfigError;
 
-    /// Reads `scheme://host[:port]` or `null`; a path, even `/`, is refused.
+    /// Reads `scheme://host[:port]`, `null`, or `scheme://` and any printable ASCII behind it if the scheme is
+    /// none of the web. A path behind a host, even `/`, is refused, as no page has such an origin; and so is
+    /// `*`, which stands for nothing here: see [`OriginRule::Subdomains`].
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let invalid = || ConfigError::InvalidOrigin { value: text.into() };
-        let lower = text.to_ascii_lowercase();
-        if lower == "null" {
-            return Ok(Self(lower.into()));
+        let invalid = |problem| ConfigError::InvalidOrigin {
+            value: text.into(),
+            problem,
+        };
+        if text.eq_ignore_ascii_case("null") {
+            return Ok(Self("null".into()));
         }
-        let (scheme, rest) = lower.split_once("://").ok_or_else(invalid)?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| invalid("it has no scheme"))?;
         let mut bytes = scheme.bytes();
         let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-        let authority = Authority::parse(rest).map_err(|_| invalid())?;
         if !is_scheme {
-            return Err(invalid());
+            return Err(invalid("its scheme is malformed"));
         }
+        if rest.contains('*') {
+            // It is allowed in a host, but no page has it, so the entry would never match.
+            return Err(invalid(
+                "a * matches nothing (option allow_subdomains_of for subdomains)",
+            ));
+        }
+        let lower = text.to_ascii_lowercase();
+        let (scheme, rest) = (&lower[..scheme.len()], &lower[lower.len() - rest.len()..]);
+        if default_port(scheme).is_none() {
+            let is_printable = rest.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
+            return match is_printable {
+                true => Ok(Self(text.into())),
+                false => Err(invalid("it must be printable ASCII")),
+            };
+        }
+        let authority = Authority::parse(rest).map_err(invalid)?;
         Ok(Self(match authority.port {
             Some(port) if default_port(scheme) != Some(port) => lower.into(),
             Some(_) | None => format!("{scheme}://{}", authority.host).into(),
@@ -80,8 +104,64 @@ pub enum OriginPolicy {
     /// The origin whose host and port are those of the request's own Host header. With
     /// [`secure`](crate::ServerConfig::secure) its scheme must be `https`, too.
     SameHost,
-    /// These and no others, compared by scheme, host and port.
-    List(Vec<Origin>),
+    /// Those that one of these rules allows, and no others.
+    List(Vec<OriginRule>),
+}
+
+/// What an origin is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OriginRule {
+    /// The origin itself.
+    Exact(Origin),
+    /// The origins of all hosts below its host, at any depth, with its scheme and its port; not the origin
+    /// itself. Everybody who can have a page on one of them can connect.
+    Subdomains(Origin),
+}
+
+impl OriginRule {
+    /// Makes a rule for the hosts below that of an origin.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is not `http://host[:port]` or `https://host[:port]`, or if its host is an address.
+    pub fn subdomains_of(origin: &str) -> Result<Self, ConfigError> {
+        let parsed: Origin = origin.parse()?;
+        let invalid = |problem| ConfigError::InvalidOrigin {
+            value: origin.into(),
+            problem,
+        };
+        let (_, authority) = parsed
+            .parts()
+            .ok_or_else(|| invalid("it has no host with subdomains"))?;
+        let last = authority.host.rsplit('.').next().unwrap_or_default();
+        if authority.host.starts_with('[') || last.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid("an address has no subdomains"));
+        }
+        Ok(Self::Subdomains(parsed))
+    }
+
+    fn allows(&self, origin: &Origin) -> bool {
+        match self {
+            Self::Exact(allowed) => allowed == origin,
+            Self::Subdomains(parent) => match (parent.parts(), origin.parts()) {
+                (Some((scheme, parent)), Some((seen, authority))) => {
+                    let label = authority.host.strip_suffix(parent.host);
+                    // A whole label: a host that only ends alike is somebody else's.
+                    let is_below =
+                        label.is_some_and(|label| label.len() > 1 && label.ends_with('.'));
+                    is_below && scheme == seen && parent.port == authority.port
+                }
+                (None, _) | (_, None) => false,
+            },
+        }
+    }
+}
+
+impl From<Origin> for OriginRule {
+    fn from(origin: Origin) -> Self {
+        Self::Exact(origin)
+    }
 }
 
 impl OriginPolicy {
@@ -89,22 +169,50 @@ impl OriginPolicy {
     ///
     /// # Errors
     ///
-    /// Fails if one of them is not `scheme://host[:port]` or `null`.
+    /// Fails if one of them is no [`Origin`], or could never match one.
     pub fn list<T: AsRef<str>>(origins: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         origins
             .into_iter()
             .map(|origin| origin.as_ref().parse())
-            .collect::<Result<_, _>>()
-            .map(Self::List)
+            .collect()
+    }
+
+    /// Allows the hosts below those of these origins, too: see [`OriginRule::Subdomains`].
+    ///
+    /// # Errors
+    ///
+    /// As [`OriginRule::subdomains_of`].
+    pub fn and_subdomains_of<T: AsRef<str>>(
+        self,
+        origins: impl IntoIterator<Item = T>,
+    ) -> Result<Self, ConfigError> {
+        let rules = origins
+            .into_iter()
+            .map(|origin| OriginRule::subdomains_of(origin.as_ref()));
+        Ok(self.and(Self::List(rules.collect::<Result<_, _>>()?)))
+    }
+
+    /// Puts two lists together. What is no list, as it allows any origin or that of the host, gives way to the
+    /// other one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::List(mut rules), Self::List(more)) => {
+                rules.extend(more);
+                Self::List(rules)
+            }
+            (Self::List(rules), Self::Any | Self::SameHost) => Self::List(rules),
+            (Self::Any | Self::SameHost, other) => other,
+        }
     }
 
     /// Tells whether a request with this `Origin` and `Host` may open a connection.
     pub(super) fn allows(&self, origin: &str, host: Authority<'_>, secure: bool) -> bool {
         match self {
             Self::Any => true,
-            Self::List(origins) => origin
-                .parse::<Origin>()
-                .is_ok_and(|origin| origins.contains(&origin)),
+            Self::List(rules) => origin
+                .parse()
+                .is_ok_and(|origin| rules.iter().any(|rule| rule.allows(&origin))),
             Self::SameHost => origin.parse::<Origin>().is_ok_and(|origin| {
                 origin.parts().is_some_and(|(scheme, authority)| {
                     authority.host.eq_ignore_ascii_case(host.host)
@@ -118,19 +226,19 @@ impl OriginPolicy {
 
 impl From<Origin> for OriginPolicy {
     fn from(origin: Origin) -> Self {
-        Self::List(vec![origin])
+        Self::List(vec![origin.into()])
     }
 }
 
 impl From<Vec<Origin>> for OriginPolicy {
     fn from(origins: Vec<Origin>) -> Self {
-        Self::List(origins)
+        origins.into_iter().collect()
     }
 }
 
 impl FromIterator<Origin> for OriginPolicy {
     fn from_iter<I: IntoIterator<Item = Origin>>(origins: I) -> Self {
-        Self::List(origins.into_iter().collect())
+        Self::List(origins.into_iter().map(OriginRule::Exact).collect())
     }
 }
 
@@ -219,6 +327,16 @@ mod tests {
         for text in [
             "",
             "*",
+            "http://*",
+            "https://*.example.com",
+            "HTTPS://*.example.com:8443",
+            "https://a.*.example.com",
+            "chrome-extension://*",
+            "file:// ",
+            "app://\u{e9}",
+            "file:",
+            "about:blank",
+            "https://m\u{fc}nchen.example",
             "example.com",
             "http://",
             "http:///",
@@ -233,8 +351,90 @@ mod tests {
             "http://a, http://b",
             "http://a\r\nb",
         ] {
-            let refused = ConfigError::InvalidOrigin { value: text.into() };
-            assert_eq!(text.parse::<Origin>(), Err(refused), "{text}");
+            let Err(ConfigError::InvalidOrigin { value, .. }) = text.parse::<Origin>() else {
+                panic!("{text}");
+            };
+            assert_eq!(value.reveal(), text);
+        }
+    }
+
+    /// X4: opaque origins are compared as a whole, and are of no host.
+    #[test]
+    fn origins_of_other_schemes_are_compared_whole() {
+        let opaque = [
+            "file://",
+            "file:///",
+            "app://localhost",
+            "capacitor://localhost",
+            "chrome-extension://abcdefghijklmnop",
+            "vscode-webview://0a/b?c",
+            "x://u@h/",
+        ];
+        for allowed in opaque {
+            let list = OriginPolicy::list([allowed]).unwrap();
+            let host = Authority::parse("localhost").unwrap();
+            for seen in opaque {
+                assert_eq!(
+                    list.allows(seen, host, false),
+                    seen == allowed,
+                    "{allowed} {seen}"
+                );
+            }
+            assert!(
+                !list.allows(&allowed.to_uppercase(), host, false),
+                "{allowed}"
+            );
+            assert!(!list.allows("null", host, false));
+            assert!(
+                !OriginPolicy::SameHost.allows(allowed, host, false),
+                "{allowed}"
+            );
+            let below = OriginRule::subdomains_of(allowed);
+            assert!(
+                matches!(below, Err(ConfigError::InvalidOrigin { .. })),
+                "{allowed}"
+            );
+        }
+    }
+
+    /// X4: a rule for subdomains is for whole labels below the host, with the same scheme and port.
+    #[test]
+    fn subdomains_have_a_rule_of_their_own() {
+        let host = Authority::parse("h").unwrap();
+        let policy = OriginPolicy::default().and_subdomains_of(["https://Example.com"]);
+        let policy = policy.unwrap();
+        let both = OriginPolicy::list(["https://example.com"]).unwrap();
+        let both = both.and_subdomains_of(["http://a.example:8080"]).unwrap();
+        for (policy, origin, allowed) in [
+            (&policy, "https://a.example.com", true),
+            (&policy, "https://A.b.example.com:443", true),
+            (&policy, "https://example.com", false),
+            (&policy, "https://.example.com", false),
+            (&policy, "https://evilexample.com", false),
+            (&policy, "https://example.com.evil", false),
+            (&policy, "http://a.example.com", false),
+            (&policy, "https://a.example.com:8443", false),
+            (&policy, "file://a.example.com", false),
+            (&policy, "null", false),
+            (&both, "https://example.com", true),
+            (&both, "https://a.example.com", false),
+            (&both, "http://b.a.example:8080", true),
+            (&both, "http://b.a.example", false),
+        ] {
+            assert_eq!(
+                policy.allows(origin, host, false),
+                allowed,
+                "{policy:?} {origin}"
+            );
+        }
+        for bad in [
+            "https://*.example.com",
+            "https://127.0.0.1",
+            "https://[::1]",
+            "null",
+            "a.b",
+        ] {
+            assert!(OriginRule::subdomains_of(bad).is_err(), "{bad}");
         }
     }
 

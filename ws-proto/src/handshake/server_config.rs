@@ -99,6 +99,11 @@ impl ServerConfig {
         self.versions
     }
 
+    /// Returns which origins may open a connection: what [`origins`](Self::origins) set.
+    pub fn allowed_origins(&self) -> &OriginPolicy {
+        &self.origins
+    }
+
     /// Returns the limit of a request head, in bytes, for an HTTP server on the same port.
     pub fn head_len_limit(&self) -> usize {
         self.head_limit
