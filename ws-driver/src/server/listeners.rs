@@ -91,12 +91,14 @@ async fn bind_all<R: Runtime>(
             Err(error) if is_missing(&error) => {
                 // A name such as localhost can have an address of a family that the machine has switched off.
                 tracing::warn!(target: "ws", "not listening on {wanted}: {error}");
-                missing = Some(named(wanted, &error));
+                missing = Some(named(wanted, addrs, error));
                 continue;
             }
             Err(error) if is_covered(wanted, &bound, &error) => continue,
-            Err(error) if wanted != *addr => return Err(Failed::Chosen(named(wanted, &error))),
-            Err(error) => return Err(Failed::Other(named(wanted, &error))),
+            Err(error) if wanted != *addr => {
+                return Err(Failed::Chosen(named(wanted, addrs, error)));
+            }
+            Err(error) => return Err(Failed::Other(named(wanted, addrs, error))),
         };
         let local_addr = runtime.local_addr(&socket).map_err(Failed::Other)?;
         if addr.port() == 0 {
@@ -127,7 +129,12 @@ fn is_missing(error: &io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(97 | 47 | 10047))
 }
 
-fn named(addr: SocketAddr, error: &io::Error) -> io::Error {
+/// Says which of several addresses an error is about. With one address that is clear, and the error stays as
+/// the system gave it, with its number.
+fn named(addr: SocketAddr, addrs: &[SocketAddr], error: io::Error) -> io::Error {
+    if addrs.len() == 1 {
+        return error;
+    }
     io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
 }
 
