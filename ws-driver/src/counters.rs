@@ -327,7 +327,23 @@ impl CloseCounts {
     }
 }
 
-/// What is counted of a connection under the lock of its mailbox.
+/// What is counted of a connection under the lock of its mailbox; the machine counts what is received.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SentTally {
+    pub(crate) messages_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) messages_dropped: u64,
+}
+
+impl SentTally {
+    /// Counts a message that was queued, or a fragment of one: the last makes it a message.
+    pub(crate) fn note_sent(&mut self, len: usize, last: bool) {
+        self.messages_sent += u64::from(last);
+        self.bytes_sent += count(len);
+    }
+}
+
+/// All that is counted of a connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) messages_received: u64,
@@ -339,12 +355,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a message that was queued, or a fragment of one: the last makes it a message.
-    pub(crate) fn note_sent(&mut self, len: usize, last: bool) {
-        self.messages_sent += u64::from(last);
-        self.bytes_sent += count(len);
-    }
-
     pub(crate) fn add(&mut self, other: &Self) {
         let Self {
             messages_received,

@@ -12,7 +12,6 @@ mod turn;
 mod waiter;
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -29,7 +28,7 @@ pub(crate) use self::hand_over::Then;
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
-use crate::counters::{ConnectionCounters, Tally};
+use crate::counters::{ConnectionCounters, SentTally, Tally};
 use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::scratch;
@@ -55,9 +54,6 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// Tells of room in the send queue, of a flush, and of the end.
     changed: Notice,
-    /// The driver, if it has a task of its own: who sends writes with it. Never used with `inner` locked.
-    /// Boxed, as those of handlers have none.
-    shared_driver: OnceLock<Box<DriverHandle>>,
     /// Whether compression was agreed on.
     pub(crate) compresses: bool,
 }
@@ -66,6 +62,9 @@ struct Inner {
     machine: Machine,
     /// The driver's task; others who give it work wake it.
     driver: Waiter,
+    /// The driver, if it has a task of its own: who sends writes with it, once this is unlocked. Boxed, as
+    /// those of handlers have none.
+    shared_driver: Option<Arc<DriverHandle>>,
     /// The task that waits in `recv`.
     receiver: Waiter,
     /// Whether somebody can take what is received; otherwise it is discarded.
@@ -74,12 +73,14 @@ struct Inner {
     aborted: bool,
     /// Whether the stream is closed.
     has_ended: bool,
+    /// Whether it was closed because its peer reads too slowly.
+    is_too_slow: bool,
     progress: Progress,
     /// What waits for room in the machine, or for the end of a message that is sent in fragments; empty
     /// while the machine takes messages.
     backlog: Backlog,
     /// What the machine does not count itself.
-    tally: Tally,
+    tally: SentTally,
 }
 
 impl Mailbox {
@@ -91,20 +92,21 @@ impl Mailbox {
         let inner = Inner {
             machine,
             driver: Waiter::default(),
+            shared_driver: None,
             receiver: Waiter::default(),
             has_receiver: true,
             aborted: false,
             has_ended: false,
+            is_too_slow: false,
             progress: Progress::default(),
             backlog: Backlog::default(),
-            tally: Tally::default(),
+            tally: SentTally::default(),
         };
         Self {
             facts,
             clock,
             inner: Mutex::new(inner),
             changed: Notice::new(),
-            shared_driver: OnceLock::new(),
             compresses,
         }
     }
@@ -443,10 +445,18 @@ impl Inner {
     }
 
     fn tally(&self) -> Tally {
+        let SentTally {
+            messages_sent,
+            bytes_sent,
+            messages_dropped,
+        } = self.tally;
         Tally {
             messages_received: self.machine.messages_received(),
             bytes_received: self.machine.bytes_received(),
-            ..self.tally
+            messages_sent,
+            bytes_sent,
+            messages_dropped,
+            slow_closes: u64::from(self.is_too_slow),
         }
     }
 

@@ -11,12 +11,11 @@ use super::{Inner, Mailbox};
 /// The most bytes of one control frame: two of the head, four of the mask, 125 of payload (RFC 6455 §5.5).
 const CONTROL_LEN: u64 = 131;
 
-/// How many bytes have left since the connection opened. Without overflow: 2^64 bytes take too long.
+/// How far flushing has come. How much was written the machine knows.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Taken by the stream.
-    written: u64,
-    /// Of these, how many were followed by a flush of the stream.
+    /// Bytes since the connection opened that were followed by a flush of the stream. Without overflow:
+    /// 2^64 bytes take too long.
     flushed: u64,
     /// Whether the machine gave up what had not left: it was told of a reset, or it ran out of patience.
     is_lost: bool,
@@ -27,16 +26,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    #[inline]
-    pub(super) fn note_written(&mut self, len: usize, is_flushed: bool) {
-        self.written += u64::try_from(len).unwrap_or(u64::MAX);
-        // What has just been written cannot have been flushed before.
-        if is_flushed && len == 0 && self.flushed != self.written {
-            self.flushed = self.written;
-            self.has_news = self.is_awaited;
-        }
-    }
-
     pub(super) fn is_awaited(&self) -> bool {
         self.is_awaited
     }
@@ -123,18 +112,28 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Notes that all that was written has been flushed.
+    #[inline]
+    pub(super) fn note_flushed(&mut self) {
+        let written = self.machine.bytes_written();
+        if self.progress.flushed != written {
+            self.progress.flushed = written;
+            self.progress.has_news = self.progress.is_awaited;
+        }
+    }
+
     /// Returns how far the queue will have been written when all has left that is in it.
     #[inline]
     pub(super) fn mark(&self) -> u64 {
         let buffered = self.machine.buffered_amount();
-        self.progress.written + u64::try_from(buffered).unwrap_or(u64::MAX)
+        self.machine.bytes_written() + u64::try_from(buffered).unwrap_or(u64::MAX)
     }
 
     /// Notes whether the machine has ended and dropped what was in the queue.
     #[inline]
     pub(super) fn note_lost_since(&mut self, mark: u64) {
         let is_empty = self.machine.buffered_amount() == 0;
-        self.progress.is_lost |= is_empty && self.progress.written < mark;
+        self.progress.is_lost |= is_empty && self.machine.bytes_written() < mark;
     }
 
     fn control_frames(&self) -> u64 {
@@ -143,11 +142,9 @@ impl Inner {
 
     fn is_flushed(&self, flush: &Flush) -> bool {
         let Progress {
-            flushed,
-            written,
-            is_lost,
-            ..
+            flushed, is_lost, ..
         } = self.progress;
+        let written = self.machine.bytes_written();
         // A ping or a pong that was queued later may have gone ahead; each counts as if it had, at its
         // longest, so that the flush never ends too early.
         let later = self.control_frames().saturating_sub(flush.control_frames);

@@ -2,7 +2,7 @@
 
 use super::{Inner, Mailbox};
 use crate::shared_driver::WriteAtOnce;
-use crate::sync::{MutexGuard, Weak};
+use crate::sync::{Arc, MutexGuard, Weak};
 
 /// What follows when a message was queued.
 #[derive(Clone, Copy)]
@@ -33,8 +33,8 @@ impl Mailbox {
     /// Lets those who send write with the driver, once its task has it.
     pub(crate) fn share_driver(&self, driver: Weak<dyn WriteAtOnce>, is_in_task: fn() -> bool) {
         let handle = DriverHandle { driver, is_in_task };
-        let is_first = self.shared_driver.set(Box::new(handle)).is_ok();
-        debug_assert!(is_first, "a connection has one driver");
+        let before = self.lock().shared_driver.replace(Arc::new(handle));
+        debug_assert!(before.is_none(), "a connection has one driver");
     }
 
     #[inline]
@@ -54,9 +54,10 @@ impl Mailbox {
     /// Sees to it that what was queued is written.
     #[inline]
     pub(super) fn hand_over(&self, inner: MutexGuard<'_, Inner>, then: Then) {
-        match (then, self.shared_driver.get()) {
+        match (then, &inner.shared_driver) {
             // In a task the driver surely runs later, and what is sent until then leaves together.
             (Then::Write, Some(handle)) if !(handle.is_in_task)() => {
+                let handle = Arc::clone(handle);
                 drop(inner);
                 handle.write_at_once();
             }
@@ -66,7 +67,8 @@ impl Mailbox {
 
     /// Writes what is queued, as far as the stream takes it, if the driver has a task of its own.
     pub(crate) fn write_at_once(&self) {
-        if let Some(handle) = self.shared_driver.get() {
+        let handle = self.lock().shared_driver.clone();
+        if let Some(handle) = handle {
             handle.write_at_once();
         }
     }

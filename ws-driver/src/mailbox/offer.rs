@@ -63,7 +63,7 @@ impl Mailbox {
             SlowPeer::Wait => {}
             SlowPeer::DropNewest | SlowPeer::DropOldest => inner.tally.messages_dropped += 1,
             SlowPeer::Close => {
-                inner.tally.slow_closes += 1;
+                inner.is_too_slow = true;
                 let now = (self.clock)();
                 let code = Some(CloseCode::TRY_AGAIN);
                 let closing = inner.machine.close(now, code, TOO_SLOW);

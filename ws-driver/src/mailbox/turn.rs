@@ -78,7 +78,10 @@ impl Mailbox {
                 while inner.machine.poll_event(now).is_some() {}
             }
             inner.machine.handle_written(written);
-            inner.progress.note_written(written, is_flushed);
+            // What has just been written cannot have been flushed before.
+            if is_flushed && written == 0 {
+                inner.note_flushed();
+            }
             if !writing.has_remaining() {
                 let spare = writing.reclaim();
                 if !inner.machine.outgoing().is_empty() {
@@ -130,7 +133,9 @@ impl Mailbox {
         }
         inner.driver.wait(cx);
         inner.release(writing);
-        inner.progress.note_written(0, is_flushed);
+        if is_flushed {
+            inner.note_flushed();
+        }
         let has_news = inner.progress.take_news();
         drop(inner);
         if has_news {
@@ -148,7 +153,9 @@ impl Mailbox {
     pub(crate) fn note_ended(&self, is_flushed: bool) {
         let mut inner = self.lock();
         inner.has_ended = true;
-        inner.progress.note_written(0, is_flushed);
+        if is_flushed {
+            inner.note_flushed();
+        }
         let receiver = inner.receiver.take();
         drop(inner);
         self.changed.notify(usize::MAX);

@@ -28,7 +28,7 @@ impl Connection {
         randomness.fill(&mut drawn);
         self.keepalive_steps = drawn[0];
         if self.timers.is_set(Timer::Keepalive) {
-            self.start_keepalive(self.last_read);
+            self.start_keepalive(self.timers.instant(self.last_read));
         }
     }
 
@@ -63,9 +63,9 @@ impl Connection {
         if !self.phase.answers_pings() {
             return;
         }
-        if now.saturating_duration_since(self.last_read) < interval {
-            self.timers
-                .set(Timer::Keepalive, self.last_read, Some(interval));
+        let last_read = self.timers.instant(self.last_read);
+        if now.saturating_duration_since(last_read) < interval {
+            self.timers.set(Timer::Keepalive, last_read, Some(interval));
             return;
         }
         // Who has not seen the last ping would not see this one sooner; and if nothing is ever written, pings

@@ -34,7 +34,7 @@ use crate::frame::Codec;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::{InFlight, Outgoing, OutgoingMut, Timer, Timers};
+use crate::wire::{InFlight, Moment, Outgoing, OutgoingMut, Timer, Timers};
 
 /// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
 /// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does
@@ -67,7 +67,7 @@ pub struct Connection {
     ping_end: u64,
     close_end: u64,
     timers: Timers,
-    last_read: Instant,
+    last_read: Moment,
     /// What is taken off the keepalive interval.
     keepalive_steps: u8,
     /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
@@ -148,6 +148,8 @@ impl Connection {
         let masks = masks.filter(|_| version.features().masking && role == Role::Client);
         let replaces_invalid_utf8 =
             !version.features().masking && (role == Role::Client || config.replace_invalid_utf8);
+        let timers = Timers::new(now);
+        let opened = timers.moment(now);
         let mut connection = Self {
             role,
             version,
@@ -162,12 +164,12 @@ impl Connection {
             in_flight: InFlight::default(),
             ping_end: 0,
             close_end: 0,
-            timers: Timers::default(),
-            last_read: now,
+            timers,
+            last_read: opened,
             keepalive_steps: 0,
             paused: false,
             drains: false,
-            stall: Stall::new(now),
+            stall: Stall::new(opened),
             open_message: None,
             stream_ended: false,
             stream_broken: false,
@@ -480,6 +482,13 @@ impl Connection {
     /// Returns how many pings arrived.
     pub fn pings_received(&self) -> u64 {
         self.pings_received
+    }
+
+    /// Returns how many bytes were written so far, the end of the opening handshake included: those that
+    /// left [`outgoing`](Self::outgoing), and those that were [taken](Self::take_outgoing) and
+    /// [noted](Self::handle_written).
+    pub fn bytes_written(&self) -> u64 {
+        self.outgoing.left()
     }
 
     /// Returns the `send_queue_limit`, in bytes.

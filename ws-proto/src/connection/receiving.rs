@@ -33,7 +33,7 @@ impl Connection {
         if data.is_empty() {
             return 0;
         }
-        self.last_read = now;
+        self.last_read = self.timers.moment(now);
         self.note_alive(now);
         let mut input = data;
         while self.phase.reads() {

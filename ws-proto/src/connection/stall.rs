@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::Connection;
 use super::closing::Phase;
 use crate::error::ProtocolError;
-use crate::wire::Timer;
+use crate::wire::{Moment, Timer};
 
 /// What is known of writing.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub(super) struct Stall {
     is_watched: bool,
     /// Since when nothing is known to have left, while it is watched; otherwise the last time that
     /// `handle_timeout` was told.
-    since: Instant,
+    since: Moment,
     /// What had left by then.
     left: u64,
 }
 
 impl Stall {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Moment) -> Self {
         Self {
             is_watched: false,
             since: now,
@@ -45,7 +45,7 @@ impl Connection {
     /// told it yet.
     pub(super) fn watch_deadline(&self) -> Option<Instant> {
         let is_due = !self.stall.is_watched && self.may_stall();
-        is_due.then(|| self.stall.since.max(self.last_read))
+        is_due.then(|| self.timers.instant(self.stall.since.max(self.last_read)))
     }
 
     /// Takes the time, before the timers are looked at.
@@ -53,7 +53,7 @@ impl Connection {
         if self.stall.is_watched {
             return;
         }
-        self.stall.since = now;
+        self.stall.since = self.timers.moment(now);
         if self.may_stall() {
             self.begin_lap(now);
         }
@@ -64,12 +64,12 @@ impl Connection {
             return;
         };
         if !self.may_stall() {
-            self.stall = Stall::new(now);
+            self.stall = Stall::new(self.timers.moment(now));
         } else if self.outgoing.left() != self.stall.left {
             self.begin_lap(now);
-        } else if now.saturating_duration_since(self.stall.since) < timeout {
-            self.timers
-                .set(Timer::Stall, self.stall.since, Some(timeout));
+        } else if now.saturating_duration_since(self.timers.instant(self.stall.since)) < timeout {
+            let since = self.timers.instant(self.stall.since);
+            self.timers.set(Timer::Stall, since, Some(timeout));
         } else {
             let (waited, buffered) = (timeout, self.buffered_amount());
             self.fail(now, ProtocolError::WriteStalled { waited, buffered });
@@ -85,7 +85,7 @@ impl Connection {
     fn begin_lap(&mut self, now: Instant) {
         self.stall = Stall {
             is_watched: true,
-            since: now,
+            since: self.timers.moment(now),
             left: self.outgoing.left(),
         };
         let lap = self.config.stall_timeout.map(|timeout| timeout / 2);

@@ -10,4 +10,4 @@ pub(crate) use self::controls::InFlight;
 pub use self::outgoing::Outgoing;
 pub use self::outgoing_mut::OutgoingMut;
 pub(crate) use self::queue::FramePayload;
-pub(crate) use self::timers::{Timer, Timers};
+pub(crate) use self::timers::{Moment, Timer, Timers};

@@ -40,38 +40,76 @@ impl Timer {
     }
 }
 
+/// A point in time, as nanoseconds since the connection opened: half as large as an [`Instant`], of which an
+/// idle connection would hold eight. Times before that are taken for that time; 584 years are enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Stands for a deadline that is not set.
+    const NEVER: Self = Self(u64::MAX);
+}
+
 /// The table of deadlines. None is set at first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Timers([Option<Instant>; Timer::ALL.len()]);
+#[derive(Clone, Debug)]
+pub(crate) struct Timers {
+    opened: Instant,
+    deadlines: [Moment; Timer::ALL.len()],
+}
 
 impl Timers {
+    /// Makes the table of a connection that opens now.
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            opened: now,
+            deadlines: [Moment::NEVER; Timer::ALL.len()],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        let since = at.saturating_duration_since(self.opened);
+        // What is out of reach is never.
+        Moment(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
+        self.opened + Duration::from_nanos(moment.0)
+    }
+
     /// Arms a timer, or disarms it if there is nothing to wait for or the end is out of reach.
     pub(crate) fn set(&mut self, timer: Timer, now: Instant, wait: Option<Duration>) {
-        self.0[timer.index()] = wait.and_then(|wait| now.checked_add(wait));
+        let end = wait.and_then(|wait| now.checked_add(wait));
+        self.deadlines[timer.index()] = end.map_or(Moment::NEVER, |end| self.moment(end));
     }
 
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.0[timer.index()] = None;
+        self.deadlines[timer.index()] = Moment::NEVER;
     }
 
     pub(crate) fn stop_all(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.opened);
     }
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer.index()].is_some()
+        self.deadlines[timer.index()] != Moment::NEVER
     }
 
     /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
+        let earliest = self.deadlines.iter().copied().min();
+        earliest
+            .filter(|deadline| *deadline != Moment::NEVER)
+            .map(|deadline| self.instant(deadline))
     }
 
     /// Tells whether the timer has run out by `now`, and disarms it if so.
     pub(crate) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
-        self.0[timer.index()]
-            .take_if(|deadline| *deadline <= now)
-            .is_some()
+        let has_expired = self.is_set(timer) && self.deadlines[timer.index()] <= self.moment(now);
+        if has_expired {
+            self.stop(timer);
+        }
+        has_expired
     }
 }
 
@@ -83,7 +121,7 @@ mod tests {
     fn a_timer_runs_out_once_and_not_before_its_time() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
-        let mut timers = Timers::default();
+        let mut timers = Timers::new(start);
         timers.set(Timer::Close, start, Some(2 * second));
         timers.set(Timer::Pong, start, Some(second));
         assert_eq!(timers.next(), Some(start + second));
