@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 
 use ::http::{Request, Response};
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -58,7 +57,7 @@ impl<R: Runtime + Default> Foreign<R> {
         runtime.clone().spawn(async move {
             // Ends with the process; there are few cases.
             while let Ok((stream, _)) = runtime.accept(&listener).await {
-                let io = HyperIo::new(runtime.clone(), stream, Bytes::new(), None, None);
+                let io = HyperIo::new(runtime.clone(), stream, None, None, None);
                 answer_on(ours.clone(), io, style, answer.clone());
             }
         });

@@ -6,10 +6,13 @@ use ::http::{Request, Response};
 use http_body_util::BodyExt;
 use ws_proto::Version;
 
-use super::support::{Log, Peer, RFC6455, client, echo, masked, ms, serve, text};
+use super::support::{DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, ms, serve, text};
 use crate::{RequestBody, Runtime, Server};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
+
+const DRAFT75: &str = "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+                       Host: example.com\r\nOrigin: http://example.com\r\n\r\n";
 
 const POST: &str = "POST /form HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -108,6 +111,103 @@ pub async fn garbage_is_answered_with_400<R: Runtime + Default>() {
     let mut connection = client(&server, Version::Rfc6455).await;
     connection.send("hi").await.unwrap();
     assert_eq!(text(&mut connection).await, "hi");
+}
+
+/// One rule for all requests: each gets the same answer, byte for byte, as the first one of a stream and behind
+/// a plain one that is kept alive, in one write with it or not.
+pub async fn a_request_is_the_same_wherever_it_comes<R: Runtime + Default>() {
+    let server = serve::<R, _, _>(Server::builder(), echo).await;
+    let target = |target: &str| RFC6455.replace("/chat?room=1", target);
+    let with = |line: &str| RFC6455.replace("Origin: ", &format!("{line}\r\nOrigin: "));
+    let key3 = std::str::from_utf8(KEY3).unwrap();
+    let draft76 = [DRAFT76, key3].concat();
+    for (request, status) in [
+        (RFC6455.to_owned(), 101),
+        (DRAFT75.to_owned(), 101),
+        (draft76.clone(), 101),
+        (draft76.replace("Host", "Content-Length: 8\r\nHost"), 101),
+        (target("/a|b?x=<y>"), 101),
+        (target("/a?x=\"y\""), 101),
+        (target("/a\\b"), 101),
+        (target("/a#b"), 400),
+        (target("/\u{e9}"), 400),
+        (target("http://a.example/b"), 101),
+        (target("ws://a.example/b"), 400),
+        (format!("\r\n{RFC6455}"), 101),
+        (RFC6455.replace("\r\n", "\n"), 400),
+        (with("Content-Length: 0\r\nContent-Length: 0"), 400),
+        (with("Content-Length: 00"), 101),
+        (with("Transfer-Encoding: chunked"), 400),
+        (with("X : a"), 400),
+        (with("X: a\r\n b"), 400),
+        (with("Sec-WebSocket-Extensions: a; b=\"c d\""), 101),
+        (with("Host: a"), 400),
+        (with(&format!("X: {}", "x".repeat(20_000))), 431),
+        (with(&["X: a"; 120].join("\r\n")), 431),
+        (RFC6455.replace("GET", "PUT"), 405),
+        (RFC6455.replace("HTTP/1.1", "HTTP/1.0"), 426),
+        (RFC6455.replace("Sec-WebSocket-Version: 13", "X: a"), 400),
+        ("GET / HTTP/1.1\nHost: a\n\n".to_owned(), 400),
+        ("GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("\x16\x03\x01\x02".to_owned(), 400),
+    ] {
+        let shown = &request[..request.len().min(300)];
+        let mut first = Peer::connect(&server).await;
+        let expected = first.ask(&request).await;
+        assert!(
+            expected[9..].starts_with(&status.to_string()),
+            "{shown}: {expected}"
+        );
+        let chunked = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                       2;a=b\r\n\r\n\r\n0\r\nT: u\r\n\r\n";
+        for before in [PLAIN, POST, chunked] {
+            let mut later = Peer::connect(&server).await;
+            later.ask_all(before).await;
+            assert_eq!(
+                without_date(&later.ask(&request).await),
+                without_date(&expected),
+                "{shown}"
+            );
+            let mut at_once = Peer::connect(&server).await;
+            let (_, _) = at_once.ask_all([before, &request].concat()).await;
+            assert_eq!(
+                without_date(&at_once.head().await),
+                without_date(&expected),
+                "{shown}"
+            );
+        }
+    }
+}
+
+/// Plain answers have the time of day.
+fn without_date(head: &str) -> String {
+    let lines = head
+        .split("\r\n")
+        .filter(|line| !line.starts_with("Date: "));
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// An upload that nobody reads is not reset before its client has read the answer, as one that was refused.
+pub async fn an_upload_that_nobody_reads_gets_its_answer<R: Runtime + Default>() {
+    let server = serve::<R, _, _>(Server::builder(), echo).await;
+    for len in [1000, 200_000, 3_000_000] {
+        let mut peer = Peer::connect(&server).await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n");
+        peer.write(head).await;
+        for part in vec![b'x'; len].chunks(65_536) {
+            peer.try_write(part)
+                .await
+                .expect("it is taken, though nobody reads it");
+        }
+        let (head, body) = peer.ask_all("").await;
+        assert!(head.starts_with("HTTP/1.1 426 "), "{len}: {head}");
+        assert!(body.contains("WebSocket"), "{body}");
+        peer.end().await;
+    }
 }
 
 /// A head with too many bytes or lines is refused with 431.

@@ -151,6 +151,8 @@ macro_rules! __conformance {
                 without_a_service_a_request_gets_426
                 a_service_that_panics_makes_it_a_500
                 garbage_is_answered_with_400
+                a_request_is_the_same_wherever_it_comes
+                an_upload_that_nobody_reads_gets_its_answer
                 a_head_over_a_limit_gets_431
                 who_pipelines_requests_and_reads_no_answer_is_cut_off
                 a_body_that_does_not_come_fails_in_time

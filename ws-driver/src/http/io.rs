@@ -7,21 +7,22 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
+use super::gate::{AHEAD_LIMIT, Gate, Step, Taken};
 use super::pace::Pace;
 use crate::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 use crate::scratch;
 
-/// A stream for hyper that begins with bytes that were read from it before, and fails when nothing of
+/// A stream for hyper, with a gate in front of it, that fails when nothing of
 /// what is written is taken for so long, or too little of it: hyper has a limit for the wait for a request
 /// only (X11).
 pub(crate) struct HyperIo<R: Runtime, S> {
     stream: S,
-    received: Bytes,
+    /// Without one hyper gets whatever is read.
+    gate: Option<Gate>,
     runtime: R,
     write_timeout: Option<Duration>,
     /// Set as long as the stream takes nothing.
@@ -35,13 +36,13 @@ impl<R: Runtime, S> HyperIo<R, S> {
     pub(crate) fn new(
         runtime: R,
         stream: S,
-        received: Bytes,
+        gate: Option<Gate>,
         write_timeout: Option<Duration>,
         pace: Option<Pace>,
     ) -> Self {
         Self {
             stream,
-            received,
+            gate,
             runtime,
             write_timeout,
             write_timer: None,
@@ -55,8 +56,17 @@ impl<R: Runtime, S> HyperIo<R, S> {
         self.is_late
     }
 
-    pub(crate) fn into_stream(self) -> S {
-        self.stream
+    /// Takes that a request did not come in time.
+    pub(super) fn handle_timeout(&mut self) {
+        let now = self.runtime.now();
+        if let Some(gate) = &mut self.gate {
+            gate.handle_timeout(now);
+        }
+    }
+
+    /// Gives the stream up, with the request that is not for hyper, if one came.
+    pub(super) fn into_parts(self) -> (S, Option<Taken>) {
+        (self.stream, self.gate.and_then(Gate::into_taken))
     }
 
     /// Fails a write that waits for too long. `len` tells how many bytes one that is done has moved.
@@ -108,11 +118,24 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.received.is_empty() {
-            let len = self.received.len().min(cursor.remaining());
-            cursor.put_slice(&self.received[..len]);
-            self.received.advance(len);
-            return Poll::Ready(Ok(()));
+        let this = &mut *self;
+        while let Some(gate) = &mut this.gate {
+            match gate.step(this.runtime.now(), cursor.remaining(), cx.waker())? {
+                Step::Pass(bytes) => {
+                    cursor.put_slice(&bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Step::Read => {
+                    let stream = Pin::new(&mut this.stream);
+                    ready!(scratch::with(|buffer| {
+                        let room = buffer.len().min(AHEAD_LIMIT);
+                        let read = stream.poll_read(cx, &mut buffer[..room]);
+                        read.map_ok(|len| gate.handle_read(&buffer[..len]))
+                    }))?;
+                }
+                Step::Wait => return Poll::Pending,
+                Step::End => return Poll::Ready(Ok(())),
+            }
         }
         scratch::with(|buffer| {
             let room = cursor.remaining().min(buffer.len());
@@ -149,6 +172,9 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if let (Poll::Ready(Ok(())), Some(gate)) = (&flushed, &mut self.gate) {
+            gate.handle_flush();
+        }
         self.bounded(cx, flushed, |()| 0)
     }
 

@@ -1,35 +1,40 @@
 //! Plain HTTP on the port of a server: hyper reads the requests, the application's service answers
-//! them. A request for an upgrade that comes later on the same stream works as if it came first.
+//! them. All heads are read by `ws-proto`, so that a request for an upgrade that comes later on the same stream is
+//! what it were if it came first, and so is what is no request at all.
 
+mod body_end;
+mod gate;
 pub(crate) mod io;
 mod pace;
 pub(crate) mod service;
+#[cfg(feature = "hyper")]
 pub(crate) mod upgrade;
 #[cfg(feature = "hyper")]
 pub(crate) mod upgraded;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
+#[cfg(feature = "hyper")]
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use ws_proto::{Outgoing, ServerHandshake};
+use ws_proto::Outgoing;
 
+use self::gate::{Answered, Gate, Taken};
 use self::io::{HyperIo, HyperTimer};
 use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
-use self::upgrade::{Decided, Examined};
+#[cfg(feature = "hyper")]
 use crate::deadline::DeadlineTimer;
 use crate::exchange::Exchange;
 use crate::runtime::Runtime;
-use crate::server::negotiate::Ticket;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
 use crate::witness::{Ending, Witness};
@@ -37,41 +42,37 @@ use crate::witness::{Ending, Witness};
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;
 
-/// A stream on which a request for an upgrade was accepted; the 101 is written.
-pub(crate) struct Upgraded<S> {
+/// A stream whose next request is not for hyper.
+pub(crate) struct Next<S> {
     pub(crate) stream: S,
-    pub(crate) handshake: ServerHandshake,
-    pub(crate) ticket: Ticket,
+    pub(crate) request: Taken,
 }
 
-/// An upgrade that was accepted while hyper has the stream.
-type Accepted = Arc<Mutex<Option<(ServerHandshake, Ticket)>>>;
-
-/// Serves plain HTTP on a stream, to its end or to an upgrade; `received` is what was read from it
-/// already.
+/// Serves plain HTTP on a stream, to its end or to a request that is no plain one; `received` is what was
+/// read from it already.
 pub(crate) async fn serve<R, S>(
     shared: &Arc<Shared<R>>,
     stream: S,
     received: Bytes,
     witness: &mut Witness,
-) -> Option<Upgraded<S>>
+) -> Option<Next<S>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     witness.expect(Ending::NoUpgrade);
-    let accepted = Accepted::default();
-    let peer_was_late = AtomicBool::new(false);
+    let gate = Gate::new(Arc::clone(&shared.config), received);
+    let answered = gate.answered();
     let (witness, stop) = (Mutex::new(witness), &shared.stop);
     let service = hyper::service::service_fn(|request| {
+        let answering = answer(shared, &witness, answered.clone(), request);
         // Boxed, as hyper wants it `Unpin`.
-        let accepted = Arc::clone(&accepted);
-        Box::pin(answer(shared, &witness, accepted, &peer_was_late, request))
+        Box::pin(answering)
     });
     let config = &shared.options.config;
     let wait = config.handshake_wait();
     let pace = Pace::new(&shared.runtime, shared.options.http.body_timeout);
-    let io = HyperIo::new(shared.runtime.clone(), stream, received, wait, pace);
+    let io = HyperIo::new(shared.runtime.clone(), stream, Some(gate), wait, pace);
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
         .header_read_timeout(wait)
@@ -93,26 +94,18 @@ where
     })
     .await;
     let served = served?;
-    let parts = connection.into_parts();
+    let mut io = connection.into_parts().io;
+    let has_timed_out = served.as_ref().is_err_and(hyper::Error::is_timeout);
+    if has_timed_out {
+        io.handle_timeout();
+    }
     // A peer that let one of our deadlines pass is not waited for again: it has gone, or does harm.
-    let is_late = parts.io.is_late()
-        || served.as_ref().is_err_and(hyper::Error::is_timeout)
-        || peer_was_late.load(Ordering::Relaxed);
-    let stream = parts.io.into_stream();
-    let upgraded = accepted
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    match upgraded {
-        Some((mut handshake, ticket)) if served.is_ok() => {
-            handshake.handle_read(shared.runtime.now(), &parts.read_buf);
-            Some(Upgraded {
-                stream,
-                handshake,
-                ticket,
-            })
+    let is_late = io.is_late() || has_timed_out;
+    match io.into_parts() {
+        (stream, Some(request)) if served.is_ok() || has_timed_out => {
+            Some(Next { stream, request })
         }
-        Some(_) | None => {
+        (stream, Some(_) | None) => {
             close(shared, stream, is_late).await;
             None
         }
@@ -145,59 +138,65 @@ where
     }
 }
 
-/// Answers one request: the handshake if it asks for an upgrade, else the application.
+/// Answers one request.
 async fn answer<R: Runtime>(
     shared: &Shared<R>,
     witness: &Mutex<&mut Witness>,
-    accepted: Accepted,
-    peer_was_late: &AtomicBool,
+    answered: Answered,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, std::convert::Infallible> {
+) -> Result<Response<Watched>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
-    let lock = || witness.lock().unwrap_or_else(PoisonError::into_inner);
-    let decided = match upgrade::examine(shared, &head) {
-        Examined::Plain => {
-            let is_tls = {
-                let mut witness = lock();
-                witness.expect(Ending::NoUpgrade);
-                witness.note_request(&head);
-                witness.info.tls.is_some()
-            };
-            let timeout = shared.options.http.body_timeout;
-            let body = RequestBody::new(body, &shared.runtime, timeout);
-            let request = Request::from_parts(head, body);
-            return Ok(match &shared.options.on_request {
-                Some(service) => service.call(request).await,
-                None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)
-                    .map(service::boxed),
-            });
-        }
-        Examined::Pending(pending) => {
-            let info = {
-                let mut witness = lock();
-                witness.expect(Ending::Disconnected);
-                witness.info.clone()
-            };
-            pending.decide(shared, &info, body).await
-        }
-        Examined::Refused(refused) => Err(refused),
+    let is_tls = {
+        let mut witness = witness.lock().unwrap_or_else(PoisonError::into_inner);
+        witness.expect(Ending::NoUpgrade);
+        witness.note_request(&head);
+        witness.info.tls.is_some()
     };
-    let response = match decided.and_then(Decided::conclude) {
-        Ok(granted) => {
-            let upgrade = (granted.handshake, granted.ticket);
-            *accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
-            granted.response
-        }
-        Err(refused) => {
-            lock().note_rejected(&refused.reason);
-            peer_was_late.store(refused.is_peer_late, Ordering::Relaxed);
-            refused.response
-        }
+    let timeout = shared.options.http.body_timeout;
+    let body = RequestBody::new(body, &shared.runtime, timeout);
+    let request = Request::from_parts(head, body);
+    let response = match &shared.options.on_request {
+        Some(service) => service.call(request).await,
+        None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)
+            .map(service::boxed),
     };
-    Ok(response.map(service::boxed))
+    Ok(response.map(|body| Watched { body, answered }))
+}
+
+/// The body of an answer. Once it is dropped, nothing more of the answer comes.
+struct Watched {
+    body: ResponseBody,
+    answered: Answered,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = <ResponseBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.answered.note();
+    }
 }
 
 /// Waits for `work`, but not beyond a deadline.
+#[cfg(feature = "hyper")]
 pub(crate) async fn until<R: Runtime, T>(
     runtime: &R,
     deadline: Option<Instant>,

@@ -1,19 +1,15 @@
-//! A request for an upgrade that an HTTP server read, on our port or elsewhere: the checks and the answers
-//! are those of a stream, but the server writes the head. Does not know how the stream gets here.
+//! A request for an upgrade that another HTTP server read: the checks and the answers are those of a stream, but
+//! the server writes the head. Does not know how the stream gets here.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::Response;
-#[cfg(feature = "hyper")]
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-#[cfg(feature = "hyper")]
-use ws_proto::Rejection;
 use ws_proto::{
-    HandshakeError, HandshakeEvent, ReasonPhrase, Request as Asked, ServerHandshake, UpgradeRequest,
+    HandshakeError, HandshakeEvent, ReasonPhrase, Rejection, Request as Asked, ServerHandshake,
+    UpgradeRequest,
 };
 
 use super::until;
@@ -58,8 +54,6 @@ pub(crate) struct Accepted {
 pub(crate) struct Refused {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) reason: Rejected,
-    /// Whether the time ran out while the peer had still to send something.
-    pub(crate) is_peer_late: bool,
 }
 
 /// Checks the head of a request.
@@ -93,10 +87,8 @@ impl Pending {
             mut handshake,
             request,
         } = self;
-        let has_body = AtomicBool::new(false);
         let deciding = async {
             let body = Limited::new(body, KEY3_LEN).collect().await;
-            has_body.store(true, Ordering::Relaxed);
             let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
             (key3, negotiate::decide(shared, request, info).await)
         };
@@ -107,9 +99,7 @@ impl Pending {
             let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
                 unreachable!("a handshake that is late fails");
             };
-            let mut refused = failed(handshake, error);
-            refused.is_peer_late = !has_body.load(Ordering::Relaxed);
-            return Err(refused);
+            return Err(failed(handshake, error));
         };
         handshake.handle_read(shared.runtime.now(), &key3);
         Ok(Decided {
@@ -119,7 +109,6 @@ impl Pending {
     }
 
     /// Refuses for a reason of the server's own, with a status that may reject.
-    #[cfg(feature = "hyper")]
     pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
         refused(self.handshake, status, reason)
     }
@@ -127,7 +116,6 @@ impl Pending {
 
 impl Decided {
     /// As [`Pending::refuse`], whatever the application wants.
-    #[cfg(feature = "hyper")]
     pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
         refused(self.handshake, status, reason)
     }
@@ -146,16 +134,11 @@ impl Decided {
                 handshake,
                 ticket,
             }),
-            Err(reason) => Err(Box::new(Refused {
-                response,
-                reason,
-                is_peer_late: false,
-            })),
+            Err(reason) => Err(Box::new(Refused { response, reason })),
         }
     }
 }
 
-#[cfg(feature = "hyper")]
 fn refused(mut handshake: ServerHandshake, status: StatusCode, reason: Rejected) -> Box<Refused> {
     handshake
         .reject(Rejection::new(status))
@@ -163,7 +146,6 @@ fn refused(mut handshake: ServerHandshake, status: StatusCode, reason: Rejected)
     Box::new(Refused {
         response: response(&mut handshake),
         reason,
-        is_peer_late: false,
     })
 }
 
@@ -171,7 +153,6 @@ fn failed(mut handshake: ServerHandshake, error: HandshakeError) -> Box<Refused>
     Box::new(Refused {
         response: response(&mut handshake),
         reason: Rejected::Handshake(error),
-        is_peer_late: false,
     })
 }
 

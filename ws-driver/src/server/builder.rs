@@ -431,7 +431,7 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 35, "{setters:?}");
+        assert_eq!(setters.len(), 36, "{setters:?}");
         let features = [
             ("deflate", cfg!(feature = "deflate")),
             ("tls", cfg!(feature = "rustls")),

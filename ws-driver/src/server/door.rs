@@ -141,7 +141,6 @@ impl<R: Runtime> Server<R> {
             let refused = upgrade::Refused {
                 response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
                 reason: Rejected::ExtendedConnect,
-                is_peer_late: false,
             };
             return Err(witness.refused(Box::new(refused)));
         }

@@ -34,7 +34,7 @@ use crate::registry::Entry;
 use crate::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::span::ConnectionSpan;
-use crate::witness::Witness;
+use crate::witness::{Ending, Witness};
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
@@ -303,17 +303,25 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
+    // What was asked for behind plain requests, and told before the stream came back.
+    let mut told = None;
     loop {
-        let Some(event) = or_stop(shared, exchange.next_event(&mut handshake)).await else {
-            witness.note_stopped();
-            return None;
-        };
-        let event = match event {
-            Ok(event) => event,
-            // A stream that broke has ended, and the machine tells what that means.
-            Err(_) => {
-                handshake.handle_eof();
-                handshake.poll_event()?
+        let event = match told.take() {
+            Some(event) => event,
+            None => {
+                let next = exchange.next_event(&mut handshake);
+                let Some(event) = or_stop(shared, next).await else {
+                    witness.note_stopped();
+                    return None;
+                };
+                match event {
+                    Ok(event) => event,
+                    // A stream that broke has ended, and the machine tells what that means.
+                    Err(_) => {
+                        handshake.handle_eof();
+                        handshake.poll_event()?
+                    }
+                }
             }
         };
         if !matches!(event, HandshakeEvent::Failed(_)) {
@@ -356,10 +364,12 @@ where
                 // Boxed, as it is large and most streams never come here.
                 let serving = Box::pin(http::serve(shared, stream, received, &mut witness));
                 // Given up as a whole, whatever it waits for, when what is left is dropped.
-                let upgraded = shared.stop.unless(Phase::Aborting, serving).await??;
-                exchange = Exchange::new(shared.runtime.clone(), upgraded.stream);
-                handshake = upgraded.handshake;
-                ticket = Some(upgraded.ticket);
+                let next = shared.stop.unless(Phase::Aborting, serving).await??;
+                exchange = Exchange::new(shared.runtime.clone(), next.stream);
+                handshake = next.request.handshake;
+                told = Some(next.request.event);
+                // From here on it is as if it came first.
+                witness.expect(Ending::Disconnected);
             }
             HandshakeEvent::Open => {
                 let ticket = ticket.expect("a handshake opens after it was accepted");

@@ -17,8 +17,9 @@ use super::answer::{Accept, Answer, Rejection};
 use super::error::HandshakeError;
 use super::head::RequestHead;
 use super::head_reader::HeadReader;
+use super::plain::{self, PlainBody, PlainRequest};
 use super::server_config::ServerConfig;
-use super::upgrade::{self, Pending};
+use super::upgrade::{self, Examined, Pending};
 use super::{HandshakeEvent, Request, hixie};
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
@@ -62,7 +63,7 @@ pub struct ServerHandshake {
 #[derive(Debug)]
 enum Stage {
     Head,
-    Http,
+    Http(PlainRequest),
     Pending(Pending),
     Key3 {
         numbers: [u32; 2],
@@ -116,7 +117,7 @@ impl ServerHandshake {
     pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
         handshake.delivery = Delivery::Response(None);
-        handshake.handle_request(RequestHead::from_parts(head), head.version);
+        handshake.handle_request(RequestHead::from_parts(head), head.version, 0);
         handshake
     }
 
@@ -132,7 +133,7 @@ impl ServerHandshake {
         match self.stage {
             Stage::Head => self.handle_head(),
             Stage::Key3 { numbers } => self.handle_key3(numbers),
-            Stage::Http | Stage::Pending(_) | Stage::Open { .. } | Stage::Closed => {}
+            Stage::Http(_) | Stage::Pending(_) | Stage::Open { .. } | Stage::Closed => {}
         }
     }
 
@@ -147,7 +148,7 @@ impl ServerHandshake {
                     state: self.state(),
                 });
             }
-            Stage::Http | Stage::Open { .. } | Stage::Closed => {}
+            Stage::Http(_) | Stage::Open { .. } | Stage::Closed => {}
         }
     }
 
@@ -238,7 +239,7 @@ impl ServerHandshake {
     ///
     /// Fails if no request waits for an answer, and, leaving it pending, if the status cannot reject.
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
-        if !matches!(self.stage, Stage::Pending(_) | Stage::Http) {
+        if !matches!(self.stage, Stage::Pending(_) | Stage::Http(_)) {
             return Err(ConfigError::NotPending);
         }
         let answer = Answer::for_rejection(rejection, &self.config)?;
@@ -304,6 +305,19 @@ impl ServerHandshake {
         )
     }
 
+    /// Returns how much of the stream belongs to a request that is no upgrade, after [`Request::Http`]: what
+    /// follows is the next one.
+    pub fn plain_request(&self) -> Option<PlainRequest> {
+        match self.stage {
+            Stage::Http(request) => Some(request),
+            Stage::Head
+            | Stage::Pending(_)
+            | Stage::Key3 { .. }
+            | Stage::Open { .. }
+            | Stage::Closed => None,
+        }
+    }
+
     /// Gives up everything that was received, untouched: after [`Request::Http`], the beginning of
     /// what an HTTP server reads. Nothing is left after a failure or a rejection.
     pub fn into_received(self) -> Bytes {
@@ -316,7 +330,7 @@ impl ServerHandshake {
         match self.stage {
             Stage::Head | Stage::Pending(_) | Stage::Key3 { .. } => self.deadline,
             Stage::Closed => self.deadline.filter(|_| !self.outgoing.is_empty()),
-            Stage::Http | Stage::Open { .. } => None,
+            Stage::Http(_) | Stage::Open { .. } => None,
         }
     }
 
@@ -341,7 +355,7 @@ impl ServerHandshake {
         match self.stage {
             Stage::Head | Stage::Key3 { .. } => true,
             Stage::Pending(_) => self.received.len() < EARLY_LIMIT,
-            Stage::Http | Stage::Open { .. } | Stage::Closed => false,
+            Stage::Http(_) | Stage::Open { .. } | Stage::Closed => false,
         }
     }
 
@@ -360,7 +374,7 @@ impl ServerHandshake {
         match self.stage {
             Stage::Head if self.received.is_empty() => State::Unknown,
             Stage::Head => State::Opening,
-            Stage::Http | Stage::Pending(_) => State::Handshaking,
+            Stage::Http(_) | Stage::Pending(_) => State::Handshaking,
             Stage::Key3 { .. } => State::Waiting,
             Stage::Open { .. } => State::Connected,
             Stage::Closed => State::Closed,
@@ -380,15 +394,15 @@ impl ServerHandshake {
             false => Bytes::copy_from_slice(&self.received[..head_len]),
         };
         match RequestHead::parse(&head, self.reader.header_lines()) {
-            Ok((head, http_version)) => self.handle_request(head, http_version),
+            Ok((head, http_version)) => self.handle_request(head, http_version, head_len),
             Err(error) => self.fail(error),
         }
         match self.stage {
             Stage::Pending(_) if !is_all => self.received.advance(head_len),
             // Nobody else holds it any more, so it is not copied.
-            Stage::Http if is_all => self.received = head.into(),
+            Stage::Http(_) if is_all => self.received = head.into(),
             Stage::Head
-            | Stage::Http
+            | Stage::Http(_)
             | Stage::Pending(_)
             | Stage::Key3 { .. }
             | Stage::Open { .. }
@@ -396,15 +410,24 @@ impl ServerHandshake {
         }
     }
 
-    fn handle_request(&mut self, head: RequestHead, http_version: http::Version) {
+    fn handle_request(&mut self, head: RequestHead, http_version: http::Version, head_len: usize) {
         self.is_head = head.method() == http::Method::HEAD;
-        let request = match upgrade::examine(head, http_version, &self.config) {
-            Ok(Some((request, pending))) => {
+        let examined = upgrade::examine(head, http_version, &self.config);
+        let request = match examined {
+            Ok(Examined::Upgrade(request, pending)) => {
                 self.stage = Stage::Pending(pending);
                 Request::Upgrade(request)
             }
-            Ok(None) => {
-                self.stage = Stage::Http;
+            Ok(Examined::Plain(head)) => {
+                let body = match self.delivery {
+                    Delivery::Outgoing => plain::examine(&head, http_version),
+                    // Another HTTP server has read it, and knows where it ends.
+                    Delivery::Response(_) => Ok(PlainBody::Length(0)),
+                };
+                match body {
+                    Ok(body) => self.stage = Stage::Http(PlainRequest { head_len, body }),
+                    Err(error) => return self.fail(error),
+                }
                 Request::Http
             }
             Err(error) => return self.fail(error),

@@ -174,16 +174,27 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     list_contains(headers, UPGRADE, "websocket")
 }
 
-/// Checks a request; `None` means that it is not an upgrade to a WebSocket.
+/// What a request is that breaks no rule.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would be one more allocation for each upgrade"
+)]
+pub(super) enum Examined {
+    Upgrade(UpgradeRequest, Pending),
+    /// No upgrade to a WebSocket.
+    Plain(RequestHead),
+}
+
+/// Checks a request.
 pub(super) fn examine(
     head: RequestHead,
     http_version: http::Version,
     config: &ServerConfig,
-) -> Result<Option<(UpgradeRequest, Pending)>, HandshakeError> {
+) -> Result<Examined, HandshakeError> {
     let headers = head.headers();
     // RFC 9110 §7.8: what HTTP/1.0 says of an upgrade is ignored. Proxies speak it that pass the header on.
     if !is_upgrade(headers) || http_version < http::Version::HTTP_11 {
-        return Ok(None);
+        return Ok(Examined::Plain(head));
     }
     if http_version != http::Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion { seen: http_version });
@@ -223,7 +234,7 @@ pub(super) fn examine(
         selected,
         head,
     };
-    Ok(Some((request, pending)))
+    Ok(Examined::Upgrade(request, pending))
 }
 
 /// A version with what distinguishes its requests.

@@ -78,11 +78,11 @@ impl Decision<'_> {
             .iter()
             .any(|element| element.eq_ignore_ascii_case("websocket"))
         {
-            return Ok(Outcome::Http);
+            return self.plain();
         }
         // R-H2, Q6: HTTP/1.0 has no upgrades.
         if self.head.http_version == "HTTP/1.0" {
-            return Ok(Outcome::Http);
+            return self.plain();
         }
         // R-H4.
         let host = self.text("Host")?.ok_or(refused(400))?;
@@ -121,6 +121,28 @@ impl Decision<'_> {
             number,
             lines,
         })
+    }
+
+    /// X13: what an HTTP server gets, as its end is where everybody sees it.
+    fn plain(&self) -> Result<Outcome, Outcome> {
+        let target = &self.head.target;
+        ensure(!target.contains('#') && target.parse::<http::Uri>().is_ok())?;
+        let lengths = self.values("Content-Length");
+        match self.values("Transfer-Encoding").is_empty() {
+            true => ensure(match &*lengths {
+                [] => true,
+                [only] => only.parse::<u64>().is_ok() && !only.starts_with('+'),
+                _ => false,
+            })?,
+            false => {
+                let codings = self.list("Transfer-Encoding");
+                let is_chunked =
+                    matches!(&*codings, [only] if only.eq_ignore_ascii_case("chunked"));
+                let is_old = self.head.http_version == "HTTP/1.0";
+                ensure(is_chunked && lengths.is_empty() && !is_old)?;
+            }
+        }
+        Ok(Outcome::Http)
     }
 
     /// X7, X12, D75-S4: what is no head.
