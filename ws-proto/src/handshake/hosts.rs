@@ -141,7 +141,8 @@ pub(super) fn check(
         return Ok(());
     };
     let asked = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    match Authority::parse(asked) {
+    // As widely as it is taken (RFC 3986 §3.2.3): a port like 080 must not go past the list.
+    match Authority::parse_uri(asked) {
         Ok(asked) if !policy.allows(asked, secure) => refused(Host::new(asked).to_string()),
         // A target that is malformed is refused as that.
         Ok(_) | Err(_) => Ok(()),

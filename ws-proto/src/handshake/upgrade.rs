@@ -207,11 +207,11 @@ pub(super) fn examine(
         });
     }
     let dialect = choose_dialect(headers, config.versions)?;
-    let authority = checked_authority(authority, host, head.target(), dialect)?;
+    let asked = checked_authority(authority, host, head.target(), dialect)?;
     check_body(headers, dialect)?;
     let proof = check_keys(headers, dialect)?;
     hosts::check(&config.hosts, config.secure, authority, head.target())?;
-    let origin = check_origin(headers, dialect, authority, config)?;
+    let origin = check_origin(headers, dialect, asked, config)?;
     check_target(head.target(), dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
     let offered_deflate = check_extensions(headers, dialect)?;
