@@ -125,7 +125,7 @@ impl Assembler {
         }
         let message = self.message.as_mut().expect("begin_frame opens a message");
         let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
-        message.progress.arrived = message.progress.arrived.saturating_add(piece_len);
+        message.progress.note_arrived(piece_len);
         let checks = message.is_text && !self.replaces_invalid_utf8;
         match message.is_compressed {
             true => message.append_inflated(piece, config, checks, compression)?,

@@ -17,23 +17,36 @@ use crate::wire::Timer;
 
 /// What must come of an open message in one `message_timeout`, in bytes on the wire without headers. With the default
 /// that is 68 bytes a second, less than any line that still carries TCP.
-const MESSAGE_PROGRESS: u64 = 4 << 10;
+const MESSAGE_PROGRESS: u32 = 4 << 10;
 
-/// What is known of the message that is open.
+/// What is known of the message that is open. Small, as each connection has room for one, open or not.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Bytes that arrived of it, as they came: compressed, if it is.
-    pub(super) arrived: u64,
-    /// Since the lap began in which it is watched; `None` if it began later.
-    lap: Option<Lap>,
+    arrived: u64,
+    /// Those of the lap, up to what counts as progress.
+    arrived_in_lap: u32,
+    lap: Lap,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Lap {
-    /// What had arrived by then.
-    arrived: u64,
-    /// Whether there was a time in it in which we did not read.
-    is_excused: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lap {
+    /// It is not watched, as the lap that runs began before it.
+    #[default]
+    Earlier,
+    /// It is watched since the lap began.
+    Watched,
+    /// So it is, but there was a time in which we did not read.
+    Excused,
+}
+
+impl Progress {
+    /// Counts bytes that arrived.
+    pub(super) fn note_arrived(&mut self, len: u64) {
+        self.arrived = self.arrived.saturating_add(len);
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.arrived_in_lap = self.arrived_in_lap.saturating_add(len);
+    }
 }
 
 impl Connection {
@@ -54,8 +67,8 @@ impl Connection {
             return;
         }
         if self.timers.is_set(Timer::Message) {
-            if let Some(lap) = &mut progress.lap {
-                lap.is_excused |= is_paused;
+            if is_paused && progress.lap == Lap::Watched {
+                progress.lap = Lap::Excused;
             }
         } else {
             self.begin_message_lap(now);
@@ -71,9 +84,7 @@ impl Connection {
             return;
         };
         let received = progress.arrived;
-        let is_stuck = progress
-            .lap
-            .is_some_and(|lap| !lap.is_excused && received - lap.arrived < MESSAGE_PROGRESS);
+        let is_stuck = progress.lap == Lap::Watched && progress.arrived_in_lap < MESSAGE_PROGRESS;
         if is_stuck && !is_paused {
             self.fail(now, ProtocolError::MessageStalled { waited, received });
         } else {
@@ -84,11 +95,12 @@ impl Connection {
     fn begin_message_lap(&mut self, now: Instant) {
         let is_excused = !self.wants_read();
         if let Some(progress) = self.assembler.held(&self.config) {
-            let arrived = progress.arrived;
-            progress.lap = Some(Lap {
-                arrived,
-                is_excused,
-            });
+            progress.arrived_in_lap = 0;
+            progress.lap = if is_excused {
+                Lap::Excused
+            } else {
+                Lap::Watched
+            };
             self.timers
                 .set(Timer::Message, now, self.config.message_timeout);
         }
