@@ -175,9 +175,12 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// What a request is that breaks no rule.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart at once, and a box would be one more allocation for each upgrade"
+#[cfg_attr(
+    feature = "deflate",
+    expect(
+        clippy::large_enum_variant,
+        reason = "it is taken apart at once, and a box would be one more allocation for each upgrade"
+    )
 )]
 pub(super) enum Examined {
     Upgrade(UpgradeRequest, Pending),
