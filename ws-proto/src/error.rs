@@ -338,7 +338,7 @@ pub enum ConfigError {
         /// What was given, of which the length is shown: some clients send a token as a subprotocol.
         value: Redacted,
     },
-    /// Not an origin, `scheme://host[:port]` or `null`, or one that could never match.
+    /// Not an origin, one that could never match, or one that has no subdomains to allow.
     InvalidOrigin {
         /// What was given.
         value: Redacted,
@@ -397,10 +397,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{value} is not a subprotocol; it must be a token")
             }
             Self::InvalidOrigin { value, problem } => {
-                write!(
-                    f,
-                    "{value:?} is not an origin: {problem}; scheme://host[:port] or null is allowed"
-                )
+                write!(f, "origin {value:?}: {problem}")
             }
             Self::InvalidHost { value } => write!(
                 f,

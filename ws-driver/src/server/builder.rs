@@ -138,14 +138,16 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     }
 
     /// Lets only these origins open a connection, for instance `["https://example.com"]`, besides those that
-    /// were allowed before. Opaque ones such as `file://` and `null` are compared as a whole. An origin that
-    /// is malformed, or could never match, makes [`bind`](Self::bind) fail.
+    /// a list allowed before. [`SameHost`](OriginPolicy::SameHost) is not a list and gives way to these. Opaque
+    /// ones such as `file://` and `null` are compared as a whole. An origin that is malformed, or could never
+    /// match, makes [`bind`](Self::bind) fail; so does one with a path, even `/`.
     pub fn allow_origins<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
         self.allow(OriginPolicy::list(origins))
     }
 
     /// Lets the origins of all hosts below these open a connection, besides those that were allowed before:
-    /// `["https://example.com"]` allows `https://www.example.com`, but not `https://example.com`. See
+    /// `["https://example.com"]` allows `https://www.example.com`, but not `https://example.com`, which
+    /// [`allow_origins`](Self::allow_origins) can add. See
     /// [`OriginRule::Subdomains`](crate::ws_proto::OriginRule::Subdomains). One that has no subdomains makes
     /// [`bind`](Self::bind) fail.
     pub fn allow_subdomains_of<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
@@ -156,7 +158,8 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// default. Another one is answered with 421, in every version and through every integration. One
     /// without a port stands for all ports. It keeps pages out whose name was made to point here (DNS
     /// rebinding), which pass [`SameHost`](OriginPolicy::SameHost). A host that is malformed makes
-    /// [`bind`](Self::bind) fail. Plain HTTP is for `on_request` to check.
+    /// [`bind`](Self::bind) fail. A second call replaces the list; an empty list allows no host. Plain HTTP is for
+    /// `on_request` to check.
     pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
         match HostPolicy::list(hosts) {
             Ok(policy) => self.options.config = self.options.config.hosts(policy),
@@ -180,9 +183,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
-    /// Says what happens, in readable lines through `tracing` (level `DEBUG`, target `ws`), and
-    /// tells clients why that are rejected, or whose connection is failed by a rule of ours: in the reason
-    /// of the close frame (RFC 6455). Off.
+    /// Says what happens, in readable lines through `tracing` (level `DEBUG`, target `ws`), and tells clients why:
+    /// a rejected one in the body of the answer, and one whose connection breaks a rule in the reason of the close
+    /// frame (RFC 6455, `close_reasons` of a [`ConnectionConfig`](crate::ConnectionConfig)). Off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.config = self.options.config.reveal_reasons(debug);
         self.options.connection = self.options.connection.close_reasons(debug);

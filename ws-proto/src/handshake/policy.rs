@@ -47,7 +47,7 @@ impl FromStr for Origin {
         }
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or_else(|| invalid("it has no scheme"))?;
+            .ok_or_else(|| invalid("it has no scheme; scheme://host[:port] or null is allowed"))?;
         let mut bytes = scheme.bytes();
         let is_scheme = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
@@ -68,6 +68,12 @@ impl FromStr for Origin {
                 true => Ok(Self(text.into())),
                 false => Err(invalid("it must be printable ASCII")),
             };
+        }
+        if rest.contains('/') {
+            // What is copied out of an address bar ends like that, and would match no page.
+            return Err(invalid(
+                "a path, even a / at the end, is in no page's origin; scheme://host[:port] is allowed",
+            ));
         }
         let authority = Authority::parse(rest).map_err(invalid)?;
         Ok(Self(match authority.port {
@@ -131,12 +137,10 @@ impl OriginRule {
             value: origin.into(),
             problem,
         };
-        let (_, authority) = parsed
-            .parts()
-            .ok_or_else(|| invalid("it has no host with subdomains"))?;
+        let (_, authority) = parsed.parts().ok_or_else(|| invalid(NO_SUBDOMAINS))?;
         let last = authority.host.rsplit('.').next().unwrap_or_default();
         if authority.host.starts_with('[') || last.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(invalid("an address has no subdomains"));
+            return Err(invalid(NO_SUBDOMAINS));
         }
         Ok(Self::Subdomains(parsed))
     }
@@ -158,6 +162,10 @@ impl OriginRule {
     }
 }
 
+/// What is wrong with an origin that has no other hosts below its own.
+const NO_SUBDOMAINS: &str = "an address and an opaque origin have no subdomains; http://name[:port] or \
+                             https://name[:port] is allowed (option allow_subdomains_of)";
+
 impl From<Origin> for OriginRule {
     fn from(origin: Origin) -> Self {
         Self::Exact(origin)
@@ -169,7 +177,7 @@ impl OriginPolicy {
     ///
     /// # Errors
     ///
-    /// Fails if one of them is no [`Origin`], or could never match one.
+    /// Fails if one of them is not an [`Origin`], or could never match one.
     pub fn list<T: AsRef<str>>(origins: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         origins
             .into_iter()
@@ -192,8 +200,8 @@ impl OriginPolicy {
         Ok(self.and(Self::List(rules.collect::<Result<_, _>>()?)))
     }
 
-    /// Puts two lists together. What is no list, as it allows any origin or that of the host, gives way to the
-    /// other one.
+    /// Puts two lists together. [`Any`](Self::Any) and [`SameHost`](Self::SameHost) are not lists and give way to
+    /// the other policy, so `SameHost` and a list is the list alone.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -355,6 +363,28 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!(value.reveal(), text);
+        }
+    }
+
+    /// The errors of the usual mistakes say what is allowed instead, and do not deny that an address is an origin.
+    #[test]
+    fn mistaken_origins_are_told_what_is_allowed() {
+        let exact = |text: &str| text.parse::<Origin>().unwrap_err().to_string();
+        let below = |text: &str| OriginRule::subdomains_of(text).unwrap_err().to_string();
+        assert_eq!(
+            exact("example.com"),
+            "origin \"example.com\": it has no scheme; scheme://host[:port] or null is allowed"
+        );
+        assert_eq!(
+            exact("https://example.com/"),
+            "origin \"https://example.com/\": a path, even a / at the end, is in no page's origin; \
+             scheme://host[:port] is allowed"
+        );
+        for text in ["https://127.0.0.1", "http://[::1]:80", "file://", "null"] {
+            let problem = "an address and an opaque origin have no subdomains; http://name[:port] or \
+                           https://name[:port] is allowed (option allow_subdomains_of)";
+            let told = if text == "null" { "null" } else { text };
+            assert_eq!(below(text), format!("origin {told:?}: {problem}"));
         }
     }
 
