@@ -8,7 +8,7 @@
 //! [`ServerHandshake`] and [`ClientHandshake`] do the opening handshake and become a [`Connection`], which
 //! is one type for both roles and all versions. The rule of use is the same for all of them, after every
 //! call that takes `&mut self`: take the events until there are none, write what is outgoing, shut the
-//! write side down if that is wanted, arm the deadline.
+//! write side down if that is wanted, arm the deadline. The page [`embedding`] has a whole server.
 //!
 //! ```
 //! use std::time::Instant;
@@ -60,6 +60,9 @@ mod state;
 mod utf8;
 mod version;
 mod wire;
+
+#[doc = include_str!("../../docs/embedding.md")]
+pub mod embedding {}
 
 pub use self::batch::EventBatch;
 pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};

@@ -199,7 +199,8 @@ impl Connection {
     /// Takes bytes that were read from the stream, until the `receive_queue_limit` is reached or
     /// [`READ_FRAME_LIMIT`] frames were looked at; returns how many bytes it took. What is left comes
     /// before anything else that is read: hand it in again when [`wants_read`](Self::wants_read) says
-    /// so. Can change what every other method says.
+    /// so, which can be at once. The stream does not become readable because of it, so look before you wait for the
+    /// stream. Can change what every other method says.
     ///
     /// The limit of frames bounds the work of one call, because a frame can be two bytes: a caller that
     /// serves several connections can look at the others before it goes on.
@@ -231,7 +232,9 @@ impl Connection {
         self.stream_ended = true;
     }
 
-    /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after.
+    /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after, and if that has
+    /// passed long ago, because the process stood still, only after the stream was read once more: the answer of
+    /// a healthy peer can be there already. Can change what every other method says.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.watch_writing(now);
         for timer in Timer::ALL {
@@ -348,10 +351,11 @@ impl Connection {
         self.outgoing.move_front(limit, taken, &mut self.in_flight);
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called; with the
-    /// time of the call, as this can have passed. It has when bytes wait to be written and none did when
-    /// that was last called: so ask after writing. `None` if the connection [is
-    /// finished](Self::is_finished). Changed by every call that takes `&mut self`.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called, with the time of that
+    /// call. Ask after writing: bytes that wait can set a deadline. It can have passed; then the call is due at once.
+    /// That is usual while bytes wait, because `send` has no clock from which to count the `stall_timeout`. `None`
+    /// if the connection [is finished](Self::is_finished), and while nothing has a deadline. Changed by every
+    /// call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_finished() {
             return None;
@@ -372,7 +376,7 @@ impl Connection {
     }
 
     /// Tells whether the write side of the stream should be shut down: everything is written and
-    /// nothing will follow.
+    /// nothing will follow. It can stay true when that was done; to do it again does no harm.
     pub fn wants_shutdown(&self) -> bool {
         self.buffered_amount() == 0
             && self
@@ -381,7 +385,8 @@ impl Connection {
     }
 
     /// Tells whether the connection is over and the stream can be closed: the end was taken by
-    /// [`poll_event`](Self::poll_event) or is there to be taken, and nothing is left to write.
+    /// [`poll_event`](Self::poll_event) or is there to be taken, and nothing is left to write. Events that were not
+    /// taken can still be taken.
     pub fn is_finished(&self) -> bool {
         self.phase
             .is_finished(self.stream_ended && self.buffered_amount() == 0)
