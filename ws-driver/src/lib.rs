@@ -62,6 +62,7 @@ mod topics;
 mod witness;
 
 pub use self::client::{connect, connect_over, connect_with};
+#[doc(inline)]
 pub use self::exports::*;
 pub use self::http::service::{Closure, Tower};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};

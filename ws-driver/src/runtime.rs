@@ -15,7 +15,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.
 ///
-/// Its value is cheap to clone. Streams that it makes have `TCP_NODELAY` set where they are TCP, as
+/// Its value is cheap to clone. Implement [`Default`], too: [`Server::builder`](crate::Server::builder) and
+/// [`connect`](crate::connect) make their runtime by it. Streams that it makes have `TCP_NODELAY` set where they are TCP, as
 /// the driver writes what belongs together at once; those that it accepts get it by
 /// [`prepare`](Self::prepare).
 pub trait Runtime: Clone + Send + Sync + 'static {
@@ -46,9 +47,10 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails as the system does, with its code, and if the stream cannot be registered with the reactor.
-    /// The server tries again after every code, but those that say that the listener is none. An error
-    /// without a code ends the server, unless its kind says that a stream was lost or memory lacks.
+    /// Fails with the error of the system, code included, and if the stream cannot be registered with the reactor.
+    /// The server tries again after every code except those of a listener that is closed or does not listen
+    /// (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`). An error without a code ends the server, unless its kind says
+    /// that a stream was lost or that memory lacks.
     ///
     /// # Cancel safety
     ///
@@ -69,7 +71,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 
     /// Looks up the addresses of a host's name, the one that the system prefers first (RFC 6724), each
-    /// with the port. The driver never asks for what is an address already.
+    /// with the port. The driver never asks for what is an address already, and takes turns between IPv6 and IPv4
+    /// by itself (RFC 8305).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be looked up. No addresses at all count as that, too.
     fn resolve(
         &self,
         host: &str,
@@ -78,6 +85,10 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Opens a stream to an address. The driver tries several addresses at a time and limits the time of
     /// each, so this needs no timeout.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the peer or the system refuses; the driver tells the error with the address.
     ///
     /// # Cancel safety
     ///

@@ -27,7 +27,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// The body of a response, whatever it is made of.
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// The body of a plain HTTP request, as it arrives.
+/// The body of a plain HTTP request, as it arrives. It implements [`Body`] of the crate `http-body`: read it with the
+/// trait `BodyExt` of `http-body-util`, by `frame` or `collect`, or give it to a framework. Its length is not limited:
+/// `Limited` of that crate does it.
 ///
 /// A peer that sends too little of it for the [`body_timeout`](crate::ServerBuilder::body_timeout) makes
 /// it fail, once, with an [`io::Error`](std::io::Error) of kind
