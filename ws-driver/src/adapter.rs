@@ -22,7 +22,7 @@ macro_rules! adapter {
         ///
         /// # Errors
         ///
-        /// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server
+        /// Fails if the URL is invalid, the host cannot be reached or is not whom it should be, the server
         /// does not agree, or all that takes too long.
         ///
         /// # Cancel safety
@@ -54,7 +54,7 @@ macro_rules! adapter {
         ///
         /// # Errors
         ///
-        /// Fails if the URL is none, the server is not whom it should be or does not agree, or all that
+        /// Fails if the URL is invalid, the server is not whom it should be or does not agree, or all that
         /// takes too long.
         ///
         /// # Cancel safety

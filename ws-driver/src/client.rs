@@ -36,7 +36,7 @@ use crate::tls::{ClientTls, TlsError};
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the host cannot be reached or is not whom it should be, the server does
+/// Fails if the URL is invalid, the host cannot be reached or is not whom it should be, the server does
 /// not agree, or all that takes too long.
 ///
 /// # Cancel safety
@@ -103,7 +103,7 @@ pub async fn connect_with<R: Runtime + Default>(
 ///
 /// # Errors
 ///
-/// Fails if the URL is none, the server is not whom it should be or does not agree, or all that takes too
+/// Fails if the URL is invalid, the server is not whom it should be or does not agree, or all that takes too
 /// long.
 ///
 /// # Cancel safety
@@ -458,7 +458,7 @@ impl fmt::Display for ConnectError {
             } => {
                 write!(
                     f,
-                    "no connection after {waited:?}; it got to {stage} (option connect_timeout)"
+                    "no connection after {waited:?}; the last step was {stage} (option connect_timeout)"
                 )?;
                 if attempts.tried().is_empty() {
                     return Ok(());

@@ -48,7 +48,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Bounds the whole way to an open connection, from the look-up of the host's name, or from the stream
+    /// Sets an overall timeout for an open connection, from the look-up of the host's name, or from the stream
     /// that is there, to the end of the opening handshake: 20 s. The [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the
     /// last part of it.
     #[must_use]

@@ -34,7 +34,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// What was to be a [`ConnectionId`] is none.
+/// Error from parsing a [`ConnectionId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseConnectionIdError(());
 

@@ -124,8 +124,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 
     /// Tells whether the code that calls this runs in a [task](Self::spawn) of this runtime: then other tasks
-    /// that are woken now run soon, or are dropped as the runtime ends. Who sends from elsewhere does the
-    /// writing, since nobody may ever poll the connection's task again. `false` if the runtime cannot tell,
+    /// that are woken now run soon, or are dropped as the runtime ends. A sender elsewhere writes to the stream
+    /// itself, because nobody may ever poll the connection's task again. `false` if the runtime cannot tell,
     /// which costs some speed and loses nothing.
     fn is_in_task() -> bool {
         false

@@ -111,7 +111,7 @@ impl FromStr for Version {
     }
 }
 
-/// What was to be the name of a version is none.
+/// Error from parsing the name of a [`Version`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseVersionError {
     name: String,

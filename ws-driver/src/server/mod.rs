@@ -243,7 +243,9 @@ impl<R: Runtime> Server<R> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, nothing is dropped that had time left.
+    /// If the future is dropped before the grace is over, the server stays closed, and nothing is dropped.
+    /// Connections that were asked to close go on with that, which the `close_timeout` bounds; with very many, some
+    /// were not asked yet. It can be called again.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         shutdown::run(&self.shared, grace).await
     }

@@ -19,12 +19,13 @@ use crate::sender::Sender;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Connections that closed within the grace, with a closing handshake where their version has one. Those
-    /// count, too, whose peer had not closed the stream behind it yet.
+    /// Connections that closed within the grace, with a closing handshake where their version has one. A peer
+    /// that answered the close and kept the stream open counts here, too.
     pub closed: usize,
-    /// Connections that ended within the grace without one.
+    /// Connections that ended within the grace without a closing handshake: the stream broke, or the peer did not
+    /// answer within the `close_timeout`.
     pub lost: usize,
-    /// Connections that were dropped at its end.
+    /// Connections that were still open at the end of the grace, and were dropped.
     pub aborted: usize,
 }
 

@@ -403,10 +403,10 @@ impl Connection {
         }
     }
 
-    /// Returns the account of the end, once it is [`Event::Closed`] or will be the next: while messages that
-    /// came before the end wait there is none, see [`has_deferred_end`](Self::has_deferred_end). Of a
-    /// connection that ended while our close waited to be written, `clean` is false here, whatever an event
-    /// said that was taken before.
+    /// Returns how the connection ended, once [`Event::Closed`] was taken or is the next event. It is `None` while
+    /// messages that came before the end wait: see [`has_deferred_end`](Self::has_deferred_end). If the stream
+    /// ended before our close was written, `clean` is false here, although an event that was taken earlier said
+    /// otherwise.
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref()
     }
