@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use criterion::{Criterion, Throughput};
-use ws_proto::{
-    Connection, ConnectionConfig, Message, Randomness, Role, Utf8Bytes, Version,
-};
+use ws_proto::{Connection, ConnectionConfig, Message, Randomness, Role, Utf8Bytes, Version};
 
 /// The lengths of messages, in bytes.
 pub const SIZES: [usize; 3] = [16, 1 << 10, 64 << 10];
