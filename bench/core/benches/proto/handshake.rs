@@ -100,6 +100,6 @@ impl Client {
     }
 }
 
-fn bytes_of(outgoing: &mut impl Buf) -> bytes::Bytes {
+fn bytes_of(mut outgoing: impl Buf) -> bytes::Bytes {
     outgoing.copy_to_bytes(outgoing.remaining())
 }
