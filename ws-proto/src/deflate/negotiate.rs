@@ -120,9 +120,9 @@ impl Deflate {
     }
 
     fn confirm_one(&self, answer: &Parameters) -> Result<DeflateTerms, &'static str> {
-        if self.server_no_context_takeover && !answer.server_no_context_takeover {
-            return Err("server_no_context_takeover was demanded, and is not there");
-        }
+        // An answer without `server_no_context_takeover` is taken though it was asked for: §7.1 has a client
+        // fail where it does not support what the answer says, and this one can keep a window. The servers
+        // of Tornado and libwebsockets drop the parameter.
         let server_bits = match answer.server_max_window_bits {
             Some(None) => return Err("server_max_window_bits has no value"),
             Some(Some(bits)) => bits,

@@ -50,7 +50,8 @@ impl Deflate {
     /// before in mind compresses similar messages better, but holds the memory of a compressor for
     /// each connection that sends; see docs/compression.md for how much.
     ///
-    /// A server does so, and says so to a client that asks for it; a client demands it.
+    /// A server does so, and says so to a client that asks for it; a client asks for it, and keeps one
+    /// window for a server that does otherwise.
     pub fn server_no_context_takeover(mut self, server_no_context_takeover: bool) -> Self {
         self.server_no_context_takeover = server_no_context_takeover;
         self

@@ -313,7 +313,10 @@ fn a_client_checks_the_answer() {
     let url = "ws://server.example.com/".parse().unwrap();
     for (deflate, line) in [
         (None, "permessage-deflate"),
-        (Some(eager()), "permessage-deflate"),
+        (
+            Some(eager().server_max_window_bits(10).unwrap()),
+            "permessage-deflate; server_no_context_takeover",
+        ),
         (
             Some(eager()),
             "permessage-deflate; server_no_context_takeover; foo",

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCode, Connection, ConnectionConfig, Event, Message, ProtocolError, Role};
+use ws_proto::{
+    CloseCode, Connection, ConnectionConfig, Event, Message, ProtocolError, Role, Version,
+};
 
 use crate::peer::{self, Deflater};
-use crate::support::{Frame, describe, events, told, written};
-use crate::{eager, noise, open, prose};
+use crate::support::{Frame, connect, describe, events, told, written};
+use crate::{eager, headers, noise, open, prose};
 
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 
@@ -44,9 +46,7 @@ fn a_reserved_bit_passes_only_where_a_compressed_message_begins() {
         for agreed in [true, false] {
             let mut connection = match agreed {
                 true => server(ConnectionConfig::new()),
-                false => {
-                    Connection::server(ws_proto::Version::Rfc6455, ConnectionConfig::new(), now)
-                }
+                false => Connection::server(Version::Rfc6455, ConnectionConfig::new(), now),
             };
             // A fragment is open where a continuation could come.
             if opcode == 0 {
@@ -153,6 +153,25 @@ fn nothing_is_remembered_where_the_peer_begins_anew() {
         assert_eq!(connection.messages_received(), 2);
         assert_eq!(failure(&mut connection).0, ProtocolError::InvalidDeflate);
     }
+}
+
+/// Servers such as those of Tornado and of libwebsockets pass over the wish of a client that they begin
+/// anew with each message, and do not name it in their answer: what they sent before is remembered.
+#[test]
+fn a_client_remembers_where_the_server_does_not_begin_anew_as_it_was_asked_to() {
+    let now = Instant::now();
+    let options = eager();
+    assert!(options.offer().contains("server_no_context_takeover"));
+    let terms = options.confirm(&headers("permessage-deflate")).unwrap();
+    let config = ConnectionConfig::new();
+    let connection = connect(Role::Client, Version::Rfc6455, config, now);
+    let mut connection = connection.with_deflate(&terms.unwrap());
+    for payload in [HELLO, b"\xf2\x00\x11\x00\x00"] {
+        connection.handle_read(now, &Frame::new(0xc1, payload).to(Role::Client));
+    }
+    let events = events(&mut connection, now);
+    let hello = Event::Message(Message::from("Hello"));
+    assert_eq!(events, [hello.clone(), hello]);
 }
 
 /// P-M6: what was agreed on bounds what is remembered of earlier messages.
