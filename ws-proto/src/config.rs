@@ -133,13 +133,14 @@ impl ConnectionConfig {
     ///
     /// # Errors
     ///
-    /// Fails if the `keepalive_interval`, the `pong_timeout` or the `stall_timeout` is zero: no peer could
-    /// keep it.
+    /// Fails if the `keepalive_interval`, the `pong_timeout`, the `stall_timeout` or the `message_timeout` is
+    /// zero: no peer could keep it.
     pub fn check(&self) -> Result<(), ConfigError> {
         let waits = [
             ("keepalive_interval", self.keepalive_interval),
             ("pong_timeout", self.pong_timeout),
             ("stall_timeout", self.stall_timeout),
+            ("message_timeout", self.message_timeout),
         ];
         match waits.iter().find(|(_, wait)| *wait == Some(Duration::ZERO)) {
             Some((option, _)) => Err(ConfigError::ZeroWait { option }),

@@ -129,6 +129,8 @@ pub async fn a_wait_of_zero_is_refused<R: Runtime + Default>() {
         (builder().keepalive_interval(zero), "keepalive_interval"),
         (builder().pong_timeout(zero), "pong_timeout"),
         (builder().stall_timeout(zero), "stall_timeout"),
+        (builder().message_timeout(zero), "message_timeout"),
+        (builder().body_timeout(zero), "body_timeout"),
     ] {
         let error = builder.bind("127.0.0.1:0").await.unwrap_err();
         assert!(error.to_string().contains(option), "{error}");

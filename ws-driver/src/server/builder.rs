@@ -333,6 +333,10 @@ impl<R: Runtime + Default> ServerBuilder<R> {
             return Err(error);
         }
         self.options.connection.check()?;
+        if self.options.http.body_timeout == Some(Duration::ZERO) {
+            let option = "body_timeout";
+            return Err(ConfigError::ZeroWait { option });
+        }
         let mut options = self.options;
         options.config = options.config.connection(options.connection.clone());
         #[cfg(feature = "rustls")]

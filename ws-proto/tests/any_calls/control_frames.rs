@@ -183,6 +183,10 @@ fn waits_of_zero_are_refused() {
         ),
         (ConnectionConfig::new().pong_timeout(zero), "pong_timeout"),
         (ConnectionConfig::new().stall_timeout(zero), "stall_timeout"),
+        (
+            ConnectionConfig::new().message_timeout(zero),
+            "message_timeout",
+        ),
     ];
     for (config, option) in cases {
         assert_eq!(config.check(), Err(ConfigError::ZeroWait { option }));
