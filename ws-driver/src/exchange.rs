@@ -11,6 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientHandshake, HandshakeEvent, Outgoing, ServerHandshake, State};
 
 use crate::deadline::DeadlineTimer;
+use crate::fairness::{self, Budget};
 use crate::runtime::Runtime;
 use crate::scratch;
 
@@ -66,6 +67,8 @@ pub(crate) struct Exchange<R: Runtime, S> {
     stream: S,
     timer: DeadlineTimer<R>,
     read_ended: bool,
+    /// Reads without a wait whose bytes were discarded.
+    discarded: usize,
 }
 
 impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
@@ -76,6 +79,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             stream,
             timer,
             read_ended: false,
+            discarded: 0,
         }
     }
 
@@ -175,12 +179,23 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             Ok(()) => {}
             Err(_) => return Poll::Ready(()),
         }
-        for _ in 0..DISCARD_LIMIT {
-            match ready!(scratch::with(|buffer| {
-                Pin::new(&mut self.stream).poll_read(cx, buffer)
-            })) {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return Poll::Ready(()),
+        let mut budget = Budget::new();
+        while self.discarded < DISCARD_LIMIT {
+            if budget.is_spent() {
+                fairness::give_way(&self.runtime, cx);
+                return Poll::Pending;
+            }
+            let stream = Pin::new(&mut self.stream);
+            match scratch::with(|buffer| stream.poll_read(cx, buffer)) {
+                Poll::Ready(Ok(len @ 1..)) => {
+                    budget.spend(len);
+                    self.discarded += 1;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {
+                    self.discarded = 0;
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(())
@@ -242,6 +257,6 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 }
 
-/// Reads in one poll whose bytes are discarded after a refusal: a peer that sends faster than that is
-/// not waited for.
+/// Reads without a wait whose bytes are discarded after a refusal: a peer that sends faster than that is not
+/// waited for.
 const DISCARD_LIMIT: usize = 64;

@@ -2,6 +2,8 @@
 //! thread, and to the runtime's look at the sockets, which executors take only after many polls.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,32 @@ impl Budget {
 
     pub(crate) const fn is_spent(&self) -> bool {
         self.bytes == 0
+    }
+}
+
+/// What is left of one poll where somebody else, such as hyper, moves the bytes: one handle is for who polls, and
+/// one for the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedBudget(Arc<AtomicUsize>);
+
+impl SharedBudget {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicUsize::new(POLL_BYTES)))
+    }
+
+    /// Begins with the next poll.
+    pub(crate) fn renew(&self) {
+        self.0.store(POLL_BYTES, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spend(&self, bytes: usize) {
+        // All happens within one poll, so nothing comes in between.
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
     }
 }
 

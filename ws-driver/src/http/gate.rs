@@ -5,7 +5,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -29,8 +28,8 @@ pub(crate) struct Gate {
     is_busy: bool,
     /// Set once the last part of an answer is handed out.
     answered: Answered,
-    /// Who waits for hyper to be idle.
-    waker: Option<Waker>,
+    /// Whether hyper asked for more while it was busy, and more was there.
+    is_awaited: bool,
 }
 
 enum Stage {
@@ -56,6 +55,15 @@ pub(super) enum Step {
     End,
 }
 
+/// What all that is written by now is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    Part,
+    Answer,
+    /// An answer, for the end of which hyper was told to wait: it has to be asked again.
+    AnswerBefore,
+}
+
 /// Tells a [`Gate`] that an answer was handed out as a whole. What is left of it is to be written.
 #[derive(Clone, Default)]
 pub(super) struct Answered(Arc<AtomicBool>);
@@ -76,7 +84,7 @@ impl Gate {
             passing: Bytes::new(),
             is_busy: false,
             answered: Answered::default(),
-            waker: None,
+            is_awaited: false,
         }
     }
 
@@ -90,7 +98,7 @@ impl Gate {
     /// # Errors
     ///
     /// Fails if a body is malformed.
-    pub(super) fn step(&mut self, now: Instant, room: usize, waker: &Waker) -> io::Result<Step> {
+    pub(super) fn step(&mut self, now: Instant, room: usize) -> io::Result<Step> {
         loop {
             if !self.passing.is_empty() {
                 let len = self.passing.len().min(room);
@@ -105,11 +113,11 @@ impl Gate {
                     self.passing = self.received.split_to(len).freeze();
                 }
                 Stage::Head(_) if self.is_busy => {
-                    self.waker = Some(waker.clone());
-                    return Ok(match self.received.is_empty() {
+                    self.is_awaited = !self.received.is_empty();
+                    return Ok(match self.is_awaited {
+                        true => Step::Wait,
                         // So that hyper hears of a peer that has gone.
-                        true => Step::Read,
-                        false => Step::Wait,
+                        false => Step::Read,
                     });
                 }
                 Stage::Head(_) if self.received.is_empty() => return Ok(Step::Read),
@@ -128,12 +136,14 @@ impl Gate {
     }
 
     /// Takes that all is written that hyper has written.
-    pub(super) fn handle_flush(&mut self) {
-        if self.answered.0.swap(false, Ordering::Acquire) {
-            self.is_busy = false;
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
-            }
+    pub(super) fn handle_flush(&mut self) -> Flushed {
+        if !self.answered.0.swap(false, Ordering::Acquire) {
+            return Flushed::Part;
+        }
+        self.is_busy = false;
+        match std::mem::take(&mut self.is_awaited) {
+            true => Flushed::AnswerBefore,
+            false => Flushed::Answer,
         }
     }
 
@@ -221,7 +231,7 @@ mod tests {
         let (mut reads, mut passed) = (bytes.chunks(len), Vec::new());
         let now = Instant::now();
         for _ in 0..10 * bytes.len() + 100 {
-            match gate.step(now, 3, Waker::noop()).unwrap() {
+            match gate.step(now, 3).unwrap() {
                 Step::Pass(bytes) => passed.extend(bytes),
                 Step::End => return (passed, gate.into_taken()),
                 Step::Read => match reads.next() {
@@ -294,7 +304,7 @@ mod tests {
         let now = Instant::now();
         for (begun, is_answered) in [("", false), ("GET / HT", true)] {
             let mut gate = Gate::new(Arc::default(), Bytes::from(begun));
-            assert!(matches!(gate.step(now, 9, Waker::noop()), Ok(Step::Read)));
+            assert!(matches!(gate.step(now, 9), Ok(Step::Read)));
             gate.handle_timeout(now);
             let status = gate.into_taken().map(|taken| match taken.event {
                 HandshakeEvent::Failed(error) => error.status(),

@@ -10,11 +10,19 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
-use super::gate::{AHEAD_LIMIT, Gate, Step, Taken};
+use super::gate::{AHEAD_LIMIT, Flushed, Gate, Step, Taken};
 use super::pace::Pace;
 use crate::deadline::DeadlineTimer;
+use crate::fairness::SharedBudget;
 use crate::runtime::Runtime;
 use crate::scratch;
+
+/// What a request costs of the budget of a poll, besides its bytes; one that waits behind another has a poll of its
+/// own. hyper would answer up to 16 in one poll and then have itself polled again at once.
+const REQUEST_COST: usize = 8 << 10;
+
+/// Bytes that one write takes at most.
+const WRITE_LIMIT: usize = 256 << 10;
 
 /// A stream for hyper, with a gate in front of it, that fails when nothing of
 /// what is written is taken for so long, or too little of it: hyper has a limit for the wait for a request
@@ -29,6 +37,8 @@ pub(crate) struct HyperIo<R: Runtime, S> {
     write_timer: Option<DeadlineTimer<R>>,
     /// That of the peer, which takes what is written.
     pace: Option<Pace>,
+    /// What may be moved before who polls hyper gives way. Nobody else wakes the task once it is spent.
+    budget: Option<SharedBudget>,
     is_late: bool,
 }
 
@@ -47,8 +57,25 @@ impl<R: Runtime, S> HyperIo<R, S> {
             write_timeout,
             write_timer: None,
             pace,
+            budget: None,
             is_late: false,
         }
+    }
+
+    /// Moves no more once `budget` is spent, until it is renewed.
+    pub(super) fn with_budget(mut self, budget: SharedBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    fn spend(&self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.spend(bytes);
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.budget.as_ref().is_some_and(SharedBudget::is_spent)
     }
 
     /// Tells whether a write failed because the peer took too little.
@@ -88,6 +115,12 @@ impl<R: Runtime, S> HyperIo<R, S> {
         Poll::Ready(Err(error))
     }
 
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(len)) = written {
+            self.spend(*len);
+        }
+    }
+
     /// Is ready once the stream has taken nothing, or too little, for too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(timeout) = self.write_timeout {
@@ -118,9 +151,12 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_spent() {
+            return Poll::Pending;
+        }
         let this = &mut *self;
         while let Some(gate) = &mut this.gate {
-            match gate.step(this.runtime.now(), cursor.remaining(), cx.waker())? {
+            match gate.step(this.runtime.now(), cursor.remaining())? {
                 Step::Pass(bytes) => {
                     cursor.put_slice(&bytes);
                     return Poll::Ready(Ok(()));
@@ -130,7 +166,12 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                     ready!(scratch::with(|buffer| {
                         let room = buffer.len().min(AHEAD_LIMIT);
                         let read = stream.poll_read(cx, &mut buffer[..room]);
-                        read.map_ok(|len| gate.handle_read(&buffer[..len]))
+                        read.map_ok(|len| {
+                            gate.handle_read(&buffer[..len]);
+                            if let Some(budget) = &this.budget {
+                                budget.spend(len);
+                            }
+                        })
                     }))?;
                 }
                 Step::Wait => return Poll::Pending,
@@ -153,7 +194,12 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_spent() {
+            return Poll::Pending;
+        }
+        let bytes = &bytes[..bytes.len().min(WRITE_LIMIT)];
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_written(&written);
         self.bounded(cx, written, |len| *len)
     }
 
@@ -162,7 +208,22 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let start = slices.iter().position(|slice| !slice.is_empty());
+        let slices = &slices[start.unwrap_or(slices.len())..];
+        let mut len = 0;
+        let fits = |slice: &&io::IoSlice<'_>| {
+            len += slice.len();
+            len <= WRITE_LIMIT
+        };
+        let count = slices.iter().take_while(fits).count();
+        if let (0, Some(long)) = (count, slices.first()) {
+            return self.poll_write(cx, long);
+        }
+        if self.is_spent() {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]);
+        self.note_written(&written);
         self.bounded(cx, written, |len| *len)
     }
 
@@ -172,8 +233,14 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if let (Poll::Ready(Ok(())), Some(gate)) = (&flushed, &mut self.gate) {
-            gate.handle_flush();
+        let done = match (&flushed, &mut self.gate) {
+            (Poll::Ready(Ok(())), Some(gate)) => gate.handle_flush(),
+            (_, _) => Flushed::Part,
+        };
+        match done {
+            Flushed::Part => {}
+            Flushed::Answer => self.spend(REQUEST_COST),
+            Flushed::AnswerBefore => self.spend(usize::MAX),
         }
         self.bounded(cx, flushed, |()| 0)
     }

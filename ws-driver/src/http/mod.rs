@@ -34,6 +34,7 @@ use self::service::{RequestBody, ResponseBody};
 #[cfg(feature = "hyper")]
 use crate::deadline::DeadlineTimer;
 use crate::exchange::Exchange;
+use crate::fairness::{self, SharedBudget};
 use crate::runtime::Runtime;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;
@@ -72,7 +73,9 @@ where
     let config = &shared.options.config;
     let wait = config.handshake_wait();
     let pace = Pace::new(&shared.runtime, shared.options.http.body_timeout);
-    let io = HyperIo::new(shared.runtime.clone(), stream, Some(gate), wait, pace);
+    let budget = SharedBudget::new();
+    let io = HyperIo::new(shared.runtime.clone(), stream, Some(gate), wait, pace)
+        .with_budget(budget.clone());
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
         .header_read_timeout(wait)
@@ -90,7 +93,12 @@ where
         if is_stopping && aborting.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        connection.poll_without_shutdown(cx).map(Some)
+        budget.renew();
+        let served = connection.poll_without_shutdown(cx);
+        if served.is_pending() && budget.is_spent() {
+            fairness::give_way(&shared.runtime, cx);
+        }
+        served.map(Some)
     })
     .await;
     let served = served?;

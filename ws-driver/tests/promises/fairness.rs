@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::Connection;
+use http_body_util::{BodyExt as _, Full};
 use ws_driver::ws_proto::{Message, READ_FRAME_LIMIT};
+use ws_driver::{Connection, RequestBody};
 
 use crate::support::peer::{RFC6455, masked, text};
 use crate::support::{ANY, Peer, Server, Sim, echo, serve};
@@ -178,6 +180,89 @@ fn one_poll_writes_a_bounded_number_of_bytes() {
     let done = beside_a_flood(Vec::new(), Some(greeting));
     assert!(done.written > 0, "the flood was served as well");
     assert!(done.written <= POLLS * WRITE_LEN, "{}", done.written);
+}
+
+/// What the flood did beside a good peer, if it is plain HTTP: `first` once, then `again` without end, where the page
+/// is `page`.
+fn beside_plain_http(first: &'static [u8], again: &[u8], page: Bytes) -> Done {
+    let (read, written, handled) = <(Arc<_>, Arc<_>, Arc<AtomicUsize>)>::default();
+    let flood = Flood {
+        first,
+        again: again.to_vec(),
+        at: 0,
+        read: Arc::clone(&read),
+        written: Arc::clone(&written),
+    };
+    let counted = Arc::clone(&handled);
+    let answer = move |request: http::Request<RequestBody>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let page = page.clone();
+        async move {
+            let mut body = request.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+            http::Response::new(Full::new(page))
+        }
+    };
+    let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    Sim::run(async |sim| {
+        let server = Server::builder()
+            .on_request(answer)
+            .bind(ANY)
+            .await
+            .unwrap();
+        serve(&sim, &server, echo);
+        let mut peer = Peer::open(&sim, server.local_addr()).await;
+        let before = (load(&read), load(&written), load(&handled));
+        assert!(server.handle_stream(flood, None, echo).await);
+        peer.write(&text("fine")).await;
+        let mut answer = Vec::new();
+        for _ in 0..TURNS {
+            step().await;
+            answer.extend(peer.read());
+        }
+        assert_eq!(answer, b"\x81\x04fine");
+        Done {
+            read: load(&read) - before.0,
+            written: load(&written) - before.1,
+            handled: load(&handled) - before.2,
+        }
+    })
+}
+
+/// Requests that wait behind one another. Breaks if hyper answers as many as it likes in one poll, and has itself
+/// polled again without a look at the sockets.
+#[test]
+fn one_poll_answers_a_bounded_number_of_plain_requests() {
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let done = beside_plain_http(request, request, Bytes::from_static(b"fine"));
+    assert!(done.handled >= TURNS / 2, "{} are served", done.handled);
+    assert!(done.handled <= POLLS, "{}", done.handled);
+}
+
+/// A page of 64 MiB for a peer that takes all at once. Breaks if hyper writes as long as the stream takes something.
+#[test]
+fn one_poll_writes_a_bounded_part_of_an_answer() {
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let done = beside_plain_http(request, b"", vec![7; 64 << 20].into());
+    assert!(done.written > 0, "the flood was served as well");
+    assert!(done.written <= POLLS * WRITE_LEN, "{}", done.written);
+}
+
+/// Breaks if hyper reads a body as long as there is something.
+#[test]
+fn one_poll_reads_a_bounded_part_of_an_upload() {
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let done = beside_plain_http(request, b"x", Bytes::new());
+    assert!(done.read > 0, "the flood was served as well");
+    assert!(done.read <= POLLS * READ_LEN, "{}", done.read);
+}
+
+/// What comes behind a refusal is discarded. Breaks if that is read as long as there is something.
+#[test]
+fn one_poll_discards_a_bounded_number_of_bytes() {
+    let done = beside_plain_http(b"GET / HTTP/1.1\nHost: a\n\n", b"x", Bytes::new());
+    assert!(done.read > 0, "it is discarded at all");
+    assert!(done.read <= POLLS * READ_LEN, "{}", done.read);
 }
 
 /// The most that one read takes.
