@@ -28,7 +28,7 @@ const TURN_LIMIT: usize = 16;
 
 /// Budgets that a sender may spend who does the writing: what a send queue holds by default, and not for
 /// ever for a peer that reads as fast as others send.
-const WRITE_ROUNDS: usize = 16;
+const WRITE_ROUNDS: usize = 4;
 
 /// Pieces in one gather write; Linux takes up to 1024.
 const SLICE_LIMIT: usize = 64;
@@ -36,6 +36,9 @@ const SLICE_LIMIT: usize = 64;
 /// Bytes that are written in one call. A long message is one slice, and a stream that takes all of it at once,
 /// encrypted perhaps, would keep the thread for as long as that takes.
 const WRITE_LIMIT: usize = 256 << 10;
+
+/// Calls in one poll that write: enough for a message of the default limit, 1 MiB, and its header.
+const WRITE_CALLS: usize = 5;
 
 /// What a driver tells the one who started it.
 pub(crate) trait Watch {
@@ -261,6 +264,7 @@ where
         });
         match read {
             Poll::Ready(Ok((len, now, is_stirred))) => {
+                budget.note_read(now);
                 budget.spend(len);
                 self.read_ended = len == 0;
                 *last = Some(now);
@@ -298,7 +302,7 @@ where
     /// Writes until all is written, the stream takes no more or the budget is spent; tells what the machine
     /// wants then.
     fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
-        let mut written = 0;
+        let (mut written, mut calls) = (0, 0);
         loop {
             let is_flushed = !self.needs_flush;
             let (wants, is_stirred) =
@@ -308,8 +312,11 @@ where
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
                 return wants;
             };
-            // Once anything was written: what a long read left for a handler to answer is written in its turn.
-            if written > 0 && budget.is_spent() {
+            // Once anything was written: what a long read left for a handler to answer is written in its turn. A
+            // message of a megabyte leaves in one turn, as well, because to stop in its midst means to move the
+            // rest out of the thread's buffer.
+            let has_more = written > 0 && budget.is_spent();
+            if has_more && (calls >= WRITE_CALLS || budget.is_late(self.runtime.now())) {
                 if wants.flush {
                     self.poll_flush(cx);
                 }
@@ -335,6 +342,7 @@ where
                     self.writing.advance(len);
                     self.needs_flush = true;
                     budget.spend(len);
+                    calls += 1;
                     len
                 }
                 Poll::Ready(Err(error)) => {

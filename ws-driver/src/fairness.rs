@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::Runtime;
 
-/// Bytes that are read and written in one poll before the task gives way. A read or a write that was begun
-/// is finished, so a poll can take one of each more: 128 and 256 KiB. The frames of a read are bounded by
-/// [`READ_FRAME_LIMIT`](ws_proto::READ_FRAME_LIMIT).
+/// Bytes that are read and written in one poll before the task gives way. A read that was begun is finished, so
+/// it can be 128 KiB more, and a turn writes what it has, up to a message of the default limit. The frames of a
+/// read are bounded by [`READ_FRAME_LIMIT`](ws_proto::READ_FRAME_LIMIT).
 const POLL_BYTES: usize = 64 << 10;
+
+/// Time after which a poll begins no other read, and of several writes no other one. Bytes alone do not say what work is: with TLS a byte can be a
+/// record of its own, and a handler can take long for each message.
+const POLL_TIME: Duration = Duration::from_millis(1);
 
 /// How often a thread asks the runtime to look at its sockets: a look costs a system call or two, and a
 /// good peer does not feel a millisecond.
@@ -27,15 +31,33 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: usize,
+    /// When the time was first taken in this poll.
+    began: Option<Instant>,
 }
 
 impl Budget {
     pub(crate) const fn new() -> Self {
-        Self { bytes: POLL_BYTES }
+        Self {
+            bytes: POLL_BYTES,
+            began: None,
+        }
     }
 
     pub(crate) const fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Takes the time of a read, which the driver asks for anyway.
+    pub(crate) fn note_read(&mut self, now: Instant) {
+        if self.is_late(now) {
+            self.spend_all();
+        }
+    }
+
+    /// Tells whether the time of the poll is over; it begins when it is first asked for.
+    pub(crate) fn is_late(&mut self, now: Instant) -> bool {
+        let began = *self.began.get_or_insert(now);
+        now.saturating_duration_since(began) >= POLL_TIME
     }
 
     pub(crate) const fn spend_all(&mut self) {
@@ -87,5 +109,23 @@ pub(crate) fn give_way<R: Runtime>(runtime: &R, cx: &mut Context<'_>) {
         runtime.yield_now(cx);
     } else {
         cx.waker().wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads that bring few bytes and take long end a poll as well. Breaks if only bytes are counted.
+    #[test]
+    fn a_poll_ends_after_its_time() {
+        let start = Instant::now();
+        let mut budget = Budget::new();
+        budget.note_read(start);
+        budget.spend(1);
+        budget.note_read(start + POLL_TIME / 2);
+        assert!(!budget.is_spent());
+        budget.note_read(start + POLL_TIME);
+        assert!(budget.is_spent());
     }
 }
