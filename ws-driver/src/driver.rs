@@ -35,10 +35,10 @@ const SLICE_LIMIT: usize = 64;
 
 /// Bytes that are written in one call. A long message is one slice, and a stream that takes all of it at once,
 /// encrypted perhaps, would keep the thread for as long as that takes.
-const WRITE_LIMIT: usize = 256 << 10;
+const WRITE_LIMIT: usize = 512 << 10;
 
 /// Calls in one poll that write: enough for a message of the default limit, 1 MiB, and its header.
-const WRITE_CALLS: usize = 5;
+const WRITE_CALLS: usize = 3;
 
 /// What a driver tells the one who started it.
 pub(crate) trait Watch {

@@ -268,5 +268,5 @@ fn one_poll_discards_a_bounded_number_of_bytes() {
 /// The most that one read takes.
 const READ_LEN: usize = 128 << 10;
 
-/// The most that one poll writes: five writes of 256 KiB.
-const WRITE_LEN: usize = 5 * (256 << 10);
+/// The most that one poll writes: three writes of 512 KiB.
+const WRITE_LEN: usize = 3 * (512 << 10);
