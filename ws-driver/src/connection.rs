@@ -74,7 +74,8 @@ impl Connection {
     }
 
     /// Waits for the next message; `None` once the connection has ended. Then
-    /// [`closed`](Self::closed) says how.
+    /// [`closed`](Self::closed) says how. After about 1,024 messages without a wait it lets the other tasks of
+    /// the thread run, though more is at hand.
     ///
     /// # Cancel safety
     ///
@@ -122,7 +123,8 @@ impl Connection {
     /// as in `block_on` or `main`, is written before this returns, as far as the stream takes it; but while
     /// received messages are at hand it leaves together with the answers to those, at the latest when
     /// [`recv`](Self::recv) finds no more. What a task sends in a row leaves together. Dropping the connection
-    /// writes what is left; to know that it was written, [`flush`](Self::flush).
+    /// writes what is left; to know that it was written, [`flush`](Self::flush). Whoever writes by itself lets
+    /// the other tasks of the thread run after 256 KiB, or 256 short messages, before the next is queued.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use std::future::Pending;
 use std::sync::Arc;
+use std::task::Context;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -9,6 +10,7 @@ use ws_proto::{Connection as Machine, State};
 
 use crate::connection::Connection;
 use crate::driver::{Driver, Watch};
+use crate::fairness;
 use crate::mailbox::{Facts, Mailbox};
 use crate::membership::Membership;
 use crate::runtime::Runtime;
@@ -41,18 +43,20 @@ where
         Arc::clone(&mailbox),
         Unwatched,
     );
-    runtime.spawn(share::<R, _>(driver, &mailbox));
+    runtime.spawn(share(runtime, driver, &mailbox));
     connection
 }
 
 /// Makes the task of a driver that the handles of its connection use, too.
-pub(crate) fn share<R, D>(driver: D, mailbox: &Mailbox) -> DriverTask<D>
+pub(crate) fn share<R, D>(runtime: &R, driver: D, mailbox: &Mailbox) -> DriverTask<D>
 where
     R: Runtime,
     D: Drive + Send + 'static,
 {
     let task = DriverTask::new(driver);
-    mailbox.share_driver(task.writer(), R::is_in_task);
+    let runtime = runtime.clone();
+    let give_way = move |cx: &mut Context<'_>| fairness::give_way(&runtime, cx);
+    mailbox.share_driver(task.writer(), R::is_in_task, Box::new(give_way));
     task
 }
 

@@ -155,6 +155,10 @@ where
         self
     }
 
+    pub(crate) const fn runtime(&self) -> &R {
+        &self.runtime
+    }
+
     /// Calls the handler and drives what it returns, too.
     pub(crate) fn with_handler(mut self, handler: impl FnOnce() -> H) -> Self {
         match panics::catch(handler) {

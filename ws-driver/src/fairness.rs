@@ -1,5 +1,6 @@
 //! What one poll of a task may do, and how a task that has more to do gives way: to the other tasks of its
-//! thread, and to the runtime's look at the sockets, which executors take only after many polls.
+//! thread, and to the runtime's look at the sockets, which executors take only after many polls. The same for
+//! the tasks of those who hold a connection.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -7,15 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
+use ws_proto::READ_FRAME_LIMIT;
+
 use crate::runtime::Runtime;
 
 /// Bytes that are read and written in one poll before the task gives way. A read that was begun is finished, so
 /// it can be 128 KiB more, and a turn writes what it has, up to a message of the default limit. The frames of a
-/// read are bounded by [`READ_FRAME_LIMIT`](ws_proto::READ_FRAME_LIMIT).
+/// read are bounded by [`READ_FRAME_LIMIT`].
 const POLL_BYTES: usize = 64 << 10;
 
-/// Time after which a poll begins no other read, and of several writes no other one. Bytes alone do not say what work is: with TLS a byte can be a
-/// record of its own, and a handler can take long for each message.
+/// Time after which a poll begins no other read, and of several writes no other one. Bytes alone do not say what
+/// work is: with TLS a byte can be a record of its own, and a handler can take long for each message.
 const POLL_TIME: Duration = Duration::from_millis(1);
 
 /// How often a thread asks the runtime to look at its sockets: a look costs a system call or two, and a
@@ -94,6 +97,67 @@ impl SharedBudget {
         self.0.load(Ordering::Relaxed) == 0
     }
 }
+
+/// What the users of a connection did in a row: to receive and to send need not wait as long as the peer
+/// sends, or reads, as fast as they do, and a loop of it would keep its thread from all other tasks.
+///
+/// Small, as each connection has one.
+#[derive(Debug, Default)]
+pub(crate) struct Streak {
+    events: u16,
+    /// What was written, in units of [`WRITE_COST`] bytes.
+    writes: u16,
+}
+
+impl Streak {
+    /// Notes events that were handed out.
+    pub(crate) fn note_received(&mut self, events: usize) {
+        let events = u16::try_from(events).unwrap_or(u16::MAX);
+        self.events = self.events.saturating_add(events);
+    }
+
+    /// Notes that nothing was at hand, so that the receiver waits.
+    pub(crate) const fn note_receiver_waits(&mut self) {
+        self.events = 0;
+    }
+
+    /// Notes that a sender writes so many bytes by itself.
+    pub(crate) fn note_written(&mut self, bytes: usize) {
+        let writes = u16::try_from(bytes / WRITE_COST).unwrap_or(u16::MAX);
+        self.writes = self.writes.saturating_add(writes.max(1));
+    }
+
+    /// Tells whether the receiver is to give way before it goes on; the count begins anew then.
+    pub(crate) fn ends_for_receiver(&mut self) -> bool {
+        let ends = usize::from(self.events) >= READ_FRAME_LIMIT;
+        if ends {
+            self.events = 0;
+        }
+        ends
+    }
+
+    /// Tells whether whoever sends is to give way first.
+    #[inline]
+    pub(crate) const fn is_over_for_senders(&self) -> bool {
+        self.writes >= STREAK_WRITES
+    }
+
+    /// As [`is_over_for_senders`](Self::is_over_for_senders); the count begins anew then.
+    pub(crate) fn ends_for_sender(&mut self) -> bool {
+        let ends = self.is_over_for_senders();
+        if ends {
+            self.writes = 0;
+        }
+        ends
+    }
+}
+
+/// What senders write in a row before one of them gives way, in units of [`WRITE_COST`] bytes. It takes a
+/// millisecond or two.
+const STREAK_WRITES: u16 = 256;
+
+/// What a write counts at least, in bytes, as the system call costs as much.
+const WRITE_COST: usize = 1 << 10;
 
 /// Makes the task run again, behind the others that are ready, and from time to time only after the runtime
 /// has looked at its sockets.

@@ -29,6 +29,7 @@ pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
 use crate::counters::{ConnectionCounters, SentTally, Tally};
+use crate::fairness::Streak;
 use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::scratch;
@@ -81,6 +82,7 @@ struct Inner {
     backlog: Backlog,
     /// What the machine does not count itself.
     tally: SentTally,
+    streak: Streak,
 }
 
 impl Mailbox {
@@ -101,6 +103,7 @@ impl Mailbox {
             progress: Progress::default(),
             backlog: Backlog::default(),
             tally: SentTally::default(),
+            streak: Streak::default(),
         };
         Self {
             facts,
@@ -114,11 +117,18 @@ impl Mailbox {
     // For the handles of users.
 
     /// Takes all that arrived, at least one event, behind what is in `batch`; `false` once the connection
-    /// has ended and our answer to the peer's close is written: a program may end when it hears of it.
+    /// has ended and our answer to the peer's close is written: a program may end when it hears of it. After
+    /// many events without a wait it gives way once.
     pub(crate) fn poll_events(&self, cx: &mut Context<'_>, batch: &mut EventBatch) -> Poll<bool> {
         let mut inner = self.lock();
+        if inner.streak.ends_for_receiver() {
+            self.give_way(inner, cx);
+            return Poll::Pending;
+        }
         let wanted_read = inner.machine.wants_read();
+        let len = batch.len();
         inner.machine.take_events(batch);
+        inner.streak.note_received(batch.len() - len);
         if batch.is_empty() && inner.machine.has_deferred_end() {
             // Now that everything was taken, the machine answers the close that came behind it.
             let now = (self.clock)();
@@ -135,6 +145,7 @@ impl Mailbox {
             }
             true => {
                 inner.receiver.wait(cx);
+                inner.streak.note_receiver_waits();
                 Poll::Pending
             }
         };
@@ -164,7 +175,9 @@ impl Mailbox {
     #[inline]
     pub(crate) fn send_inline(&self, message: &Message, then: Then) -> bool {
         let mut inner = self.lock();
-        let queued = inner.backlog.is_empty() && inner.machine.send_inline(message);
+        let queued = inner.backlog.is_empty()
+            && !inner.streak.is_over_for_senders()
+            && inner.machine.send_inline(message);
         if queued {
             inner.tally.note_sent(message.len(), true);
             self.hand_over(inner, then);
@@ -180,7 +193,7 @@ impl Mailbox {
     ) -> Result<Result<(), SendError>, Message> {
         let compressed = self.compress_apart(&message, |inner| !inner.is_full());
         let mut inner = self.lock();
-        if inner.is_full() {
+        if inner.is_full() || inner.streak.is_over_for_senders() {
             return Err(message);
         }
         let queued = match compressed {
@@ -255,13 +268,17 @@ impl Mailbox {
         loop {
             let room = {
                 let mut inner = self.lock();
-                if !waits(&inner) {
+                let gives_way = inner.streak.ends_for_sender();
+                if !gives_way && !waits(&inner) {
                     let queued = queue(&mut inner);
                     return self.hand_over_if_ok(inner, queued, Then::Write);
                 }
-                self.changed.listen()
+                (!gives_way).then(|| self.changed.listen())
             };
-            room.await;
+            match room {
+                Some(room) => room.await,
+                None => self.let_others_run().await,
+            }
         }
     }
 

@@ -73,6 +73,10 @@ impl Mailbox {
                 flush.listener = None;
             }
             let mut inner = self.lock();
+            if inner.streak.ends_for_sender() {
+                self.give_way(inner, cx);
+                return Poll::Pending;
+            }
             if inner.is_flushed(flush) {
                 return Poll::Ready(Ok(()));
             }

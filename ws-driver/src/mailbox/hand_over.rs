@@ -1,5 +1,8 @@
 //! Who writes what was queued: the driver's task, once it is woken, or the one who sent it.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
 use super::{Inner, Mailbox};
 use crate::shared_driver::WriteAtOnce;
 use crate::sync::{Arc, MutexGuard, Weak};
@@ -18,7 +21,11 @@ pub(crate) enum Then {
 pub(super) struct DriverHandle {
     driver: Weak<dyn WriteAtOnce>,
     is_in_task: fn() -> bool,
+    give_way: GiveWay,
 }
+
+/// Makes the calling task run again, behind the others.
+pub(crate) type GiveWay = Box<dyn Fn(&mut Context<'_>) + Send + Sync>;
 
 impl DriverHandle {
     fn write_at_once(&self) {
@@ -31,8 +38,17 @@ impl DriverHandle {
 
 impl Mailbox {
     /// Lets those who send write with the driver, once its task has it.
-    pub(crate) fn share_driver(&self, driver: Weak<dyn WriteAtOnce>, is_in_task: fn() -> bool) {
-        let handle = DriverHandle { driver, is_in_task };
+    pub(crate) fn share_driver(
+        &self,
+        driver: Weak<dyn WriteAtOnce>,
+        is_in_task: fn() -> bool,
+        give_way: GiveWay,
+    ) {
+        let handle = DriverHandle {
+            driver,
+            is_in_task,
+            give_way,
+        };
         let before = self.lock().shared_driver.replace(Arc::new(handle));
         debug_assert!(before.is_none(), "a connection has one driver");
     }
@@ -53,11 +69,12 @@ impl Mailbox {
 
     /// Sees to it that what was queued is written.
     #[inline]
-    pub(super) fn hand_over(&self, inner: MutexGuard<'_, Inner>, then: Then) {
+    pub(super) fn hand_over(&self, mut inner: MutexGuard<'_, Inner>, then: Then) {
         match (then, &inner.shared_driver) {
             // In a task the driver surely runs later, and what is sent until then leaves together.
             (Then::Write, Some(handle)) if !(handle.is_in_task)() => {
                 let handle = Arc::clone(handle);
+                inner.note_written();
                 drop(inner);
                 handle.write_at_once();
             }
@@ -67,9 +84,44 @@ impl Mailbox {
 
     /// Writes what is queued, as far as the stream takes it, if the driver has a task of its own.
     pub(crate) fn write_at_once(&self) {
-        let handle = self.lock().shared_driver.clone();
-        if let Some(handle) = handle {
+        let mut inner = self.lock();
+        if let Some(handle) = inner.shared_driver.clone() {
+            inner.note_written();
+            drop(inner);
             handle.write_at_once();
         }
+    }
+
+    /// Makes the task of a user run again, behind the others of its thread.
+    pub(super) fn give_way(&self, inner: MutexGuard<'_, Inner>, cx: &mut Context<'_>) {
+        let handle = inner.shared_driver.clone();
+        drop(inner);
+        match handle {
+            Some(handle) => (handle.give_way)(cx),
+            // It is a part of the driver's task, which gives way by itself.
+            None => cx.waker().wake_by_ref(),
+        }
+    }
+
+    /// Waits until the other tasks of the thread had their turn.
+    pub(super) async fn let_others_run(&self) {
+        let mut has_given_way = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut has_given_way, true) {
+                return Poll::Ready(());
+            }
+            self.give_way(self.lock(), cx);
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Inner {
+    /// Notes that a sender writes what is queued.
+    #[inline]
+    fn note_written(&mut self) {
+        let bytes = self.machine.buffered_amount();
+        self.streak.note_written(bytes);
     }
 }

@@ -92,7 +92,8 @@ impl<Q: Runtime> Host for HandOut<Q> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         // Shared before anybody has the connection, as who has it may send and go.
-        let task = detached::share::<R, _>(driver, mailbox);
+        let runtime = driver.runtime().clone();
+        let task = detached::share(&runtime, driver, mailbox);
         self.0.opened.push(connection);
         task
     }

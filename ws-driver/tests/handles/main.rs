@@ -1,5 +1,6 @@
 //! What the handles of a connection promise to programs: what was sent arrives though the program ends right
-//! after, the two halves of a connection do not take from each other, and when the runtime ends nobody waits.
+//! after, the two halves of a connection do not take from each other, when the runtime ends nobody waits, and
+//! a loop of calls leaves the other tasks their turn.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"
@@ -9,6 +10,7 @@ mod ends;
 mod halves;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 mod writing;
 
 use std::sync::{Arc, Mutex};
