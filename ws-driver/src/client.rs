@@ -15,6 +15,7 @@ use ws_proto::{
 
 use crate::connect_options::ConnectOptions;
 use crate::connection::Connection;
+use crate::deadline::DeadlineTimer;
 use crate::detached;
 use crate::exchange::Exchange;
 use crate::head::Head;
@@ -24,7 +25,7 @@ use crate::mailbox::Facts;
 use crate::proxy::{Proxy, ProxyError};
 use crate::random::{RuntimeRandomness, SystemRandomness};
 use crate::reach::{Attempts, reach};
-use crate::runtime::{Runtime, Timer, probe_silent};
+use crate::runtime::{Runtime, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 use crate::tls::stream::TlsStream;
@@ -314,17 +315,22 @@ where
 
 /// Waits for one stage after the other, but not for longer than the `connect_timeout` in all.
 pub(crate) struct Patience<R: Runtime> {
-    timer: R::Timer,
+    runtime: R,
+    timer: DeadlineTimer<R>,
     timeout: Option<Duration>,
 }
 
 impl<R: Runtime> Patience<R> {
     fn new(runtime: &R, timeout: Option<Duration>) -> Self {
-        let mut timer = runtime.timer();
+        let mut timer = DeadlineTimer::new(runtime);
         if let Some(deadline) = timeout.and_then(|wait| runtime.now().checked_add(wait)) {
             timer.set(deadline);
         }
-        Self { timer, timeout }
+        Self {
+            runtime: runtime.clone(),
+            timer,
+            timeout,
+        }
     }
 
     pub(crate) async fn wait<T>(
@@ -347,10 +353,11 @@ impl<R: Runtime> Patience<R> {
         .await
     }
 
-    /// Is ready with the `connect_timeout` once it has passed.
+    /// Is ready with the `connect_timeout` once it has passed. To be asked last in each poll, when what is
+    /// waited for has not come.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let waited = self.timeout.unwrap_or_default();
-        self.timer.poll(cx).map(|()| waited)
+        self.timer.poll(&self.runtime, cx).map(|()| waited)
     }
 }
 

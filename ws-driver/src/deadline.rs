@@ -15,7 +15,8 @@ use crate::runtime::{Runtime, Timer};
 const LATE: Duration = Duration::from_millis(10);
 
 /// How long the runtime gets to look at its sockets then. Its timers and its sockets are looked at in the
-/// same round, so a second timer that runs out proves that the sockets were looked at since.
+/// same round, so a second timer that runs out proves that the sockets were looked at since: unless the process
+/// stood still once more, so it is asked for a look without a wait, too.
 const LOOK_WAIT: Duration = Duration::from_millis(10);
 
 /// A timer whose [`poll`](Self::poll) is ready once its deadline has passed and the stream was read in vain since.
@@ -32,6 +33,8 @@ pub(crate) struct DeadlineTimer<R: Runtime> {
 enum Stage {
     /// It has not passed.
     Ahead,
+    /// It had passed long before the timer ran out, and the runtime was given time.
+    Late,
     /// It has passed, and the runtime was asked to look at the sockets.
     Doubted,
 }
@@ -68,22 +71,27 @@ impl<R: Runtime> DeadlineTimer<R> {
         if self.timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        if self.stage == Stage::Doubted {
-            self.deadline = None;
-            return Poll::Ready(());
-        }
-        self.stage = Stage::Doubted;
         let now = runtime.now();
-        if now.saturating_duration_since(deadline) > LATE {
-            self.timer.set(now + LOOK_WAIT);
-            // It has to be polled to wake the task.
-            if self.timer.poll(cx).is_ready() {
-                runtime.yield_now(cx);
+        match self.stage {
+            Stage::Ahead if now.saturating_duration_since(deadline) > LATE => {
+                self.stage = Stage::Late;
+                self.timer.set(now + LOOK_WAIT);
+                // It has to be polled to wake the task.
+                if self.timer.poll(cx).is_ready() {
+                    runtime.yield_now(cx);
+                }
+                Poll::Pending
             }
-        } else {
-            self.timer.set(deadline);
-            runtime.yield_now(cx);
+            Stage::Ahead | Stage::Late => {
+                self.stage = Stage::Doubted;
+                self.timer.set(deadline);
+                runtime.yield_now(cx);
+                Poll::Pending
+            }
+            Stage::Doubted => {
+                self.deadline = None;
+                Poll::Ready(())
+            }
         }
-        Poll::Pending
     }
 }

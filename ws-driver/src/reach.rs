@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::client::{ConnectError, ConnectStage, Patience};
-use crate::runtime::{Runtime, Timer};
+use crate::deadline::DeadlineTimer;
+use crate::runtime::Runtime;
 
 /// Opens a stream to a host, which is a name or an address without brackets.
 pub(crate) async fn reach<R: Runtime>(
@@ -25,7 +26,7 @@ pub(crate) async fn reach<R: Runtime>(
     let lookup = lookup(runtime, host, port);
     let addrs = patience.wait(ConnectStage::Reach, lookup).await?;
     let mut race = Race::new(addrs, runtime.now());
-    let mut timer = runtime.timer();
+    let mut timer = DeadlineTimer::new(runtime);
     let raced = poll_fn(|cx| {
         let connect = |addr| runtime.connect(addr);
         match race.poll(cx, runtime, &mut timer, connect) {
@@ -109,13 +110,15 @@ impl<F> Race<F> {
         &mut self,
         cx: &mut Context<'_>,
         runtime: &R,
-        timer: &mut R::Timer,
+        timer: &mut DeadlineTimer<R>,
         connect: impl Fn(SocketAddr) -> F,
     ) -> Poll<Option<(R::Stream, SocketAddr)>>
     where
         F: Future<Output = io::Result<R::Stream>>,
     {
         let mut now = runtime.now();
+        // A deadline that has passed counts only when the attempts were polled in vain since.
+        let mut believed = None;
         // Each turn starts an attempt or ends one, or else returns.
         loop {
             if self.next_start <= now {
@@ -129,7 +132,7 @@ impl<F> Race<F> {
                 }
             }
             let failed_before = self.failed.len();
-            if let Some(first) = self.poll_running(cx, now) {
+            if let Some(first) = self.poll_running(cx, believed) {
                 return Poll::Ready(Some(first));
             }
             if self.failed.len() > failed_before {
@@ -143,15 +146,21 @@ impl<F> Race<F> {
                 return Poll::Ready(None);
             };
             timer.set(deadline);
-            if timer.poll(cx).is_pending() {
+            if timer.poll(runtime, cx).is_pending() {
                 return Poll::Pending;
             }
             now = runtime.now().max(deadline);
+            believed = Some(deadline);
         }
     }
 
-    /// Polls all attempts; returns the first that succeeded, and puts the others that are over aside.
-    fn poll_running<S>(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<(S, SocketAddr)>
+    /// Polls all attempts; returns the first that succeeded, and puts the others that are over aside: those that
+    /// failed, and those whose deadline was not after `now`, if that is known.
+    fn poll_running<S>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Option<Instant>,
+    ) -> Option<(S, SocketAddr)>
     where
         F: Future<Output = io::Result<S>>,
     {
@@ -160,7 +169,7 @@ impl<F> Race<F> {
             let error = match attempt.stream.as_mut().poll(cx) {
                 Poll::Ready(Ok(stream)) => return Some((stream, attempt.addr)),
                 Poll::Ready(Err(error)) => error,
-                Poll::Pending if attempt.deadline <= now => no_answer(),
+                Poll::Pending if now.is_some_and(|now| attempt.deadline <= now) => no_answer(),
                 Poll::Pending => {
                     index += 1;
                     continue;

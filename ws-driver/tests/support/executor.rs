@@ -27,6 +27,7 @@ struct Core {
     ready: Arc<ReadyQueue>,
     clock: Mutex<Clock>,
     tasks: Mutex<Tasks>,
+    sight: Mutex<Sight>,
     network: Network,
     /// What a seed decides; without one all is in order.
     chance: Option<Mutex<Chance>>,
@@ -50,6 +51,17 @@ struct Clock {
     poll_cost: Duration,
 }
 
+/// What the runtime of the library sees of its sockets.
+#[derive(Default)]
+struct Sight {
+    /// Whether it has not looked at them since it stood still: what came meanwhile is not seen.
+    is_blind: bool,
+    /// Who is woken when it has looked: readers that found nothing, and tasks that asked for the look.
+    waiting: Vec<Waker>,
+    /// Whether a task asked for a look.
+    is_asked: bool,
+}
+
 #[derive(Default)]
 struct Tasks {
     /// A task is out of here while it is polled.
@@ -57,6 +69,12 @@ struct Tasks {
     current: Option<TaskId>,
     /// Whether the runtime of the library has ended, while the test goes on.
     has_ended: bool,
+    /// Whether the runtime of the library stands still, while the test goes on.
+    stands_still: bool,
+    /// Tasks that were woken meanwhile.
+    woken: Vec<TaskId>,
+    /// After how many more reads and writes of the runtime's streams it stands still, and who is told.
+    moves_left: Option<(u64, Waker)>,
     spawned: u64,
     ended: u64,
     polls: u64,
@@ -147,6 +165,7 @@ impl Sim {
             ready: Arc::default(),
             clock: Mutex::new(clock),
             tasks: Mutex::default(),
+            sight: Mutex::default(),
             network: Network::new(rng.as_mut().map(|rng| rng.fork())),
             chance: rng.map(|rng| Mutex::new(Chance::new(rng.fork()))),
         };
@@ -184,6 +203,86 @@ impl Sim {
         drop(tasks);
         // Without the lock: what is dropped wakes others, and may spawn.
         drop(left);
+    }
+
+    /// Makes the runtime stand still, as in a process that is stopped: its tasks do not run, while the clock and
+    /// the tasks of the test go on.
+    pub(crate) fn stop_runtime(&self) {
+        self.tasks().stands_still = true;
+    }
+
+    /// Makes the runtime stand still after so many more reads and writes of its streams, so that what answers
+    /// them comes meanwhile, and waits for that.
+    pub(crate) async fn stop_runtime_after(&self, moves: u64) {
+        let mut moves = Some(moves);
+        poll_fn(|cx| {
+            let mut tasks = self.tasks();
+            if let Some(moves) = moves.take() {
+                tasks.moves_left = Some((moves, cx.waker().clone()));
+            }
+            match tasks.stands_still {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// Notes that a stream of the runtime has moved something.
+    pub(super) fn note_move(&self) {
+        let mut tasks = self.tasks();
+        match tasks.moves_left.take() {
+            Some((0, waker)) => {
+                tasks.stands_still = true;
+                drop(tasks);
+                waker.wake();
+            }
+            left => tasks.moves_left = left.map(|(count, waker)| (count - 1, waker)),
+        }
+    }
+
+    /// Lets the runtime go on. It runs the tasks whose timers have run out before it looks at its sockets: what
+    /// came meanwhile is seen only when a task [asked for a look](ws_driver::Runtime::yield_now) and the others
+    /// have had their turn, or when the clock moves.
+    pub(crate) fn resume_runtime(&self) {
+        self.sight().is_blind = true;
+        let mut tasks = self.tasks();
+        tasks.stands_still = false;
+        tasks.moves_left = None;
+        let woken = std::mem::take(&mut tasks.woken);
+        drop(tasks);
+        self.core.ready.lock().extend(woken);
+    }
+
+    /// Tells whether the runtime stands still, or has not looked at its sockets since.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.tasks().stands_still || self.sight().is_blind
+    }
+
+    /// Tells whether a socket of the runtime shows what has come; if not, wakes the reader when it does.
+    pub(super) fn sees(&self, cx: &Context<'_>) -> bool {
+        let mut sight = self.sight();
+        if sight.is_blind {
+            sight.waiting.push(cx.waker().clone());
+        }
+        !sight.is_blind
+    }
+
+    /// Wakes a task when the runtime has looked at its sockets.
+    pub(super) fn ask_for_look(&self, cx: &Context<'_>) {
+        let mut sight = self.sight();
+        if !sight.is_blind {
+            drop(sight);
+            return cx.waker().wake_by_ref();
+        }
+        sight.is_asked = true;
+        sight.waiting.push(cx.waker().clone());
+    }
+
+    /// Looks at the sockets of the runtime.
+    fn look(&self) {
+        let waiting = std::mem::take(&mut *self.sight()).waiting;
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     fn spawn_with(&self, future: impl Future<Output = ()> + Send + 'static, is_of_runtime: bool) {
@@ -261,8 +360,14 @@ impl Sim {
     /// tasks would do so for each other.
     pub(crate) async fn settle(&self) {
         poll_fn(|cx| {
-            if self.current_task().is_some() || self.core.ready.lock().is_empty() {
+            if self.current_task().is_some() {
                 return Poll::Ready(());
+            }
+            if self.core.ready.lock().is_empty() {
+                if !self.sight().is_asked {
+                    return Poll::Ready(());
+                }
+                self.look();
             }
             cx.waker().wake_by_ref();
             Poll::Pending
@@ -339,6 +444,7 @@ impl Sim {
                     self.poll_task(id);
                     self.pass_time();
                 }
+                None if self.sight().is_asked => self.look(),
                 None => self.run_next_timers(),
             }
         }
@@ -367,12 +473,22 @@ impl Sim {
     }
 
     fn poll_task(&self, id: TaskId) {
-        let Some(mut task) = self.tasks().idle.remove(&id) else {
+        let mut tasks = self.tasks();
+        let stands_still = tasks.stands_still;
+        let Some(task) = tasks.idle.get(&id) else {
             // A waker outlived its task.
             return;
         };
+        if stands_still && task.is_of_runtime {
+            tasks.woken.push(id);
+            return;
+        }
+        let Some(mut task) = tasks.idle.remove(&id) else {
+            return;
+        };
         task.handle.is_queued.store(false, Ordering::SeqCst);
-        self.tasks().current = Some(id);
+        tasks.current = Some(id);
+        drop(tasks);
         let waker = Waker::from(Arc::clone(&task.handle));
         let polled = task.future.as_mut().poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
@@ -398,6 +514,9 @@ impl Sim {
     }
 
     fn run_next_timers(&self) {
+        if self.sight().is_blind && !self.tasks().stands_still {
+            self.look();
+        }
         let mut clock = self.clock();
         let Some((&(deadline, _), _)) = clock.timers.first_key_value() else {
             panic!("nothing can happen any more: no task is ready and no timer is set");
@@ -417,6 +536,10 @@ impl Sim {
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
         lock(&self.core.clock)
+    }
+
+    fn sight(&self) -> MutexGuard<'_, Sight> {
+        lock(&self.core.sight)
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {

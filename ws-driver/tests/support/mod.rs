@@ -77,10 +77,18 @@ impl Runtime for Sim {
         }
         match self.network().route(addr.ip()) {
             Route::Open => {}
-            Route::Slow(wait) => self.sleep(wait).await,
+            Route::Slow(wait) => {
+                self.sleep(wait).await;
+                poll_fn(|cx| match self.sees(cx) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                })
+                .await;
+            }
             Route::Dead => std::future::pending().await,
         }
-        self.network().connect(addr)
+        let stream = self.network().connect(addr)?;
+        Ok(stream.of_runtime())
     }
 
     fn timer(&self) -> SimTimer {
@@ -89,6 +97,10 @@ impl Runtime for Sim {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_of_runtime(task);
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        self.ask_for_look(cx);
     }
 
     fn now(&self) -> Instant {

@@ -148,7 +148,7 @@ impl Network {
             link.to_far.capacity = capacity;
             link.to_near.capacity = capacity;
         }
-        arrive(&backlog, Ok((far, peer_addr)));
+        arrive(&backlog, Ok((far.of_runtime(), peer_addr)));
         Ok((near, peer_addr))
     }
 

@@ -16,6 +16,8 @@ use super::pipe::{Pipe, wake};
 pub(crate) struct SimStream {
     pub(super) link: Arc<Mutex<Link>>,
     end: End,
+    /// Whether the runtime has to look at it to see what has come.
+    is_of_runtime: bool,
 }
 
 /// The two ends: the one that connected and the one that was accepted.
@@ -107,12 +109,20 @@ impl SimStream {
         let near = Self {
             link: Arc::clone(&link),
             end: End::Near,
+            is_of_runtime: false,
         };
         let far = Self {
             link,
             end: End::Far,
+            is_of_runtime: false,
         };
         (near, far)
+    }
+
+    /// Makes it one of the sockets that the runtime looks at.
+    pub(super) fn of_runtime(mut self) -> Self {
+        self.is_of_runtime = true;
+        self
     }
 
     /// Gives access to the stream's weaknesses.
@@ -164,6 +174,9 @@ impl SimStream {
 
     /// Makes a call that got somewhere a part of what tells runs apart.
     fn note(&self, link: &Link, moved: &Poll<usize>) {
+        if self.is_of_runtime && moved.is_ready() {
+            Sim::default().note_move();
+        }
         if let (Poll::Ready(len), Some(_)) = (moved, &link.to_far.weather) {
             Sim::default().note(u64::try_from(*len).unwrap_or(u64::MAX));
         }
@@ -190,6 +203,9 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_of_runtime && !Sim::default().sees(cx) {
+            return Poll::Pending;
+        }
         self.errno(|errnos| &mut errnos.read)?;
         let mut link = self.link();
         if link.is_reset {

@@ -14,3 +14,4 @@ mod client;
 mod http;
 mod opening;
 mod serving;
+mod stopped;
