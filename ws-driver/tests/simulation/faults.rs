@@ -35,6 +35,9 @@ pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: G
             hurt(&ledger, *peer, what == HOLE);
         }
         let jam = what == JAM;
+        if jam {
+            note_jam(&ledger, *peer);
+        }
         harm(&mut lock(link), what);
         if jam {
             // It passes before anybody is taken for dead, or not, as it happens.
@@ -138,6 +141,14 @@ fn relieve(link: &mut Link) {
     for pipe in [&mut link.to_far, &mut link.to_near] {
         pipe.is_held = false;
         pipe.wake_all();
+    }
+}
+
+fn note_jam(ledger: &Ledger, addr: SocketAddr) {
+    let mut inner = ledger.lock();
+    let records = inner.records.values_mut();
+    for record in records.filter(|record| record.addr == Some(addr)) {
+        record.was_jammed = true;
     }
 }
 

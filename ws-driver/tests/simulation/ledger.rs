@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ws_driver::ws_proto::Version;
 use ws_driver::{Closed, ConnectionId, Sender};
@@ -58,6 +58,12 @@ pub(crate) struct Record {
     pub(crate) panics: bool,
     /// Whether something was done to the stream that ends it or may end it.
     pub(crate) is_hurt: bool,
+    /// Whether nothing arrived on its stream for a while.
+    pub(crate) was_jammed: bool,
+    /// Whether it asks for an upgrade at once.
+    pub(crate) asks_at_once: bool,
+    /// Whether it reads, and answers pings, at once.
+    pub(crate) is_prompt: bool,
     /// Since when nothing passes in either direction.
     pub(crate) vanished: Option<Instant>,
     /// What its handler does.
@@ -68,6 +74,8 @@ pub(crate) struct Record {
     /// ended.
     pub(crate) drains: bool,
     pub(crate) drained_to_the_end: bool,
+    /// Whether the runtime ended before, so that a close may have been left unwritten.
+    pub(crate) outlived_runtime: bool,
     /// How the server says that it ended.
     pub(crate) closed: Option<Closed>,
 }
@@ -108,6 +116,10 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) records: BTreeMap<u32, Record>,
+    /// How long the process stood still, in all.
+    pub(crate) stopped: Duration,
+    /// Whether the runtime has ended.
+    pub(crate) has_ended: bool,
     violations: Vec<String>,
 }
 

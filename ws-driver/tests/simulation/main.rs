@@ -18,6 +18,7 @@ mod plan;
 #[allow(dead_code, reason = "the slow model of the protocol uses all of it")]
 #[path = "../../../ws-proto/tests/support/puff.rs"]
 mod puff;
+mod stops;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;

@@ -36,6 +36,10 @@ pub(crate) struct Oracles {
 impl Oracles {
     /// Checks what holds whenever nobody has anything to do.
     pub(crate) fn check_quiet(&self) {
+        if self.ledger.sim().is_behind() {
+            // Nothing can be asked of a process that stands still.
+            return self.ledger.judge();
+        }
         let links = self.ledger.sim().network().links();
         self.check_registry();
         self.check_memory();
@@ -90,6 +94,7 @@ impl Oracles {
     /// Who is silent in the handshake, who closes and who has vanished, is gone in time.
     fn check_deadlines(&self, links: &[(SocketAddr, Arc<Mutex<Link>>)]) {
         let now = self.ledger.sim().now();
+        let slack = SLACK + self.ledger.lock().stopped;
         let Plan {
             close_timeout,
             handshake_timeout,
@@ -140,7 +145,7 @@ impl Oracles {
             let what = record.map_or_else(String::new, |record| record.what.clone());
             drop(inner);
             for (name, deadline) in deadlines {
-                if deadline.is_some_and(|deadline| now > deadline + SLACK) {
+                if deadline.is_some_and(|deadline| now > deadline + slack) {
                     let text = format!("{id} is still there: {life:?}: {what}");
                     self.ledger.violation(&format!("deadline ({name})"), text);
                 }
@@ -154,6 +159,7 @@ impl Oracles {
             return;
         };
         let now = self.ledger.sim().now();
+        let slack = SLACK + self.ledger.lock().stopped;
         let mut stalls = lock(&self.stalls);
         let before = std::mem::take(&mut *stalls);
         for client in self.clients.iter() {
@@ -176,7 +182,7 @@ impl Oracles {
             let known = before.get(addr).filter(|(len, _)| *len == passed_len);
             let since = known.map_or(now, |(_, since)| *since);
             stalls.insert(*addr, (passed_len, since));
-            if now > since + timeout * 3 / 2 + SLACK {
+            if now > since + timeout * 3 / 2 + slack {
                 let text = format!(
                     "{} is still there, and nothing left since {since:?}",
                     client.id()
@@ -297,6 +303,14 @@ impl Oracles {
         if is_stall && record.drained_to_the_end && !record.is_hurt {
             return Some("it was given up, although it reads".to_owned());
         }
+        let is_silence = matches!(
+            closed.cause,
+            CloseCause::Failed(ProtocolError::PongTimeout { .. })
+        );
+        let is_healthy = record.drained_to_the_end && !record.is_hurt && !record.was_jammed;
+        if is_silence && record.is_prompt && is_healthy {
+            return Some("it was taken for dead, although it answers".to_owned());
+        }
         let by_handshake = closed.cause == CloseCause::Handshake;
         // The handler has everything that came before the peer's close.
         let heard_all = record.heard_end && record.peer_closed;
@@ -318,7 +332,8 @@ impl Oracles {
             }
         }
         if !record.saw_close {
-            let has_reason = record.is_hurt || record.was_waited_for || !by_handshake;
+            let has_reason =
+                record.is_hurt || record.was_waited_for || record.outlived_runtime || !by_handshake;
             // Draft-75 has no close to see, and a text that is half written takes the place of draft-76's.
             let is_silent = match record.version {
                 Some(Version::Draft76) => has_reason || record.is_message_open,

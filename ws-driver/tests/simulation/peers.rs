@@ -182,7 +182,9 @@ impl Peer {
             record.what = format!("{habits:?}");
             record.addr = Some(local);
             record.is_hurt = stream.link().errnos.prepare.is_some();
-            record.reads = habits.reading == Reading::Prompt;
+            record.asks_at_once = habits.opening == Opening::Upgrade;
+            record.is_prompt = habits.reading == Reading::Prompt;
+            record.reads = record.is_prompt;
             record.drains = !matches!(habits.reading, Reading::Until(_));
         });
         Some(Self {

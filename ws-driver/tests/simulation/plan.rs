@@ -47,6 +47,10 @@ pub(crate) struct Plan {
     /// Whether broadcasts come in bursts, to peers that read slowly, through small queues that drop
     /// their oldest messages.
     pub(crate) has_bursts: bool,
+    /// Whether the process stands still now and then.
+    pub(crate) has_stops: bool,
+    /// When the runtime ends, if it does before the server is shut down.
+    pub(crate) runtime_ends: Option<Duration>,
     /// Whether the server is closed before it is shut down.
     pub(crate) closes_first: bool,
     /// How the server compresses, if it does.
@@ -65,7 +69,8 @@ impl Plan {
             _ => Version::ALL.to_vec(),
         };
         let busy = rng.millis(20_000..=200_000);
-        let coming = u64::try_from(busy.as_millis() / 2).expect("minutes");
+        let most_busy = u64::try_from(busy.as_millis()).expect("minutes");
+        let coming = most_busy / 2;
         let count = rng.len(3..=MOST_PEERS);
         let has_bursts = rng.once_in(8);
         let peers = (0..count).map(|_| {
@@ -131,6 +136,8 @@ impl Plan {
             grace: rng.pick(&[Duration::ZERO, seconds(1), seconds(15), seconds(200)]),
             has_faults: !rng.once_in(4),
             has_bursts,
+            has_stops: rng.once_in(3),
+            runtime_ends: rng.once_in(8).then(|| rng.millis(0..=most_busy)),
             closes_first: rng.once_in(3),
             deflate: rng.once_in(2).then(|| Wish::draw(rng)),
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use ws_driver::ws_proto::{CloseCause, Closed, State, Version};
+use ws_driver::ws_proto::{CloseCause, Closed, HandshakeError, State, Version};
 use ws_driver::{ConnectionId, ConnectionInfo, Observer, Rejected};
 
 use crate::ledger::Ledger;
@@ -144,6 +144,25 @@ impl Observer for Witness {
     }
 
     fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
+        if let Rejected::Handshake(HandshakeError::Timeout {
+            state: State::Unknown | State::Opening,
+            ..
+        }) = reason
+        {
+            let inner = self.ledger.lock();
+            let mut records = inner.records.values();
+            let is_early = records.any(|record| {
+                record.addr == info.peer_addr
+                    && record.asks_at_once
+                    && !record.is_hurt
+                    && !record.was_jammed
+            });
+            drop(inner);
+            if is_early {
+                let text = format!("{info}: its request came at once");
+                self.ledger.violation("deadline (too early)", text);
+            }
+        }
         self.note(info, &format!("rejected: {reason}"), |life| {
             let again = std::mem::replace(&mut life.is_rejected, true);
             (again || life.was_open).then(|| format!("{life:?}"))
@@ -168,10 +187,12 @@ impl Observer for Witness {
         let was_waited_for = waited.is_some_and(|waited| waited >= self.close_timeout);
         {
             let mut inner = self.ledger.lock();
+            let has_ended = inner.has_ended;
             let records = inner.records.values_mut();
             for record in records.filter(|record| record.addr == addr && addr.is_some()) {
                 record.closed = Some(closed.clone());
                 record.was_waited_for = was_waited_for;
+                record.outlived_runtime = has_ended;
                 record.drained_to_the_end = record.drains;
             }
         }

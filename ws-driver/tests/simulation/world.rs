@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::oracles::Oracles;
 use crate::peers::Peer;
 use crate::plan::Plan;
+use crate::stops;
 use crate::support::{ANY, Rng, Server, Sim, seconds};
 use crate::witness::Witness;
 
@@ -53,8 +54,9 @@ struct World {
     sim: Sim,
     server: Server,
     oracles: Oracles,
-    /// Opens when the application stops, and when the peers do.
+    /// Opens when the application stops, when nothing more is done to the process, and when the peers stop.
     stop: Gate,
+    calm: Gate,
     over: Gate,
 }
 
@@ -76,6 +78,7 @@ impl World {
             },
             server,
             stop: Gate::default(),
+            calm: Gate::default(),
             over: Gate::default(),
         };
         world.serve(manners);
@@ -94,6 +97,16 @@ impl World {
             let addr = world.server.local_addr();
             let raging = faults::rage(ledger.clone(), addr, rng.fork(), world.stop.clone());
             world.sim.spawn_task(raging);
+        }
+        if plan.has_stops {
+            let standing = stops::stand_still(ledger.clone(), rng.fork(), world.calm.clone());
+            world.sim.spawn_task(standing);
+        }
+        if let Some(at) = plan.runtime_ends {
+            let (server, witness) = (world.server.clone(), world.oracles.witness.clone());
+            let over = world.stop.clone();
+            let ending = stops::end_runtime(ledger.clone(), server, witness, at, over);
+            world.sim.spawn_task(ending);
         }
         world
     }
@@ -146,6 +159,9 @@ impl World {
         self.stop.open();
         let steps = u64::try_from(plan.idle.as_millis() / 40).expect("less than centuries");
         self.watch(plan.idle, &mut rng, steps.max(1)).await;
+        self.calm.open();
+        // A process that stands still goes on first.
+        self.sim.sleep(seconds(1)).await;
         if plan.closes_first {
             ledger.tell(|| "the server closes".to_owned());
             self.server.close();
