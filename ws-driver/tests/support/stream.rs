@@ -125,6 +125,11 @@ impl SimStream {
         self
     }
 
+    /// Returns the simulated runtime if that has to look; the threads of the checker need not.
+    fn runtime(&self) -> Option<Sim> {
+        Sim::current().filter(|_| self.is_of_runtime)
+    }
+
     /// Gives access to the stream's weaknesses.
     pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
         lock(&self.link)
@@ -174,8 +179,8 @@ impl SimStream {
 
     /// Makes a call that got somewhere a part of what tells runs apart.
     fn note(&self, link: &Link, moved: &Poll<usize>) {
-        if self.is_of_runtime && moved.is_ready() {
-            Sim::default().note_move();
+        if let Some(sim) = self.runtime().filter(|_| moved.is_ready()) {
+            sim.note_move();
         }
         if let (Poll::Ready(len), Some(_)) = (moved, &link.to_far.weather) {
             Sim::default().note(u64::try_from(*len).unwrap_or(u64::MAX));
@@ -203,7 +208,7 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_of_runtime && !Sim::default().sees(cx) {
+        if self.runtime().is_some_and(|sim| !sim.sees(cx)) {
             return Poll::Pending;
         }
         self.errno(|errnos| &mut errnos.read)?;
