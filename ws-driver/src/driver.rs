@@ -182,7 +182,7 @@ where
         let mut now = None;
         // Whoever woke the task may have meant the handler.
         self.calls_handler = true;
-        let mut budget = Budget::new();
+        let mut budget = Budget::of_messages();
         for _ in 0..TURN_LIMIT {
             if is_aborted {
                 self.handler = None;
@@ -316,11 +316,12 @@ where
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
                 return wants;
             };
-            // Once anything was written: what a long read left for a handler to answer is written in its turn. A
-            // message of a megabyte leaves in one turn, as well, because to stop in its midst means to move the
-            // rest out of the thread's buffer.
-            let has_more = written > 0 && budget.is_spent();
+            // Only once anything was written, so that the answers to what was read leave in its turn. A message of
+            // a megabyte leaves in one turn as well, because to stop in its midst means to move the rest out of
+            // the thread's buffer.
+            let has_more = written > 0 && self.writing.has_remaining();
             if has_more && (calls >= WRITE_CALLS || budget.is_late(self.runtime.now())) {
+                budget.spend_all();
                 if wants.flush {
                     self.poll_flush(cx);
                 }
@@ -366,13 +367,13 @@ where
 
     /// Writes out of turn: as much as the stream takes, in up to [`WRITE_ROUNDS`] times the budget of a poll.
     fn write_rounds(&mut self, cx: &mut Context<'_>) -> Wants {
-        let mut wants = self.poll_write(cx, &mut Budget::new());
+        let mut wants = self.poll_write(cx, &mut Budget::of_messages());
         for _ in 1..WRITE_ROUNDS {
             let is_unfinished = self.writing.has_remaining() || self.needs_flush;
             if self.write_waits || self.write_ended || !is_unfinished {
                 break;
             }
-            wants = self.poll_write(cx, &mut Budget::new());
+            wants = self.poll_write(cx, &mut Budget::of_messages());
         }
         wants
     }

@@ -57,7 +57,11 @@ impl Mailbox {
     ) -> (T, bool) {
         self.work(cx, |inner| {
             inner.lend_events();
-            scratch::with_streams(&mut inner.machine, work)
+            // What ends the connection drops what is queued.
+            let mark = inner.mark();
+            let result = scratch::with_streams(&mut inner.machine, work);
+            inner.note_lost_since(mark);
+            result
         })
     }
 
@@ -75,7 +79,10 @@ impl Mailbox {
         self.work(cx, |inner| {
             if !inner.has_receiver && !inner.machine.is_worked_off() {
                 let now = (self.clock)();
+                // What ends the connection drops what is queued.
+                let mark = inner.mark();
                 while inner.machine.poll_event(now).is_some() {}
+                inner.note_lost_since(mark);
             }
             inner.machine.handle_written(written);
             // What has just been written cannot have been flushed before.
@@ -96,9 +103,7 @@ impl Mailbox {
     fn work<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Inner) -> T) -> (T, bool) {
         let mut inner = self.lock();
         let before = inner.status();
-        let mark = inner.mark();
         let result = work(&mut inner);
-        inner.note_lost_since(mark);
         inner.refill();
         let has_news = inner.status().is_news(before) | inner.progress.take_news();
         let concerns_receiver = inner.machine.has_events() || inner.is_over();

@@ -76,9 +76,11 @@ impl Connection {
         if !self.assembler.is_between_messages() {
             return;
         }
-        while self.events.len() < allowance.queue_limit && allowance.frames > 0 {
+        // Counted in a register, as memory is written for each message otherwise.
+        let mut frames = allowance.frames;
+        while frames > 0 && self.events.len() < allowance.queue_limit {
             let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
-                return;
+                break;
             };
             let Whole {
                 is_text,
@@ -98,11 +100,12 @@ impl Connection {
                 None => self.take_message(is_text, &bytes[..len], mask),
             };
             if !is_taken {
-                return;
+                break;
             }
             *input = rest;
-            allowance.frames -= 1;
+            frames -= 1;
         }
+        allowance.frames = frames;
     }
 
     /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
