@@ -220,6 +220,7 @@ macro_rules! __conformance {
                 silence_does_not_close_a_live_connection
                 a_ping_is_answered
                 an_unanswered_close_is_over_in_time
+                a_good_peer_is_heard_beside_a_flood
             }
         }
     };

@@ -1,5 +1,11 @@
 //! Every wait has an end, and the end is an option.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use ws_proto::{
     ClientConfig, CloseCause, CloseCode, HandshakeError, Initiator, ProtocolError, Version,
 };
@@ -213,4 +219,47 @@ pub async fn an_unanswered_close_is_over_in_time<R: Runtime + Default>() {
     );
     assert_eq!(peer.close_frame().await, (1001, "bye".to_owned()));
     assert_eq!(peer.read_to_end().await, b"");
+}
+
+/// A good peer is heard beside peers that send what needs no answer as fast as they can, one for each thread of the
+/// usual test runtime: the runtime looks at its sockets although tasks are always ready. Breaks if a task that has
+/// more to do only wakes itself.
+pub async fn a_good_peer_is_heard_beside_a_flood<R: Runtime + Default>() {
+    let server = serve(Server::<R>::builder(), echo).await;
+    let mut good = client(&server, Version::Rfc6455).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let addr = server.local_addr();
+    let flood = move |is_over: Arc<AtomicBool>| {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.set_write_timeout(Some(ms(1000))).unwrap();
+        stream.write_all(RFC6455.as_bytes()).unwrap();
+        let pongs = masked(0x8a, b"").repeat(20_000);
+        // The server ends it when the case is over, at the latest.
+        while !is_over.load(Ordering::Relaxed) && stream.write_all(&pongs).is_ok() {}
+    };
+    let floods: Vec<_> = (0..2)
+        .map(|_| {
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || flood(is_over))
+        })
+        .collect();
+    let runtime = R::default();
+    // The floods are open and in full swing.
+    sleep::<R>(ms(300)).await;
+    let mut worst = ms(0);
+    for _ in 0..20 {
+        let begun = runtime.now();
+        good.send("hi").await.unwrap();
+        assert_eq!(text(&mut good).await, "hi");
+        worst = worst.max(runtime.now() - begun);
+        sleep::<R>(ms(5)).await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    // Without it the case does not end within its 30 s. Wide, because other cases keep the machine busy.
+    assert!(worst < ms(1000), "{worst:?}");
+    drop(good);
+    server.shutdown(ms(1000)).await;
+    for flood in floods {
+        flood.join().unwrap();
+    }
 }
