@@ -499,7 +499,7 @@ impl From<ConfigError> for ConnectError {
 }
 
 impl From<io::Error> for ConnectError {
-    /// Is [`Tls`](Self::Tls) if rustls says what is wrong with the stream.
+    /// Is `Tls` if rustls says what is wrong with the stream.
     fn from(error: io::Error) -> Self {
         #[cfg(feature = "rustls")]
         let error = match TlsError::of_stream(error) {
