@@ -46,6 +46,17 @@ pub(crate) struct Flush {
     listener: Option<EventListener>,
 }
 
+impl Flush {
+    /// Waits for what it listens to; ready at once if that is nothing.
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(listener) = &mut self.listener {
+            ready!(Pin::new(listener).poll(cx));
+            self.listener = None;
+        }
+        Poll::Ready(())
+    }
+}
+
 impl Mailbox {
     /// Begins a flush, and writes what is queued.
     pub(crate) fn begin_flush(&self) -> Flush {
@@ -68,10 +79,7 @@ impl Mailbox {
         flush: &mut Flush,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            if let Some(listener) = &mut flush.listener {
-                ready!(Pin::new(listener).poll(cx));
-                flush.listener = None;
-            }
+            ready!(flush.poll_news(cx));
             let mut inner = self.lock();
             if inner.streak.ends_for_sender() {
                 self.give_way(inner, cx);
@@ -96,10 +104,7 @@ impl Mailbox {
         flush: &mut Flush,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            if let Some(listener) = &mut flush.listener {
-                ready!(Pin::new(listener).poll(cx));
-                flush.listener = None;
-            }
+            ready!(flush.poll_news(cx));
             let inner = self.lock();
             if inner.has_ended {
                 let is_flushed = inner.is_flushed(flush);
