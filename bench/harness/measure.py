@@ -137,32 +137,65 @@ def run_time(folders, server, scenario, window):
 def run_counts(folders, server, scenario):
     """Returns system calls (in all, and by name) and allocations, each per message.
 
-    Only what happens between the two marks counts, when no message is under way.
+    Each kind has a run of its own, because strace makes a system call take ten times as long: a poll that is bounded
+    in time ends early then, and what it leaves is moved, which allocates.
     """
-    process, addr = start_server(folders["counting"], server, scenario)
-    with process, tempfile.NamedTemporaryFile("r") as report:
-        phases = ["--messages", scenario.messages]
-        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
-            expect_mark(generator)
-            before = allocations(process)
-            strace = attach(process.pid, report.name)
-            try:
-                generator.tell("go")
-                expect_mark(generator)
-            finally:
-                strace.send_signal(signal.SIGINT)
-                strace.wait(PATIENCE)
-            after = allocations(process)
-            generator.tell("go")
-            messages = json.loads(generator.line())["messages"]
-        calls = system_calls(report.read())
+    allocated, messages = count_between_marks(folders, server, scenario, CountedAllocations)
+    calls, _ = count_between_marks(folders, server, scenario, CountedCalls)
     return {
         "messages": messages,
         "syscalls": sum(calls.values()) / messages,
-        "allocations": (after[0] - before[0]) / messages,
-        "allocated_bytes": (after[1] - before[1]) / messages,
+        "allocations": allocated[0] / messages,
+        "allocated_bytes": allocated[1] / messages,
         "syscalls_by_name": {name: count / messages for name, count in calls.items()},
     }
+
+
+def count_between_marks(folders, server, scenario, counted):
+    """Returns what was counted while no message was under way at the begin and at the end, and the messages."""
+    process, addr = start_server(folders["counting"], server, scenario)
+    with process:
+        phases = ["--messages", scenario.messages]
+        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
+            expect_mark(generator)
+            with counted(process) as count:
+                generator.tell("go")
+                expect_mark(generator)
+            generator.tell("go")
+            return count.result, json.loads(generator.line())["messages"]
+
+
+class CountedAllocations:
+    """Allocations and allocated bytes."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def __enter__(self):
+        self.before = allocations(self.process)
+        return self
+
+    def __exit__(self, *_):
+        after = allocations(self.process)
+        self.result = [after[0] - self.before[0], after[1] - self.before[1]]
+
+
+class CountedCalls:
+    """System calls by name."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def __enter__(self):
+        self.report = tempfile.NamedTemporaryFile("r")
+        self.strace = attach(self.process.pid, self.report.name)
+        return self
+
+    def __exit__(self, *_):
+        self.strace.send_signal(signal.SIGINT)
+        self.strace.wait(PATIENCE)
+        with self.report:
+            self.result = system_calls(self.report.read())
 
 
 def expect_mark(generator):

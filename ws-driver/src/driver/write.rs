@@ -26,8 +26,10 @@ const SLICE_LIMIT: usize = 64;
 /// encrypted perhaps, would keep the thread for as long as that takes.
 const WRITE_LIMIT: usize = 512 << 10;
 
-/// Calls in one poll that write: enough for a message of the default limit, 1 MiB, and its header.
-const WRITE_CALLS: usize = 3;
+/// Calls in one poll that write: enough for a message of the default limit, 1 MiB, with what is in front of it, and in
+/// the drafts behind it. That last byte is taken from the machine apart, so with three calls it was left to another
+/// poll, and moved to memory of its own.
+const WRITE_CALLS: usize = 4;
 
 impl<R, S, H, W> Driver<R, S, H, W>
 where
