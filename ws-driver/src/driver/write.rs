@@ -26,10 +26,14 @@ const SLICE_LIMIT: usize = 64;
 /// encrypted perhaps, would keep the thread for as long as that takes.
 const WRITE_LIMIT: usize = 512 << 10;
 
-/// Calls in one poll that write: enough for a message of the default limit, 1 MiB, with what is in front of it, and in
-/// the drafts behind it. That last byte is taken from the machine apart, so with three calls it was left to another
-/// poll, and moved to memory of its own.
-const WRITE_CALLS: usize = 4;
+/// Bytes after which a poll begins no other write: enough for a message of the default limit, 1 MiB, with what is in
+/// front of it and, in the drafts, behind it.
+const WRITE_BYTES: usize = 3 * WRITE_LIMIT;
+
+/// Calls after which a poll begins no other write, because a stream can take few bytes each time. The three calls of a
+/// long message are not enough: the byte behind a text of the drafts is taken from the machine apart, and one that was
+/// left to another poll was moved to memory of its own.
+const WRITE_CALLS: usize = 16;
 
 impl<R, S, H, W> Driver<R, S, H, W>
 where
@@ -41,7 +45,7 @@ where
     /// Writes until all is written, the stream takes no more or the budget is spent; tells what the machine
     /// wants then.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
-        let (mut written, mut calls) = (0, 0);
+        let (mut written, mut bytes, mut calls) = (0, 0, 0);
         loop {
             let is_flushed = !self.needs_flush;
             let (wants, is_stirred) =
@@ -55,7 +59,8 @@ where
             // a megabyte leaves in one turn as well, because to stop in its midst means to move the rest out of
             // the thread's buffer.
             let has_more = written > 0 && self.writing.has_remaining();
-            if has_more && (calls >= WRITE_CALLS || budget.is_late(self.runtime.now())) {
+            let has_done_much = bytes >= WRITE_BYTES || calls >= WRITE_CALLS;
+            if has_more && (has_done_much || budget.is_late(self.runtime.now())) {
                 budget.spend_all();
                 if wants.flush {
                     self.poll_flush(cx);
@@ -82,6 +87,7 @@ where
                     self.writing.advance(len);
                     self.needs_flush = true;
                     budget.spend(len);
+                    bytes += len;
                     calls += 1;
                     len
                 }
