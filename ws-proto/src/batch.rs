@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::event::Event;
-use crate::inline::Inline;
+use crate::message::inline::Inline;
 use crate::message::{Message, Payload};
 
 /// What happened on a connection, in order: see

@@ -50,14 +50,12 @@ mod error;
 mod event;
 mod frame;
 mod handshake;
-mod inline;
 mod mask;
 mod message;
 mod prepared;
 mod randomness;
 mod redact;
 mod state;
-mod utf8;
 mod version;
 mod wire;
 

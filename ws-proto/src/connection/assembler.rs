@@ -9,8 +9,8 @@ use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
 use crate::mask::Mask;
+use crate::message::utf8;
 use crate::message::{Fragment, Message, Payload, Utf8Bytes};
-use crate::utf8;
 
 /// What a piece completes.
 #[derive(Debug)]

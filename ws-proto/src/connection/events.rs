@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::batch::EventBatch;
 use crate::close::Closed;
 use crate::event::Event;
-use crate::inline::Inline;
+use crate::message::inline::Inline;
 
 /// The queue of events.
 #[derive(Debug, Default)]

@@ -7,10 +7,10 @@ use super::Connection;
 use super::assembler::Assembled;
 use crate::event::Event;
 use crate::frame::{Opcode, Whole};
-use crate::inline::Inline;
 use crate::mask::Mask;
+use crate::message::inline::Inline;
+use crate::message::utf8;
 use crate::message::{Message, Payload};
-use crate::utf8;
 
 /// What one call may take: no more once either is used up.
 pub(super) struct Allowance {

@@ -11,9 +11,9 @@ use bytes::{Buf, Bytes};
 
 use self::ahead::Ahead;
 use super::controls::{Controls, InFlight};
-use crate::inline::INLINE_LIMIT;
 use crate::mask::Mask;
 use crate::message::Payload;
+use crate::message::inline::INLINE_LIMIT;
 
 /// Payloads shorter than this are copied behind each other; longer ones are kept by reference.
 ///

@@ -1,6 +1,9 @@
 //! Messages and what they are made of: [`Payload`] (bytes) and [`Utf8Bytes`] (bytes that are
 //! valid UTF-8). Both are cheap to clone; a small payload lives inside the value itself.
 
+pub(crate) mod inline;
+pub(crate) mod utf8;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
@@ -8,7 +11,7 @@ use std::str;
 
 use bytes::Bytes;
 
-use crate::inline::{INLINE_LIMIT, Inline};
+use self::inline::{INLINE_LIMIT, Inline};
 use crate::mask::Mask;
 
 /// An application message: text or binary (RFC 6455 §5.6). The drafts know text only.
