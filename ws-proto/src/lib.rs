@@ -36,8 +36,6 @@
 //! # Ok::<(), ws_proto::SendError>(())
 //! ```
 
-mod batch;
-mod close;
 mod close_code;
 mod config;
 mod connection;
@@ -47,30 +45,28 @@ mod deflate;
 #[path = "deflate/off.rs"]
 mod deflate;
 mod error;
-mod event;
 mod frame;
 mod handshake;
 mod mask;
 mod message;
-mod prepared;
+mod outgoing;
 mod randomness;
 mod redact;
 mod state;
 mod version;
-mod wire;
 
 #[doc = include_str!("../../docs/embedding.md")]
 pub mod embedding {}
 
-pub use self::batch::EventBatch;
-pub use self::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
 pub use self::close_code::{CloseCode, InvalidCloseCode};
 pub use self::config::ConnectionConfig;
-pub use self::connection::{Connection, READ_FRAME_LIMIT};
+pub use self::connection::{
+    ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,
+    PreparedMessage, READ_FRAME_LIMIT, REASON_LIMIT,
+};
 #[cfg(feature = "deflate")]
 pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
-pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,
     HostPolicy, Origin, OriginPolicy, OriginRule, PackedRequest, PackedResponse, PlainBody,
@@ -78,9 +74,8 @@ pub use self::handshake::{
     ServerConfig, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
-pub use self::prepared::PreparedMessage;
+pub use self::outgoing::{Outgoing, OutgoingMut};
 pub use self::randomness::Randomness;
 pub use self::redact::{Redacted, redact_url};
 pub use self::state::{Role, State};
 pub use self::version::{Features, ParseVersionError, Version, Versions};
-pub use self::wire::{Outgoing, OutgoingMut};

@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
+use super::event::Event;
 use super::sending::count;
-use crate::close::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
+use super::timers::Timer;
 use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::event::Event;
 use crate::message::{Payload, Utf8Bytes};
 use crate::state::Role;
 use crate::version::Version;
-use crate::wire::Timer;
 
 /// Where a connection stands on its way to the end.
 #[derive(Debug)]

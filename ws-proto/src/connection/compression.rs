@@ -6,7 +6,7 @@ use crate::deflate::{Compression, DeflateTerms};
 #[cfg(feature = "deflate")]
 use crate::deflate::{Deflate, DeflateStreams};
 use crate::frame::Opcode;
-use crate::wire::FramePayload;
+use crate::outgoing::FramePayload;
 
 impl Connection {
     /// Has messages compressed as was agreed on in an opening handshake that was done elsewhere; see

@@ -10,10 +10,10 @@
 use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::timers::Timer;
 use crate::error::ProtocolError;
 use crate::frame::Opcode;
 use crate::randomness::Randomness;
-use crate::wire::Timer;
 
 /// The most that is taken off the interval is a quarter: enough to spread the pings of a server over 5 s with the
 /// defaults, and they come to 14 % more. Steps of a byte for it make it a 1024th.

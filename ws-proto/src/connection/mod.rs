@@ -6,13 +6,18 @@
 //! connection is finished, arm the deadline.
 
 mod assembler;
+mod closed;
 mod closing;
 mod compression;
-mod events;
+mod event;
+mod event_batch;
+mod event_queue;
 mod keepalive;
+mod prepared;
 mod receiving;
 mod sending;
 mod stall;
+mod timers;
 mod unfinished;
 
 use std::sync::Arc;
@@ -20,21 +25,24 @@ use std::time::Instant;
 
 use self::assembler::Assembler;
 use self::closing::{End, Phase};
-use self::events::EventQueue;
+use self::event_queue::EventQueue;
 use self::receiving::Allowance;
 use self::stall::Stall;
-use crate::batch::EventBatch;
-use crate::close::{Closed, REASON_LIMIT};
+use self::timers::{Moment, Timer, Timers};
 use crate::close_code::CloseCode;
 use crate::config::ConnectionConfig;
 use crate::deflate::{Compression, DeflateTerms};
 use crate::error::SendError;
-use crate::event::Event;
 use crate::frame::Codec;
+use crate::outgoing::{InFlight, Outgoing, OutgoingMut};
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::{InFlight, Moment, Outgoing, OutgoingMut, Timer, Timers};
+
+pub use self::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
+pub use self::event::Event;
+pub use self::event_batch::EventBatch;
+pub use self::prepared::PreparedMessage;
 
 /// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
 /// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Connection;
 use super::assembler::Assembled;
-use crate::event::Event;
+use super::event::Event;
 use crate::frame::{Opcode, Whole};
 use crate::mask::Mask;
 use crate::message::inline::Inline;

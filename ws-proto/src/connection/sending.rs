@@ -2,12 +2,12 @@
 //! what is refused.
 
 use super::Connection;
+use super::prepared::PreparedMessage;
 use crate::deflate::Choice;
 use crate::error::SendError;
 use crate::frame::{CONTROL_LIMIT, Opcode};
 use crate::message::{Fragment, Message};
-use crate::prepared::PreparedMessage;
-use crate::wire::{FramePayload, Outgoing};
+use crate::outgoing::{FramePayload, Outgoing};
 
 impl Connection {
     /// Queues a message.

@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use super::Connection;
 use super::closing::Phase;
+use super::timers::{Moment, Timer};
 use crate::error::ProtocolError;
-use crate::wire::{Moment, Timer};
 
 /// What is known of writing.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use super::Connection;
 use super::closing::Phase;
+use super::timers::Timer;
 use crate::error::ProtocolError;
-use crate::wire::Timer;
 
 /// What must come of an open message in one `message_timeout`, in bytes on the wire without headers. With the default
 /// that is 68 bytes a second, less than any line that still carries TCP.

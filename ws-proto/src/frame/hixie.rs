@@ -8,9 +8,9 @@ use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::inline::{BLOCK_LEN, Inline};
+use crate::outgoing::{FramePayload, Outgoing};
 use crate::state::Role;
 use crate::version::Version;
-use crate::wire::{FramePayload, Outgoing};
 
 const TEXT: u8 = 0x00;
 const END: u8 = 0xff;

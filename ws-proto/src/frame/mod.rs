@@ -12,10 +12,10 @@ use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::inline::Inline;
 use crate::message::{Fragment, Message, Payload};
+use crate::outgoing::{FramePayload, Outgoing};
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
-use crate::wire::{FramePayload, Outgoing};
 
 /// The longest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const CONTROL_LIMIT: usize = 125;

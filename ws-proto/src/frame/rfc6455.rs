@@ -8,9 +8,9 @@ use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::Message;
 use crate::message::inline::{INLINE_LIMIT, Inline};
+use crate::outgoing::{FramePayload, Outgoing};
 use crate::randomness::Randomness;
 use crate::state::Role;
-use crate::wire::{FramePayload, Outgoing};
 
 /// The longest header: 2 bytes, a 64-bit length, a masking key.
 const HEADER_LIMIT: usize = 14;

@@ -21,10 +21,10 @@ use crate::config::ConnectionConfig;
 use crate::connection::Connection;
 use crate::deflate::{DeflateTerms, Offer};
 use crate::error::ConfigError;
+use crate::outgoing::Outgoing;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::Outgoing;
 
 /// Answers with a status of 1xx that are read past before the one that counts: what a server or a gateway says
 /// in between (RFC 9110 §15.2). Each may have a head as long as the [`head_limit`](ClientConfig::head_limit).

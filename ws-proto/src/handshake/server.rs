@@ -24,9 +24,9 @@ use super::{HandshakeEvent, Request, hixie};
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
+use crate::outgoing::Outgoing;
 use crate::state::{Role, State};
 use crate::version::Version;
-use crate::wire::Outgoing;
 
 /// Bytes behind a request head beyond which no more are read until the request is answered: early
 /// frames of a client that does not wait, and key3 of draft-76.

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::batch::EventBatch;
-use crate::close::Closed;
-use crate::event::Event;
+use super::closed::Closed;
+use super::event::Event;
+use super::event_batch::EventBatch;
 use crate::message::inline::Inline;
 
 /// The queue of events.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::close::Closed;
+use super::closed::Closed;
 use crate::message::{Fragment, Message, Payload};
 
 /// Something that happened on an open connection; see

@@ -1,13 +1,20 @@
 //! What is to be written next: a handle to a queue of bytes, or to none, as a connection at rest has
 //! none. Knows what is lent to it, and counts what has left.
 
+mod controls;
+mod outgoing_mut;
+mod queue;
+
 use std::io::IoSlice;
 
 use bytes::Buf;
 
-use super::queue::Queue;
-use super::{FramePayload, InFlight};
+use self::queue::Queue;
 use crate::mask::Mask;
+
+pub(crate) use self::controls::InFlight;
+pub use self::outgoing_mut::OutgoingMut;
+pub(crate) use self::queue::FramePayload;
 
 /// Bytes to be written to the peer, in order, as a [`Buf`].
 ///
@@ -231,7 +238,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::wire::queue::{COPY_LIMIT, OVERTAKE_LEN};
+    use crate::outgoing::queue::{COPY_LIMIT, OVERTAKE_LEN};
 
     fn drain(outgoing: &mut Outgoing, step: usize) -> Vec<u8> {
         let mut written = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::Event;
+use super::event::Event;
 use crate::message::inline::Inline;
 use crate::message::{Message, Payload};
 
