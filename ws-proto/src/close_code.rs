@@ -1,7 +1,10 @@
-//! Close codes (RFC 6455 §7.4).
+//! What a close frame can carry: close codes (RFC 6455 §7.4), and how long a reason may be.
 
 use std::error::Error;
 use std::fmt;
+
+/// The longest reason that fits into a close frame beside its code (RFC 6455 §5.5).
+pub const REASON_LIMIT: usize = 123;
 
 /// A close code that may appear on the wire (RFC 6455 §7.4).
 ///

@@ -7,8 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::close_code::CloseCode;
-use crate::connection::REASON_LIMIT;
+use crate::close_code::{CloseCode, REASON_LIMIT};
 use crate::redact::Redacted;
 use crate::state::Role;
 use crate::version::Version;

@@ -58,11 +58,11 @@ mod version;
 #[doc = include_str!("../../docs/embedding.md")]
 pub mod embedding {}
 
-pub use self::close_code::{CloseCode, InvalidCloseCode};
+pub use self::close_code::{CloseCode, InvalidCloseCode, REASON_LIMIT};
 pub use self::config::ConnectionConfig;
 pub use self::connection::{
     ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,
-    PreparedMessage, READ_FRAME_LIMIT, REASON_LIMIT,
+    PreparedMessage, READ_FRAME_LIMIT,
 };
 #[cfg(feature = "deflate")]
 pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};

@@ -5,9 +5,6 @@ use std::fmt;
 use crate::error::ProtocolError;
 use crate::message::Utf8Bytes;
 
-/// The longest reason that fits into a close frame beside its code (RFC 6455 §5.5).
-pub const REASON_LIMIT: usize = 123;
-
 /// Reported when a close arrived without a code (RFC 6455 §7.4.1); never on the wire.
 pub const NO_STATUS: u16 = 1005;
 

@@ -29,7 +29,7 @@ use self::event_queue::EventQueue;
 use self::receiving::Allowance;
 use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
-use crate::close_code::CloseCode;
+use crate::close_code::{CloseCode, REASON_LIMIT};
 use crate::config::ConnectionConfig;
 use crate::deflate::{Compression, DeflateTerms};
 use crate::error::SendError;
@@ -39,7 +39,7 @@ use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
 
-pub use self::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS, REASON_LIMIT};
+pub use self::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 pub use self::event::Event;
 pub use self::event_batch::EventBatch;
 pub use self::prepared::PreparedMessage;
