@@ -1,0 +1,344 @@
+//! What a message is made of: bytes, and bytes that are text. Knows no messages.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::str;
+
+use bytes::Bytes;
+
+use super::inline::{INLINE_LIMIT, Inline};
+use crate::mask::Mask;
+
+/// Bytes of a message or a control frame: cheap to clone, small ones without an allocation.
+#[derive(Clone)]
+pub struct Payload(Repr);
+
+/// Which of the two costs no room: a word of [`Bytes`] that is never zero tells.
+#[derive(Clone)]
+enum Repr {
+    Inline(Inline),
+    Shared(Bytes),
+}
+
+impl Payload {
+    /// Makes an empty payload.
+    pub const fn new() -> Self {
+        Self(Repr::Inline(Inline::EMPTY))
+    }
+
+    /// Makes a payload of static bytes, without a copy.
+    pub const fn from_static(bytes: &'static [u8]) -> Self {
+        Self(Repr::Shared(Bytes::from_static(bytes)))
+    }
+
+    /// Gives the bytes up as [`Bytes`]; copies a small payload, hands over a large one.
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Repr::Inline(_) => Bytes::copy_from_slice(&self),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Copies bytes that came over the wire, unmasked; tells whether they are ASCII.
+    pub(crate) fn unmasked(bytes: &[u8], mask: Mask) -> (Self, bool) {
+        match Inline::unmasked(bytes, bytes.len(), mask) {
+            Some((inline, is_ascii)) => (inline.into(), is_ascii),
+            None => Self::unmasked_apart(bytes, mask),
+        }
+    }
+
+    /// As [`unmasked`](Self::unmasked), in memory of their own.
+    pub(crate) fn unmasked_apart(bytes: &[u8], mask: Mask) -> (Self, bool) {
+        let mut copy = Vec::with_capacity(bytes.len());
+        let is_ascii = mask.append(bytes, &mut copy);
+        (Self::from(copy), is_ascii)
+    }
+
+    /// Returns the bytes if they are stored inline.
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<&Inline> {
+        match &self.0 {
+            Repr::Inline(inline) => Some(inline),
+            Repr::Shared(_) => None,
+        }
+    }
+
+    /// Gives the bytes up if they are not stored inline.
+    pub(crate) fn try_into_shared(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Repr::Inline(_) => Err(self),
+            Repr::Shared(bytes) => Ok(bytes),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline(inline) => inline.as_slice(),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Borrow<[u8]> for Payload {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Payload {}
+
+impl std::hash::Hash for Payload {
+    fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
+        (**self).hash(hasher);
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.escape_ascii())
+    }
+}
+
+impl From<Inline> for Payload {
+    #[inline]
+    fn from(inline: Inline) -> Self {
+        Self(Repr::Inline(inline))
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(content: &[u8]) -> Self {
+        match content.len() {
+            ..=INLINE_LIMIT => Self::unmasked(content, Mask::NONE).0,
+            _ => Self(Repr::Shared(Bytes::copy_from_slice(content))),
+        }
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Payload {
+    fn from(content: &[u8; N]) -> Self {
+        content.as_slice().into()
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self(Repr::Shared(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Repr::Shared(bytes.into()))
+    }
+}
+
+impl From<Payload> for Bytes {
+    fn from(payload: Payload) -> Self {
+        payload.into_bytes()
+    }
+}
+
+/// A [`Payload`] that is known to be valid UTF-8.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Utf8Bytes(pub(super) Payload);
+
+impl Utf8Bytes {
+    /// Makes an empty text.
+    pub const fn new() -> Self {
+        Self(Payload::new())
+    }
+
+    /// Makes a text of a static string, without a copy.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Payload::from_static(text.as_bytes()))
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        // The type's invariant; the check is the price of having no unsafe code, and simdutf8
+        // makes it a small one. The empty string can never be reached.
+        simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Returns the bytes; free, where [`as_str`](Self::as_str) is not quite.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Tells whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives up the bytes.
+    pub fn into_payload(self) -> Payload {
+        self.0
+    }
+
+    /// Wraps bytes that the caller has checked.
+    pub(crate) fn from_checked(payload: Payload) -> Self {
+        debug_assert!(
+            str::from_utf8(&payload).is_ok(),
+            "text was not checked before it was made"
+        );
+        Self(payload)
+    }
+}
+
+impl Deref for Utf8Bytes {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Utf8Bytes {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<[u8]> for Utf8Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq<str> for Utf8Bytes {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Utf8Bytes {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl fmt::Debug for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Utf8Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<&str> for Utf8Bytes {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl From<&String> for Utf8Bytes {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<String> for Utf8Bytes {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
+    }
+}
+
+impl TryFrom<Payload> for Utf8Bytes {
+    type Error = str::Utf8Error;
+
+    fn try_from(payload: Payload) -> Result<Self, str::Utf8Error> {
+        // The fast check says only that something is wrong; the standard library's says where.
+        if simdutf8::basic::from_utf8(&payload).is_err() {
+            str::from_utf8(&payload)?;
+        }
+        Ok(Self(payload))
+    }
+}
+
+impl TryFrom<Bytes> for Utf8Bytes {
+    type Error = str::Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, str::Utf8Error> {
+        Payload::from(bytes).try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_keeps_its_bytes_on_both_sides_of_the_inline_limit() {
+        for len in [
+            0,
+            1,
+            INLINE_LIMIT - 1,
+            INLINE_LIMIT,
+            INLINE_LIMIT + 1,
+            255,
+            256,
+            70_000,
+        ] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(len).collect();
+            let payload = Payload::from(bytes.as_slice());
+            assert_eq!(*payload, *bytes);
+            assert_eq!(
+                payload,
+                Payload::from(bytes.clone()),
+                "both forms are equal"
+            );
+            assert_eq!(payload.into_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn inline_bytes_take_no_more_room_than_shared_ones() {
+        assert_eq!(size_of::<Payload>(), size_of::<Bytes>());
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_cannot_be_made() {
+        assert!(Utf8Bytes::try_from(Bytes::from_static(b"\xed\xa0\x80")).is_err());
+        assert_eq!(
+            Utf8Bytes::try_from(Bytes::from_static("κ".as_bytes())).unwrap(),
+            "κ"
+        );
+    }
+}
