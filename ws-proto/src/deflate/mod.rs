@@ -23,8 +23,8 @@ use self::streams::Lent;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{Opcode, Piece};
-use crate::handshake::extensions::EXTENSIONS;
-use crate::handshake::fields::list;
+use crate::handshake::http::extensions::EXTENSIONS;
+use crate::handshake::http::fields::list;
 use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 

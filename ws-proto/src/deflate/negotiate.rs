@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use super::options::{Deflate, FULL_WINDOW_BITS};
 use crate::handshake::HandshakeError;
-use crate::handshake::extensions::{self, EXTENSIONS, Item, Value};
+use crate::handshake::http::extensions::{self, EXTENSIONS, Item, Value};
 use crate::state::Role;
 
 /// The name of the extension.

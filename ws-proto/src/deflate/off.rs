@@ -5,8 +5,8 @@ use http::HeaderMap;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
-use crate::handshake::extensions::EXTENSIONS;
-use crate::handshake::fields::list;
+use crate::handshake::http::extensions::EXTENSIONS;
+use crate::handshake::http::fields::list;
 use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 

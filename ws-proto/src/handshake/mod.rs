@@ -4,44 +4,26 @@
 //! The machines take bytes and the time, and give out events, bytes and a deadline. They know no
 //! frames: what arrives behind a handshake is kept and moved into the connection.
 
-mod answer;
-mod authority;
 mod client;
-mod client_config;
 mod error;
-mod expectation;
-pub(crate) mod extensions;
-pub(crate) mod fields;
 mod head;
-mod head_parser;
-mod head_reader;
 mod hixie;
-mod hosts;
-mod packed;
-mod plain;
+pub(crate) mod http;
 mod policy;
 mod refusal;
-mod refusal_reader;
 mod rfc6455;
 mod server;
-mod server_config;
-mod upgrade;
-mod url;
 
-pub use self::answer::{Accept, ReasonPhrase, Rejection};
-pub use self::client::ClientHandshake;
-pub use self::client_config::ClientConfig;
+pub use self::client::{ClientConfig, ClientHandshake, ClientUrl};
 pub use self::error::HandshakeError;
 pub use self::head::{RequestHead, ResponseHead};
-pub use self::hosts::{Host, HostPolicy};
-pub use self::packed::{PackedRequest, PackedResponse};
-pub use self::plain::{PlainBody, PlainRequest};
+pub use self::http::{PackedRequest, PackedResponse};
 pub use self::policy::{Origin, OriginPolicy, OriginRule, Subprotocol};
 pub use self::refusal::Refusal;
-pub use self::server::ServerHandshake;
-pub use self::server_config::ServerConfig;
-pub use self::upgrade::{UpgradeRequest, is_upgrade};
-pub use self::url::ClientUrl;
+pub use self::server::{
+    Accept, Host, HostPolicy, PlainBody, PlainRequest, ReasonPhrase, Rejection, ServerConfig,
+    ServerHandshake, UpgradeRequest, is_upgrade,
+};
 
 /// Something that happened in an opening handshake.
 #[derive(Clone, Debug)]

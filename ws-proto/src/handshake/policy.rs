@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::authority::{Authority, default_port};
-use super::fields::is_token;
+use super::http::authority::{Authority, default_port};
+use super::http::fields::is_token;
 use crate::error::ConfigError;
 use crate::redact::Redacted;
 

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::fields::is_token;
+use super::http::fields::is_token;
 use crate::randomness::Randomness;
 
 /// Appended to the key before it is hashed (RFC 6455 §1.3).

@@ -1,5 +1,10 @@
 //! The client's side of an opening handshake: from the request to a connection.
 
+mod config;
+mod refusal_reader;
+mod response_check;
+mod url;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,24 +12,25 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
-use super::answer::push_header;
-use super::client_config::ClientConfig;
-use super::error::HandshakeError;
-use super::expectation::{Expectation, Proof};
-use super::extensions::EXTENSIONS;
-use super::head::ResponseHead;
-use super::head_reader::{HeadReader, unfold};
-use super::refusal_reader::RefusalReader;
-use super::url::ClientUrl;
-use super::{HandshakeEvent, hixie, rfc6455};
+use self::refusal_reader::RefusalReader;
+use self::response_check::{Expectation, Proof};
 use crate::config::ConnectionConfig;
 use crate::connection::Connection;
 use crate::deflate::{DeflateTerms, Offer};
 use crate::error::ConfigError;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::ResponseHead;
+use crate::handshake::http::extensions::EXTENSIONS;
+use crate::handshake::http::head_end::{HeadReader, unfold};
+use crate::handshake::http::header::push_header;
+use crate::handshake::{HandshakeEvent, hixie, rfc6455};
 use crate::outgoing::Outgoing;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
+
+pub use self::config::ClientConfig;
+pub use self::url::ClientUrl;
 
 /// Answers with a status of 1xx that are read past before the one that counts: what a server or a gateway says
 /// in between (RFC 9110 §15.2). Each may have a head as long as the [`head_limit`](ClientConfig::head_limit).

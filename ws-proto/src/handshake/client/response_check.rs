@@ -4,11 +4,11 @@ use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use super::error::HandshakeError;
-use super::fields::{list, list_contains, lossy, single, single_text};
-use super::head::ResponseHead;
-use super::policy::Subprotocol;
 use crate::deflate::{DeflateTerms, Offer};
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::ResponseHead;
+use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
+use crate::handshake::policy::Subprotocol;
 use crate::redact::Redacted;
 
 /// The status line and the next two lines, byte for byte (draft-75 §4.1).

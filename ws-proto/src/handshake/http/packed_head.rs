@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::head::{RequestHead, ResponseHead};
+use crate::handshake::head::{RequestHead, ResponseHead};
 use crate::redact::mark_secret;
 
 /// Ends each part. None contains it: a header value has no line break, and a target has none either.

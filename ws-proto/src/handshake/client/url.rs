@@ -4,9 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::authority::{Authority, default_port};
-use super::hixie;
 use crate::error::ConfigError;
+use crate::handshake::hixie;
+use crate::handshake::http::authority::{Authority, default_port};
 use crate::redact::{Redacted, redact_url};
 
 /// Where a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).

@@ -5,9 +5,9 @@ use std::str;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use super::error::HandshakeError;
-use super::fields::list;
-use super::head::RequestHead;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::RequestHead;
+use crate::handshake::http::fields::list;
 
 /// A request that is no upgrade: how many bytes of the stream are its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

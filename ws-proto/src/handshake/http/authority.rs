@@ -5,22 +5,22 @@ use std::net::Ipv6Addr;
 
 /// A host and, if one is written, a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Authority<'a> {
+pub(in crate::handshake) struct Authority<'a> {
     /// Not empty; an IPv6 address keeps its brackets.
-    pub(super) host: &'a str,
+    pub(in crate::handshake) host: &'a str,
     /// 1 to 65535, and 0 if RFC 3986 alone rules.
-    pub(super) port: Option<u16>,
+    pub(in crate::handshake) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
     /// Reads all of `text`, or says what is wrong with it: what a browser writes, and nothing else.
-    pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
+    pub(in crate::handshake) fn parse(text: &'a str) -> Result<Self, &'static str> {
         Self::parse_with(text, |digits| parse_port(digits).map(Some))
     }
 
     /// As [`parse`](Self::parse), with whatever RFC 3986 §3.2.3 has for a port: it can be empty, and have
     /// leading zeros.
-    pub(super) fn parse_uri(text: &'a str) -> Result<Self, &'static str> {
+    pub(in crate::handshake) fn parse_uri(text: &'a str) -> Result<Self, &'static str> {
         Self::parse_with(text, |digits| match digits.trim_start_matches('0') {
             "" if digits.is_empty() => Ok(None),
             "" => Ok(Some(0)),
@@ -64,13 +64,13 @@ impl<'a> Authority<'a> {
     }
 
     /// Returns the port, or the one that the scheme implies.
-    pub(super) fn port_or_default(&self, scheme: &str) -> Option<u16> {
+    pub(in crate::handshake) fn port_or_default(&self, scheme: &str) -> Option<u16> {
         self.port.or_else(|| default_port(scheme))
     }
 }
 
 /// Returns the port that a scheme implies.
-pub(super) fn default_port(scheme: &str) -> Option<u16> {
+pub(in crate::handshake) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),

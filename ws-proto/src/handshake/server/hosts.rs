@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use super::authority::Authority;
-use super::error::HandshakeError;
 use crate::error::ConfigError;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::http::authority::Authority;
 
 /// A host that a server is reached under: a name or an address, on any port or on one.
 ///

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 
-use super::error::HandshakeError;
-use super::fields::list_contains;
-use super::head::ResponseHead;
-use super::refusal::Refusal;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::ResponseHead;
+use crate::handshake::http::fields::list_contains;
+use crate::handshake::refusal::Refusal;
 
 /// Reads the body of a refusal.
 #[derive(Debug)]

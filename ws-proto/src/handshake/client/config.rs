@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::answer::{Header, checked_header};
-use super::policy::{Origin, Subprotocol};
 use crate::config::ConnectionConfig;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::error::ConfigError;
+use crate::handshake::http::header::{Header, checked_header};
+use crate::handshake::policy::{Origin, Subprotocol};
 use crate::redact::Hidden;
 use crate::version::Version;
 

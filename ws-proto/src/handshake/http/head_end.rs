@@ -3,8 +3,8 @@
 //! Each byte is looked at once, whatever the reads, and what HTTP parsers disagree about is refused: CR or
 //! LF on its own, continued lines, control bytes.
 
-use super::error::HandshakeError;
 use super::fields::is_token_byte;
+use crate::handshake::error::HandshakeError;
 
 /// Empty lines before a request that are not looked at: RFC 9112 §2.2 wants one at least, as old clients send
 /// one behind a body.
@@ -18,7 +18,7 @@ const RESPONSE_START: &[u8] = b"HTTP/1.";
 
 /// Finds the end of a head while it arrives.
 #[derive(Debug)]
-pub(super) struct HeadReader {
+pub(in crate::handshake) struct HeadReader {
     position: Position,
     /// Where the first line begins.
     start: usize,
@@ -45,7 +45,7 @@ enum Position {
 }
 
 impl HeadReader {
-    pub(super) fn request(head_limit: usize, header_limit: usize) -> Self {
+    pub(in crate::handshake) fn request(head_limit: usize, header_limit: usize) -> Self {
         Self {
             position: Position::Method,
             start: 0,
@@ -57,7 +57,7 @@ impl HeadReader {
         }
     }
 
-    pub(super) fn response(head_limit: usize, header_limit: usize) -> Self {
+    pub(in crate::handshake) fn response(head_limit: usize, header_limit: usize) -> Self {
         Self {
             position: Position::ResponseStart,
             ..Self::request(head_limit, header_limit)
@@ -65,13 +65,13 @@ impl HeadReader {
     }
 
     /// Takes header lines that are continued, which RFC 9112 §5.2 demands of a client.
-    pub(super) fn with_folds(mut self) -> Self {
+    pub(in crate::handshake) fn with_folds(mut self) -> Self {
         self.has_folds = true;
         self
     }
 
     /// Begins with the next answer.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::handshake) fn restart(&mut self) {
         *self = Self {
             has_folds: self.has_folds,
             ..Self::response(self.head_limit, self.header_limit)
@@ -80,7 +80,10 @@ impl HeadReader {
 
     /// Looks at what is new in `received`, which is all that ever arrived; returns the length of
     /// the head once its end is there.
-    pub(super) fn find_end(&mut self, received: &[u8]) -> Result<Option<usize>, HandshakeError> {
+    pub(in crate::handshake) fn find_end(
+        &mut self,
+        received: &[u8],
+    ) -> Result<Option<usize>, HandshakeError> {
         while let Some(&byte) = received.get(self.scanned) {
             if self.scanned >= self.head_limit {
                 return Err(HandshakeError::HeadTooLarge {
@@ -114,7 +117,7 @@ impl HeadReader {
     }
 
     /// Returns the number of header lines up to here.
-    pub(super) fn header_lines(&self) -> usize {
+    pub(in crate::handshake) fn header_lines(&self) -> usize {
         self.header_lines
     }
 
@@ -172,7 +175,7 @@ impl HeadReader {
 }
 
 /// Replaces the line breaks of continued header lines by spaces (RFC 9112 §5.2), in a whole head.
-pub(super) fn unfold(head: &mut [u8]) {
+pub(in crate::handshake) fn unfold(head: &mut [u8]) {
     for at in 2..head.len() {
         if matches!(head[at], b' ' | b'\t') && head[at - 2..at] == *b"\r\n" {
             head[at - 2..at].fill(b' ');

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::error::HandshakeError;
-use super::head::{RequestHead, ResponseHead};
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::{RequestHead, ResponseHead};
 use crate::redact::mark_secret;
 
 /// Header lines that are read without an allocation; browsers send about 15.
@@ -13,7 +13,7 @@ const FEW_LINES: usize = 24;
 
 impl RequestHead {
     /// Reads a head whose end was found by a `HeadReader`, and keeps its bytes.
-    pub(super) fn parse(
+    pub(in crate::handshake) fn parse(
         bytes: &Bytes,
         header_lines: usize,
     ) -> Result<(Self, http::Version), HandshakeError> {
@@ -48,7 +48,10 @@ impl RequestHead {
 
 impl ResponseHead {
     /// Reads a head whose end was found by a `HeadReader`, and keeps its bytes.
-    pub(super) fn parse(bytes: &Bytes, header_lines: usize) -> Result<Self, HandshakeError> {
+    pub(in crate::handshake) fn parse(
+        bytes: &Bytes,
+        header_lines: usize,
+    ) -> Result<Self, HandshakeError> {
         let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
         let mut response = httparse::Response::new(room(&mut few, &mut many, header_lines));
         let status = response.parse(bytes).map_err(malformed)?;
@@ -126,8 +129,8 @@ fn malformed(error: httparse::Error) -> HandshakeError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::list;
     use super::*;
-    use crate::handshake::fields::list;
 
     #[test]
     fn all_header_values_share_one_buffer() {

@@ -4,16 +4,16 @@ use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use super::error::HandshakeError;
+use crate::handshake::error::HandshakeError;
 use crate::redact::Redacted;
 
 /// Tells whether `text` is a token (RFC 9110 §5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::handshake) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// Tells whether a byte may be part of a token.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(in crate::handshake) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -30,12 +30,12 @@ pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item
 }
 
 /// Tells whether a header that is a list contains a token, in whatever case.
-pub(super) fn list_contains(headers: &HeaderMap, name: &str, token: &str) -> bool {
+pub(in crate::handshake) fn list_contains(headers: &HeaderMap, name: &str, token: &str) -> bool {
     list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// Returns the value of a header that must not be there more than once.
-pub(super) fn single<'a>(
+pub(in crate::handshake) fn single<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
 ) -> Result<Option<&'a HeaderValue>, HandshakeError> {
@@ -49,7 +49,7 @@ pub(super) fn single<'a>(
 
 /// Returns the value of a header that must not be there more than once and consists of visible
 /// ASCII characters and inner spaces. Such a value can be copied into an answer.
-pub(super) fn single_text<'a>(
+pub(in crate::handshake) fn single_text<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
 ) -> Result<Option<&'a str>, HandshakeError> {
@@ -69,7 +69,7 @@ pub(super) fn single_text<'a>(
 }
 
 /// Returns a header's value as text, for an error. One that holds secrets does not say more than its length.
-pub(super) fn lossy(value: &HeaderValue) -> Redacted {
+pub(in crate::handshake) fn lossy(value: &HeaderValue) -> Redacted {
     let text = String::from_utf8_lossy(value.as_bytes());
     match value.is_sensitive() {
         true => Redacted::secret(text),

@@ -8,25 +8,35 @@
 //!        └─────────────┴───┴─────> Closed      failed or rejected
 //! ```
 
+mod config;
+mod hosts;
+mod plain;
+mod request_check;
+mod response;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::answer::{Accept, Answer, Rejection};
-use super::error::HandshakeError;
-use super::head::RequestHead;
-use super::head_reader::HeadReader;
-use super::plain::{self, PlainBody, PlainRequest};
-use super::server_config::ServerConfig;
-use super::upgrade::{self, Examined, Pending};
-use super::{HandshakeEvent, Request, hixie};
+use self::request_check::{Examined, Pending};
+use self::response::Answer;
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::RequestHead;
+use crate::handshake::http::head_end::HeadReader;
+use crate::handshake::{HandshakeEvent, Request, hixie};
 use crate::outgoing::Outgoing;
 use crate::state::{Role, State};
 use crate::version::Version;
+
+pub use self::config::ServerConfig;
+pub use self::hosts::{Host, HostPolicy};
+pub use self::plain::{PlainBody, PlainRequest};
+pub use self::request_check::{UpgradeRequest, is_upgrade};
+pub use self::response::{Accept, ReasonPhrase, Rejection};
 
 /// Bytes behind a request head beyond which no more are read until the request is answered: early
 /// frames of a client that does not wait, and key3 of draft-76.
@@ -412,7 +422,7 @@ impl ServerHandshake {
 
     fn handle_request(&mut self, head: RequestHead, http_version: http::Version, head_len: usize) {
         self.is_head = head.method() == http::Method::HEAD;
-        let examined = upgrade::examine(head, http_version, &self.config);
+        let examined = request_check::examine(head, http_version, &self.config);
         let request = match examined {
             Ok(Examined::Upgrade(request, pending)) => {
                 self.stage = Stage::Pending(pending);

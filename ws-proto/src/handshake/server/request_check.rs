@@ -6,16 +6,17 @@ use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use super::answer::{Accept, Answer, Choice};
-use super::authority::Authority;
-use super::error::HandshakeError;
-use super::extensions::{self, EXTENSIONS};
-use super::fields::{list, list_contains, lossy, single, single_text};
-use super::head::RequestHead;
-use super::server_config::ServerConfig;
-use super::{hixie, hosts, rfc6455};
+use super::config::ServerConfig;
+use super::hosts;
+use super::response::{Accept, Answer, Choice};
 use crate::deflate::{self, DeflateTerms, Offered};
 use crate::error::ConfigError;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::head::RequestHead;
+use crate::handshake::http::authority::Authority;
+use crate::handshake::http::extensions::{self, EXTENSIONS};
+use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
+use crate::handshake::{hixie, rfc6455};
 use crate::redact::{Hidden, Redacted};
 use crate::version::{Version, Versions};
 

@@ -1,19 +1,19 @@
 //! What a server answers: the application's choice ([`Accept`], [`Rejection`]), and the head that
 //! becomes of it, as bytes for a socket or as a response for an HTTP server.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 
-use super::error::HandshakeError;
-use super::policy::Subprotocol;
-use super::server_config::ServerConfig;
+use super::config::ServerConfig;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::error::ConfigError;
+use crate::handshake::error::HandshakeError;
+use crate::handshake::http::header::{Header, checked_header, push_header, split_header};
+use crate::handshake::policy::Subprotocol;
 use crate::version::Version;
 
 /// How an upgrade is accepted. The default leaves the subprotocol to the server's policy and compression
@@ -160,9 +160,6 @@ impl fmt::Display for ReasonPhrase {
         f.pad(self.0)
     }
 }
-
-/// A header with its name as it is sent.
-pub(super) type Header = (Cow<'static, str>, HeaderValue);
 
 /// A whole answer.
 #[derive(Debug, Default)]
@@ -316,108 +313,5 @@ impl Answer {
             );
         }
         response
-    }
-}
-
-/// Writes a header line down.
-pub(super) fn push_header(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        bytes.extend_from_slice(part);
-    }
-}
-
-/// Undoes [`push_header`].
-fn split_header(line: &[u8]) -> (&[u8], &[u8]) {
-    let colon = line.iter().position(|byte| *byte == b':');
-    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
-    (name, value.strip_prefix(b": ").unwrap_or(value))
-}
-
-/// Checks a header that an application adds to a request or an answer.
-pub(super) fn checked_header(name: &str, value: &str) -> Result<Header, ConfigError> {
-    let invalid = |problem| ConfigError::InvalidHeader {
-        name: name.to_owned(),
-        problem,
-    };
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err(invalid("its name is not a token"));
-    }
-    let lower = name.to_ascii_lowercase();
-    let is_reserved = RESERVED.contains(&&*lower)
-        || ["sec-websocket-", "websocket-"]
-            .iter()
-            .any(|prefix| lower.starts_with(prefix));
-    if is_reserved {
-        return Err(invalid("it belongs to the handshake or to the transport"));
-    }
-    if !value
-        .bytes()
-        .all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
-    {
-        return Err(invalid("its value is not printable ASCII"));
-    }
-    let mut value = HeaderValue::from_str(value).map_err(|_| invalid("its value is malformed"))?;
-    // Whatever an application adds can be a secret, under any name.
-    value.set_sensitive(true);
-    Ok((name.to_owned().into(), value))
-}
-
-/// Headers that the handshake writes itself or that would change what follows it.
-const RESERVED: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "origin",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// X7, X8: nothing that an application sets can break a head or the handshake.
-    #[test]
-    fn headers_that_would_break_the_head_cannot_be_set() {
-        for (name, value) in [
-            ("", "a"),
-            ("A b", "a"),
-            ("A:", "a"),
-            ("A\r\nB", "a"),
-            ("é", "a"),
-            ("A", "a\r\nB: c"),
-            ("A", "a\n"),
-            ("A", "a\0"),
-            ("A", "é"),
-            ("A", "\x7f"),
-            ("connection", "close"),
-            ("Upgrade", "h2c"),
-            ("Content-Length", "0"),
-            ("TRANSFER-ENCODING", "chunked"),
-            ("Sec-WebSocket-Accept", "a"),
-            ("sec-websocket-protocol", "a"),
-            ("WebSocket-Origin", "a"),
-            ("Host", "a"),
-            ("Origin", "a"),
-        ] {
-            let result = checked_header(name, value);
-            assert!(
-                matches!(result, Err(ConfigError::InvalidHeader { .. })),
-                "{name:?}: {value:?}"
-            );
-        }
-        for (name, value) in [
-            ("Set-Cookie", "a=b; Path=/"),
-            ("X-A", ""),
-            ("server", "a\tb"),
-        ] {
-            let (sent, kept) = checked_header(name, value).unwrap();
-            assert_eq!((&*sent, kept.to_str().unwrap()), (name, value));
-        }
     }
 }

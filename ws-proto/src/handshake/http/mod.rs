@@ -1,0 +1,12 @@
+//! HTTP/1.1 as far as an opening handshake needs it: where a head ends, what it says, and how it is kept.
+//! Knows nothing of what a WebSocket demands of a head.
+
+pub(in crate::handshake) mod authority;
+pub(crate) mod extensions;
+pub(crate) mod fields;
+pub(in crate::handshake) mod head_end;
+mod head_parser;
+pub(in crate::handshake) mod header;
+mod packed_head;
+
+pub use self::packed_head::{PackedRequest, PackedResponse};
