@@ -9,9 +9,9 @@
 use flate2::{Compress, FlushCompress, Status};
 
 use super::inflate::TRAILER;
-use super::negotiate::{DeflateTerms, LEAST_COMPRESSOR_BITS};
 use super::options::Deflate;
 use super::streams::{DeflateStreams, Lent};
+use super::terms::{DeflateTerms, LEAST_COMPRESSOR_BITS};
 
 /// Compresses the messages of one connection.
 #[derive(Debug)]

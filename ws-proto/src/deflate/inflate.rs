@@ -11,8 +11,8 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::direct::{Direct, Sink};
 use super::history::{FULL_WINDOW, History};
-use super::negotiate::Direction;
 use super::streams::{DeflateStreams, Lent};
+use super::terms::Direction;
 use crate::error::ProtocolError;
 use crate::mask::Mask;
 

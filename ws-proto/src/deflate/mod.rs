@@ -2,7 +2,7 @@
 //! mind.
 //!
 //! The seam is small: the frame codec lets a reserved bit pass, the assembler has inflated what arrives,
-//! the connection has compressed what it sends, the handshakes ask what to say. Without the feature,
+//! the connection has compressed what it sends. What is agreed on is for the handshakes. Without the feature,
 //! `off.rs` has the same names and does nothing.
 
 mod codes;
@@ -10,12 +10,11 @@ mod compress;
 mod direct;
 mod history;
 mod inflate;
-mod negotiate;
 mod options;
 mod streams;
+mod terms;
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use self::compress::Compressor;
 use self::inflate::{Bounds, Inflater};
@@ -23,56 +22,16 @@ use self::streams::Lent;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{Opcode, Piece};
-use crate::handshake::http::extensions::EXTENSIONS;
-use crate::handshake::http::fields::list;
-use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
-pub use self::negotiate::DeflateTerms;
-pub(crate) use self::negotiate::Offered;
 pub use self::options::Deflate;
+pub(crate) use self::options::FULL_WINDOW_BITS;
 pub use self::streams::DeflateStreams;
-
-/// What a server answers to an offer: as the application has it for this upgrade, or else as the options
-/// say.
-pub(crate) fn accept(
-    config: &ServerConfig,
-    accept: &Accept,
-    offered: Option<Offered>,
-) -> Option<DeflateTerms> {
-    let options = accept.deflate.or(config.deflate.as_ref())?;
-    Some(options.answer(offered?))
-}
-
-/// What a client offers, if it does.
-#[derive(Debug)]
-pub(crate) struct Offer(Option<Deflate>);
-
-impl Offer {
-    pub(crate) fn new(config: &ClientConfig) -> Self {
-        Self(config.deflate.clone())
-    }
-
-    /// Returns the value of the header.
-    pub(crate) fn header(&self) -> Option<String> {
-        self.0.as_ref().map(Deflate::offer)
-    }
-
-    /// Checks the answer. Without an offer any extension is wrong (R-C11).
-    pub(crate) fn confirm(
-        &self,
-        response: &HeaderMap,
-    ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        // A list of nothing names none.
-        match (&self.0, list(response, EXTENSIONS).next()) {
-            (Some(deflate), _) => deflate.confirm(response),
-            (None, None) => Ok(None),
-            (None, Some(seen)) => Err(HandshakeError::ExtensionNotOffered {
-                seen: seen.to_owned(),
-            }),
-        }
-    }
-}
+pub use self::terms::DeflateTerms;
+pub(crate) use self::terms::{
+    CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, Direction, LEAST_COMPRESSOR_BITS,
+    Parameters, SERVER_MAX_WINDOW_BITS, SERVER_NO_CONTEXT_TAKEOVER,
+};
 
 /// Compression on one connection, if it was agreed on.
 #[derive(Debug, Default)]

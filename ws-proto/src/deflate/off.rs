@@ -1,13 +1,8 @@
 //! Stands in for permessage-deflate where the feature is off: nothing is offered, accepted or compressed.
 
-use http::HeaderMap;
-
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
-use crate::handshake::http::extensions::EXTENSIONS;
-use crate::handshake::http::fields::list;
-use crate::handshake::{Accept, ClientConfig, HandshakeError, ServerConfig};
 use crate::message::Message;
 
 /// What nobody can agree on.
@@ -17,49 +12,6 @@ pub(crate) enum DeflateTerms {}
 impl std::fmt::Display for DeflateTerms {
     fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {}
-    }
-}
-
-/// An offer of a client that is not looked at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Offered;
-
-impl Offered {
-    pub(crate) fn of(_: &HeaderMap) -> Option<Self> {
-        None
-    }
-}
-
-/// Declines every offer.
-pub(crate) fn accept(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
-    None
-}
-
-/// What a client offers: nothing.
-#[derive(Debug)]
-pub(crate) struct Offer;
-
-impl Offer {
-    pub(crate) fn new(_: &ClientConfig) -> Self {
-        Self
-    }
-
-    pub(crate) fn header(&self) -> Option<String> {
-        None
-    }
-
-    /// R-C11: what was not offered must not be used.
-    pub(crate) fn confirm(
-        &self,
-        response: &HeaderMap,
-    ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        // A list of nothing names none.
-        match list(response, EXTENSIONS).next() {
-            None => Ok(None),
-            Some(seen) => Err(HandshakeError::ExtensionNotOffered {
-                seen: seen.to_owned(),
-            }),
-        }
     }
 }
 

@@ -12,12 +12,12 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Deflate {
-    pub(super) level: u8,
-    pub(super) threshold: usize,
-    pub(super) server_no_context_takeover: bool,
-    pub(super) client_no_context_takeover: bool,
-    pub(super) server_max_window_bits: u8,
-    pub(super) client_max_window_bits: u8,
+    pub(crate) level: u8,
+    pub(crate) threshold: usize,
+    pub(crate) server_no_context_takeover: bool,
+    pub(crate) client_no_context_takeover: bool,
+    pub(crate) server_max_window_bits: u8,
+    pub(crate) client_max_window_bits: u8,
 }
 
 impl Default for Deflate {
@@ -102,7 +102,7 @@ impl Deflate {
 }
 
 /// The largest window, which is the one where nobody says otherwise (RFC 7692 §7.1.2).
-pub(super) const FULL_WINDOW_BITS: u8 = 15;
+pub(crate) const FULL_WINDOW_BITS: u8 = 15;
 
 /// What fits one packet of Ethernet, with its headers and some room, is not sent faster for being
 /// shorter; and most of what chats and telemetry send is shorter than this.

@@ -5,10 +5,15 @@
 //! frames: what arrives behind a handshake is kept and moved into the connection.
 
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "deflate_off.rs"]
+mod deflate;
 mod error;
 mod head;
 mod hixie;
-pub(crate) mod http;
+mod http;
 mod policy;
 mod refusal;
 mod rfc6455;

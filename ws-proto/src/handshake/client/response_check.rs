@@ -4,7 +4,8 @@ use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::deflate::{DeflateTerms, Offer};
+use crate::deflate::DeflateTerms;
+use crate::handshake::deflate::Offer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::ResponseHead;
 use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};

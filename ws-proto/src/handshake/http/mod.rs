@@ -2,8 +2,8 @@
 //! Knows nothing of what a WebSocket demands of a head.
 
 pub(in crate::handshake) mod authority;
-pub(crate) mod extensions;
-pub(crate) mod fields;
+pub(in crate::handshake) mod extensions;
+pub(in crate::handshake) mod fields;
 pub(in crate::handshake) mod head_end;
 mod head_parser;
 pub(in crate::handshake) mod header;

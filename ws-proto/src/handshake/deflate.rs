@@ -1,29 +1,27 @@
 //! What two endpoints agree on (RFC 7692 §7.1): offers, answers, and the checks of both. Knows nothing
 //! of how messages are compressed, and works without a compressor.
 
-use std::fmt;
 use std::str;
 
 use http::HeaderMap;
 
-use super::options::{Deflate, FULL_WINDOW_BITS};
-use crate::handshake::HandshakeError;
-use crate::handshake::http::extensions::{self, EXTENSIONS, Item, Value};
+use super::client::ClientConfig;
+use super::error::HandshakeError;
+use super::http::extensions::{self, EXTENSIONS, Item, Value};
+use super::http::fields::list;
+use super::server::{Accept, ServerConfig};
+use crate::deflate::{
+    CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, Deflate, DeflateTerms, Direction,
+    FULL_WINDOW_BITS, LEAST_COMPRESSOR_BITS, Parameters, SERVER_MAX_WINDOW_BITS,
+    SERVER_NO_CONTEXT_TAKEOVER,
+};
 use crate::state::Role;
 
 /// The name of the extension.
 const NAME: &[u8] = b"permessage-deflate";
 
-const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
-const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
-const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
-const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
-
 /// The smallest window of the standard.
 const LEAST_WINDOW_BITS: u8 = 8;
-
-/// The smallest window of the compressor: zlib has none of 256 bytes (PROTOCOL.md §6.4, trap 4).
-pub(super) const LEAST_COMPRESSOR_BITS: u8 = 9;
 
 impl Deflate {
     /// Chooses among the offers of a client's request: the first, in the client's order, that can be
@@ -82,7 +80,7 @@ impl Deflate {
     }
 
     /// P-S2, P-S4.
-    pub(super) fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
+    fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
         let demanded = offer.server_max_window_bits.flatten();
         let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
         let server_bits = least(demanded, self.server_max_window_bits);
@@ -155,14 +153,55 @@ impl Deflate {
     }
 }
 
+/// What a server answers to an offer: as the application has it for this upgrade, or else as the options
+/// say.
+pub(super) fn accept(
+    config: &ServerConfig,
+    accept: &Accept,
+    offered: Option<Offered>,
+) -> Option<DeflateTerms> {
+    let options = accept.deflate.or(config.deflate.as_ref())?;
+    Some(options.answer(offered?))
+}
+
+/// What a client offers, if it does.
+#[derive(Debug)]
+pub(super) struct Offer(Option<Deflate>);
+
+impl Offer {
+    pub(super) fn new(config: &ClientConfig) -> Self {
+        Self(config.deflate.clone())
+    }
+
+    /// Returns the value of the header.
+    pub(super) fn header(&self) -> Option<String> {
+        self.0.as_ref().map(Deflate::offer)
+    }
+
+    /// Checks the answer. Without an offer any extension is wrong (R-C11).
+    pub(super) fn confirm(
+        &self,
+        response: &HeaderMap,
+    ) -> Result<Option<DeflateTerms>, HandshakeError> {
+        // A list of nothing names none.
+        match (&self.0, list(response, EXTENSIONS).next()) {
+            (Some(deflate), _) => deflate.confirm(response),
+            (None, None) => Ok(None),
+            (None, Some(seen)) => Err(HandshakeError::ExtensionNotOffered {
+                seen: seen.to_owned(),
+            }),
+        }
+    }
+}
+
 /// An offer of a client that can be accepted. Which of several it is, does not depend on the options, so
 /// that they can be chosen later.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Offered(Parameters);
+pub(super) struct Offered(Parameters);
 
 impl Offered {
     /// Returns the first in the client's order, if there is one (RFC 7692 §5).
-    pub(crate) fn of(request: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(request: &HeaderMap) -> Option<Self> {
         let mut offered = None;
         let read = read(request, |element| {
             if offered.is_none() && element.name == NAME {
@@ -172,53 +211,6 @@ impl Offered {
         });
         read.ok().and(offered)
     }
-}
-
-/// What two endpoints agreed on, as one of them sees it. As text it is the server's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeflateTerms {
-    /// Who sees it: the server that [accepted](Deflate::accept), or the client that
-    /// [confirmed](Deflate::confirm).
-    role: Role,
-    pub(super) level: u8,
-    pub(super) threshold: usize,
-    /// What holds for what this side sends; it can be less than was agreed on.
-    pub(super) sending: Direction,
-    /// What holds for what the peer sends.
-    pub(super) receiving: Direction,
-    answer: Parameters,
-}
-
-impl DeflateTerms {
-    /// Returns whose they are: a server's from [`Deflate::accept`], a client's from [`Deflate::confirm`].
-    pub fn role(&self) -> Role {
-        self.role
-    }
-}
-
-impl fmt::Display for DeflateTerms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.answer.fmt(f)
-    }
-}
-
-/// What was agreed on for one direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Direction {
-    /// How far back a message may refer: two to this power, in bytes; 8 to 15.
-    pub(super) window_bits: u8,
-    /// Whether a message may refer to those before it.
-    pub(super) takeover: bool,
-}
-
-/// The parameters of an offer or an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Parameters {
-    server_no_context_takeover: bool,
-    client_no_context_takeover: bool,
-    /// Whether it is there, and with which value.
-    server_max_window_bits: Option<Option<u8>>,
-    client_max_window_bits: Option<Option<u8>>,
 }
 
 impl Parameters {
@@ -252,31 +244,6 @@ impl Parameters {
             Ok(CLIENT_MAX_WINDOW_BITS) => bits(&mut self.client_max_window_bits),
             Ok(_) | Err(_) => Err("a parameter of permessage-deflate is unknown"),
         }
-    }
-}
-
-impl fmt::Display for Parameters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("permessage-deflate")?;
-        for (name, is_there) in [
-            (SERVER_NO_CONTEXT_TAKEOVER, self.server_no_context_takeover),
-            (CLIENT_NO_CONTEXT_TAKEOVER, self.client_no_context_takeover),
-        ] {
-            if is_there {
-                write!(f, "; {name}")?;
-            }
-        }
-        for (name, bits) in [
-            (SERVER_MAX_WINDOW_BITS, self.server_max_window_bits),
-            (CLIENT_MAX_WINDOW_BITS, self.client_max_window_bits),
-        ] {
-            match bits {
-                Some(Some(bits)) => write!(f, "; {name}={bits}")?,
-                Some(None) => write!(f, "; {name}")?,
-                None => {}
-            }
-        }
-        Ok(())
     }
 }
 

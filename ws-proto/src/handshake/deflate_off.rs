@@ -1,0 +1,53 @@
+//! Stands in for what is agreed on about compression where the feature is off: nothing is offered or accepted.
+
+use http::HeaderMap;
+
+use super::client::ClientConfig;
+use super::error::HandshakeError;
+use super::http::extensions::EXTENSIONS;
+use super::http::fields::list;
+use super::server::{Accept, ServerConfig};
+use crate::deflate::DeflateTerms;
+
+/// An offer of a client that is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offered;
+
+impl Offered {
+    pub(super) fn of(_: &HeaderMap) -> Option<Self> {
+        None
+    }
+}
+
+/// Declines every offer.
+pub(super) fn accept(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
+    None
+}
+
+/// What a client offers: nothing.
+#[derive(Debug)]
+pub(super) struct Offer;
+
+impl Offer {
+    pub(super) fn new(_: &ClientConfig) -> Self {
+        Self
+    }
+
+    pub(super) fn header(&self) -> Option<String> {
+        None
+    }
+
+    /// R-C11: what was not offered must not be used.
+    pub(super) fn confirm(
+        &self,
+        response: &HeaderMap,
+    ) -> Result<Option<DeflateTerms>, HandshakeError> {
+        // A list of nothing names none.
+        match list(response, EXTENSIONS).next() {
+            None => Ok(None),
+            Some(seen) => Err(HandshakeError::ExtensionNotOffered {
+                seen: seen.to_owned(),
+            }),
+        }
+    }
+}
