@@ -5,11 +5,9 @@ use std::str;
 
 use http::HeaderMap;
 
-use super::client::ClientConfig;
 use super::error::HandshakeError;
 use super::http::extensions::{self, EXTENSIONS, Item, Value};
 use super::http::fields::list;
-use super::server::{Accept, ServerConfig};
 use crate::deflate::{
     CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, Deflate, DeflateTerms, Direction,
     FULL_WINDOW_BITS, LEAST_COMPRESSOR_BITS, Parameters, SERVER_MAX_WINDOW_BITS,
@@ -80,7 +78,7 @@ impl Deflate {
     }
 
     /// P-S2, P-S4.
-    fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
+    pub(super) fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
         let demanded = offer.server_max_window_bits.flatten();
         let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
         let server_bits = least(demanded, self.server_max_window_bits);
@@ -153,24 +151,13 @@ impl Deflate {
     }
 }
 
-/// What a server answers to an offer: as the application has it for this upgrade, or else as the options
-/// say.
-pub(super) fn accept(
-    config: &ServerConfig,
-    accept: &Accept,
-    offered: Option<Offered>,
-) -> Option<DeflateTerms> {
-    let options = accept.deflate.or(config.deflate.as_ref())?;
-    Some(options.answer(offered?))
-}
-
 /// What a client offers, if it does.
 #[derive(Debug)]
 pub(super) struct Offer(Option<Deflate>);
 
 impl Offer {
-    pub(super) fn new(config: &ClientConfig) -> Self {
-        Self(config.deflate.clone())
+    pub(super) fn new(options: Option<&Deflate>) -> Self {
+        Self(options.cloned())
     }
 
     /// Returns the value of the header.

@@ -2,11 +2,9 @@
 
 use http::HeaderMap;
 
-use super::client::ClientConfig;
 use super::error::HandshakeError;
 use super::http::extensions::EXTENSIONS;
 use super::http::fields::list;
-use super::server::{Accept, ServerConfig};
 use crate::deflate::DeflateTerms;
 
 /// An offer of a client that is not looked at.
@@ -19,20 +17,11 @@ impl Offered {
     }
 }
 
-/// Declines every offer.
-pub(super) fn accept(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
-    None
-}
-
 /// What a client offers: nothing.
 #[derive(Debug)]
 pub(super) struct Offer;
 
 impl Offer {
-    pub(super) fn new(_: &ClientConfig) -> Self {
-        Self
-    }
-
     pub(super) fn header(&self) -> Option<String> {
         None
     }

@@ -7,6 +7,7 @@ use crate::config::ConnectionConfig;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::error::ConfigError;
+use crate::handshake::deflate::Offer;
 use crate::handshake::http::header::{Header, checked_header};
 use crate::handshake::policy::{Origin, Subprotocol};
 use crate::redact::Hidden;
@@ -27,7 +28,7 @@ pub struct ClientConfig {
     pub(super) refusal_limit: usize,
     pub(super) handshake_timeout: Option<Duration>,
     #[cfg(feature = "deflate")]
-    pub(crate) deflate: Option<Deflate>,
+    pub(super) deflate: Option<Deflate>,
     pub(super) connection: ConnectionConfig,
 }
 
@@ -146,6 +147,18 @@ impl ClientConfig {
     pub fn connection(mut self, connection: ConnectionConfig) -> Self {
         self.connection = connection;
         self
+    }
+
+    /// Returns what is offered of compression.
+    #[cfg(feature = "deflate")]
+    pub(super) fn offer(&self) -> Offer {
+        Offer::new(self.deflate.as_ref())
+    }
+
+    /// Returns what is offered of compression: nothing.
+    #[cfg(not(feature = "deflate"))]
+    pub(super) fn offer(&self) -> Offer {
+        Offer
     }
 }
 

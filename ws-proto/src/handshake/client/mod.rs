@@ -18,7 +18,6 @@ use crate::config::ConnectionConfig;
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
-use crate::handshake::deflate::Offer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::ResponseHead;
 use crate::handshake::http::extensions::EXTENSIONS;
@@ -108,7 +107,7 @@ impl ClientHandshake {
                 proof: request.proof,
                 offered: config.subprotocols.clone(),
                 require_subprotocol: config.require_subprotocol,
-                deflate: Offer::new(config),
+                deflate: config.offer(),
             },
             refusal_limit: config.refusal_limit,
             refusal: None,
@@ -404,7 +403,7 @@ fn rfc6455_request(
             subprotocols.join(", ").as_bytes(),
         );
     }
-    if let Some(offer) = Offer::new(config).header() {
+    if let Some(offer) = config.offer().header() {
         push_header(&mut bytes, EXTENSIONS, offer.as_bytes());
     }
     end_request(&mut bytes, config);

@@ -6,7 +6,7 @@
 use super::fields::is_token_byte;
 
 /// The header that lists extensions.
-pub(crate) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+pub(in crate::handshake) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
 /// What a line of the header says, in its order.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub(crate) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
     not(any(test, feature = "deflate")),
     expect(dead_code, reason = "without an extension only the grammar matters")
 )]
-pub(crate) enum Item<'a> {
+pub(in crate::handshake) enum Item<'a> {
     /// An extension begins; the parameters up to the next one are its.
     Extension(&'a [u8]),
     /// The name of a parameter, and its value if it has one.
@@ -27,7 +27,7 @@ pub(crate) enum Item<'a> {
     not(any(test, feature = "deflate")),
     expect(dead_code, reason = "without an extension only the grammar matters")
 )]
-pub(crate) struct Value<'a> {
+pub(in crate::handshake) struct Value<'a> {
     /// Without the quotes, but with the backslashes in them.
     raw: &'a [u8],
 }
@@ -35,7 +35,7 @@ pub(crate) struct Value<'a> {
 #[cfg(any(test, feature = "deflate"))]
 impl<'a> Value<'a> {
     /// Iterates over the bytes. Of a backslash and what follows it only that counts.
-    pub(crate) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
+    pub(in crate::handshake) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
         let mut raw = self.raw.iter().copied();
         std::iter::from_fn(move || match raw.next() {
             Some(b'\\') => raw.next(),
@@ -45,7 +45,10 @@ impl<'a> Value<'a> {
 }
 
 /// Reads a line, or says what is wrong with it; then what was told before is void.
-pub(crate) fn read<'a>(line: &'a [u8], mut tell: impl FnMut(Item<'a>)) -> Result<(), &'static str> {
+pub(in crate::handshake) fn read<'a>(
+    line: &'a [u8],
+    mut tell: impl FnMut(Item<'a>),
+) -> Result<(), &'static str> {
     let mut cursor = Cursor { rest: line };
     loop {
         while cursor.eat(b',') {}

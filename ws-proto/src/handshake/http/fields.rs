@@ -19,7 +19,10 @@ pub(in crate::handshake) fn is_token_byte(byte: u8) -> bool {
 
 /// Iterates over the elements of a header that is a list, over all its lines. Empty ones are none (RFC 9110
 /// §5.6.1.2). A line that is not text becomes one element that is no token.
-pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+pub(in crate::handshake) fn list<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()

@@ -13,20 +13,20 @@ use crate::version::Versions;
 /// Options of a server: the opening handshake and what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    pub(crate) versions: Versions,
-    pub(crate) origins: OriginPolicy,
-    pub(crate) hosts: HostPolicy,
-    pub(crate) subprotocols: Vec<Subprotocol>,
-    pub(crate) require_origin: bool,
-    pub(crate) secure: bool,
-    pub(crate) head_limit: usize,
-    pub(crate) header_limit: usize,
-    pub(crate) handshake_timeout: Option<Duration>,
-    pub(crate) reveal_reasons: bool,
+    pub(super) versions: Versions,
+    pub(super) origins: OriginPolicy,
+    pub(super) hosts: HostPolicy,
+    pub(super) subprotocols: Vec<Subprotocol>,
+    pub(super) require_origin: bool,
+    pub(super) secure: bool,
+    pub(super) head_limit: usize,
+    pub(super) header_limit: usize,
+    pub(super) handshake_timeout: Option<Duration>,
+    pub(super) reveal_reasons: bool,
     #[cfg(feature = "deflate")]
-    pub(crate) deflate: Option<Deflate>,
+    pub(super) deflate: Option<Deflate>,
     /// Shared by all connections.
-    pub(crate) connection: Arc<ConnectionConfig>,
+    pub(super) connection: Arc<ConnectionConfig>,
 }
 
 impl Default for ServerConfig {

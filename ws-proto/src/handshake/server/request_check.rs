@@ -11,7 +11,7 @@ use super::hosts;
 use super::response::{Accept, Answer, Choice};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
-use crate::handshake::deflate::{self, Offered};
+use crate::handshake::deflate::Offered;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::RequestHead;
 use crate::handshake::http::authority::Authority;
@@ -123,7 +123,7 @@ impl Pending {
         accept: Accept,
         config: &ServerConfig,
     ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
-        let deflate = deflate::accept(config, &accept, self.offered_deflate);
+        let deflate = accept_deflate(config, &accept, self.offered_deflate);
         let chosen = match accept.subprotocol {
             Choice::Policy => self.selected.as_deref(),
             Choice::Application(None) => None,
@@ -157,6 +157,24 @@ impl Pending {
         self.answer.extend(accept.headers);
         Ok(Ok(std::mem::take(&mut self.answer)))
     }
+}
+
+/// Returns what is answered to an offer: as the application has it for this upgrade, or else as the options
+/// say.
+#[cfg(feature = "deflate")]
+fn accept_deflate(
+    config: &ServerConfig,
+    accept: &Accept,
+    offered: Option<Offered>,
+) -> Option<DeflateTerms> {
+    let options = accept.deflate.or(config.deflate.as_ref())?;
+    Some(options.answer(offered?))
+}
+
+/// Declines every offer.
+#[cfg(not(feature = "deflate"))]
+fn accept_deflate(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
+    None
 }
 
 const CONNECTION: &str = "Connection";

@@ -22,13 +22,13 @@ use crate::version::Version;
 pub struct Accept {
     pub(super) subprotocol: Choice<Subprotocol>,
     #[cfg(feature = "deflate")]
-    pub(crate) deflate: Choice<Deflate>,
+    pub(super) deflate: Choice<Deflate>,
     pub(super) headers: Vec<Header>,
 }
 
 /// Who chooses: the server's options, or the application for this upgrade.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Choice<T> {
+pub(super) enum Choice<T> {
     #[default]
     Policy,
     Application(Option<T>),
@@ -37,7 +37,7 @@ pub(crate) enum Choice<T> {
 #[cfg(feature = "deflate")]
 impl<T> Choice<T> {
     /// Returns what is chosen; `policy` is what the server's options do.
-    pub(crate) fn or<'a>(&'a self, policy: Option<&'a T>) -> Option<&'a T> {
+    pub(super) fn or<'a>(&'a self, policy: Option<&'a T>) -> Option<&'a T> {
         match self {
             Self::Policy => policy,
             Self::Application(chosen) => chosen.as_ref(),
