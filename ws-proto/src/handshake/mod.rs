@@ -14,21 +14,23 @@ mod error;
 mod head;
 mod hixie;
 mod http;
-mod policy;
+mod origin;
 mod refusal;
 mod rfc6455;
 mod server;
+mod subprotocol;
 
 pub use self::client::{ClientConfig, ClientHandshake, ClientUrl};
 pub use self::error::HandshakeError;
 pub use self::head::{RequestHead, ResponseHead};
 pub use self::http::{PackedRequest, PackedResponse};
-pub use self::policy::{Origin, OriginPolicy, OriginRule, Subprotocol};
+pub use self::origin::Origin;
 pub use self::refusal::Refusal;
 pub use self::server::{
-    Accept, Host, HostPolicy, PlainBody, PlainRequest, ReasonPhrase, Rejection, ServerConfig,
-    ServerHandshake, UpgradeRequest, is_upgrade,
+    Accept, Host, HostPolicy, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase,
+    Rejection, ServerConfig, ServerHandshake, UpgradeRequest, is_upgrade,
 };
+pub use self::subprotocol::Subprotocol;
 
 /// Something that happened in an opening handshake.
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@ use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::handshake::deflate::Offer;
 use crate::handshake::http::header::{Header, checked_header};
-use crate::handshake::policy::{Origin, Subprotocol};
+use crate::handshake::origin::Origin;
+use crate::handshake::subprotocol::Subprotocol;
 use crate::redact::Hidden;
 use crate::version::Version;
 

@@ -9,7 +9,7 @@ use crate::handshake::deflate::Offer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::ResponseHead;
 use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
-use crate::handshake::policy::Subprotocol;
+use crate::handshake::subprotocol::Subprotocol;
 use crate::redact::Redacted;
 
 /// The status line and the next two lines, byte for byte (draft-75 §4.1).

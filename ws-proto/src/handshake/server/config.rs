@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::HostPolicy;
+use super::origins::OriginPolicy;
 use crate::config::{ConnectionConfig, setters};
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
-use crate::handshake::policy::{OriginPolicy, Subprotocol};
+use crate::handshake::subprotocol::Subprotocol;
 use crate::version::Versions;
 
 /// Options of a server: the opening handshake and what follows.

@@ -10,6 +10,7 @@
 
 mod config;
 mod hosts;
+mod origins;
 mod plain;
 mod request_check;
 mod response;
@@ -34,6 +35,7 @@ use crate::version::Version;
 
 pub use self::config::ServerConfig;
 pub use self::hosts::{Host, HostPolicy};
+pub use self::origins::{OriginPolicy, OriginRule};
 pub use self::plain::{PlainBody, PlainRequest};
 pub use self::request_check::{UpgradeRequest, is_upgrade};
 pub use self::response::{Accept, ReasonPhrase, Rejection};

@@ -13,7 +13,7 @@ use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::http::header::{Header, checked_header, push_header, split_header};
-use crate::handshake::policy::Subprotocol;
+use crate::handshake::subprotocol::Subprotocol;
 use crate::version::Version;
 
 /// How an upgrade is accepted. The default leaves the subprotocol to the server's policy and compression
