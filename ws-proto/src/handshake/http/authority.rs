@@ -91,6 +91,13 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
+/// Returns the authority of a target that is a whole URI of HTTP, unchecked.
+pub(in crate::handshake) fn target_authority(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    is_http.then(|| &rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

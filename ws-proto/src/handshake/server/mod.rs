@@ -26,9 +26,11 @@ use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
+use crate::handshake::event::HandshakeEvent;
 use crate::handshake::head::RequestHead;
+use crate::handshake::hixie;
 use crate::handshake::http::head_end::HeadReader;
-use crate::handshake::{HandshakeEvent, Request, hixie};
+use crate::handshake::request::Request;
 use crate::outgoing::Outgoing;
 use crate::state::{Role, State};
 use crate::version::Version;
@@ -37,7 +39,7 @@ pub use self::config::ServerConfig;
 pub use self::hosts::{Host, HostPolicy};
 pub use self::origins::{OriginPolicy, OriginRule};
 pub use self::plain::{PlainBody, PlainRequest};
-pub use self::request_check::{UpgradeRequest, is_upgrade};
+pub use self::request_check::is_upgrade;
 pub use self::response::{Accept, ReasonPhrase, Rejection};
 
 /// Bytes behind a request head beyond which no more are read until the request is answered: early

@@ -1,7 +1,6 @@
 //! The checks of a request head, in one order for all versions: is it an upgrade, of which version
 //! (PROTOCOL.md §4), and is everything in it that the version demands. Knows no bytes and no time.
 
-use std::fmt;
 use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
@@ -14,88 +13,13 @@ use crate::error::ConfigError;
 use crate::handshake::deflate::Offered;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::RequestHead;
-use crate::handshake::http::authority::Authority;
+use crate::handshake::http::authority::{Authority, target_authority};
 use crate::handshake::http::extensions::{self, EXTENSIONS};
 use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
+use crate::handshake::request::UpgradeRequest;
 use crate::handshake::{hixie, rfc6455};
-use crate::redact::{Hidden, Redacted};
+use crate::redact::Redacted;
 use crate::version::{Version, Versions};
-
-/// A request for a WebSocket connection that passed all checks.
-#[derive(Clone)]
-pub struct UpgradeRequest {
-    head: RequestHead,
-    version: Version,
-    version_number: Option<u8>,
-    offered: Vec<Box<str>>,
-    selected: Option<Box<str>>,
-}
-
-impl UpgradeRequest {
-    /// Gives up everything but the head.
-    pub fn into_head(self) -> RequestHead {
-        self.head
-    }
-
-    /// Returns the head of the request.
-    pub fn head(&self) -> &RequestHead {
-        &self.head
-    }
-
-    /// Returns the version that the client speaks.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Returns the `Sec-WebSocket-Version`: 13, 8 or 7; the drafts have none.
-    pub fn version_number(&self) -> Option<u8> {
-        self.version_number
-    }
-
-    /// Returns the origin as it was sent. It passed the server's policy.
-    pub fn origin(&self) -> Option<&str> {
-        // As `check_origin`, which saw that they are well-formed.
-        let old_name = Some("Sec-WebSocket-Origin");
-        let old_name = old_name.filter(|_| matches!(self.version_number, Some(7 | 8)));
-        let origin = old_name.and_then(|name| self.head.header(name));
-        origin.or_else(|| self.head.header("Origin"))
-    }
-
-    /// Returns the host that is asked for: `host[:port]`, well-formed. It is the `Host` as it was sent, or
-    /// what the target names if that is a whole URI (RFC 9112 §3.2.2).
-    pub fn host(&self) -> &str {
-        let named = target_authority(self.head.target());
-        named.unwrap_or_else(|| self.head.header("Host").unwrap_or_default())
-    }
-
-    /// Iterates over the subprotocols that the client offers, in its order. A client of a draft
-    /// offers one at most, and it need not be a token.
-    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        self.offered.iter().map(|name| &**name)
-    }
-
-    /// Returns the subprotocol that an answer chooses, or leaves to the server's policy.
-    pub fn chosen_subprotocol<'a>(&'a self, accept: &'a Accept) -> Option<&'a str> {
-        accept.chosen_subprotocol(self.subprotocol())
-    }
-
-    /// Returns the subprotocol that the server's policy chose: its own first that is offered.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.selected.as_deref()
-    }
-}
-
-impl fmt::Debug for UpgradeRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpgradeRequest")
-            .field("head", &self.head)
-            .field("version", &self.version)
-            .field("version_number", &self.version_number)
-            .field("offered", &Hidden(&self.offered))
-            .field("selected", &self.selected)
-            .finish()
-    }
-}
 
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
@@ -334,13 +258,6 @@ fn checked_authority<'a>(
             Ok(named.and_then(Result::ok).unwrap_or(authority))
         }
     }
-}
-
-/// Returns the authority of a target that is a whole URI of HTTP, unchecked.
-fn target_authority(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    is_http.then(|| &rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
 }
 
 fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {

@@ -13,6 +13,7 @@ use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::http::header::{Header, checked_header, push_header, split_header};
+use crate::handshake::request::UpgradeRequest;
 use crate::handshake::subprotocol::Subprotocol;
 use crate::version::Version;
 
@@ -87,6 +88,14 @@ impl Accept {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         self.headers.push(checked_header(name, value)?);
         Ok(self)
+    }
+}
+
+// Here, because a request knows nothing of answers.
+impl UpgradeRequest {
+    /// Returns the subprotocol that an answer chooses, or leaves to the server's policy.
+    pub fn chosen_subprotocol<'a>(&'a self, accept: &'a Accept) -> Option<&'a str> {
+        accept.chosen_subprotocol(self.subprotocol())
     }
 }
 
