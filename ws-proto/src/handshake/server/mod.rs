@@ -9,8 +9,10 @@
 //! ```
 
 mod config;
+mod dialect;
 mod hosts;
 mod origins;
+mod pending;
 mod plain;
 mod request_check;
 mod response;
@@ -20,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use self::request_check::{Examined, Pending};
+use self::pending::Pending;
+use self::request_check::Examined;
 use self::response::Answer;
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;

@@ -1,15 +1,15 @@
-//! The checks of a request head, in one order for all versions: is it an upgrade, of which version
-//! (PROTOCOL.md §4), and is everything in it that the version demands. Knows no bytes and no time.
+//! The checks of a request head, in one order for all versions: is it an upgrade, and is everything in it that
+//! its version demands. Knows no bytes and no time.
 
 use std::str;
 
 use http::header::{HeaderMap, HeaderValue};
 
 use super::config::ServerConfig;
+use super::dialect::{Dialect, KEY, KEY1, KEY2, UPGRADE, choose_dialect};
 use super::hosts;
-use super::response::{Accept, Answer, Choice};
-use crate::deflate::DeflateTerms;
-use crate::error::ConfigError;
+use super::pending::{PROTOCOL, PROTOCOL_75, Pending, refused};
+use super::response::Answer;
 use crate::handshake::deflate::Offered;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::RequestHead;
@@ -18,98 +18,8 @@ use crate::handshake::http::extensions::{self, EXTENSIONS};
 use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
 use crate::handshake::request::UpgradeRequest;
 use crate::handshake::{hixie, rfc6455};
-use crate::redact::Redacted;
-use crate::version::{Version, Versions};
-
-/// What is kept of a request until it is answered.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) version: Version,
-    /// The numbers of a draft-76 challenge.
-    pub(super) numbers: Option<[u32; 2]>,
-    /// Whether the peer may use the close codes of version 7 and 8.
-    pub(super) legacy_close_codes: bool,
-    /// What the client offers of compression.
-    offered_deflate: Option<Offered>,
-    /// What is answered to that, once it is.
-    pub(super) deflate: Option<DeflateTerms>,
-    /// The 101 up to the subprotocol; empty once it is given out.
-    answer: Answer,
-    offered: Vec<Box<str>>,
-    selected: Option<Box<str>>,
-}
-
-impl Pending {
-    /// Completes the 101. The inner result fails a request that cannot be accepted like that; the
-    /// outer one leaves it pending.
-    pub(super) fn accept(
-        &mut self,
-        accept: Accept,
-        config: &ServerConfig,
-    ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
-        let deflate = accept_deflate(config, &accept, self.offered_deflate);
-        let chosen = match accept.subprotocol {
-            Choice::Policy => self.selected.as_deref(),
-            Choice::Application(None) => None,
-            Choice::Application(Some(name)) => {
-                let offered = self
-                    .offered
-                    .iter()
-                    .find(|offered| ***offered == *name.as_str());
-                let offered = offered.ok_or_else(|| ConfigError::InvalidHeader {
-                    name: PROTOCOL.to_owned(),
-                    problem: "the client did not offer this subprotocol",
-                });
-                Some(&**offered?)
-            }
-        };
-        let header_name = match self.version {
-            Version::Rfc6455 | Version::Draft76 => PROTOCOL,
-            Version::Draft75 => PROTOCOL_75,
-        };
-        match (chosen, self.version, self.offered.first()) {
-            (Some(name), ..) => self.answer.push(header_name, name),
-            (None, Version::Draft75 | Version::Draft76, Some(offered)) => {
-                return Ok(Err(refused(offered)));
-            }
-            (None, ..) => {}
-        }
-        if let Some(terms) = &deflate {
-            self.answer.push(EXTENSIONS, &terms.to_string());
-        }
-        self.deflate = deflate;
-        self.answer.extend(accept.headers);
-        Ok(Ok(std::mem::take(&mut self.answer)))
-    }
-}
-
-/// Returns what is answered to an offer: as the application has it for this upgrade, or else as the options
-/// say.
-#[cfg(feature = "deflate")]
-fn accept_deflate(
-    config: &ServerConfig,
-    accept: &Accept,
-    offered: Option<Offered>,
-) -> Option<DeflateTerms> {
-    let options = accept.deflate.or(config.deflate.as_ref())?;
-    Some(options.answer(offered?))
-}
-
-/// Declines every offer.
-#[cfg(not(feature = "deflate"))]
-fn accept_deflate(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
-    None
-}
 
 const CONNECTION: &str = "Connection";
-const DRAFT: &str = "Sec-WebSocket-Draft";
-const KEY: &str = "Sec-WebSocket-Key";
-const KEY1: &str = "Sec-WebSocket-Key1";
-const KEY2: &str = "Sec-WebSocket-Key2";
-const PROTOCOL: &str = "Sec-WebSocket-Protocol";
-const PROTOCOL_75: &str = "WebSocket-Protocol";
-const UPGRADE: &str = "Upgrade";
-const VERSION: &str = "Sec-WebSocket-Version";
 
 /// Tells whether a request with these headers asks for an upgrade to a WebSocket: `Upgrade` lists
 /// `websocket` (RFC 6455 §4.2.1). In HTTP/1.0 that means nothing (RFC 9110 §7.8), and is to be ignored. Whether
@@ -184,31 +94,6 @@ pub(super) fn examine(
     Ok(Examined::Upgrade(request, pending))
 }
 
-/// A version with what distinguishes its requests.
-#[derive(Clone, Copy, Debug)]
-enum Dialect {
-    Draft75,
-    Draft76,
-    Rfc6455 { number: u8 },
-}
-
-impl Dialect {
-    fn version(self) -> Version {
-        match self {
-            Self::Draft75 => Version::Draft75,
-            Self::Draft76 => Version::Draft76,
-            Self::Rfc6455 { .. } => Version::Rfc6455,
-        }
-    }
-
-    fn number(self) -> Option<u8> {
-        match self {
-            Self::Draft75 | Self::Draft76 => None,
-            Self::Rfc6455 { number } => Some(number),
-        }
-    }
-}
-
 /// What shows that the server read the request as a WebSocket request.
 enum Proof {
     None,
@@ -273,50 +158,6 @@ fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
         value,
         problem: "it lacks the token upgrade",
     })
-}
-
-/// Chooses the version: the rows of PROTOCOL.md §4, in their order.
-fn choose_dialect(headers: &HeaderMap, enabled: Versions) -> Result<Dialect, HandshakeError> {
-    let count = |name| headers.get_all(name).iter().count();
-    let unclear = |problem| Err(HandshakeError::UnclearVersion { problem });
-    let drafted = |version, dialect| match enabled.contains(version) {
-        true => Ok(dialect),
-        false => Err(HandshakeError::DisabledVersion { version, enabled }),
-    };
-    if let Some(value) = headers.get(VERSION) {
-        let number = match (count(VERSION), rfc6455::parse_version(value.as_bytes())) {
-            (1, Some(number)) => number,
-            (1, None) => return unclear("Sec-WebSocket-Version is not a number from 0 to 255"),
-            (_, _) => return unclear("Sec-WebSocket-Version is there more than once"),
-        };
-        return match number {
-            13 | 8 | 7 if enabled.contains(Version::Rfc6455) => Ok(Dialect::Rfc6455 { number }),
-            seen => Err(HandshakeError::UnsupportedVersion { seen, enabled }),
-        };
-    }
-    if headers.contains_key(KEY) {
-        return unclear("there is a Sec-WebSocket-Key, but no Sec-WebSocket-Version");
-    }
-    let is_draft_0 = headers.get(DRAFT).is_none_or(|draft| draft == "0") && count(DRAFT) < 2;
-    match (count(KEY1), count(KEY2)) {
-        (1, 1) if is_draft_0 => drafted(Version::Draft76, Dialect::Draft76),
-        (1, 1) => unclear("it is a draft after draft-76, but before version 7"),
-        (0, 0) if headers.contains_key(DRAFT) => {
-            unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
-        }
-        (0, 0) if is_draft75(headers) => drafted(Version::Draft75, Dialect::Draft75),
-        (0, 0) => Err(HandshakeError::NoVersion { enabled }),
-        (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 are not there once each"),
-    }
-}
-
-/// Tells whether a request that has nothing of a later version has what each of draft-75 has: an origin, and
-/// the one `Upgrade: WebSocket`, in these letters. Clients of RFC 6455 write `websocket`, and there are
-/// gateways that drop all other headers of theirs: what such a client then sends are no frames of draft-75.
-fn is_draft75(headers: &HeaderMap) -> bool {
-    let mut upgrade = headers.get_all(UPGRADE).iter();
-    let is_exact = upgrade.next().is_some_and(|value| value == "WebSocket");
-    is_exact && upgrade.next().is_none() && headers.contains_key("Origin")
 }
 
 /// X13: no body but the eight bytes of draft-76, which some clients announce.
@@ -503,10 +344,4 @@ fn begin_answer(
     }
     answer.push_parts(location_name, &location);
     answer
-}
-
-fn refused(offered: &str) -> HandshakeError {
-    HandshakeError::SubprotocolRefused {
-        offered: Redacted::secret(offered),
-    }
 }

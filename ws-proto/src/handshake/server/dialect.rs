@@ -1,0 +1,86 @@
+//! Which version a request is: the table of PROTOCOL.md §4. Knows only the headers that tell.
+
+use http::header::HeaderMap;
+
+use crate::handshake::error::HandshakeError;
+use crate::handshake::rfc6455;
+use crate::version::{Version, Versions};
+
+/// A version with what distinguishes its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Dialect {
+    Draft75,
+    Draft76,
+    Rfc6455 { number: u8 },
+}
+
+impl Dialect {
+    pub(super) fn version(self) -> Version {
+        match self {
+            Self::Draft75 => Version::Draft75,
+            Self::Draft76 => Version::Draft76,
+            Self::Rfc6455 { .. } => Version::Rfc6455,
+        }
+    }
+
+    pub(super) fn number(self) -> Option<u8> {
+        match self {
+            Self::Draft75 | Self::Draft76 => None,
+            Self::Rfc6455 { number } => Some(number),
+        }
+    }
+}
+
+const DRAFT: &str = "Sec-WebSocket-Draft";
+pub(super) const KEY: &str = "Sec-WebSocket-Key";
+pub(super) const KEY1: &str = "Sec-WebSocket-Key1";
+pub(super) const KEY2: &str = "Sec-WebSocket-Key2";
+pub(super) const UPGRADE: &str = "Upgrade";
+const VERSION: &str = "Sec-WebSocket-Version";
+
+/// Chooses the version: the rows of PROTOCOL.md §4, in their order.
+pub(super) fn choose_dialect(
+    headers: &HeaderMap,
+    enabled: Versions,
+) -> Result<Dialect, HandshakeError> {
+    let count = |name| headers.get_all(name).iter().count();
+    let unclear = |problem| Err(HandshakeError::UnclearVersion { problem });
+    let drafted = |version, dialect| match enabled.contains(version) {
+        true => Ok(dialect),
+        false => Err(HandshakeError::DisabledVersion { version, enabled }),
+    };
+    if let Some(value) = headers.get(VERSION) {
+        let number = match (count(VERSION), rfc6455::parse_version(value.as_bytes())) {
+            (1, Some(number)) => number,
+            (1, None) => return unclear("Sec-WebSocket-Version is not a number from 0 to 255"),
+            (_, _) => return unclear("Sec-WebSocket-Version is there more than once"),
+        };
+        return match number {
+            13 | 8 | 7 if enabled.contains(Version::Rfc6455) => Ok(Dialect::Rfc6455 { number }),
+            seen => Err(HandshakeError::UnsupportedVersion { seen, enabled }),
+        };
+    }
+    if headers.contains_key(KEY) {
+        return unclear("there is a Sec-WebSocket-Key, but no Sec-WebSocket-Version");
+    }
+    let is_draft_0 = headers.get(DRAFT).is_none_or(|draft| draft == "0") && count(DRAFT) < 2;
+    match (count(KEY1), count(KEY2)) {
+        (1, 1) if is_draft_0 => drafted(Version::Draft76, Dialect::Draft76),
+        (1, 1) => unclear("it is a draft after draft-76, but before version 7"),
+        (0, 0) if headers.contains_key(DRAFT) => {
+            unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
+        }
+        (0, 0) if is_draft75(headers) => drafted(Version::Draft75, Dialect::Draft75),
+        (0, 0) => Err(HandshakeError::NoVersion { enabled }),
+        (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 are not there once each"),
+    }
+}
+
+/// Tells whether a request that has nothing of a later version has what each of draft-75 has: an origin, and
+/// the one `Upgrade: WebSocket`, in these letters. Clients of RFC 6455 write `websocket`, and there are
+/// gateways that drop all other headers of theirs: what such a client then sends are no frames of draft-75.
+fn is_draft75(headers: &HeaderMap) -> bool {
+    let mut upgrade = headers.get_all(UPGRADE).iter();
+    let is_exact = upgrade.next().is_some_and(|value| value == "WebSocket");
+    is_exact && upgrade.next().is_none() && headers.contains_key("Origin")
+}
