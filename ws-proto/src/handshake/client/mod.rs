@@ -2,6 +2,7 @@
 
 mod config;
 mod refusal_reader;
+mod request;
 mod response_check;
 mod url;
 
@@ -13,7 +14,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
 use self::refusal_reader::RefusalReader;
-use self::response_check::{Expectation, Proof};
+use self::request::{check_subprotocols, draft75_request, draft76_request, rfc6455_request};
+use self::response_check::Expectation;
 use crate::config::ConnectionConfig;
 use crate::connection::Connection;
 use crate::deflate::DeflateTerms;
@@ -21,10 +23,8 @@ use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::event::HandshakeEvent;
 use crate::handshake::head::ResponseHead;
-use crate::handshake::http::extensions::EXTENSIONS;
+use crate::handshake::hixie;
 use crate::handshake::http::head_end::{HeadReader, unfold};
-use crate::handshake::http::header::push_header;
-use crate::handshake::{hixie, rfc6455};
 use crate::outgoing::Outgoing;
 use crate::randomness::Randomness;
 use crate::state::{Role, State};
@@ -366,158 +366,5 @@ fn response_reader(config: &ClientConfig) -> HeadReader {
     match config.version {
         Version::Draft75 | Version::Draft76 => reader,
         Version::Rfc6455 => reader.with_folds(),
-    }
-}
-
-/// A request and what must answer it.
-struct Request {
-    bytes: Vec<u8>,
-    proof: Proof,
-    challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
-}
-
-/// R-C3.
-fn rfc6455_request(
-    url: &ClientUrl,
-    config: &ClientConfig,
-    randomness: &mut dyn Randomness,
-) -> Request {
-    let key = rfc6455::generate_key(randomness);
-    let subprotocols: Vec<_> = config
-        .subprotocols
-        .iter()
-        .map(|name| name.as_str())
-        .collect();
-    let mut bytes = begin_request(url);
-    push_header(&mut bytes, "Host", url.authority().as_bytes());
-    push_header(&mut bytes, "Upgrade", b"websocket");
-    push_header(&mut bytes, "Connection", b"Upgrade");
-    push_header(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
-    push_header(&mut bytes, "Sec-WebSocket-Version", b"13");
-    if let Some(origin) = &config.origin {
-        push_header(&mut bytes, "Origin", origin.as_str().as_bytes());
-    }
-    if !subprotocols.is_empty() {
-        push_header(
-            &mut bytes,
-            "Sec-WebSocket-Protocol",
-            subprotocols.join(", ").as_bytes(),
-        );
-    }
-    if let Some(offer) = config.offer().header() {
-        push_header(&mut bytes, EXTENSIONS, offer.as_bytes());
-    }
-    end_request(&mut bytes, config);
-    let accept = rfc6455::accept_hash(key.as_bytes());
-    let accept = String::from_utf8_lossy(&accept).into_owned();
-    Request {
-        bytes,
-        proof: Proof::Rfc6455 { accept },
-        challenge_response: None,
-    }
-}
-
-/// Draft-76 §4.1. The order of the fields is free.
-fn draft76_request(
-    url: &ClientUrl,
-    config: &ClientConfig,
-    randomness: &mut dyn Randomness,
-) -> Request {
-    let origin = draft_origin(url, config);
-    let keys = [
-        hixie::Key::generate(randomness),
-        hixie::Key::generate(randomness),
-    ];
-    let mut key3 = [0; hixie::KEY3_LEN];
-    randomness.fill(&mut key3);
-    let mut bytes = begin_draft_request(url, &origin);
-    if let Some(subprotocol) = config.subprotocols.first() {
-        push_header(
-            &mut bytes,
-            "Sec-WebSocket-Protocol",
-            subprotocol.as_str().as_bytes(),
-        );
-    }
-    push_header(&mut bytes, "Sec-WebSocket-Key1", keys[0].text.as_bytes());
-    push_header(&mut bytes, "Sec-WebSocket-Key2", keys[1].text.as_bytes());
-    end_request(&mut bytes, config);
-    bytes.extend_from_slice(&key3);
-    let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
-    let proof = Proof::Draft76 {
-        origin,
-        location: url.location(),
-    };
-    Request {
-        bytes,
-        proof,
-        challenge_response: Some(response),
-    }
-}
-
-/// Draft-75 §4.1. The order of the fields is fixed.
-fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> Request {
-    let origin = draft_origin(url, config);
-    let mut bytes = begin_draft_request(url, &origin);
-    if let Some(subprotocol) = config.subprotocols.first() {
-        push_header(
-            &mut bytes,
-            "WebSocket-Protocol",
-            subprotocol.as_str().as_bytes(),
-        );
-    }
-    end_request(&mut bytes, config);
-    let proof = Proof::Draft75 {
-        origin,
-        location: url.location(),
-    };
-    Request {
-        bytes,
-        proof,
-        challenge_response: None,
-    }
-}
-
-fn draft_origin(url: &ClientUrl, config: &ClientConfig) -> String {
-    config
-        .origin
-        .as_ref()
-        .map_or_else(|| url.own_origin(), ToString::to_string)
-}
-
-fn begin_request(url: &ClientUrl) -> Vec<u8> {
-    format!("GET {} HTTP/1.1\r\n", url.resource()).into_bytes()
-}
-
-fn begin_draft_request(url: &ClientUrl, origin: &str) -> Vec<u8> {
-    let mut bytes = begin_request(url);
-    push_header(&mut bytes, "Upgrade", b"WebSocket");
-    push_header(&mut bytes, "Connection", b"Upgrade");
-    push_header(&mut bytes, "Host", url.authority().as_bytes());
-    push_header(&mut bytes, "Origin", origin.as_bytes());
-    bytes
-}
-
-fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
-    for (name, value) in &config.headers {
-        push_header(bytes, name, value.as_bytes());
-    }
-    bytes.extend_from_slice(b"\r\n");
-}
-
-/// R-C5: no subprotocol twice; a draft has no list.
-fn check_subprotocols(config: &ClientConfig) -> Result<(), ConfigError> {
-    let invalid = |problem| {
-        let name = "Sec-WebSocket-Protocol".to_owned();
-        Err(ConfigError::InvalidHeader { name, problem })
-    };
-    let names = config.subprotocols.iter().map(|name| name.as_str());
-    if rfc6455::check_subprotocols(names).is_err() {
-        return invalid("a subprotocol is offered twice");
-    }
-    match config.version {
-        Version::Draft75 | Version::Draft76 if config.subprotocols.len() > 1 => {
-            invalid("a draft can offer one subprotocol")
-        }
-        Version::Draft75 | Version::Draft76 | Version::Rfc6455 => Ok(()),
     }
 }
