@@ -1,6 +1,8 @@
 //! permessage-deflate (RFC 7692): messages are compressed, each on its own or with what went before in
 //! mind.
 //!
+//! Imports: `config`, `error`, `frame`, `mask`, `message`, `state`.
+//!
 //! The seam is small: the frame codec lets a reserved bit pass, the assembler has inflated what arrives,
 //! the connection has compressed what it sends. What is agreed on is for the handshakes. Without the feature,
 //! `off.rs` has the same names and does nothing.

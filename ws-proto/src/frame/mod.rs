@@ -1,5 +1,7 @@
 //! Frames. [`Codec`] is the only place where the versions' wire formats meet: what is above it sees
 //! logical frames only. It knows nothing of messages, limits of messages, or closing.
+//!
+//! Imports: `close_code`, `config`, `error`, `mask`, `message`, `outgoing`, `randomness`, `state`, `version`.
 
 mod hixie;
 mod rfc6455;

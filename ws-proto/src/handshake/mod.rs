@@ -1,9 +1,13 @@
 //! The opening handshakes of draft-75, draft-76 and RFC 6455 (versions 13, 8 and 7), as a server
 //! and as a client.
 //!
+//! Imports: `config`, `connection`, `deflate`, `error`, `outgoing`, `randomness`, `redact`, `state`, `version`.
+//!
 //! The machines take bytes and the time, and give out events, bytes and a deadline. They know no
 //! frames: what arrives behind a handshake is kept and moved into the connection.
 
+// The files beside this one hold what both sides need, and import neither of them. `error`, `head`, `hixie` and
+// `refusal` lie below `http`, the others above it.
 mod client;
 #[cfg(feature = "deflate")]
 mod deflate;

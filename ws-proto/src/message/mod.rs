@@ -1,5 +1,7 @@
 //! Messages and what they are made of: [`Payload`] (bytes) and [`Utf8Bytes`] (bytes that are
 //! valid UTF-8). Both are cheap to clone; a small payload lives inside the value itself.
+//!
+//! Imports: `error`, `mask`.
 
 pub(crate) mod inline;
 mod payload;

@@ -1,5 +1,7 @@
 //! What is to be written next: a handle to a queue of bytes, or to none, as a connection at rest has
 //! none. Knows what is lent to it, and counts what has left.
+//!
+//! Imports: `mask`, `message`.
 
 mod controls;
 mod outgoing_mut;

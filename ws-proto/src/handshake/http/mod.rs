@@ -1,5 +1,7 @@
 //! HTTP/1.1 as far as an opening handshake needs it: where a head ends, what it says, and how it is kept.
 //! Knows nothing of what a WebSocket demands of a head.
+//!
+//! Imports: `error`, `handshake::error`, `handshake::head`, `redact`.
 
 pub(in crate::handshake) mod authority;
 pub(in crate::handshake) mod extensions;

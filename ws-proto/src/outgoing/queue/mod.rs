@@ -1,6 +1,8 @@
 //! The bytes that wait to be written: small payloads are copied together, large ones are kept by
 //! reference, so that one gather write can take them all. Knows where frames end, nothing else about
 //! them.
+//!
+//! Imports: `mask`, `message`, `outgoing::controls`.
 
 mod ahead;
 
