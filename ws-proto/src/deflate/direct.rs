@@ -3,9 +3,9 @@
 //! and what follows a final block (BFINAL) are inflated here. Each step takes one part of a block or leaves the
 //! input as it is, so a message can be cut anywhere. Knows nothing of messages.
 
+use super::bounds::{InflateError, reserve};
 use super::codes::{self, Code, DISTANCES, LENGTHS, Word};
 use super::history::{FULL_WINDOW, History};
-use super::inflate::{InflateError, reserve};
 
 /// More than any step takes: a length and a distance with their additional bits are 48 bits.
 const ENOUGH_BITS: u32 = 56;

@@ -7,6 +7,7 @@
 //! the connection has compressed what it sends. What is agreed on is for the handshakes. Without the feature,
 //! `off.rs` has the same names and does nothing.
 
+mod bounds;
 mod codes;
 mod compress;
 mod direct;
@@ -18,8 +19,9 @@ mod terms;
 
 use bytes::Bytes;
 
+use self::bounds::Bounds;
 use self::compress::Compressor;
-use self::inflate::{Bounds, Inflater};
+use self::inflate::Inflater;
 use self::streams::Lent;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
