@@ -36,10 +36,10 @@
 //! # Ok::<(), ws_proto::SendError>(())
 //! ```
 
-// Each folder's mod.rs names what it may import. The files beside this one hold what several folders need, and
+// Each folder's mod.rs names what it may import. They lie on each other in this order: `message`, `outgoing`,
+// `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several folders need, and
 // import no folder: `config` imports `error`; `error` imports `close_code`, `redact`, `state` and `version`; the
-// others import nothing. The folders lie on each other in this order: `message`, `outgoing`, `frame`, `deflate`,
-// `connection`, `handshake`.
+// others import nothing. `mask` is not in `frame`, because payloads are unmasked while they are copied.
 mod close_code;
 mod config;
 mod connection;
