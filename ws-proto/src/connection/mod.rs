@@ -15,6 +15,7 @@ mod event;
 mod event_batch;
 mod event_queue;
 mod keepalive;
+mod opened;
 mod prepared;
 mod receiving;
 mod sending;
@@ -33,17 +34,17 @@ use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
 use crate::close_code::{CloseCode, REASON_LIMIT};
 use crate::config::ConnectionConfig;
-use crate::deflate::{Compression, DeflateTerms};
+use crate::deflate::Compression;
 use crate::error::SendError;
 use crate::frame::Codec;
 use crate::outgoing::{InFlight, Outgoing, OutgoingMut};
-use crate::randomness::Randomness;
 use crate::state::{Role, State};
 use crate::version::Version;
 
 pub use self::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 pub use self::event::Event;
 pub use self::event_batch::EventBatch;
+pub(crate) use self::opened::Opened;
 pub use self::prepared::PreparedMessage;
 
 /// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
@@ -101,101 +102,6 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Makes a server's connection on a stream whose opening handshake was done elsewhere.
-    pub fn server(version: Version, config: ConnectionConfig, now: Instant) -> Self {
-        let outgoing = Outgoing::new();
-        Self::after_handshake(
-            Role::Server,
-            version,
-            Arc::new(config),
-            now,
-            outgoing,
-            None,
-            None,
-            b"",
-            false,
-        )
-    }
-
-    /// Makes a client's connection on a stream whose opening handshake was done elsewhere.
-    pub fn client(
-        version: Version,
-        config: ConnectionConfig,
-        now: Instant,
-        masks: Box<dyn Randomness>,
-    ) -> Self {
-        let (outgoing, masks) = (Outgoing::new(), Some(masks));
-        Self::after_handshake(
-            Role::Client,
-            version,
-            Arc::new(config),
-            now,
-            outgoing,
-            masks,
-            None,
-            b"",
-            false,
-        )
-    }
-
-    /// Goes on where the opening handshake ends: `outgoing` is written before anything else, and
-    /// `early` are the bytes that came behind the handshake.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called by the two handshakes only"
-    )]
-    pub(crate) fn after_handshake(
-        role: Role,
-        version: Version,
-        config: Arc<ConnectionConfig>,
-        now: Instant,
-        outgoing: Outgoing,
-        masks: Option<Box<dyn Randomness>>,
-        deflate: Option<&DeflateTerms>,
-        early: &[u8],
-        legacy_close_codes: bool,
-    ) -> Self {
-        let masks = masks.filter(|_| version.features().masking && role == Role::Client);
-        let replaces_invalid_utf8 =
-            !version.features().masking && (role == Role::Client || config.replace_invalid_utf8);
-        let timers = Timers::new(now);
-        let opened = timers.moment(now);
-        let mut connection = Self {
-            role,
-            version,
-            codec: Codec::new(version, role, &config, masks),
-            assembler: Assembler::new(replaces_invalid_utf8),
-            quick_limit: config.single_frame_limit(),
-            compression: Compression::new(None),
-            phase: Phase::Open,
-            legacy_close_codes,
-            events: EventQueue::default(),
-            outgoing,
-            in_flight: InFlight::default(),
-            ping_end: 0,
-            close_end: 0,
-            timers,
-            last_read: opened,
-            keepalive_steps: 0,
-            paused: false,
-            drains: false,
-            stall: Stall::new(opened),
-            open_message: None,
-            stream_ended: false,
-            stream_broken: false,
-            closed: None,
-            messages_received: 0,
-            bytes_received: 0,
-            pings_sent: 0,
-            pings_received: 0,
-            config,
-        };
-        connection.start_keepalive(now);
-        connection.set_compression(deflate);
-        connection.handle_read(now, early);
-        connection
-    }
-
     /// Takes bytes that were read from the stream; all of them, in any portions.
     ///
     /// The work is bounded by the length of `data`, and so is what is queued: two bytes can make an

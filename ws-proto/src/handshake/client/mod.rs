@@ -19,7 +19,7 @@ use self::refusal_reader::RefusalReader;
 use self::request::{check_subprotocols, draft75_request, draft76_request, rfc6455_request};
 use self::response_check::Expectation;
 use crate::config::ConnectionConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
@@ -217,17 +217,17 @@ impl ClientHandshake {
             state == State::Connected,
             "a connection is made of a handshake in state {state}"
         );
-        Connection::after_handshake(
-            Role::Client,
-            self.version,
-            self.connection,
-            now,
-            self.outgoing,
-            Some(self.randomness).filter(|_| self.version.features().masking),
-            self.deflate.as_ref(),
-            &self.received,
-            false,
-        )
+        let opened = Opened {
+            role: Role::Client,
+            version: self.version,
+            config: self.connection,
+            outgoing: self.outgoing,
+            masks: Some(self.randomness).filter(|_| self.version.features().masking),
+            deflate: self.deflate.as_ref(),
+            early: &self.received,
+            legacy_close_codes: false,
+        };
+        Connection::after_handshake(opened, now)
     }
 
     /// Returns the head of the answer, once it is complete, whether it was good or not.

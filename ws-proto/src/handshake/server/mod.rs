@@ -27,7 +27,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use self::pending::Pending;
 use self::request_check::Examined;
 use self::response::Answer;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
@@ -311,17 +311,17 @@ impl ServerHandshake {
                 self.state()
             );
         };
-        Connection::after_handshake(
-            Role::Server,
+        let opened = Opened {
+            role: Role::Server,
             version,
-            Arc::clone(&self.config.connection),
-            now,
-            self.outgoing,
-            None,
-            self.deflate.as_ref(),
-            &self.received,
+            config: Arc::clone(&self.config.connection),
+            outgoing: self.outgoing,
+            masks: None,
+            deflate: self.deflate.as_ref(),
+            early: &self.received,
             legacy_close_codes,
-        )
+        };
+        Connection::after_handshake(opened, now)
     }
 
     /// Returns how much of the stream belongs to a request that is no upgrade, after [`Request::Http`]: what

@@ -1,0 +1,125 @@
+//! How a connection begins, behind an opening handshake of ours or of somebody else's.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Connection;
+use super::assembler::Assembler;
+use super::closing::Phase;
+use super::event_queue::EventQueue;
+use super::stall::Stall;
+use super::timers::Timers;
+use crate::config::ConnectionConfig;
+use crate::deflate::{Compression, DeflateTerms};
+use crate::frame::Codec;
+use crate::outgoing::{InFlight, Outgoing};
+use crate::randomness::Randomness;
+use crate::state::Role;
+use crate::version::Version;
+
+/// What an opening handshake leaves to its connection.
+pub(crate) struct Opened<'a> {
+    pub(crate) role: Role,
+    pub(crate) version: Version,
+    pub(crate) config: Arc<ConnectionConfig>,
+    /// The end of the handshake, which is written before anything else.
+    pub(crate) outgoing: Outgoing,
+    /// Where masks come from, if this side masks.
+    pub(crate) masks: Option<Box<dyn Randomness>>,
+    /// What was agreed on about compression, if something was.
+    pub(crate) deflate: Option<&'a DeflateTerms>,
+    /// The bytes that came behind the handshake.
+    pub(crate) early: &'a [u8],
+    /// Whether the peer may use the close codes of versions 7 and 8.
+    pub(crate) legacy_close_codes: bool,
+}
+
+impl Opened<'_> {
+    /// Begins with what each handshake has; the rest is empty.
+    fn new(role: Role, version: Version, config: ConnectionConfig) -> Self {
+        Self {
+            role,
+            version,
+            config: Arc::new(config),
+            outgoing: Outgoing::new(),
+            masks: None,
+            deflate: None,
+            early: b"",
+            legacy_close_codes: false,
+        }
+    }
+}
+
+impl Connection {
+    /// Makes a server's connection on a stream whose opening handshake was done elsewhere.
+    pub fn server(version: Version, config: ConnectionConfig, now: Instant) -> Self {
+        Self::after_handshake(Opened::new(Role::Server, version, config), now)
+    }
+
+    /// Makes a client's connection on a stream whose opening handshake was done elsewhere.
+    pub fn client(
+        version: Version,
+        config: ConnectionConfig,
+        now: Instant,
+        masks: Box<dyn Randomness>,
+    ) -> Self {
+        let opened = Opened {
+            masks: Some(masks),
+            ..Opened::new(Role::Client, version, config)
+        };
+        Self::after_handshake(opened, now)
+    }
+
+    /// Goes on where the opening handshake ends.
+    pub(crate) fn after_handshake(opened: Opened<'_>, now: Instant) -> Self {
+        let Opened {
+            role,
+            version,
+            config,
+            outgoing,
+            masks,
+            deflate,
+            early,
+            legacy_close_codes,
+        } = opened;
+        let masks = masks.filter(|_| version.features().masking && role == Role::Client);
+        let replaces_invalid_utf8 =
+            !version.features().masking && (role == Role::Client || config.replace_invalid_utf8);
+        let timers = Timers::new(now);
+        let begun = timers.moment(now);
+        let mut connection = Self {
+            role,
+            version,
+            codec: Codec::new(version, role, &config, masks),
+            assembler: Assembler::new(replaces_invalid_utf8),
+            quick_limit: config.single_frame_limit(),
+            compression: Compression::new(None),
+            phase: Phase::Open,
+            legacy_close_codes,
+            events: EventQueue::default(),
+            outgoing,
+            in_flight: InFlight::default(),
+            ping_end: 0,
+            close_end: 0,
+            timers,
+            last_read: begun,
+            keepalive_steps: 0,
+            paused: false,
+            drains: false,
+            stall: Stall::new(begun),
+            open_message: None,
+            stream_ended: false,
+            stream_broken: false,
+            closed: None,
+            messages_received: 0,
+            bytes_received: 0,
+            pings_sent: 0,
+            pings_received: 0,
+            config,
+        };
+        connection.start_keepalive(now);
+        connection.set_compression(deflate);
+        connection.handle_read(now, early);
+        connection
+    }
+}
