@@ -16,8 +16,8 @@ pub(crate) const LEAST_COMPRESSOR_BITS: u8 = 9;
 /// What two endpoints agreed on, as one of them sees it. As text it is the server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeflateTerms {
-    /// Who sees it: the server that [accepted](Deflate::accept), or the client that
-    /// [confirmed](Deflate::confirm).
+    /// Who sees it: the server that [accepted](crate::Deflate::accept), or the client that
+    /// [confirmed](crate::Deflate::confirm).
     pub(crate) role: Role,
     pub(crate) level: u8,
     pub(crate) threshold: usize,
@@ -29,7 +29,8 @@ pub struct DeflateTerms {
 }
 
 impl DeflateTerms {
-    /// Returns whose they are: a server's from [`Deflate::accept`], a client's from [`Deflate::confirm`].
+    /// Returns whose they are: a server's from [`Deflate::accept`](crate::Deflate::accept), a client's from
+    /// [`Deflate::confirm`](crate::Deflate::confirm).
     pub fn role(&self) -> Role {
         self.role
     }

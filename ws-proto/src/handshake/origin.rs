@@ -33,7 +33,7 @@ impl FromStr for Origin {
 
     /// Reads `scheme://host[:port]`, `null`, or `scheme://` and any printable ASCII behind it if the scheme is
     /// none of the web. A path behind a host, even `/`, is refused, as no page has such an origin; and so is
-    /// `*`, which stands for nothing here: see [`OriginRule::Subdomains`].
+    /// `*`, which stands for nothing here: see [`OriginRule::Subdomains`](crate::OriginRule::Subdomains).
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let invalid = |problem| ConfigError::InvalidOrigin {
             value: text.into(),
