@@ -1,7 +1,8 @@
 //! An open connection, from the end of the opening handshake to the end of the stream: one type for
 //! both roles and all versions.
 //!
-//! Imports: `close_code`, `config`, `deflate`, `error`, `frame`, `mask`, `message`, `outgoing`, `randomness`, `state`, `version`.
+//! Imports: `close_code`, `config`, `deflate`, `error`, `frame`, `mask`, `message`, `outgoing`, `randomness`,
+//! `state`, `version`.
 //!
 //! The rule of use, in this order, after any call that takes `&mut self`: take events until there
 //! are none, write what is outgoing, shut the write side down if wanted, close the stream if the

@@ -1,6 +1,9 @@
 //! The client's side of an opening handshake: from the request to a connection.
 //!
-//! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`, `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`, `handshake::refusal`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `randomness`, `redact`, `state`, `version`.
+//! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
+//! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
+//! `handshake::refusal`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `randomness`, `redact`,
+//! `state`, `version`.
 
 mod config;
 mod refusal_reader;

@@ -1,7 +1,9 @@
 //! The server's side of an opening handshake: from the first byte of a request to a connection, or
 //! to the answer that refuses it.
 //!
-//! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`, `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`, `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
+//! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
+//! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
+//! `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
 //!
 //! ```text
 //! Head ──┬─> Http                              everything received goes to an HTTP server
