@@ -58,7 +58,7 @@ impl Backlog {
     pub(crate) fn clear(&mut self) -> u64 {
         let count = self.count();
         self.waiting = None;
-        crate::counters::count(count)
+        crate::observe::counters::count(count)
     }
 
     pub(crate) fn oldest(&self) -> Option<&PreparedMessage> {
@@ -101,7 +101,10 @@ mod tests {
                 dropped += backlog.shorten(1000);
             }
             assert!(backlog.cost() <= 1000 && backlog.cost() > 800);
-            assert_eq!(dropped + crate::counters::count(backlog.count()), 1000);
+            assert_eq!(
+                dropped + crate::observe::counters::count(backlog.count()),
+                1000
+            );
             let mut parity = backlog.count() % 2;
             while let Some(message) = backlog.oldest() {
                 assert_eq!(message.len(), len + parity);

@@ -23,7 +23,6 @@ use crate::id::ConnectionId;
 use crate::mailbox::Facts;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Proxy, ProxyError};
-use crate::random::{RuntimeRandomness, SystemRandomness};
 use crate::reach::{Attempts, reach};
 use crate::runtime::{Runtime, probe_silent};
 use crate::tls::TlsInfo;
@@ -31,6 +30,7 @@ use crate::tls::TlsInfo;
 use crate::tls::stream::TlsStream;
 #[cfg(feature = "rustls")]
 use crate::tls::{ClientTls, TlsError};
+use crate::util::random::{RuntimeRandomness, SystemRandomness};
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
 /// `rustls` also to `wss://`.

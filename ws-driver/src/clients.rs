@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
-use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
 use crate::membership::Membership;
+use crate::observe::counters::ServerCounters;
+use crate::observe::rejected::Rejected;
 use crate::registry::{Entry, Registry, RegistryOptions};
-use crate::rejected::Rejected;
 use crate::sender::Sender;
 
 /// The open connections of a server. Cheap to clone; looking up and sending by id take the same time

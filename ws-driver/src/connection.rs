@@ -17,10 +17,10 @@ use ws_proto::{
     ResponseHead, SendError, State, Version,
 };
 
-use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::{Flush, Mailbox, Then};
 use crate::membership::Membership;
+use crate::observe::counters::ConnectionCounters;
 use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;

@@ -20,10 +20,10 @@ use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 use crate::deadline::DeadlineTimer;
 use crate::fairness::{self, Budget};
 use crate::mailbox::{Awake, Mailbox};
-use crate::panics::{self, Panicked};
 use crate::runtime::Runtime;
 use crate::scratch;
 use crate::shared_driver::Drive;
+use crate::util::panics::{self, Panicked};
 
 /// Turns in one poll of the task, if they read and write little.
 const TURN_LIMIT: usize = 16;

@@ -18,16 +18,16 @@ pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;
 pub use crate::connection::{Connection, RecvFuture, SendFuture};
-pub use crate::counters::{
-    CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
-};
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
-pub use crate::observer::{ConnectionInfo, Observer};
+pub use crate::observe::counters::{
+    CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
+};
+pub use crate::observe::rejected::Rejected;
+pub use crate::observe::{ConnectionInfo, Observer};
 #[cfg(feature = "proxy")]
 pub use crate::proxy::{Proxy, ProxyError};
 pub use crate::reach::{Attempts, FailedAttempt};
-pub use crate::rejected::Rejected;
 pub use crate::sender::Sender;
 pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]

@@ -28,13 +28,13 @@ pub(crate) use self::hand_over::Then;
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
-use crate::counters::{ConnectionCounters, SentTally, Tally};
 use crate::fairness::Streak;
 use crate::head::Head;
 use crate::id::ConnectionId;
+use crate::observe::counters::{ConnectionCounters, SentTally, Tally};
 use crate::scratch;
-use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::tls::TlsInfo;
+use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// The clock of a runtime.
 pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;

@@ -2,8 +2,8 @@
 
 use crate::id::ConnectionId;
 use crate::registry::Registry;
-use crate::sync::{Arc, Weak};
 use crate::topics::TopicError;
+use crate::util::sync::{Arc, Weak};
 
 /// What the handles of a connection know of its registry; it does not keep it.
 #[derive(Clone, Default)]

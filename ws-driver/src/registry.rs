@@ -8,15 +8,15 @@
 use slab::Slab;
 use ws_proto::PreparedMessage;
 
-use crate::counters::{ServerCounters, Totals, VersionCounts};
 use crate::id::ConnectionId;
 use crate::mailbox::Mailbox;
-use crate::rejected::Rejected;
+use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
+use crate::observe::rejected::Rejected;
 #[cfg(feature = "deflate")]
 use crate::scratch;
 use crate::slow_peer::SlowPeer;
-use crate::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 use crate::topics::{TopicError, Topics};
+use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 pub(crate) struct Registry {
     slots: Mutex<Slots>,

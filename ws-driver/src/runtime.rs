@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::Randomness;
 
-use crate::random::SystemRandomness;
+use crate::util::random::SystemRandomness;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.

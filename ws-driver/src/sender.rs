@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
-use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
 use crate::mailbox::{Mailbox, Standing};
 use crate::membership::Membership;
+use crate::observe::counters::ConnectionCounters;
 use crate::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the

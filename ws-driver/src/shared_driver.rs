@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::panicking;
 use std::time::Duration;
 
-use crate::panics;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, ThreadId, Weak, thread};
+use crate::util::panics;
+use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, ThreadId, Weak, thread};
 
 /// How long a sender waits for another thread that uses the driver, for one use. A use takes
 /// microseconds; the limit is for streams, wakers and observers whose code waits for this very sender.

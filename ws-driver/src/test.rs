@@ -20,8 +20,8 @@ use crate::detached;
 use crate::head::Head;
 use crate::id::ConnectionId;
 use crate::mailbox::Facts;
-use crate::random::SystemRandomness;
 use crate::runtime::Runtime;
+use crate::util::random::SystemRandomness;
 
 /// Bytes that a stream in memory holds in each direction; a writer waits at it, as over a network.
 pub const PIPE_LEN: usize = 64 << 10;

@@ -6,9 +6,9 @@ use ws_proto::{Closed, HandshakeError, State, Version};
 
 use crate::clients::Clients;
 use crate::driver::Watch;
-use crate::observer::{ConnectionInfo, Observer, Observers};
+use crate::observe::rejected::Rejected;
+use crate::observe::{ConnectionInfo, Observer, Observers};
 use crate::registry::Registration;
-use crate::rejected::Rejected;
 
 #[cfg(feature = "hyper")]
 type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;

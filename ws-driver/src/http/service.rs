@@ -19,8 +19,8 @@ use tower_service::Service;
 use ws_proto::{Version, Versions};
 
 use super::pace::Pace;
-use crate::panics::{self, Panicked};
 use crate::runtime::Runtime;
+use crate::util::panics::{self, Panicked};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

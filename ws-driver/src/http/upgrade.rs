@@ -13,8 +13,8 @@ use ws_proto::{
 };
 
 use super::until;
-use crate::observer::ConnectionInfo;
-use crate::rejected::Rejected;
+use crate::observe::ConnectionInfo;
+use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::server::negotiate::{self, Decision, Ticket};
 use crate::server::shared::Shared;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::{Inner, Mailbox};
 use crate::shared_driver::WriteAtOnce;
-use crate::sync::{Arc, MutexGuard, Weak};
+use crate::util::sync::{Arc, MutexGuard, Weak};
 
 /// What follows when a message was queued.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
 use super::{Inner, Mailbox};
 use crate::scratch;
 use crate::slow_peer::SlowPeer;
-use crate::sync::MutexGuard;
+use crate::util::sync::MutexGuard;
 
 impl Mailbox {
     /// Queues a message. If the send queue is at its limit it does what the policy says.

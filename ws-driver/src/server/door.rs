@@ -26,9 +26,9 @@ use super::upgrade::Answer;
 use crate::connection::Connection;
 use crate::http::service;
 use crate::http::upgrade::{self, Decided, Examined};
-use crate::observer::ConnectionInfo;
+use crate::observe::ConnectionInfo;
+use crate::observe::rejected::Rejected;
 use crate::registry::Entry;
-use crate::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::witness::{Ending, Witness};
 

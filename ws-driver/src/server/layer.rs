@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::shared::Shared;
-use crate::rejected::Rejected;
+use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::tls::TlsInfo;
 

@@ -38,8 +38,8 @@ use self::stop::{Phase, Stop};
 use self::trouble::Trouble;
 use crate::clients::{ClientError, Clients};
 use crate::connection::Connection;
-use crate::counters::ServerCounters;
 use crate::id::ConnectionId;
+use crate::observe::counters::ServerCounters;
 use crate::runtime::Runtime;
 
 /// A WebSocket server: every version of the protocol, and plain HTTP, on one port.

@@ -5,10 +5,10 @@ use ws_proto::{PackedRequest, Rejection, ServerHandshake, UpgradeRequest, Versio
 
 use super::shared::Shared;
 use super::upgrade::{Answer, Upgrade, Verdict};
-use crate::observer::ConnectionInfo;
-use crate::panics;
-use crate::rejected::Rejected;
+use crate::observe::ConnectionInfo;
+use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
+use crate::util::panics;
 
 /// What is known of an upgrade once it is accepted.
 pub(crate) struct Ticket {

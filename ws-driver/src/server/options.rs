@@ -9,7 +9,7 @@ use ws_proto::{ConnectionConfig, ServerConfig};
 
 use super::upgrade::{Answer, Upgrade};
 use crate::http::service::RequestService;
-use crate::observer::Observers;
+use crate::observe::Observers;
 use crate::registry::RegistryOptions;
 use crate::runtime::BindOptions;
 #[cfg(feature = "rustls")]

@@ -6,8 +6,8 @@ use std::task::Poll;
 
 use event_listener::listener;
 
-use crate::sync::Notice;
-use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::util::sync::Notice;
+use crate::util::sync::atomic::{AtomicU8, Ordering};
 
 /// How far a server has stopped, after it ran. It never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -28,12 +28,12 @@ use crate::head::Head;
 use crate::http;
 use crate::id::ConnectionId;
 use crate::mailbox::{Facts, Mailbox};
-use crate::observer::ConnectionInfo;
-use crate::random::RuntimeRandomness;
+use crate::observe::ConnectionInfo;
+use crate::observe::rejected::Rejected;
+use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
-use crate::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::span::ConnectionSpan;
+use crate::util::random::RuntimeRandomness;
 use crate::witness::{Ending, Witness};
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::sync::{Mutex, PoisonError};
+use crate::util::sync::{Mutex, PoisonError};
 
 /// What an error of accept is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

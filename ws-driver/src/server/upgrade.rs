@@ -9,7 +9,7 @@ use ws_proto::Deflate;
 use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, UpgradeRequest, Version};
 
 use crate::id::ConnectionId;
-use crate::observer::ConnectionInfo;
+use crate::observe::ConnectionInfo;
 use crate::tls::TlsInfo;
 
 /// A request to open a connection that has passed all checks of the options and waits for the

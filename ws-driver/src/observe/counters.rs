@@ -4,7 +4,7 @@ use std::fmt;
 
 use ws_proto::{CloseCause, HandshakeError, ProtocolError, Version};
 
-use crate::rejected::Rejected;
+use crate::observe::rejected::Rejected;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 

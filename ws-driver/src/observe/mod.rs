@@ -1,5 +1,10 @@
 //! Tells an application what happens to its connections.
 
+pub(crate) mod counters;
+pub(crate) mod debug_lines;
+pub(crate) mod rejected;
+pub(crate) mod span;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +13,7 @@ use std::sync::Arc;
 use ws_proto::{Closed, State, Version};
 
 use crate::id::ConnectionId;
-use crate::rejected::Rejected;
+use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
 /// Looks on at what a server does. Every method does nothing unless it is written.

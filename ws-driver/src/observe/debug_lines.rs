@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use ws_proto::{Closed, State, redact_url};
 
-use crate::observer::{ConnectionInfo, Observer};
-use crate::rejected::Rejected;
+use crate::observe::rejected::Rejected;
+use crate::observe::{ConnectionInfo, Observer};
 
 /// What `debug(true)` adds: a readable line for everything that happens, through `tracing` at level
 /// `DEBUG` with the target `ws`. Payloads and queries are never shown.
