@@ -15,12 +15,12 @@ use ws_proto::{
 
 use crate::connect_options::ConnectOptions;
 use crate::connection::Connection;
-use crate::deadline::DeadlineTimer;
 use crate::detached;
-use crate::exchange::Exchange;
-use crate::head::Head;
+use crate::driver::deadline::DeadlineTimer;
+use crate::driver::head::Head;
+use crate::driver::opening::Exchange;
+use crate::driver::shared_machine::Facts;
 use crate::id::ConnectionId;
-use crate::mailbox::Facts;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Proxy, ProxyError};
 use crate::reach::{Attempts, reach};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
+use crate::driver::shared_machine::Mailbox;
 use crate::gather;
 use crate::id::ConnectionId;
-use crate::mailbox::Mailbox;
 use crate::membership::Membership;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;

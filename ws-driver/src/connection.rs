@@ -17,11 +17,11 @@ use ws_proto::{
     ResponseHead, SendError, State, Version,
 };
 
+use crate::driver::shared_machine::{Flush, Mailbox, Then};
+use crate::driver::workspace;
 use crate::id::ConnectionId;
-use crate::mailbox::{Flush, Mailbox, Then};
 use crate::membership::Membership;
 use crate::observe::counters::ConnectionCounters;
-use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;
 use crate::topics::TopicError;
@@ -388,7 +388,7 @@ impl Connection {
                 Poll::Ready(false) => return Poll::Ready(None),
                 Poll::Pending => {
                     // A connection at rest holds no room for events; the thread does.
-                    scratch::give_events(std::mem::take(&mut self.events));
+                    workspace::give_events(std::mem::take(&mut self.events));
                     return Poll::Pending;
                 }
             }
@@ -404,7 +404,7 @@ impl Drop for Connection {
         };
         self.mailbox.abandon(code);
         if self.events.is_empty() {
-            scratch::give_events(std::mem::take(&mut self.events));
+            workspace::give_events(std::mem::take(&mut self.events));
         }
     }
 }

@@ -9,12 +9,12 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection as Machine, State};
 
 use crate::connection::Connection;
+use crate::driver::fairness;
+use crate::driver::shared_driver::{Drive, DriverTask};
+use crate::driver::shared_machine::{Facts, Mailbox};
 use crate::driver::{Driver, Watch};
-use crate::fairness;
-use crate::mailbox::{Facts, Mailbox};
 use crate::membership::Membership;
 use crate::runtime::Runtime;
-use crate::shared_driver::{Drive, DriverTask};
 
 /// Starts to drive a connection. `unread` was read from the stream before.
 pub(crate) fn start<R, S>(

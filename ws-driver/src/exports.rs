@@ -18,6 +18,7 @@ pub use crate::client::{ConnectError, ConnectStage};
 pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;
 pub use crate::connection::{Connection, RecvFuture, SendFuture};
+pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observe::counters::{
@@ -33,7 +34,6 @@ pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]
 pub use crate::server::door::{AnswerBody, is_extended_connect};
 pub use crate::server::upgrade::{Answer, Upgrade};
-pub use crate::slow_peer::SlowPeer;
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};

@@ -17,7 +17,6 @@
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 
 mod adapter;
-mod backlog;
 mod client;
 mod clients;
 #[cfg(feature = "conformance")]
@@ -25,18 +24,13 @@ mod clients;
 pub mod conformance;
 mod connect_options;
 mod connection;
-mod deadline;
 mod detached;
 mod driver;
-mod exchange;
 #[doc(hidden)]
 pub mod exports;
-mod fairness;
 mod gather;
-mod head;
 mod http;
 mod id;
-mod mailbox;
 mod membership;
 mod observe;
 #[cfg(feature = "proxy")]
@@ -44,11 +38,8 @@ mod proxy;
 mod reach;
 mod registry;
 mod runtime;
-mod scratch;
 mod sender;
 mod server;
-mod shared_driver;
-mod slow_peer;
 pub mod test;
 mod tls;
 mod topics;

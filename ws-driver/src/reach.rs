@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::client::{ConnectError, ConnectStage, Patience};
-use crate::deadline::DeadlineTimer;
+use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 
 /// Opens a stream to a host, which is a name or an address without brackets.

@@ -8,13 +8,13 @@
 use slab::Slab;
 use ws_proto::PreparedMessage;
 
+use crate::driver::shared_machine::Mailbox;
+use crate::driver::slow_peer::SlowPeer;
+#[cfg(feature = "deflate")]
+use crate::driver::workspace;
 use crate::id::ConnectionId;
-use crate::mailbox::Mailbox;
 use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
 use crate::observe::rejected::Rejected;
-#[cfg(feature = "deflate")]
-use crate::scratch;
-use crate::slow_peer::SlowPeer;
 use crate::topics::{TopicError, Topics};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
@@ -41,7 +41,7 @@ impl RegistryOptions {
     #[cfg(feature = "deflate")]
     pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
         match &self.deflate {
-            Some(deflate) => scratch::compress(message, deflate),
+            Some(deflate) => workspace::compress(message, deflate),
             None => message,
         }
     }

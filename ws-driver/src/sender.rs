@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
+use crate::driver::shared_machine::{Mailbox, Standing};
 use crate::id::ConnectionId;
-use crate::mailbox::{Mailbox, Standing};
 use crate::membership::Membership;
 use crate::observe::counters::ConnectionCounters;
 use crate::topics::TopicError;

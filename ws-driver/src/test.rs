@@ -17,9 +17,9 @@ use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
 use crate::connection::Connection;
 use crate::detached;
-use crate::head::Head;
+use crate::driver::head::Head;
+use crate::driver::shared_machine::Facts;
 use crate::id::ConnectionId;
-use crate::mailbox::Facts;
 use crate::runtime::Runtime;
 use crate::util::random::SystemRandomness;
 

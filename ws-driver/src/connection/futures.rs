@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::mailbox::{Mailbox, Then};
+use crate::driver::shared_machine::{Mailbox, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]

@@ -12,10 +12,10 @@ use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
 use super::gate::{AHEAD_LIMIT, Flushed, Gate, Step, Taken};
 use super::pace::Pace;
-use crate::deadline::DeadlineTimer;
-use crate::fairness::SharedBudget;
+use crate::driver::deadline::DeadlineTimer;
+use crate::driver::fairness::SharedBudget;
+use crate::driver::workspace;
 use crate::runtime::Runtime;
-use crate::scratch;
 
 /// What a request costs of the budget of a poll, besides its bytes; one that waits behind another has a poll of its
 /// own. hyper would answer up to 16 in one poll and then have itself polled again at once.
@@ -163,7 +163,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                 }
                 Step::Read => {
                     let stream = Pin::new(&mut this.stream);
-                    ready!(scratch::with(|buffer| {
+                    ready!(workspace::with(|buffer| {
                         let room = buffer.len().min(AHEAD_LIMIT);
                         let read = stream.poll_read(cx, &mut buffer[..room]);
                         read.map_ok(|len| {
@@ -178,7 +178,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                 Step::End => return Poll::Ready(Ok(())),
             }
         }
-        scratch::with(|buffer| {
+        workspace::with(|buffer| {
             let room = cursor.remaining().min(buffer.len());
             let stream = Pin::new(&mut self.stream);
             stream

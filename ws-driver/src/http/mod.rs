@@ -32,9 +32,9 @@ use self::io::{HyperIo, HyperTimer};
 use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 #[cfg(feature = "hyper")]
-use crate::deadline::DeadlineTimer;
-use crate::exchange::Exchange;
-use crate::fairness::{self, SharedBudget};
+use crate::driver::deadline::DeadlineTimer;
+use crate::driver::fairness::{self, SharedBudget};
+use crate::driver::opening::Exchange;
 use crate::runtime::Runtime;
 use crate::server::shared::Shared;
 use crate::server::stop::Phase;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::deadline::DeadlineTimer;
+use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 
 /// Bytes that a peer has to move in each timeout's worth of waiting. With the default of 30 s it is 546

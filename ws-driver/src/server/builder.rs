@@ -12,11 +12,11 @@ use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 use super::Server;
 use super::options::Options;
 use super::upgrade::{Answer, Upgrade};
+use crate::driver::slow_peer::SlowPeer;
 use crate::http::service::{HttpService, RequestService};
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
 use crate::runtime::Runtime;
-use crate::slow_peer::SlowPeer;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
 

@@ -10,9 +10,9 @@ use super::shared::Shared;
 use crate::connection::Connection;
 use crate::detached;
 use crate::driver::Driver;
-use crate::mailbox::Mailbox;
+use crate::driver::shared_driver::DriverTask;
+use crate::driver::shared_machine::Mailbox;
 use crate::runtime::Runtime;
-use crate::shared_driver::DriverTask;
 use crate::witness::OpenWitness;
 
 /// Takes a connection, and makes what runs as its task.

@@ -59,7 +59,7 @@ mod tls {
     use ws_proto::HandshakeError;
 
     use super::*;
-    use crate::deadline::DeadlineTimer;
+    use crate::driver::deadline::DeadlineTimer;
     use crate::tls::server::refuse_plain_http;
     use crate::tls::stream::TlsStream;
     use crate::tls::{ServerTls, TlsError};

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::stop::Stop;
 use super::trouble::Trouble;
 use crate::clients::Clients;
-use crate::mailbox::Clock;
+use crate::driver::shared_machine::Clock;
 use crate::runtime::Runtime;
 
 /// What the tasks of a server share.

@@ -10,7 +10,7 @@ use ws_proto::CloseCode;
 
 use super::shared::Shared;
 use super::stop::Phase;
-use crate::mailbox::Standing;
+use crate::driver::shared_machine::Standing;
 use crate::runtime::{Runtime, Timer};
 use crate::sender::Sender;
 

@@ -4,10 +4,11 @@
 //! The lock is held for protocol work only: never across a poll of the stream or of user code. It comes
 //! behind the lock of the registry, which is never taken while this one is held.
 
-mod apart;
+mod backlog;
 mod flush;
 mod hand_over;
-mod offer;
+mod precompress;
+mod send_policy;
 mod turn;
 mod waiter;
 
@@ -21,18 +22,18 @@ use ws_proto::{
     SendError, State, Version,
 };
 
+use self::backlog::Backlog;
 pub(crate) use self::flush::Flush;
 use self::flush::Progress;
 use self::hand_over::DriverHandle;
 pub(crate) use self::hand_over::Then;
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
-use crate::backlog::Backlog;
-use crate::fairness::Streak;
-use crate::head::Head;
+use crate::driver::fairness::Streak;
+use crate::driver::head::Head;
+use crate::driver::workspace;
 use crate::id::ConnectionId;
 use crate::observe::counters::{ConnectionCounters, SentTally, Tally};
-use crate::scratch;
 use crate::tls::TlsInfo;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
@@ -227,7 +228,7 @@ impl Mailbox {
         let queue = move |inner: &mut Inner| {
             let content = content.take().expect("a fragment is queued once");
             let len = content.len();
-            scratch::with_streams(&mut inner.machine, |machine| {
+            workspace::with_streams(&mut inner.machine, |machine| {
                 machine.send_fragment(content, last)
             })?;
             inner.tally.note_sent(len, last);
@@ -493,13 +494,13 @@ impl Inner {
     #[inline]
     fn queue(&mut self, message: Message) -> Result<(), SendError> {
         let len = message.len();
-        scratch::with_streams(&mut self.machine, |machine| machine.send(message))?;
+        workspace::with_streams(&mut self.machine, |machine| machine.send(message))?;
         self.tally.note_sent(len, true);
         Ok(())
     }
 
     fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        scratch::with_streams(&mut self.machine, |machine| machine.send_prepared(message))?;
+        workspace::with_streams(&mut self.machine, |machine| machine.send_prepared(message))?;
         self.tally.note_sent(message.len(), true);
         Ok(())
     }

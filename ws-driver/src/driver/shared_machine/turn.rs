@@ -8,7 +8,7 @@ use bytes::Buf;
 use ws_proto::{Connection as Machine, Outgoing, State};
 
 use super::{Inner, Mailbox};
-use crate::scratch;
+use crate::driver::workspace;
 
 /// Bytes that are taken from the machine to be written at once; what is taken can not be overtaken
 /// by control frames any more.
@@ -39,7 +39,7 @@ impl Mailbox {
     /// until it [parks](Self::park).
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
-        inner.lend(scratch::take_spare());
+        inner.lend(workspace::take_spare());
         inner.driver.resume();
         Awake {
             is_same_task: inner.driver.is(cx),
@@ -59,7 +59,7 @@ impl Mailbox {
             inner.lend_events();
             // What ends the connection drops what is queued.
             let mark = inner.mark();
-            let result = scratch::with_streams(&mut inner.machine, work);
+            let result = workspace::with_streams(&mut inner.machine, work);
             inner.note_lost_since(mark);
             result
         })
@@ -179,14 +179,14 @@ impl Inner {
     /// Lends the thread's buffer to the machine, unless it has one.
     fn lend(&mut self, mut spare: Outgoing) {
         self.machine.outgoing().lend(&mut spare);
-        scratch::give_spare(spare);
+        workspace::give_spare(spare);
     }
 
     /// Lends the thread's room for events to the machine, unless it has some.
     fn lend_events(&mut self) {
-        let mut room = scratch::take_events();
+        let mut room = workspace::take_events();
         self.machine.lend_events(&mut room);
-        scratch::give_events(room);
+        workspace::give_events(room);
     }
 
     fn wants(&self) -> Wants {
@@ -203,8 +203,11 @@ impl Inner {
 
     /// Gives the thread's buffers back; what waits for a slow peer or handler has memory of its own.
     fn release(&mut self, writing: &mut Outgoing) {
-        scratch::give_events(self.machine.reclaim_events());
+        workspace::give_events(self.machine.reclaim_events());
         let buffers = [writing.reclaim(), self.machine.outgoing().reclaim()];
-        buffers.into_iter().flatten().for_each(scratch::give_spare);
+        buffers
+            .into_iter()
+            .flatten()
+            .for_each(workspace::give_spare);
     }
 }

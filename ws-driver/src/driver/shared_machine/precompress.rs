@@ -5,7 +5,7 @@ use ws_proto::{Message, PreparedMessage};
 
 use super::{Inner, Mailbox};
 #[cfg(feature = "deflate")]
-use crate::scratch;
+use crate::driver::workspace;
 
 /// Bytes of a message that are compressed under the lock, at most: some hundred microseconds.
 #[cfg(feature = "deflate")]
@@ -28,7 +28,7 @@ impl Mailbox {
             let alone = inner.machine.deflate_alone();
             alone.filter(|_| inner.machine.is_writable() && may_send(&inner))?
         };
-        Some(scratch::compress(message.clone().into(), &options))
+        Some(workspace::compress(message.clone().into(), &options))
     }
 
     #[cfg(not(feature = "deflate"))]
@@ -51,8 +51,8 @@ mod tests {
 
     use ws_proto::Deflate;
 
+    use super::super::tests::{compressing, outgoing};
     use super::*;
-    use crate::mailbox::tests::{compressing, outgoing};
 
     /// Numbers, which take their time.
     fn text(len: usize) -> String {

@@ -4,8 +4,8 @@
 use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
 
 use super::{Inner, Mailbox};
-use crate::scratch;
-use crate::slow_peer::SlowPeer;
+use crate::driver::slow_peer::SlowPeer;
+use crate::driver::workspace;
 use crate::util::sync::MutexGuard;
 
 impl Mailbox {
@@ -107,8 +107,9 @@ impl Inner {
     /// closing.
     pub(super) fn refill(&mut self) {
         while let Some(message) = self.backlog.oldest() {
-            match scratch::with_streams(&mut self.machine, |machine| machine.send_prepared(message))
-            {
+            match workspace::with_streams(&mut self.machine, |machine| {
+                machine.send_prepared(message)
+            }) {
                 Ok(()) => {
                     self.tally.note_sent(message.len(), true);
                     self.backlog.pop();
@@ -133,8 +134,8 @@ mod tests {
 
     use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
+    use super::super::tests::{around, outgoing};
     use super::*;
-    use crate::mailbox::tests::{around, outgoing};
 
     fn mailbox(version: Version) -> Mailbox {
         let config = ConnectionConfig::new().send_queue_limit(Some(1000));

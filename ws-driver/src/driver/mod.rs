@@ -4,6 +4,14 @@
 //! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
 //! long as they get somewhere, within the budget of a poll; then the other tasks of the thread have theirs.
 
+pub(crate) mod deadline;
+pub(crate) mod fairness;
+pub(crate) mod head;
+pub(crate) mod opening;
+pub(crate) mod shared_driver;
+pub(crate) mod shared_machine;
+pub(crate) mod slow_peer;
+pub(crate) mod workspace;
 mod write;
 
 use std::future::Future;
@@ -17,12 +25,11 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
-use crate::deadline::DeadlineTimer;
-use crate::fairness::{self, Budget};
-use crate::mailbox::{Awake, Mailbox};
+use self::deadline::DeadlineTimer;
+use self::fairness::Budget;
+use self::shared_driver::Drive;
+use self::shared_machine::{Awake, Mailbox};
 use crate::runtime::Runtime;
-use crate::scratch;
-use crate::shared_driver::Drive;
 use crate::util::panics::{self, Panicked};
 
 /// Turns in one poll of the task, if they read and write little.
@@ -235,7 +242,7 @@ where
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
             return false;
         };
-        let read = scratch::with(|buffer| {
+        let read = workspace::with(|buffer| {
             let read = Pin::new(stream).poll_read(cx, buffer);
             read.map_ok(|len| {
                 let now = runtime.now();
@@ -366,7 +373,7 @@ where
         self.writing
             .reclaim()
             .into_iter()
-            .for_each(scratch::give_spare);
+            .for_each(workspace::give_spare);
         self.writing = Outgoing::new();
         let now = self.runtime.now();
         let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));

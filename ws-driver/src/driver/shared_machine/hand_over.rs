@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::{Inner, Mailbox};
-use crate::shared_driver::WriteAtOnce;
+use crate::driver::shared_driver::WriteAtOnce;
 use crate::util::sync::{Arc, MutexGuard, Weak};
 
 /// What follows when a message was queued.
