@@ -14,12 +14,12 @@ use ws_proto::{
 };
 
 use crate::connect_options::ConnectOptions;
-use crate::connection::Connection;
-use crate::detached;
 use crate::driver::deadline::DeadlineTimer;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::Facts;
+use crate::handle::connection::Connection;
+use crate::handle::spawn;
 use crate::id::ConnectionId;
 #[cfg(feature = "proxy")]
 use crate::proxy::{Proxy, ProxyError};
@@ -252,7 +252,7 @@ impl<R: Runtime> Attempt<'_, R> {
             subprotocol,
             head,
         };
-        Ok(detached::start(runtime, stream, early, machine, facts))
+        Ok(spawn::start(runtime, stream, early, machine, facts))
     }
 }
 

@@ -15,10 +15,11 @@ pub use ws_proto::{
 pub use ws_proto::Deflate;
 
 pub use crate::client::{ConnectError, ConnectStage};
-pub use crate::clients::{ClientError, Clients, Topic};
 pub use crate::connect_options::ConnectOptions;
-pub use crate::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::driver::slow_peer::SlowPeer;
+pub use crate::handle::clients::{ClientError, Clients, Topic};
+pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
+pub use crate::handle::sender::Sender;
 pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observe::counters::{
@@ -29,7 +30,7 @@ pub use crate::observe::{ConnectionInfo, Observer};
 #[cfg(feature = "proxy")]
 pub use crate::proxy::{Proxy, ProxyError};
 pub use crate::reach::{Attempts, FailedAttempt};
-pub use crate::sender::Sender;
+pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
 pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]
 pub use crate::server::door::{AnswerBody, is_extended_connect};
@@ -37,6 +38,5 @@ pub use crate::server::upgrade::{Answer, Upgrade};
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};
-pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};
 #[cfg(feature = "hyper")]
 pub use ws_proto::is_upgrade;

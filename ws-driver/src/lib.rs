@@ -18,31 +18,25 @@
 
 mod adapter;
 mod client;
-mod clients;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
 mod connect_options;
-mod connection;
-mod detached;
 mod driver;
 #[doc(hidden)]
 pub mod exports;
-mod gather;
+mod handle;
 mod http;
 mod id;
-mod membership;
 mod observe;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod reach;
 mod registry;
 mod runtime;
-mod sender;
 mod server;
 pub mod test;
 mod tls;
-mod topics;
 mod util;
 mod witness;
 

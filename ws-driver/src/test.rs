@@ -15,10 +15,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use piper::{Reader, Writer, pipe};
 use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
-use crate::connection::Connection;
-use crate::detached;
 use crate::driver::head::Head;
 use crate::driver::shared_machine::Facts;
+use crate::handle::connection::Connection;
+use crate::handle::spawn;
 use crate::id::ConnectionId;
 use crate::runtime::Runtime;
 use crate::util::random::SystemRandomness;
@@ -72,7 +72,7 @@ fn server<R: Runtime + Default>(
 ) -> Connection {
     let runtime = R::default();
     let machine = Machine::server(version, config.clone(), runtime.now());
-    detached::start(
+    spawn::start(
         &runtime,
         stream,
         bytes::Bytes::new(),
@@ -89,7 +89,7 @@ fn client<R: Runtime + Default>(
     let runtime = R::default();
     let masks = Box::new(SystemRandomness);
     let machine = Machine::client(version, config.clone(), runtime.now(), masks);
-    detached::start(
+    spawn::start(
         &runtime,
         stream,
         bytes::Bytes::new(),

@@ -4,8 +4,8 @@
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
-use crate::clients::Clients;
 use crate::driver::Watch;
+use crate::handle::clients::Clients;
 use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer, Observers};
 use crate::registry::Registration;

@@ -115,7 +115,7 @@ fn every_error_with_a_source_is_tried() {
     found.sort();
     let known = [
         "client.rs",
-        "clients.rs",
+        "handle/clients.rs",
         "proxy/error.rs",
         "tls/error.rs",
         "tls/pem.rs",

@@ -15,7 +15,7 @@ use super::layer::Plain;
 use super::shared::Shared;
 use super::stop::Phase;
 use super::task;
-use crate::connection::Connection;
+use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 
 pub(super) async fn accept_all<R, H>(shared: &Arc<Shared<R>>, host: H) -> io::Result<()>

@@ -23,7 +23,7 @@ use super::shared::Shared;
 use super::stop::Phase;
 use super::task::{self, Handover};
 use super::upgrade::Answer;
-use crate::connection::Connection;
+use crate::handle::connection::Connection;
 use crate::http::service;
 use crate::http::upgrade::{self, Decided, Examined};
 use crate::observe::ConnectionInfo;

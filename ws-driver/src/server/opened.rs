@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ws_proto::CloseCode;
 
-use crate::connection::Connection;
+use crate::handle::connection::Connection;
 use crate::util::sync::{Mutex, MutexGuard, Notice, PoisonError};
 
 /// Bounded by the streams that were accepted, as none is while a connection waits here.

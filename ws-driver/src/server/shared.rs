@@ -10,8 +10,8 @@ use super::opened::OpenedConnections;
 use super::options::Options;
 use super::stop::Stop;
 use super::trouble::Trouble;
-use crate::clients::Clients;
 use crate::driver::shared_machine::Clock;
+use crate::handle::clients::Clients;
 use crate::runtime::Runtime;
 
 /// What the tasks of a server share.

@@ -2,7 +2,7 @@
 //! `--cfg shuttle` those of a checker that tries the orders in which threads can run
 //! (`tests/races`). The one file that knows of it.
 //!
-//! Not for locks that are taken while a [`Notice`] wakes a task, as in `gather.rs`: it does so with
+//! Not for locks that are taken while a [`Notice`] wakes a task, as in `join_all.rs`: it does so with
 //! its own lock held, which the checker does not know.
 
 pub(crate) use std::sync::{Arc, PoisonError, Weak};

@@ -1,16 +1,18 @@
 //! The list: which functions there are to poll.
 
+use std::path::PathBuf;
+
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
 const PUBLIC: [(&str, &[&str]); 9] = [
     // Of every adapter; what they call is polled.
     ("adapter.rs", &["connect", "connect_with", "connect_over"]),
     ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
-        "clients.rs",
+        "handle/clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
     ),
     (
-        "connection.rs",
+        "handle/connection/mod.rs",
         &[
             "recv",
             "recv_fragment",
@@ -24,7 +26,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         ],
     ),
     (
-        "sender.rs",
+        "handle/sender.rs",
         &["send", "send_prepared", "flush", "wait_closed"],
     ),
     (
@@ -44,9 +46,18 @@ fn every_public_async_function_is_in_the_list() {
     let sources = [
         ("adapter.rs", include_str!("../../src/adapter.rs")),
         ("client.rs", include_str!("../../src/client.rs")),
-        ("clients.rs", include_str!("../../src/clients.rs")),
-        ("connection.rs", include_str!("../../src/connection.rs")),
-        ("sender.rs", include_str!("../../src/sender.rs")),
+        (
+            "handle/clients.rs",
+            include_str!("../../src/handle/clients.rs"),
+        ),
+        (
+            "handle/connection/mod.rs",
+            include_str!("../../src/handle/connection/mod.rs"),
+        ),
+        (
+            "handle/sender.rs",
+            include_str!("../../src/handle/sender.rs"),
+        ),
         ("server/mod.rs", include_str!("../../src/server/mod.rs")),
         ("server/door.rs", include_str!("../../src/server/door.rs")),
         (
@@ -71,17 +82,22 @@ fn every_public_async_function_is_in_the_list() {
         assert_eq!((name, &*found), (listed, functions));
     }
     assert_eq!(
-        include_str!("../../src/connection/futures.rs")
+        include_str!("../../src/handle/connection/futures.rs")
             .matches("pub struct ")
             .count(),
         2
     );
-    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
-    for file in all.map(|file| file.unwrap().path()) {
-        let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));
-        if !is_known && file.extension().is_some_and(|extension| extension == "rs") {
-            let source = std::fs::read_to_string(&file).unwrap();
-            assert!(!source.contains("    pub async fn "), "{}", file.display());
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));
+            if file.is_dir() {
+                folders.push(file);
+            } else if !is_known && file.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&file).unwrap();
+                assert!(!source.contains("    pub async fn "), "{}", file.display());
+            }
         }
     }
 }

@@ -17,14 +17,14 @@ use ws_proto::{
     ResponseHead, SendError, State, Version,
 };
 
+use super::sender::Sender;
 use crate::driver::shared_machine::{Flush, Mailbox, Then};
 use crate::driver::workspace;
 use crate::id::ConnectionId;
-use crate::membership::Membership;
 use crate::observe::counters::ConnectionCounters;
-use crate::sender::Sender;
+use crate::registry::membership::Membership;
+use crate::registry::topics::TopicError;
 use crate::tls::TlsInfo;
-use crate::topics::TopicError;
 
 pub use self::futures::{RecvFuture, SendFuture};
 

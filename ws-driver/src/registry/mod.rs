@@ -5,9 +5,13 @@
 //! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
 //! receivers first.
 
+pub(crate) mod membership;
+pub(crate) mod topics;
+
 use slab::Slab;
 use ws_proto::PreparedMessage;
 
+use self::topics::{TopicError, Topics};
 use crate::driver::shared_machine::Mailbox;
 use crate::driver::slow_peer::SlowPeer;
 #[cfg(feature = "deflate")]
@@ -15,7 +19,6 @@ use crate::driver::workspace;
 use crate::id::ConnectionId;
 use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
 use crate::observe::rejected::Rejected;
-use crate::topics::{TopicError, Topics};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 pub(crate) struct Registry {

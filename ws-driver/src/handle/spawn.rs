@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Connection as Machine, State};
 
-use crate::connection::Connection;
+use super::connection::Connection;
 use crate::driver::fairness;
 use crate::driver::shared_driver::{Drive, DriverTask};
 use crate::driver::shared_machine::{Facts, Mailbox};
 use crate::driver::{Driver, Watch};
-use crate::membership::Membership;
+use crate::registry::membership::Membership;
 use crate::runtime::Runtime;
 
 /// Starts to drive a connection. `unread` was read from the stream before.

@@ -1,8 +1,8 @@
 //! Where a connection is known by its id: in the registry of a server, or, that of a client, nowhere.
 
+use super::Registry;
+use super::topics::TopicError;
 use crate::id::ConnectionId;
-use crate::registry::Registry;
-use crate::topics::TopicError;
 use crate::util::sync::{Arc, Weak};
 
 /// What the handles of a connection know of its registry; it does not keep it.

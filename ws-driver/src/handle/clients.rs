@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
+use super::join_all;
+use super::sender::Sender;
 use crate::driver::shared_machine::Mailbox;
-use crate::gather;
 use crate::id::ConnectionId;
-use crate::membership::Membership;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
+use crate::registry::membership::Membership;
 use crate::registry::{Entry, Registry, RegistryOptions};
-use crate::sender::Sender;
 
 /// The open connections of a server. Cheap to clone; looking up and sending by id take the same time
 /// however many there are.
@@ -351,7 +351,7 @@ async fn send_all(
         let sent = mailbox.send_prepared_between(message).await;
         sent.is_ok()
     });
-    reached + gather::count_true(waiting).await
+    reached + join_all::count_true(waiting).await
 }
 
 /// Why a message did not go to a client.

@@ -9,9 +9,9 @@ use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Ve
 
 use crate::driver::shared_machine::{Mailbox, Standing};
 use crate::id::ConnectionId;
-use crate::membership::Membership;
 use crate::observe::counters::ConnectionCounters;
-use crate::topics::TopicError;
+use crate::registry::membership::Membership;
+use crate::registry::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
 /// connection open.
