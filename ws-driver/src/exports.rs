@@ -14,8 +14,11 @@ pub use ws_proto::{
 #[cfg(feature = "deflate")]
 pub use ws_proto::Deflate;
 
+pub use crate::client::options::ConnectOptions;
+#[cfg(feature = "proxy")]
+pub use crate::client::proxy::{Proxy, ProxyError};
+pub use crate::client::reach::{Attempts, FailedAttempt};
 pub use crate::client::{ConnectError, ConnectStage};
-pub use crate::connect_options::ConnectOptions;
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::handle::clients::{ClientError, Clients, Topic};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
@@ -27,9 +30,6 @@ pub use crate::observe::counters::{
 };
 pub use crate::observe::rejected::Rejected;
 pub use crate::observe::{ConnectionInfo, Observer};
-#[cfg(feature = "proxy")]
-pub use crate::proxy::{Proxy, ProxyError};
-pub use crate::reach::{Attempts, FailedAttempt};
 pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
 pub use crate::server::ShutdownReport;
 #[cfg(feature = "hyper")]

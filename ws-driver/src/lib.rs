@@ -21,7 +21,6 @@ mod client;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
-mod connect_options;
 mod driver;
 #[doc(hidden)]
 pub mod exports;
@@ -29,9 +28,6 @@ mod handle;
 mod http;
 mod id;
 mod observe;
-#[cfg(feature = "proxy")]
-mod proxy;
-mod reach;
 mod registry;
 mod runtime;
 mod server;

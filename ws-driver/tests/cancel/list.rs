@@ -6,7 +6,10 @@ use std::path::PathBuf;
 const PUBLIC: [(&str, &[&str]); 9] = [
     // Of every adapter; what they call is polled.
     ("adapter.rs", &["connect", "connect_with", "connect_over"]),
-    ("client.rs", &["connect", "connect_with", "connect_over"]),
+    (
+        "client/mod.rs",
+        &["connect", "connect_with", "connect_over"],
+    ),
     (
         "handle/clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
@@ -45,7 +48,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
 fn every_public_async_function_is_in_the_list() {
     let sources = [
         ("adapter.rs", include_str!("../../src/adapter.rs")),
-        ("client.rs", include_str!("../../src/client.rs")),
+        ("client/mod.rs", include_str!("../../src/client/mod.rs")),
         (
             "handle/clients.rs",
             include_str!("../../src/handle/clients.rs"),

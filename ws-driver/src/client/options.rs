@@ -5,7 +5,7 @@ use std::time::Duration;
 use ws_proto::ClientConfig;
 
 #[cfg(feature = "proxy")]
-use crate::proxy::Proxy;
+use super::proxy::Proxy;
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
 

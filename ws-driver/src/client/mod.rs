@@ -1,5 +1,10 @@
 //! The client: opens a connection to a URL.
 
+pub(crate) mod options;
+#[cfg(feature = "proxy")]
+pub(crate) mod proxy;
+pub(crate) mod reach;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,7 +18,10 @@ use ws_proto::{
     ClientConfig, ClientHandshake, ClientUrl, ConfigError, HandshakeError, HandshakeEvent,
 };
 
-use crate::connect_options::ConnectOptions;
+use self::options::ConnectOptions;
+#[cfg(feature = "proxy")]
+use self::proxy::{Proxy, ProxyError};
+use self::reach::{Attempts, reach};
 use crate::driver::deadline::DeadlineTimer;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
@@ -21,9 +29,6 @@ use crate::driver::shared_machine::Facts;
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
-#[cfg(feature = "proxy")]
-use crate::proxy::{Proxy, ProxyError};
-use crate::reach::{Attempts, reach};
 use crate::runtime::{Runtime, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::client::{ConnectError, ConnectStage, Patience};
+use super::{ConnectError, ConnectStage, Patience};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 
