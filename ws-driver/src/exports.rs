@@ -23,7 +23,6 @@ pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::handle::clients::{ClientError, Clients, Topic};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::handle::sender::Sender;
-pub use crate::http::service::{HttpService, RequestBody};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observe::counters::{
     CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
@@ -32,8 +31,9 @@ pub use crate::observe::rejected::Rejected;
 pub use crate::observe::{ConnectionInfo, Observer};
 pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
 pub use crate::server::ShutdownReport;
+pub use crate::server::http::service::{HttpService, RequestBody};
 #[cfg(feature = "hyper")]
-pub use crate::server::door::{AnswerBody, is_extended_connect};
+pub use crate::server::upgrade::foreign::{AnswerBody, is_extended_connect};
 pub use crate::server::upgrade::{Answer, Upgrade};
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};

@@ -25,7 +25,6 @@ mod driver;
 #[doc(hidden)]
 pub mod exports;
 mod handle;
-mod http;
 mod id;
 mod observe;
 mod registry;
@@ -34,15 +33,14 @@ mod server;
 pub mod test;
 mod tls;
 mod util;
-mod witness;
 
 pub use self::client::{connect, connect_over, connect_with};
 #[doc(inline)]
 pub use self::exports::*;
-pub use self::http::service::{Closure, Tower};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;
+pub use self::server::http::service::{Closure, Tower};
 #[cfg(feature = "hyper")]
-pub use self::server::door::PendingUpgrade;
+pub use self::server::upgrade::foreign::PendingUpgrade;
 pub use socket2::SockRef;

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::host::{HandOut, Handle, Host};
-use super::layer::Plain;
 use super::shared::Shared;
-use super::stop::Phase;
+use super::shutdown_phase::Phase;
 use super::task;
+use super::transport::Plain;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 
 use super::Server;
+use super::http::service::{HttpService, RequestService};
 use super::options::Options;
 use super::upgrade::{Answer, Upgrade};
 use crate::driver::slow_peer::SlowPeer;
-use crate::http::service::{HttpService, RequestService};
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
 use crate::runtime::Runtime;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::reporter::OpenWitness;
 use super::shared::Shared;
 use crate::driver::Driver;
 use crate::driver::shared_driver::DriverTask;
@@ -13,7 +14,6 @@ use crate::driver::shared_machine::Mailbox;
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::runtime::Runtime;
-use crate::witness::OpenWitness;
 
 /// Takes a connection, and makes what runs as its task.
 pub(super) trait Host: Send + 'static {

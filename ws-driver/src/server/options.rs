@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ws_proto::{ConnectionConfig, ServerConfig};
 
+use super::http::service::RequestService;
 use super::upgrade::{Answer, Upgrade};
-use crate::http::service::RequestService;
 use crate::observe::Observers;
 use crate::registry::RegistryOptions;
 use crate::runtime::BindOptions;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use ws_proto::ServerConfig;
 
+use super::accept_errors::Trouble;
+use super::accept_queue::OpenedConnections;
 use super::listeners::Listeners;
-use super::opened::OpenedConnections;
 use super::options::Options;
-use super::stop::Stop;
-use super::trouble::Trouble;
+use super::shutdown_phase::Stop;
 use crate::driver::shared_machine::Clock;
 use crate::handle::clients::Clients;
 use crate::runtime::Runtime;

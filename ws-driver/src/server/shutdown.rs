@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ws_proto::CloseCode;
 
 use super::shared::Shared;
-use super::stop::Phase;
+use super::shutdown_phase::Phase;
 use crate::driver::shared_machine::Standing;
 use crate::handle::sender::Sender;
 use crate::runtime::{Runtime, Timer};

@@ -36,7 +36,10 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         "server/mod.rs",
         &["bind", "serve", "accept", "handle_stream", "shutdown"],
     ),
-    ("server/door.rs", &["handle_request", "examine_request"]),
+    (
+        "server/upgrade/foreign.rs",
+        &["handle_request", "examine_request"],
+    ),
     ("server/builder.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
@@ -62,7 +65,10 @@ fn every_public_async_function_is_in_the_list() {
             include_str!("../../src/handle/sender.rs"),
         ),
         ("server/mod.rs", include_str!("../../src/server/mod.rs")),
-        ("server/door.rs", include_str!("../../src/server/door.rs")),
+        (
+            "server/upgrade/foreign.rs",
+            include_str!("../../src/server/upgrade/foreign.rs"),
+        ),
         (
             "server/builder.rs",
             include_str!("../../src/server/builder.rs"),

@@ -12,11 +12,11 @@ use ws_proto::{
     UpgradeRequest,
 };
 
-use super::until;
+use super::decide::{self, Decision, Ticket};
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::server::negotiate::{self, Decision, Ticket};
+use crate::server::http::until;
 use crate::server::shared::Shared;
 
 /// What draft-76 sends behind its head.
@@ -90,7 +90,7 @@ impl Pending {
         let deciding = async {
             let body = Limited::new(body, KEY3_LEN).collect().await;
             let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
-            (key3, negotiate::decide(shared, request, info).await)
+            (key3, decide::decide(shared, request, info).await)
         };
         let deadline = handshake.poll_timeout();
         let Some((key3, decision)) = until(&shared.runtime, deadline, deciding).await else {
@@ -126,7 +126,7 @@ impl Decided {
             mut handshake,
             decision,
         } = self;
-        let concluded = negotiate::answer(&mut handshake, decision);
+        let concluded = decide::answer(&mut handshake, decision);
         let response = response(&mut handshake);
         match concluded {
             Ok(ticket) => Ok(Accepted {

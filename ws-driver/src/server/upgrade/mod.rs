@@ -1,5 +1,11 @@
 //! An upgrade request in the hands of the application, and its answer.
 
+pub(super) mod decide;
+#[cfg(feature = "hyper")]
+pub(crate) mod foreign;
+#[cfg(feature = "hyper")]
+pub(crate) mod request;
+
 use bytes::Bytes;
 use std::net::SocketAddr;
 

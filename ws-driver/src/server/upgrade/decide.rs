@@ -3,11 +3,11 @@
 
 use ws_proto::{PackedRequest, Rejection, ServerHandshake, UpgradeRequest, Version};
 
-use super::shared::Shared;
-use super::upgrade::{Answer, Upgrade, Verdict};
+use super::{Answer, Upgrade, Verdict};
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
+use crate::server::shared::Shared;
 use crate::util::panics;
 
 /// What is known of an upgrade once it is accepted.

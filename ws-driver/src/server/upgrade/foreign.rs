@@ -18,19 +18,19 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use ws_proto::{RequestHead, State, UpgradeRequest, Version};
 
-use super::Server;
-use super::shared::Shared;
-use super::stop::Phase;
-use super::task::{self, Handover};
-use super::upgrade::Answer;
+use super::Answer;
+use super::request::{self, Decided, Examined};
 use crate::handle::connection::Connection;
-use crate::http::service;
-use crate::http::upgrade::{self, Decided, Examined};
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::registry::Entry;
 use crate::runtime::Runtime;
-use crate::witness::{Ending, Witness};
+use crate::server::Server;
+use crate::server::http::service;
+use crate::server::reporter::{Ending, Witness};
+use crate::server::shared::Shared;
+use crate::server::shutdown_phase::Phase;
+use crate::server::task::{self, Handover};
 
 impl<R: Runtime> Server<R> {
     /// Answers a request that another HTTP server read, if that is built on hyper 1, and runs `handler`
@@ -116,7 +116,7 @@ impl<R: Runtime> Server<R> {
     {
         let shared = &self.shared;
         let is_extended = is_extended_connect(head.version, &head.method, &head.headers);
-        let examined = upgrade::examine(shared, head);
+        let examined = request::examine(shared, head);
         if matches!(examined, Examined::Plain) && !is_extended {
             let versions = shared.options.config.spoken_versions();
             return Err(service::upgrade_required(versions, false));
@@ -138,7 +138,7 @@ impl<R: Runtime> Server<R> {
         witness.note_state(State::Opening);
         if is_extended {
             tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
-            let refused = upgrade::Refused {
+            let refused = request::Refused {
                 response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
                 reason: Rejected::ExtendedConnect,
             };

@@ -108,7 +108,10 @@ impl Witness {
 
     /// Notes a refusal, and returns the answer to it.
     #[cfg(feature = "hyper")]
-    pub(crate) fn refused(&mut self, refused: Box<crate::http::upgrade::Refused>) -> Refusal {
+    pub(crate) fn refused(
+        &mut self,
+        refused: Box<crate::server::upgrade::request::Refused>,
+    ) -> Refusal {
         self.note_rejected(&refused.reason);
         refused.response
     }

@@ -8,8 +8,6 @@ pub(crate) mod io;
 mod pace;
 pub(crate) mod service;
 #[cfg(feature = "hyper")]
-pub(crate) mod upgrade;
-#[cfg(feature = "hyper")]
 pub(crate) mod upgraded;
 
 use std::future::{Future, poll_fn};
@@ -36,9 +34,9 @@ use crate::driver::deadline::DeadlineTimer;
 use crate::driver::fairness::{self, SharedBudget};
 use crate::driver::opening::Exchange;
 use crate::runtime::Runtime;
+use crate::server::reporter::{Ending, Witness};
 use crate::server::shared::Shared;
-use crate::server::stop::Phase;
-use crate::witness::{Ending, Witness};
+use crate::server::shutdown_phase::Phase;
 
 /// The least buffer that hyper takes.
 const HYPER_BUFFER_LEN: usize = 8192;
