@@ -22,8 +22,6 @@ mod client;
 #[doc(hidden)]
 pub mod conformance;
 mod driver;
-#[doc(hidden)]
-pub mod exports;
 mod handle;
 mod id;
 mod observe;
@@ -34,9 +32,11 @@ pub mod test;
 mod tls;
 mod util;
 
-pub use self::client::{connect, connect_over, connect_with};
+#[doc(hidden)]
+pub use self::adapter::exports;
 #[doc(inline)]
-pub use self::exports::*;
+pub use self::adapter::exports::*;
+pub use self::client::{connect, connect_over, connect_with};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
 const PUBLIC: [(&str, &[&str]); 9] = [
     // Of every adapter; what they call is polled.
-    ("adapter.rs", &["connect", "connect_with", "connect_over"]),
+    (
+        "adapter/mod.rs",
+        &["connect", "connect_with", "connect_over"],
+    ),
     (
         "client/mod.rs",
         &["connect", "connect_with", "connect_over"],
@@ -50,7 +53,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
 #[test]
 fn every_public_async_function_is_in_the_list() {
     let sources = [
-        ("adapter.rs", include_str!("../../src/adapter.rs")),
+        ("adapter/mod.rs", include_str!("../../src/adapter/mod.rs")),
         ("client/mod.rs", include_str!("../../src/client/mod.rs")),
         (
             "handle/clients.rs",

@@ -1,6 +1,8 @@
 //! The names of an adapter that the driver has with a type parameter: made once, for every runtime, so that
 //! all adapters say the same. Those without one are in `exports.rs`.
 
+pub mod exports;
+
 /// Makes the names of an adapter for its runtime: its type, and what to call it in the pages. The adapter
 /// depends on `futures-io`, and has a feature `hyper`.
 #[doc(hidden)]
