@@ -5,6 +5,10 @@
 //! that have passed and with bytes in its sockets that came in time. Some runtimes run their timers before
 //! they look at their sockets.
 
+#[cfg(feature = "hyper")]
+use std::future::{Future, poll_fn};
+#[cfg(feature = "hyper")]
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -94,4 +98,23 @@ impl<R: Runtime> DeadlineTimer<R> {
             }
         }
     }
+}
+
+/// Waits for `work`, but not beyond a deadline.
+#[cfg(feature = "hyper")]
+pub(crate) async fn until<R: Runtime, T>(
+    runtime: &R,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut timer = DeadlineTimer::new(runtime);
+    if let Some(deadline) = deadline {
+        timer.set(deadline);
+    }
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll(runtime, cx).map(|()| None),
+    })
+    .await
 }

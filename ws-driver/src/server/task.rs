@@ -24,6 +24,8 @@ use super::transport::Layer;
 use super::upgrade::decide::{self, Ticket};
 use crate::driver::Driver;
 use crate::driver::deadline::DeadlineTimer;
+#[cfg(feature = "hyper")]
+use crate::driver::deadline::until;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::{Facts, Mailbox};
@@ -96,7 +98,7 @@ where
             on_upgrade,
             deadline,
         } = handover;
-        let upgrading = http::until(&shared.runtime, deadline, on_upgrade);
+        let upgrading = until(&shared.runtime, deadline, on_upgrade);
         let Some(upgraded) = or_stop(&shared, upgrading).await else {
             witness.note_stopped();
             return None;

@@ -14,8 +14,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-#[cfg(feature = "hyper")]
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -29,8 +27,6 @@ use self::gate::{Answered, Gate, Taken};
 use self::io::{HyperIo, HyperTimer};
 use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
-#[cfg(feature = "hyper")]
-use crate::driver::deadline::DeadlineTimer;
 use crate::driver::fairness::{self, SharedBudget};
 use crate::driver::opening::Exchange;
 use crate::runtime::Runtime;
@@ -199,23 +195,4 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.answered.note();
     }
-}
-
-/// Waits for `work`, but not beyond a deadline.
-#[cfg(feature = "hyper")]
-pub(crate) async fn until<R: Runtime, T>(
-    runtime: &R,
-    deadline: Option<Instant>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let mut work = pin!(work);
-    let mut timer = DeadlineTimer::new(runtime);
-    if let Some(deadline) = deadline {
-        timer.set(deadline);
-    }
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.poll(runtime, cx).map(|()| None),
-    })
-    .await
 }

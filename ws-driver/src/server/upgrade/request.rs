@@ -13,10 +13,10 @@ use ws_proto::{
 };
 
 use super::decide::{self, Decision, Ticket};
+use crate::driver::deadline::until;
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::server::http::until;
 use crate::server::shared::Shared;
 
 /// What draft-76 sends behind its head.
