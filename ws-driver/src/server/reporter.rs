@@ -4,6 +4,8 @@
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
+#[cfg(feature = "hyper")]
+use super::upgrade::Refused;
 use crate::driver::Watch;
 use crate::handle::clients::Clients;
 use crate::observe::rejected::Rejected;
@@ -108,10 +110,7 @@ impl Witness {
 
     /// Notes a refusal, and returns the answer to it.
     #[cfg(feature = "hyper")]
-    pub(crate) fn refused(
-        &mut self,
-        refused: Box<crate::server::upgrade::request::Refused>,
-    ) -> Refusal {
+    pub(crate) fn refused(&mut self, refused: Box<Refused>) -> Refusal {
         self.note_rejected(&refused.reason);
         refused.response
     }

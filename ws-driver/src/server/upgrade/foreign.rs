@@ -18,8 +18,8 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use ws_proto::{RequestHead, State, UpgradeRequest, Version};
 
-use super::Answer;
 use super::request::{self, Decided, Examined};
+use super::{Answer, Refused};
 use crate::handle::connection::Connection;
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
@@ -138,7 +138,7 @@ impl<R: Runtime> Server<R> {
         witness.note_state(State::Opening);
         if is_extended {
             tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
-            let refused = request::Refused {
+            let refused = Refused {
                 response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
                 reason: Rejected::ExtendedConnect,
             };

@@ -6,16 +6,22 @@ pub(crate) mod foreign;
 #[cfg(feature = "hyper")]
 pub(crate) mod request;
 
-use bytes::Bytes;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+#[cfg(feature = "hyper")]
+use http::Response;
 use http::StatusCode;
+#[cfg(feature = "hyper")]
+use http_body_util::Full;
 #[cfg(feature = "deflate")]
 use ws_proto::Deflate;
 use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, UpgradeRequest, Version};
 
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
+#[cfg(feature = "hyper")]
+use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
 /// A request to open a connection that has passed all checks of the options and waits for the
@@ -191,4 +197,11 @@ impl Answer {
         self.extensions.insert(value);
         self
     }
+}
+
+/// A request that another HTTP server read and that is answered with something other than a 101, and why.
+#[cfg(feature = "hyper")]
+pub(crate) struct Refused {
+    pub(crate) response: Response<Full<Bytes>>,
+    pub(crate) reason: Rejected,
 }

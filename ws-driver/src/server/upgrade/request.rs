@@ -12,6 +12,7 @@ use ws_proto::{
     UpgradeRequest,
 };
 
+use super::Refused;
 use super::decide::{self, Decision, Ticket};
 use crate::driver::deadline::until;
 use crate::observe::ConnectionInfo;
@@ -48,12 +49,6 @@ pub(crate) struct Accepted {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) handshake: ServerHandshake,
     pub(crate) ticket: Ticket,
-}
-
-/// A request that is answered with something else.
-pub(crate) struct Refused {
-    pub(crate) response: Response<Full<Bytes>>,
-    pub(crate) reason: Rejected,
 }
 
 /// Checks the head of a request.
