@@ -141,6 +141,15 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 }
 
+/// What a runtime draws, for timers.
+pub(crate) struct RuntimeRandomness<'a, R>(pub(crate) &'a R);
+
+impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_random(bytes);
+    }
+}
+
 /// How to [listen](Runtime::bind).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]

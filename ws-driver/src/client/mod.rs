@@ -29,13 +29,13 @@ use crate::driver::shared_machine::Facts;
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
-use crate::runtime::{Runtime, probe_silent};
+use crate::runtime::{Runtime, RuntimeRandomness, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 use crate::tls::stream::TlsStream;
 #[cfg(feature = "rustls")]
 use crate::tls::{ClientTls, TlsError};
-use crate::util::random::{RuntimeRandomness, SystemRandomness};
+use crate::util::random::SystemRandomness;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
 /// `rustls` also to `wss://`.

@@ -35,8 +35,7 @@ use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
-use crate::runtime::Runtime;
-use crate::util::random::RuntimeRandomness;
+use crate::runtime::{Runtime, RuntimeRandomness};
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.

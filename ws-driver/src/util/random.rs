@@ -5,8 +5,6 @@ use std::cell::RefCell;
 
 use ws_proto::Randomness;
 
-use crate::runtime::Runtime;
-
 /// Bytes that are drawn at once: masks for 256 frames.
 const BLOCK_LEN: usize = 1024;
 
@@ -40,15 +38,6 @@ impl Randomness for SystemRandomness {
                 block.used += 1;
             }
         });
-    }
-}
-
-/// What a runtime draws, for timers.
-pub(crate) struct RuntimeRandomness<'a, R>(pub(crate) &'a R);
-
-impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_random(bytes);
     }
 }
 
