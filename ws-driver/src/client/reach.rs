@@ -12,7 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{ConnectError, ConnectStage, Patience};
+use super::connect_timeout::Patience;
+use super::error::{ConnectError, ConnectStage};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 
