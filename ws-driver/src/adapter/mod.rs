@@ -1,5 +1,7 @@
 //! The names of an adapter that the driver has with a type parameter: made once, for every runtime, so that
 //! all adapters say the same. Those without one are in `exports.rs`.
+//!
+//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `client`, `server`.
 
 pub mod exports;
 

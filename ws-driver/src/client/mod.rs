@@ -1,4 +1,6 @@
 //! The client: opens a connection to a URL.
+//!
+//! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
 
 mod connect_timeout;
 pub(crate) mod error;

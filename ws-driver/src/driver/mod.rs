@@ -3,6 +3,8 @@
 //!
 //! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
 //! long as they get somewhere, within the budget of a poll; then the other tasks of the thread have theirs.
+//!
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`.
 
 pub(crate) mod deadline;
 pub(crate) mod fairness;

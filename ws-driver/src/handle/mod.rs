@@ -1,4 +1,6 @@
-//! What users hold: a connection, what sends to it from elsewhere, and the connections of a server.
+//! The handles of users: a connection, a sender to it from elsewhere, and the connections of a server.
+//!
+//! Imports: `runtime`, `id`, `tls`, `observe`, `driver`, `registry`.
 
 pub(crate) mod clients;
 pub(crate) mod connection;

@@ -1,4 +1,6 @@
-//! Tells an application what happens to its connections.
+//! Tells an application what happens to its connections: events for observers, counters, debug lines, spans.
+//!
+//! Imports: `id`, `tls`.
 
 pub(crate) mod counters;
 pub(crate) mod debug_lines;

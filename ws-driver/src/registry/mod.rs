@@ -4,6 +4,8 @@
 //! Its lock comes before the lock of a mailbox: only the end of a connection needs both, and nothing
 //! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
 //! receivers first.
+//!
+//! Imports: `util`, `id`, `observe`, `driver`.
 
 pub(crate) mod membership;
 pub(crate) mod topics;

@@ -1,4 +1,6 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
+//!
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`.
 
 mod accept;
 mod accept_errors;

@@ -1,4 +1,6 @@
-//! What knows nothing of connections: locks and notices, random numbers, panics.
+//! Tools that know nothing of connections: locks and notices, random numbers, panics.
+//!
+//! Imports: nothing.
 
 pub(crate) mod panics;
 pub(crate) mod random;

@@ -1,5 +1,7 @@
 //! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6), inside of TLS or not, and SOCKS5
 //! (RFC 1928, 1929). What follows, TLS included, goes through the tunnel as through a stream.
+//!
+//! Imports: `tls`.
 
 mod connect;
 mod env;

@@ -3,6 +3,9 @@
 //!
 //! The lock is held for protocol work only: never across a poll of the stream or of user code. It comes
 //! behind the lock of the registry, which is never taken while this one is held.
+//!
+//! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
+//! `driver::slow_peer`, `driver::workspace`.
 
 mod backlog;
 mod flush;

@@ -1,4 +1,6 @@
 //! A connection in the hands of its user: receive, send, close.
+//!
+//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `handle::sender`.
 
 mod futures;
 

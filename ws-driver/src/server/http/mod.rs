@@ -1,6 +1,8 @@
 //! Plain HTTP on the port of a server: hyper reads the requests, the application's service answers
 //! them. All heads are read by `ws-proto`, so that a request for an upgrade that comes later on the same stream is
 //! what it were if it came first, and so is what is no request at all.
+//!
+//! Imports: `util`, `runtime`, `driver`, `server::reporter`, `server::shared`, `server::shutdown_phase`.
 
 mod body_end;
 mod gate;

@@ -1,4 +1,8 @@
-//! An upgrade request in the hands of the application, and its answer.
+//! An upgrade request in the hands of the application, and its answer, whether we or another HTTP server read the
+//! request.
+//!
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `server::Server`,
+//! `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
 
 pub(super) mod decide;
 #[cfg(feature = "hyper")]
