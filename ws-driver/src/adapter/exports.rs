@@ -14,11 +14,11 @@ pub use ws_proto::{
 #[cfg(feature = "deflate")]
 pub use ws_proto::Deflate;
 
+pub use crate::client::attempts::{Attempts, FailedAttempt};
 pub use crate::client::error::{ConnectError, ConnectStage};
 pub use crate::client::options::ConnectOptions;
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
-pub use crate::client::reach::{Attempts, FailedAttempt};
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::handle::clients::{ClientError, Clients, Topic};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::attempts::Attempts;
 use super::error::{ConnectError, ConnectStage};
-use super::reach::Attempts;
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ws_proto::{ConfigError, HandshakeError};
 
+use super::attempts::Attempts;
 #[cfg(feature = "proxy")]
 use super::proxy::ProxyError;
-use super::reach::Attempts;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 

@@ -2,12 +2,13 @@
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
 
+pub(crate) mod attempts;
 mod connect_timeout;
 pub(crate) mod error;
 pub(crate) mod options;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
-pub(crate) mod reach;
+mod reach;
 
 use std::io;
 use std::net::SocketAddr;

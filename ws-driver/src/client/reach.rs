@@ -4,7 +4,6 @@
 //! There is one lookup for both families, so nothing waits for the answer of the other (RFC 8305 §3).
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::attempts::{Attempts, FailedAttempt};
 use super::connect_timeout::Patience;
 use super::error::{ConnectError, ConnectStage};
 use crate::driver::deadline::DeadlineTimer;
@@ -234,51 +234,6 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The addresses of one name that are tried. With [`ATTEMPT_DELAY`] all of them start within 4 s.
 const ADDRESS_LIMIT: usize = 16;
-
-/// What came of the addresses of a host that a client has tried.
-#[derive(Debug, Default)]
-pub struct Attempts {
-    tried: Vec<FailedAttempt>,
-    untried: usize,
-}
-
-impl Attempts {
-    /// Returns the addresses that were tried, each with the reason why there is no stream to it: first
-    /// those that failed, in that order, then those that had not answered.
-    pub fn tried(&self) -> &[FailedAttempt] {
-        &self.tried
-    }
-
-    /// Returns the number of addresses that the host has and that were not tried, because time ran out
-    /// or because they are more than 16.
-    pub fn untried(&self) -> usize {
-        self.untried
-    }
-}
-
-impl fmt::Display for Attempts {
-    /// Writes a list such as `[::1]:80: no answer, 127.0.0.1:80: Connection refused (os error 111)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, FailedAttempt { addr, error }) in self.tried.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{addr}: {error}")?;
-        }
-        match self.untried {
-            0 => Ok(()),
-            untried => write!(f, ", and {untried} more not tried"),
-        }
-    }
-}
-
-/// An address to which there is no stream.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct FailedAttempt {
-    /// The address.
-    pub addr: SocketAddr,
-    /// Why not; of kind [`TimedOut`](io::ErrorKind::TimedOut) if nothing answered.
-    pub error: io::Error,
-}
 
 #[cfg(test)]
 mod tests {
