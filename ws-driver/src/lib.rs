@@ -17,57 +17,30 @@
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 
 mod adapter;
-mod backlog;
 mod client;
-mod clients;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
-mod connect_options;
-mod connection;
-mod counters;
-mod deadline;
-mod debug_lines;
-mod detached;
 mod driver;
-mod exchange;
-#[doc(hidden)]
-pub mod exports;
-mod fairness;
-mod gather;
-mod head;
-mod http;
+mod handle;
 mod id;
-mod mailbox;
-mod membership;
-mod observer;
-mod panics;
-#[cfg(feature = "proxy")]
-mod proxy;
-mod random;
-mod reach;
+mod observe;
 mod registry;
-mod rejected;
 mod runtime;
-mod scratch;
-mod sender;
 mod server;
-mod shared_driver;
-mod slow_peer;
-mod span;
-mod sync;
 pub mod test;
 mod tls;
-mod topics;
-mod witness;
+mod util;
 
-pub use self::client::{connect, connect_over, connect_with};
+#[doc(hidden)]
+pub use self::adapter::exports;
 #[doc(inline)]
-pub use self::exports::*;
-pub use self::http::service::{Closure, Tower};
+pub use self::adapter::exports::*;
+pub use self::client::{connect, connect_over, connect_with};
 pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;
+pub use self::server::http::service::{Closure, Tower};
 #[cfg(feature = "hyper")]
-pub use self::server::door::PendingUpgrade;
+pub use self::server::upgrade::foreign::PendingUpgrade;
 pub use socket2::SockRef;

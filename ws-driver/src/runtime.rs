@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::Randomness;
 
-use crate::random::SystemRandomness;
+use crate::util::random::SystemRandomness;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.
@@ -138,6 +138,15 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// can have its own, so that a run can be repeated. Keys and masks are not drawn from here.
     fn fill_random(&self, bytes: &mut [u8]) {
         SystemRandomness.fill(bytes);
+    }
+}
+
+/// What a runtime draws, for timers.
+pub(crate) struct RuntimeRandomness<'a, R>(pub(crate) &'a R);
+
+impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_random(bytes);
     }
 }
 

@@ -15,13 +15,13 @@ use futures_io::{AsyncRead, AsyncWrite};
 use piper::{Reader, Writer, pipe};
 use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
-use crate::connection::Connection;
-use crate::detached;
-use crate::head::Head;
+use crate::driver::head::Head;
+use crate::driver::shared_machine::Facts;
+use crate::handle::connection::Connection;
+use crate::handle::spawn;
 use crate::id::ConnectionId;
-use crate::mailbox::Facts;
-use crate::random::SystemRandomness;
 use crate::runtime::Runtime;
+use crate::util::random::SystemRandomness;
 
 /// Bytes that a stream in memory holds in each direction; a writer waits at it, as over a network.
 pub const PIPE_LEN: usize = 64 << 10;
@@ -72,7 +72,7 @@ fn server<R: Runtime + Default>(
 ) -> Connection {
     let runtime = R::default();
     let machine = Machine::server(version, config.clone(), runtime.now());
-    detached::start(
+    spawn::start(
         &runtime,
         stream,
         bytes::Bytes::new(),
@@ -89,7 +89,7 @@ fn client<R: Runtime + Default>(
     let runtime = R::default();
     let masks = Box::new(SystemRandomness);
     let machine = Machine::client(version, config.clone(), runtime.now(), masks);
-    detached::start(
+    spawn::start(
         &runtime,
         stream,
         bytes::Bytes::new(),

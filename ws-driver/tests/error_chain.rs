@@ -114,9 +114,9 @@ fn every_error_with_a_source_is_tried() {
     }
     found.sort();
     let known = [
-        "client.rs",
-        "clients.rs",
-        "proxy/error.rs",
+        "client/error.rs",
+        "client/proxy/error.rs",
+        "handle/clients.rs",
         "tls/error.rs",
         "tls/pem.rs",
     ];

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use ws_proto::{ClientConfig, Version};
 
 use super::support::{ANY, Host, Peer, echo};
-use crate::http::io::HyperIo;
+use crate::server::http::io::HyperIo;
 use crate::{
     AnswerBody, BindOptions, ConnectError, Connection, Runtime, Server, ServerBuilder, connect_with,
 };

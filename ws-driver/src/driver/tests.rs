@@ -8,9 +8,9 @@ use std::task::Waker;
 use ws_proto::{ConnectionConfig, Version};
 
 use super::*;
-use crate::head::Head;
+use crate::driver::head::Head;
+use crate::driver::shared_machine::Facts;
 use crate::id::ConnectionId;
-use crate::mailbox::Facts;
 use crate::runtime::BindOptions;
 use crate::runtime::Timer;
 

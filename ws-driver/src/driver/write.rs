@@ -10,9 +10,9 @@ use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::Outgoing;
 
+use super::fairness::Budget;
+use super::shared_machine::Wants;
 use super::{Driver, Watch};
-use crate::fairness::Budget;
-use crate::mailbox::Wants;
 use crate::runtime::Runtime;
 
 /// Budgets that a sender may spend who does the writing: what a send queue holds by default, and not for

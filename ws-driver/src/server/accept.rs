@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::host::{HandOut, Handle, Host};
-use super::layer::Plain;
 use super::shared::Shared;
-use super::stop::Phase;
+use super::shutdown_phase::Phase;
 use super::task;
-use crate::connection::Connection;
+use super::transport::Plain;
+use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 
 pub(super) async fn accept_all<R, H>(shared: &Arc<Shared<R>>, host: H) -> io::Result<()>

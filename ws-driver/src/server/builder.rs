@@ -10,13 +10,13 @@ use std::time::Duration;
 use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 
 use super::Server;
+use super::http::service::{HttpService, RequestService};
 use super::options::Options;
 use super::upgrade::{Answer, Upgrade};
-use crate::debug_lines::DebugLines;
-use crate::http::service::{HttpService, RequestService};
-use crate::observer::Observer;
+use crate::driver::slow_peer::SlowPeer;
+use crate::observe::Observer;
+use crate::observe::debug_lines::DebugLines;
 use crate::runtime::Runtime;
-use crate::slow_peer::SlowPeer;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
 
@@ -362,7 +362,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::observer::Observers;
+    use crate::observe::Observers;
     use crate::registry::RegistryOptions;
     use crate::runtime::BindOptions;
     use crate::server::options::HttpOptions;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::reporter::OpenWitness;
 use super::shared::Shared;
-use crate::connection::Connection;
-use crate::detached;
 use crate::driver::Driver;
-use crate::mailbox::Mailbox;
+use crate::driver::shared_driver::DriverTask;
+use crate::driver::shared_machine::Mailbox;
+use crate::handle::connection::Connection;
+use crate::handle::spawn;
 use crate::runtime::Runtime;
-use crate::shared_driver::DriverTask;
-use crate::witness::OpenWitness;
 
 /// Takes a connection, and makes what runs as its task.
 pub(super) trait Host: Send + 'static {
@@ -93,7 +93,7 @@ impl<Q: Runtime> Host for HandOut<Q> {
     {
         // Shared before anybody has the connection, as who has it may send and go.
         let runtime = driver.runtime().clone();
-        let task = detached::share(&runtime, driver, mailbox);
+        let task = spawn::share(&runtime, driver, mailbox);
         self.0.opened.push(connection);
         task
     }

@@ -7,7 +7,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
 use crate::runtime::{BindOptions, Runtime};
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::util::sync::atomic::{AtomicUsize, Ordering};
 
 /// The listening sockets of a server, at least one.
 pub(crate) struct Listeners<R: Runtime> {

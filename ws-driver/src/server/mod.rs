@@ -1,20 +1,21 @@
 //! The server: accepts streams, runs a task for each, and reaches its connections by id.
+//!
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`.
 
 mod accept;
+mod accept_errors;
+mod accept_queue;
 pub(crate) mod builder;
-#[cfg(feature = "hyper")]
-pub(crate) mod door;
 mod host;
-mod layer;
+pub(crate) mod http;
 mod listeners;
-pub(crate) mod negotiate;
-mod opened;
 pub(crate) mod options;
+mod reporter;
 pub(crate) mod shared;
 mod shutdown;
-pub(crate) mod stop;
+pub(crate) mod shutdown_phase;
 mod task;
-mod trouble;
+mod transport;
 pub(crate) mod upgrade;
 
 use std::fmt;
@@ -27,19 +28,19 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage};
 
+use self::accept_errors::Trouble;
+use self::accept_queue::OpenedConnections;
 use self::builder::ServerBuilder;
 use self::host::Handle;
 use self::listeners::Listeners;
-use self::opened::OpenedConnections;
 use self::options::Options;
 use self::shared::Shared;
 pub use self::shutdown::ShutdownReport;
-use self::stop::{Phase, Stop};
-use self::trouble::Trouble;
-use crate::clients::{ClientError, Clients};
-use crate::connection::Connection;
-use crate::counters::ServerCounters;
+use self::shutdown_phase::{Phase, Stop};
+use crate::handle::clients::{ClientError, Clients};
+use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
+use crate::observe::counters::ServerCounters;
 use crate::runtime::Runtime;
 
 /// A WebSocket server: every version of the protocol, and plain HTTP, on one port.

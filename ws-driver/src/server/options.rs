@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ws_proto::{ConnectionConfig, ServerConfig};
 
+use super::http::service::RequestService;
 use super::upgrade::{Answer, Upgrade};
-use crate::http::service::RequestService;
-use crate::observer::Observers;
+use crate::observe::Observers;
 use crate::registry::RegistryOptions;
 use crate::runtime::BindOptions;
 #[cfg(feature = "rustls")]

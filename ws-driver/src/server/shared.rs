@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use ws_proto::ServerConfig;
 
+use super::accept_errors::Trouble;
+use super::accept_queue::OpenedConnections;
 use super::listeners::Listeners;
-use super::opened::OpenedConnections;
 use super::options::Options;
-use super::stop::Stop;
-use super::trouble::Trouble;
-use crate::clients::Clients;
-use crate::mailbox::Clock;
+use super::shutdown_phase::Stop;
+use crate::driver::shared_machine::Clock;
+use crate::handle::clients::Clients;
 use crate::runtime::Runtime;
 
 /// What the tasks of a server share.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use ws_proto::CloseCode;
 
 use super::shared::Shared;
-use super::stop::Phase;
-use crate::mailbox::Standing;
+use super::shutdown_phase::Phase;
+use crate::driver::shared_machine::Standing;
+use crate::handle::sender::Sender;
 use crate::runtime::{Runtime, Timer};
-use crate::sender::Sender;
 
 /// What came of a [`shutdown`](crate::Server::shutdown): each connection that was open when it was called is
 /// in one column, so that their sum is how many there were.

@@ -16,25 +16,26 @@ use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 #[cfg(feature = "hyper")]
 use super::host::Handle;
 use super::host::Host;
-use super::layer::Layer;
-use super::negotiate::{self, Ticket};
+use super::http;
+use super::reporter::{Ending, Witness};
 use super::shared::Shared;
-use super::stop::Phase;
-use crate::connection::Connection;
-use crate::deadline::DeadlineTimer;
+use super::shutdown_phase::Phase;
+use super::transport::Layer;
+use super::upgrade::decide::{self, Ticket};
 use crate::driver::Driver;
-use crate::exchange::Exchange;
-use crate::head::Head;
-use crate::http;
+use crate::driver::deadline::DeadlineTimer;
+#[cfg(feature = "hyper")]
+use crate::driver::deadline::until;
+use crate::driver::head::Head;
+use crate::driver::opening::Exchange;
+use crate::driver::shared_machine::{Facts, Mailbox};
+use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
-use crate::mailbox::{Facts, Mailbox};
-use crate::observer::ConnectionInfo;
-use crate::random::RuntimeRandomness;
+use crate::observe::ConnectionInfo;
+use crate::observe::rejected::Rejected;
+use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
-use crate::rejected::Rejected;
-use crate::runtime::Runtime;
-use crate::span::ConnectionSpan;
-use crate::witness::{Ending, Witness};
+use crate::runtime::{Runtime, RuntimeRandomness};
 
 /// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
 /// goes back when the connection opens.
@@ -96,7 +97,7 @@ where
             on_upgrade,
             deadline,
         } = handover;
-        let upgrading = http::until(&shared.runtime, deadline, on_upgrade);
+        let upgrading = until(&shared.runtime, deadline, on_upgrade);
         let Some(upgraded) = or_stop(&shared, upgrading).await else {
             witness.note_stopped();
             return None;
@@ -332,7 +333,7 @@ where
                 witness.info.version = Some(request.version());
                 let decision = {
                     // Pinned here: who is handed a future to pin it keeps room for it twice.
-                    let deciding = pin!(negotiate::decide(shared, request, &witness.info));
+                    let deciding = pin!(decide::decide(shared, request, &witness.info));
                     let deciding = pin!(exchange.decide(&mut handshake, deciding));
                     or_stop(shared, deciding).await
                 };
@@ -349,7 +350,7 @@ where
                         return None;
                     }
                 };
-                match negotiate::answer(&mut handshake, decision) {
+                match decide::answer(&mut handshake, decision) {
                     Ok(accepted) => ticket = Some(accepted),
                     Err(rejected) => {
                         witness.note_rejected(&rejected);

@@ -2,6 +2,8 @@
 //!
 //! Without the feature `rustls` only the names are here that a connection needs to say that it has
 //! none.
+//!
+//! Imports: nothing.
 
 #[cfg(feature = "rustls")]
 mod client;

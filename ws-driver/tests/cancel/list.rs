@@ -1,16 +1,24 @@
 //! The list: which functions there are to poll.
 
+use std::path::PathBuf;
+
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
 const PUBLIC: [(&str, &[&str]); 9] = [
     // Of every adapter; what they call is polled.
-    ("adapter.rs", &["connect", "connect_with", "connect_over"]),
-    ("client.rs", &["connect", "connect_with", "connect_over"]),
     (
-        "clients.rs",
+        "adapter/mod.rs",
+        &["connect", "connect_with", "connect_over"],
+    ),
+    (
+        "client/mod.rs",
+        &["connect", "connect_with", "connect_over"],
+    ),
+    (
+        "handle/clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
     ),
     (
-        "connection.rs",
+        "handle/connection/mod.rs",
         &[
             "recv",
             "recv_fragment",
@@ -24,14 +32,17 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         ],
     ),
     (
-        "sender.rs",
+        "handle/sender.rs",
         &["send", "send_prepared", "flush", "wait_closed"],
     ),
     (
         "server/mod.rs",
         &["bind", "serve", "accept", "handle_stream", "shutdown"],
     ),
-    ("server/door.rs", &["handle_request", "examine_request"]),
+    (
+        "server/upgrade/foreign.rs",
+        &["handle_request", "examine_request"],
+    ),
     ("server/builder.rs", &["bind"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
@@ -42,13 +53,25 @@ const PUBLIC: [(&str, &[&str]); 9] = [
 #[test]
 fn every_public_async_function_is_in_the_list() {
     let sources = [
-        ("adapter.rs", include_str!("../../src/adapter.rs")),
-        ("client.rs", include_str!("../../src/client.rs")),
-        ("clients.rs", include_str!("../../src/clients.rs")),
-        ("connection.rs", include_str!("../../src/connection.rs")),
-        ("sender.rs", include_str!("../../src/sender.rs")),
+        ("adapter/mod.rs", include_str!("../../src/adapter/mod.rs")),
+        ("client/mod.rs", include_str!("../../src/client/mod.rs")),
+        (
+            "handle/clients.rs",
+            include_str!("../../src/handle/clients.rs"),
+        ),
+        (
+            "handle/connection/mod.rs",
+            include_str!("../../src/handle/connection/mod.rs"),
+        ),
+        (
+            "handle/sender.rs",
+            include_str!("../../src/handle/sender.rs"),
+        ),
         ("server/mod.rs", include_str!("../../src/server/mod.rs")),
-        ("server/door.rs", include_str!("../../src/server/door.rs")),
+        (
+            "server/upgrade/foreign.rs",
+            include_str!("../../src/server/upgrade/foreign.rs"),
+        ),
         (
             "server/builder.rs",
             include_str!("../../src/server/builder.rs"),
@@ -71,17 +94,22 @@ fn every_public_async_function_is_in_the_list() {
         assert_eq!((name, &*found), (listed, functions));
     }
     assert_eq!(
-        include_str!("../../src/connection/futures.rs")
+        include_str!("../../src/handle/connection/futures.rs")
             .matches("pub struct ")
             .count(),
         2
     );
-    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
-    for file in all.map(|file| file.unwrap().path()) {
-        let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));
-        if !is_known && file.extension().is_some_and(|extension| extension == "rs") {
-            let source = std::fs::read_to_string(&file).unwrap();
-            assert!(!source.contains("    pub async fn "), "{}", file.display());
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let is_known = PUBLIC.iter().any(|(name, _)| file.ends_with(name));
+            if file.is_dir() {
+                folders.push(file);
+            } else if !is_known && file.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&file).unwrap();
+                assert!(!source.contains("    pub async fn "), "{}", file.display());
+            }
         }
     }
 }

@@ -1,0 +1,42 @@
+//! The names that every adapter gives to its users: what is not generic over a runtime.
+
+/// The TLS library, for configurations of one's own.
+#[cfg(feature = "rustls")]
+pub use rustls;
+pub use ws_proto::{
+    self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
+    Event, Fragment, HandshakeError, Host, HostPolicy, Initiator, InvalidCloseCode, Message,
+    NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError, Payload, PreparedMessage,
+    ProtocolError, Redacted, Refusal, RequestHead, ResponseHead, SendError, State, Subprotocol,
+    Utf8Bytes, Version, Versions,
+};
+
+#[cfg(feature = "deflate")]
+pub use ws_proto::Deflate;
+
+pub use crate::client::attempts::{Attempts, FailedAttempt};
+pub use crate::client::error::{ConnectError, ConnectStage};
+pub use crate::client::options::ConnectOptions;
+#[cfg(feature = "proxy")]
+pub use crate::client::proxy::{Proxy, ProxyError};
+pub use crate::driver::slow_peer::SlowPeer;
+pub use crate::handle::clients::{ClientError, Clients, Topic};
+pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
+pub use crate::handle::sender::Sender;
+pub use crate::id::{ConnectionId, ParseConnectionIdError};
+pub use crate::observe::counters::{
+    CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
+};
+pub use crate::observe::rejected::Rejected;
+pub use crate::observe::{ConnectionInfo, Observer};
+pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
+pub use crate::server::ShutdownReport;
+pub use crate::server::http::service::{HttpService, RequestBody};
+#[cfg(feature = "hyper")]
+pub use crate::server::upgrade::foreign::{AnswerBody, is_extended_connect};
+pub use crate::server::upgrade::{Answer, Upgrade};
+#[cfg(feature = "rustls")]
+pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
+pub use crate::tls::{TlsInfo, TlsVersion};
+#[cfg(feature = "hyper")]
+pub use ws_proto::is_upgrade;

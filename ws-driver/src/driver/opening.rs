@@ -1,0 +1,262 @@
+//! Moves the bytes of an opening handshake, on either side, between its machine and the stream.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Buf;
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::{ClientHandshake, HandshakeEvent, Outgoing, ServerHandshake, State};
+
+use super::deadline::DeadlineTimer;
+use super::fairness::{self, Budget};
+use super::workspace;
+use crate::runtime::Runtime;
+
+/// What the two handshakes have in common.
+pub(crate) trait Handshake {
+    fn poll_event(&mut self) -> Option<HandshakeEvent>;
+    fn outgoing(&mut self) -> &mut Outgoing;
+    fn wants_read(&self) -> bool;
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn state(&self) -> State;
+    fn handle_read(&mut self, now: Instant, data: &[u8]);
+    fn handle_eof(&mut self);
+    fn handle_timeout(&mut self, now: Instant);
+}
+
+macro_rules! impl_handshake {
+    ($machine:ty) => {
+        impl Handshake for $machine {
+            fn poll_event(&mut self) -> Option<HandshakeEvent> {
+                Self::poll_event(self)
+            }
+            fn outgoing(&mut self) -> &mut Outgoing {
+                Self::outgoing(self)
+            }
+            fn wants_read(&self) -> bool {
+                Self::wants_read(self)
+            }
+            fn poll_timeout(&self) -> Option<Instant> {
+                Self::poll_timeout(self)
+            }
+            fn state(&self) -> State {
+                Self::state(self)
+            }
+            fn handle_read(&mut self, now: Instant, data: &[u8]) {
+                Self::handle_read(self, now, data);
+            }
+            fn handle_eof(&mut self) {
+                Self::handle_eof(self);
+            }
+            fn handle_timeout(&mut self, now: Instant) {
+                Self::handle_timeout(self, now);
+            }
+        }
+    };
+}
+
+impl_handshake!(ServerHandshake);
+impl_handshake!(ClientHandshake);
+
+/// A stream with the clock and the timer that a handshake on it needs.
+pub(crate) struct Exchange<R: Runtime, S> {
+    runtime: R,
+    stream: S,
+    timer: DeadlineTimer<R>,
+    read_ended: bool,
+    /// Reads without a wait whose bytes were discarded.
+    discarded: usize,
+}
+
+impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
+    pub(crate) fn new(runtime: R, stream: S) -> Self {
+        let timer = DeadlineTimer::new(&runtime);
+        Self {
+            runtime,
+            stream,
+            timer,
+            read_ended: false,
+            discarded: 0,
+        }
+    }
+
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// Gives the timer up, too, as the connection can go on with it.
+    pub(crate) fn into_parts(self) -> (S, DeadlineTimer<R>) {
+        (self.stream, self.timer)
+    }
+
+    /// Waits for the next event of the machine; writes meanwhile.
+    pub(crate) async fn next_event(
+        &mut self,
+        machine: &mut impl Handshake,
+    ) -> io::Result<HandshakeEvent> {
+        poll_fn(|cx| {
+            loop {
+                if let Some(event) = machine.poll_event() {
+                    return Poll::Ready(Ok(event));
+                }
+                let _ = self.poll_write(cx, machine.outgoing())?;
+                if !self.poll_progress(cx, machine)? {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Returns the event that what has arrived makes of the machine, if it makes one. Writes nothing and
+    /// waits for nothing.
+    pub(crate) async fn event_at_hand(
+        &mut self,
+        machine: &mut impl Handshake,
+    ) -> io::Result<Option<HandshakeEvent>> {
+        poll_fn(|cx| {
+            loop {
+                if let Some(event) = machine.poll_event() {
+                    return Poll::Ready(Ok(Some(event)));
+                }
+                if !self.poll_progress(cx, machine)? {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for an answer of the application, but not beyond the machine's deadline and not if the
+    /// peer is gone: then the machine has an event and `None` is returned.
+    pub(crate) async fn decide<T>(
+        &mut self,
+        machine: &mut impl Handshake,
+        decision: impl Future<Output = T>,
+    ) -> io::Result<Option<T>> {
+        let mut decision = pin!(decision);
+        poll_fn(|cx| {
+            if let Poll::Ready(decision) = decision.as_mut().poll(cx) {
+                return Poll::Ready(Ok(Some(decision)));
+            }
+            while self.poll_progress(cx, machine)? {
+                if machine.state() == State::Closed {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Writes the rest of a refusal and closes the stream so that the peer can still read it: ends
+    /// our side, then discards what arrives until the peer ends its own, or the deadline. Each step is
+    /// tried once even if the deadline has passed, so a stream that takes the refusal at once gets it.
+    ///
+    /// The stream keeps its place in the `connection_limit` meanwhile, as it costs what any other does.
+    /// So the deadline bounds all of it: the answer, the close_notify of TLS, the peer's end.
+    pub(crate) async fn finish(mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.timer.set(deadline);
+        }
+        poll_fn(|cx| match self.poll_finish(cx, outgoing) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.timer.poll(&self.runtime, cx),
+        })
+        .await;
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, outgoing: &mut Outgoing) -> Poll<()> {
+        match self.poll_write(cx, outgoing) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => return Poll::Pending,
+            Err(_) => return Poll::Ready(()),
+        }
+        match ready!(Pin::new(&mut self.stream).poll_close(cx)) {
+            Ok(()) => {}
+            Err(_) => return Poll::Ready(()),
+        }
+        let mut budget = Budget::new();
+        while self.discarded < DISCARD_LIMIT {
+            if budget.is_spent() {
+                fairness::give_way(&self.runtime, cx);
+                return Poll::Pending;
+            }
+            let stream = Pin::new(&mut self.stream);
+            match workspace::with(|buffer| stream.poll_read(cx, buffer)) {
+                Poll::Ready(Ok(len @ 1..)) => {
+                    budget.spend(len);
+                    self.discarded += 1;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {
+                    self.discarded = 0;
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Reads once or looks at the time; tells whether anything came of it.
+    fn poll_progress(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut impl Handshake,
+    ) -> io::Result<bool> {
+        let now = self.runtime.now();
+        if machine.wants_read() && !self.read_ended {
+            let stream = Pin::new(&mut self.stream);
+            let read = workspace::with(|buffer| {
+                stream.poll_read(cx, buffer).map_ok(|len| {
+                    match len {
+                        0 => machine.handle_eof(),
+                        _ => machine.handle_read(now, &buffer[..len]),
+                    }
+                    len
+                })
+            });
+            if let Poll::Ready(len) = read {
+                self.read_ended = len? == 0;
+                return Ok(true);
+            }
+        }
+        let Some(deadline) = machine.poll_timeout() else {
+            return Ok(false);
+        };
+        self.timer.set(deadline);
+        let is_late = self.timer.poll(&self.runtime, cx).is_ready();
+        if is_late {
+            machine.handle_timeout(now.max(deadline));
+        }
+        Ok(is_late)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+    ) -> io::Result<Poll<()>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while outgoing.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let count = outgoing.chunks_vectored(&mut slices);
+            match stream.as_mut().poll_write_vectored(cx, &slices[..count]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(len) => outgoing.advance(len?),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        match stream.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed.map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+}
+
+/// Reads without a wait whose bytes are discarded after a refusal: a peer that sends faster than that is not
+/// waited for.
+const DISCARD_LIMIT: usize = 64;

@@ -1,0 +1,416 @@
+//! A driver in a task of its own that the handles of its connection use, too: who sends a message writes it,
+//! so that it has left when `send` returns, whether or not the runtime ever polls the task again.
+//!
+//! Whoever uses the driver takes it out, and no lock is held while it is used. Its user looks at the queue
+//! once more before it gives the driver back, or wakes the task; so what others queue meanwhile is seen.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::thread::panicking;
+use std::time::Duration;
+
+use crate::util::panics;
+use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, ThreadId, Weak, thread};
+
+/// How long a sender waits for another thread that uses the driver, for one use. A use takes
+/// microseconds; the limit is for streams, wakers and observers whose code waits for this very sender.
+const USE_LIMIT: Duration = Duration::from_millis(10);
+
+/// Uses by others that a sender waits for: the one that may have looked at the queue already, and one that
+/// begins before the sender gets the driver. That one writes what was queued before it.
+const USES_AWAITED: usize = 2;
+
+/// What is shared: a driver that can write what is queued out of turn.
+pub(crate) trait Drive: Future<Output = ()> + Unpin {
+    /// Writes what is queued, as far as the stream takes it; tells whether the task is to be woken, as more
+    /// is left to do. `was_polled` says whether the waker is that of the task.
+    fn write_queued(&mut self, cx: &mut Context<'_>, was_polled: bool) -> bool;
+}
+
+/// What a mailbox knows of the driver of its connection.
+pub(crate) trait WriteAtOnce: Send + Sync {
+    /// Writes what is queued, as far as the stream takes it. Does not wait but for another thread that
+    /// does so, or drives the connection: for [`USES_AWAITED`] times [`USE_LIMIT`] at the most.
+    fn write_at_once(&self);
+}
+
+struct SharedDriver<D> {
+    slot: Mutex<Slot<D>>,
+    /// Tells that the driver was given back.
+    given_back: Condvar,
+}
+
+struct Slot<D> {
+    /// `None` while it is used, and once it is gone.
+    driver: Option<Box<D>>,
+    /// That of the task; `None` before its first poll.
+    task: Option<Waker>,
+    /// Who uses the driver.
+    user: Option<ThreadId>,
+    /// Whether senders wait until it is given back.
+    is_awaited: bool,
+    /// Whether somebody wanted it and did not wait.
+    was_missed: bool,
+    /// Whether the task was dropped.
+    is_over: bool,
+}
+
+/// The task of a driver that is shared. When it is dropped, so is the driver.
+pub(crate) struct DriverTask<D> {
+    shared: Arc<SharedDriver<D>>,
+}
+
+impl<D: Drive + Send + 'static> DriverTask<D> {
+    pub(crate) fn new(driver: D) -> Self {
+        let slot = Slot {
+            driver: Some(Box::new(driver)),
+            task: None,
+            user: None,
+            is_awaited: false,
+            was_missed: false,
+            is_over: false,
+        };
+        let shared = SharedDriver {
+            slot: Mutex::new(slot),
+            given_back: Condvar::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Makes a handle that writes with the driver as long as there is one.
+    pub(crate) fn writer(&self) -> Weak<dyn WriteAtOnce> {
+        let shared: Weak<SharedDriver<D>> = Arc::downgrade(&self.shared);
+        shared
+    }
+}
+
+impl<D: Drive> Future for DriverTask<D> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.shared.lock();
+        match &mut slot.task {
+            Some(task) => task.clone_from(cx.waker()),
+            None => slot.task = Some(cx.waker().clone()),
+        }
+        let Some(mut used) = self.shared.take(&mut slot) else {
+            // A sender that is writing wakes the task when it is done; to wait here would keep the thread
+            // from other tasks. Without a user the driver has panicked.
+            slot.was_missed = true;
+            return match slot.user {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(()),
+            };
+        };
+        drop(slot);
+        let polled = used.driver().poll(cx);
+        if polled.is_ready() {
+            used.discard();
+        }
+        polled
+    }
+}
+
+impl<D> Drop for DriverTask<D> {
+    fn drop(&mut self) {
+        let mut slot = self.shared.lock();
+        // A sender that uses the driver now drops it when it is done.
+        slot.is_over = true;
+        slot.task = None;
+        let driver = slot.driver.take();
+        drop(slot);
+        drop(driver);
+    }
+}
+
+impl<D: Drive + Send> WriteAtOnce for SharedDriver<D> {
+    fn write_at_once(&self) {
+        let Some((mut used, task)) = self.wait_for_driver() else {
+            return;
+        };
+        let waker = task.as_ref().unwrap_or(Waker::noop());
+        let write = || {
+            let mut cx = Context::from_waker(waker);
+            used.driver().write_queued(&mut cx, task.is_some())
+        };
+        match panics::catch(write) {
+            Ok(false) => {}
+            Ok(true) => waker.wake_by_ref(),
+            // The stream panicked: that ends its connection, and is none of the sender's business (P8).
+            Err(_) => used.discard(),
+        }
+    }
+}
+
+impl<D> SharedDriver<D> {
+    /// Takes the driver, and waits for another thread that uses it; `None` if there is no driver any more, or
+    /// whoever uses it is to write instead.
+    fn wait_for_driver(&self) -> Option<(Used<'_, D>, Option<Waker>)> {
+        let mut slot = self.lock();
+        for uses in 0.. {
+            if let Some(used) = self.take(&mut slot) {
+                return Some((used, slot.task.clone()));
+            }
+            let user = slot.user?;
+            // On the same thread this is called by what the driver calls: a waker, a stream. To wait for
+            // itself would be for ever.
+            if uses == USES_AWAITED || user == thread_id() {
+                slot.was_missed = true;
+                return None;
+            }
+            slot.is_awaited = true;
+            let waited = self.given_back.wait_timeout(slot, USE_LIMIT);
+            slot = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
+    }
+
+    fn take(&self, slot: &mut MutexGuard<'_, Slot<D>>) -> Option<Used<'_, D>> {
+        let driver = slot.driver.take()?;
+        slot.user = Some(thread_id());
+        Some(Used {
+            shared: self,
+            driver: Some(driver),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot<D>> {
+        // Nothing that is locked panics.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A driver that was taken to be used. It is given back when this is dropped.
+struct Used<'a, D> {
+    shared: &'a SharedDriver<D>,
+    driver: Option<Box<D>>,
+}
+
+impl<D: Unpin> Used<'_, D> {
+    fn driver(&mut self) -> Pin<&mut D> {
+        let driver = self.driver.as_mut();
+        Pin::new(driver.expect("it is there until it is given back"))
+    }
+}
+
+impl<D> Used<'_, D> {
+    /// Drops the driver, which ends the connection if it was not over.
+    fn discard(&mut self) {
+        drop(self.driver.take());
+    }
+}
+
+impl<D> Drop for Used<'_, D> {
+    fn drop(&mut self) {
+        if panicking() {
+            // In the poll of the task, as senders catch what panics: the driver is of no use any more.
+            self.discard();
+        }
+        let mut slot = self.shared.lock();
+        slot.user = None;
+        let dropped = match slot.is_over {
+            true => self.driver.take(),
+            false => {
+                slot.driver = self.driver.take();
+                None
+            }
+        };
+        let is_awaited = std::mem::take(&mut slot.is_awaited);
+        let was_missed = std::mem::take(&mut slot.was_missed);
+        let task = slot.task.clone().filter(|_| was_missed);
+        drop(slot);
+        if is_awaited {
+            self.shared.given_back.notify_all();
+        }
+        if let Some(task) = task {
+            task.wake();
+        }
+        drop(dropped);
+    }
+}
+
+/// Names this thread. Kept, as the standard library counts references for each question.
+#[cfg(not(shuttle))]
+fn thread_id() -> ThreadId {
+    thread_local! {
+        static ID: ThreadId = thread::current().id();
+    }
+    ID.with(|id| *id)
+}
+
+/// Names this thread of the checker.
+#[cfg(shuttle)]
+fn thread_id() -> ThreadId {
+    thread::current().id()
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A driver that does as it is told when it is polled, and counts what others do with it.
+    struct Told<P> {
+        poll: P,
+        writes: Arc<AtomicUsize>,
+        drops: Arc<AtomicUsize>,
+    }
+
+    impl<P: FnMut() -> Poll<()> + Unpin> Future for Told<P> {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            (self.poll)()
+        }
+    }
+
+    impl<P: FnMut() -> Poll<()> + Unpin> Drive for Told<P> {
+        fn write_queued(&mut self, _: &mut Context<'_>, _: bool) -> bool {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            false
+        }
+    }
+
+    impl<P> Drop for Told<P> {
+        fn drop(&mut self) {
+            self.drops.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Counts {
+        writes: Arc<AtomicUsize>,
+        drops: Arc<AtomicUsize>,
+    }
+
+    impl Counts {
+        fn task<P>(&self, poll: P) -> DriverTask<Told<P>>
+        where
+            P: FnMut() -> Poll<()> + Unpin + Send + 'static,
+        {
+            DriverTask::new(Told {
+                poll,
+                writes: Arc::clone(&self.writes),
+                drops: Arc::clone(&self.drops),
+            })
+        }
+
+        fn get(&self) -> (usize, usize) {
+            let [writes, drops] = [&self.writes, &self.drops];
+            (writes.load(Ordering::SeqCst), drops.load(Ordering::SeqCst))
+        }
+    }
+
+    fn poll<D: Drive>(task: &mut DriverTask<D>) -> Poll<()> {
+        Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// A sender waits for another thread that drives the connection, then writes.
+    #[test]
+    fn a_sender_waits_for_a_poll_in_another_thread() {
+        let counts = Counts::default();
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel();
+        let mut task = counts.task(move || {
+            begun.send(()).unwrap();
+            ends.recv().unwrap();
+            Poll::Pending
+        });
+        let writer = task.writer().upgrade().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                assert_eq!(poll(&mut task), Poll::Pending);
+                std::mem::forget(task);
+            });
+            begins.recv().unwrap();
+            let sender = scope.spawn(|| writer.write_at_once());
+            thread::sleep(USE_LIMIT / 10);
+            assert_eq!(counts.get(), (0, 0));
+            end.send(()).unwrap();
+            sender.join().unwrap();
+            assert_eq!(counts.get(), (1, 0));
+        });
+    }
+
+    /// It does not wait for ever: what the other thread does may wait for it.
+    #[test]
+    fn a_sender_gives_up_on_a_poll_that_does_not_end() {
+        let counts = Counts::default();
+        let slot: Arc<std::sync::OnceLock<Weak<dyn WriteAtOnce>>> = Arc::default();
+        let writer = Arc::clone(&slot);
+        let mut task = counts.task(move || {
+            let writer = writer.get().and_then(Weak::upgrade).unwrap();
+            thread::spawn(move || writer.write_at_once())
+                .join()
+                .unwrap();
+            Poll::Pending
+        });
+        slot.set(task.writer()).ok().unwrap();
+        assert_eq!(poll(&mut task), Poll::Pending);
+        assert_eq!(counts.get(), (0, 0));
+        assert_eq!(poll(&mut task), Poll::Pending);
+    }
+
+    /// What the driver itself calls may send, too; it does not wait for itself, and the task is woken.
+    #[test]
+    fn a_driver_that_sends_does_not_wait_for_itself() {
+        struct Count(AtomicUsize);
+
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+
+        let counts = Counts::default();
+        let slot: Arc<std::sync::OnceLock<Weak<dyn WriteAtOnce>>> = Arc::default();
+        let writer = Arc::clone(&slot);
+        let mut task = counts.task(move || {
+            writer
+                .get()
+                .and_then(Weak::upgrade)
+                .unwrap()
+                .write_at_once();
+            Poll::Pending
+        });
+        slot.set(task.writer()).ok().unwrap();
+        let wakes = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let polled = Pin::new(&mut task).poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+        assert_eq!(counts.get(), (0, 0));
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    }
+
+    /// A driver that panics is dropped there and then, and nobody waits for it.
+    #[test]
+    fn a_driver_that_panics_is_gone() {
+        let counts = Counts::default();
+        let mut task = counts.task(|| std::panic::resume_unwind(Box::new("as this test wants")));
+        assert!(panics::catch(|| poll(&mut task)).is_err());
+        assert_eq!(counts.get(), (0, 1));
+        task.shared.write_at_once();
+        assert_eq!(counts.get(), (0, 1));
+        assert_eq!(poll(&mut task), Poll::Ready(()));
+    }
+
+    /// With the task the driver goes; when a sender uses it at that moment, right after.
+    #[test]
+    fn the_driver_goes_with_its_task() {
+        let counts = Counts::default();
+        let task = counts.task(|| Poll::Pending);
+        let shared = Arc::clone(&task.shared);
+        let used = shared.take(&mut shared.lock());
+        drop(task);
+        assert_eq!(counts.get(), (0, 0));
+        drop(used);
+        assert_eq!(counts.get(), (0, 1));
+        shared.write_at_once();
+        assert_eq!(counts.get(), (0, 1));
+    }
+}

@@ -1,0 +1,127 @@
+//! Who writes what was queued: the driver's task, once it is woken, or the one who sent it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::{Inner, Mailbox};
+use crate::driver::shared_driver::WriteAtOnce;
+use crate::util::sync::{Arc, MutexGuard, Weak};
+
+/// What follows when a message was queued.
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    /// It is written at once if the driver has a task of its own, and the sender is none of the runtime's tasks;
+    /// otherwise as [`Wake`](Self::Wake).
+    Write,
+    /// The driver is woken, so that what is sent until it runs leaves together.
+    Wake,
+}
+
+/// A driver in a task of its own.
+pub(super) struct DriverHandle {
+    driver: Weak<dyn WriteAtOnce>,
+    is_in_task: fn() -> bool,
+    give_way: GiveWay,
+}
+
+/// Makes the calling task run again, behind the others.
+pub(crate) type GiveWay = Box<dyn Fn(&mut Context<'_>) + Send + Sync>;
+
+impl DriverHandle {
+    fn write_at_once(&self) {
+        // Without a driver the connection has ended.
+        if let Some(driver) = self.driver.upgrade() {
+            driver.write_at_once();
+        }
+    }
+}
+
+impl Mailbox {
+    /// Lets those who send write with the driver, once its task has it.
+    pub(crate) fn share_driver(
+        &self,
+        driver: Weak<dyn WriteAtOnce>,
+        is_in_task: fn() -> bool,
+        give_way: GiveWay,
+    ) {
+        let handle = DriverHandle {
+            driver,
+            is_in_task,
+            give_way,
+        };
+        let before = self.lock().shared_driver.replace(Arc::new(handle));
+        debug_assert!(before.is_none(), "a connection has one driver");
+    }
+
+    #[inline]
+    pub(super) fn hand_over_if_ok<T, E>(
+        &self,
+        inner: MutexGuard<'_, Inner>,
+        result: Result<T, E>,
+        then: Then,
+    ) -> Result<T, E> {
+        match result.is_ok() {
+            true => self.hand_over(inner, then),
+            false => drop(inner),
+        }
+        result
+    }
+
+    /// Sees to it that what was queued is written.
+    #[inline]
+    pub(super) fn hand_over(&self, mut inner: MutexGuard<'_, Inner>, then: Then) {
+        match (then, &inner.shared_driver) {
+            // In a task the driver surely runs later, and what is sent until then leaves together.
+            (Then::Write, Some(handle)) if !(handle.is_in_task)() => {
+                let handle = Arc::clone(handle);
+                inner.note_written();
+                drop(inner);
+                handle.write_at_once();
+            }
+            (Then::Write | Then::Wake, _) => self.wake_driver(inner),
+        }
+    }
+
+    /// Writes what is queued, as far as the stream takes it, if the driver has a task of its own.
+    pub(crate) fn write_at_once(&self) {
+        let mut inner = self.lock();
+        if let Some(handle) = inner.shared_driver.clone() {
+            inner.note_written();
+            drop(inner);
+            handle.write_at_once();
+        }
+    }
+
+    /// Makes the task of a user run again, behind the others of its thread.
+    pub(super) fn give_way(&self, inner: MutexGuard<'_, Inner>, cx: &mut Context<'_>) {
+        let handle = inner.shared_driver.clone();
+        drop(inner);
+        match handle {
+            Some(handle) => (handle.give_way)(cx),
+            // It is a part of the driver's task, which gives way by itself.
+            None => cx.waker().wake_by_ref(),
+        }
+    }
+
+    /// Waits until the other tasks of the thread had their turn.
+    pub(super) async fn let_others_run(&self) {
+        let mut has_given_way = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut has_given_way, true) {
+                return Poll::Ready(());
+            }
+            self.give_way(self.lock(), cx);
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Inner {
+    /// Notes that a sender writes what is queued.
+    #[inline]
+    fn note_written(&mut self) {
+        let bytes = self.machine.buffered_amount();
+        self.streak.note_written(bytes);
+    }
+}

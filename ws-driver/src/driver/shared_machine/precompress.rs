@@ -1,0 +1,115 @@
+//! Long messages are compressed before the lock is taken, so that neither the driver nor others who send wait
+//! for it. Only where no context is kept: otherwise the order of messages is that of the compressor.
+
+use ws_proto::{Message, PreparedMessage};
+
+use super::{Inner, Mailbox};
+#[cfg(feature = "deflate")]
+use crate::driver::workspace;
+
+/// Bytes of a message that are compressed under the lock, at most: some hundred microseconds.
+#[cfg(feature = "deflate")]
+const UNDER_LOCK_LIMIT: usize = 16 << 10;
+
+impl Mailbox {
+    /// Compresses a message as the machine would, if that takes long and `may_send` says that it would be
+    /// queued now. `None` leaves it to the machine.
+    #[cfg(feature = "deflate")]
+    pub(super) fn compress_apart(
+        &self,
+        message: &Message,
+        may_send: impl FnOnce(&Inner) -> bool,
+    ) -> Option<PreparedMessage> {
+        if !self.compresses || message.len() <= UNDER_LOCK_LIMIT {
+            return None;
+        }
+        let options = {
+            let inner = self.lock();
+            let alone = inner.machine.deflate_alone();
+            alone.filter(|_| inner.machine.is_writable() && may_send(&inner))?
+        };
+        Some(workspace::compress(message.clone().into(), &options))
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    #[inline]
+    pub(super) fn compress_apart(
+        &self,
+        _: &Message,
+        _: impl FnOnce(&Inner) -> bool,
+    ) -> Option<PreparedMessage> {
+        debug_assert!(!self.compresses, "nothing is agreed on");
+        None
+    }
+}
+
+#[cfg(all(test, feature = "deflate"))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use ws_proto::Deflate;
+
+    use super::super::tests::{compressing, outgoing};
+    use super::*;
+
+    /// Numbers, which take their time.
+    fn text(len: usize) -> String {
+        let mut text: String = (0..len / 4).map(|i| format!("{:x} ", i * i)).collect();
+        text.truncate(len);
+        text
+    }
+
+    /// Proves that a message is the same bytes whoever compresses it, and that only long ones on connections
+    /// without a context are compressed apart.
+    #[test]
+    fn a_message_is_the_same_wherever_it_is_compressed() {
+        for (keeps, len) in [(false, UNDER_LOCK_LIMIT), (false, 50_000), (true, 50_000)] {
+            let options = Deflate::new().server_no_context_takeover(!keeps);
+            let [apart, under_lock] = [(); 2].map(|()| compressing(&options));
+            let message = Message::from(text(len));
+            let is_apart = apart.compress_apart(&message, |_| true).is_some();
+            assert_eq!(is_apart, !keeps && len > UNDER_LOCK_LIMIT);
+            apart.try_send(message.clone()).unwrap();
+            let queued = under_lock.command(|machine, _| machine.send(message));
+            assert_eq!(queued, Ok(()));
+            assert!(outgoing(&apart) == outgoing(&under_lock));
+            assert!(
+                apart
+                    .compress_apart(&text(50_000).into(), |_| false)
+                    .is_none()
+            );
+        }
+    }
+
+    /// Proves that others get at the connection while a message is compressed: of some messages one at least does
+    /// not keep them waiting, however busy the machine is.
+    #[test]
+    fn nobody_waits_for_a_message_that_is_compressed() {
+        let mailbox = compressing(&Deflate::new());
+        let message = Message::from(text(4 << 20));
+        let shortest = (0..5).map(|_| {
+            let is_sent = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let sender = scope.spawn(|| {
+                    let begin = Instant::now();
+                    let sent = mailbox.try_send(message.clone());
+                    is_sent.store(true, Ordering::Release);
+                    sent.map(|()| begin.elapsed())
+                });
+                let mut longest = Duration::ZERO;
+                while !is_sent.load(Ordering::Acquire) {
+                    let begin = Instant::now();
+                    drop(mailbox.lock());
+                    longest = longest.max(begin.elapsed());
+                }
+                let took = sender.join().unwrap().unwrap();
+                outgoing(&mailbox);
+                longest.as_secs_f64() / took.as_secs_f64()
+            })
+        });
+        let shortest = shortest.fold(f64::INFINITY, f64::min);
+        assert!(shortest < 0.5, "waited {shortest} of the time");
+    }
+}

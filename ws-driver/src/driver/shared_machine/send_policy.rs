@@ -1,0 +1,208 @@
+//! Sends that do not wait, whatever the peer does: what the policy says if there is no room, and the
+//! backlog of what the machine cannot take yet.
+
+use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
+
+use super::{Inner, Mailbox};
+use crate::driver::slow_peer::SlowPeer;
+use crate::driver::workspace;
+use crate::util::sync::MutexGuard;
+
+impl Mailbox {
+    /// Queues a message. If the send queue is at its limit it does what the policy says.
+    pub(crate) fn offer(&self, message: Message, policy: SlowPeer) -> Result<(), SendError> {
+        if let Some(compressed) = self.compress_apart(&message, Inner::has_capacity) {
+            return self.offer_prepared(&compressed, policy);
+        }
+        let mut inner = self.lock();
+        if inner.machine.is_message_open()
+            || policy == SlowPeer::DropOldest && !inner.has_capacity()
+        {
+            drop(inner);
+            return self.offer_prepared(&message.into(), policy);
+        }
+        let queued = inner.queue(message);
+        self.conclude_offer(inner, queued, policy)
+    }
+
+    /// As [`offer`](Self::offer).
+    pub(crate) fn offer_prepared(
+        &self,
+        message: &PreparedMessage,
+        policy: SlowPeer,
+    ) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        let queued = inner.queue_prepared(message);
+        let kept = match queued {
+            Err(SendError::QueueFull { .. }) if policy == SlowPeer::DropOldest => {
+                inner.keep(message, policy)
+            }
+            // The message that is open is no fault of the peer.
+            Err(SendError::MessageOpen) => inner.keep(message, policy),
+            Ok(()) | Err(_) => return self.conclude_offer(inner, queued, policy),
+        };
+        match kept {
+            // The driver has nothing to do: it finds this when the machine takes messages again.
+            Ok(()) => Ok(()),
+            Err(_) => self.conclude_offer(inner, kept, policy),
+        }
+    }
+
+    /// Does what the policy says if a message was not queued for lack of room: under the same lock, so
+    /// that nothing is taken in between.
+    fn conclude_offer(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        queued: Result<(), SendError>,
+        policy: SlowPeer,
+    ) -> Result<(), SendError> {
+        if !matches!(queued, Err(SendError::QueueFull { .. })) {
+            return self.wake_driver_if_ok(inner, queued);
+        }
+        match policy {
+            SlowPeer::Wait => {}
+            SlowPeer::DropNewest | SlowPeer::DropOldest => inner.tally.messages_dropped += 1,
+            SlowPeer::Close => {
+                inner.is_too_slow = true;
+                let now = (self.clock)();
+                let code = Some(CloseCode::TRY_AGAIN);
+                let closing = inner.machine.close(now, code, TOO_SLOW);
+                debug_assert!(closing.is_ok(), "a reason as short as this fits");
+                inner.refill();
+                self.wake_driver(inner);
+                self.changed.notify(usize::MAX);
+            }
+        }
+        queued
+    }
+}
+
+impl Inner {
+    /// Adds a message that the machine cannot take now to the backlog, as far as there is room.
+    fn keep(&mut self, message: &PreparedMessage, policy: SlowPeer) -> Result<(), SendError> {
+        let version = self.machine.version();
+        if !message.is_text() && !version.features().binary {
+            let what = "binary messages";
+            return Err(SendError::Unsupported { version, what });
+        }
+        let limit = self.machine.send_queue_limit().unwrap_or(usize::MAX);
+        let has_room = match policy {
+            SlowPeer::Wait | SlowPeer::DropNewest | SlowPeer::Close => {
+                self.buffered_amount() < limit && self.backlog.cost() < limit
+            }
+            SlowPeer::DropOldest => limit > 0,
+        };
+        if !has_room {
+            let buffered = self.buffered_amount();
+            return Err(SendError::QueueFull { buffered, limit });
+        }
+        self.backlog.push_back(message.clone());
+        if policy == SlowPeer::DropOldest {
+            self.tally.messages_dropped += self.backlog.shorten(limit);
+        }
+        Ok(())
+    }
+
+    /// Moves the backlog into the machine as far as that takes it; gives it up once the connection is
+    /// closing.
+    pub(super) fn refill(&mut self) {
+        while let Some(message) = self.backlog.oldest() {
+            match workspace::with_streams(&mut self.machine, |machine| {
+                machine.send_prepared(message)
+            }) {
+                Ok(()) => {
+                    self.tally.note_sent(message.len(), true);
+                    self.backlog.pop();
+                }
+                Err(error) => {
+                    if error == SendError::Closed {
+                        self.tally.messages_dropped += self.backlog.clear();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The reason of a close by the policy.
+const TOO_SLOW: &str = "too slow";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use ws_proto::{Connection as Machine, ConnectionConfig, Version};
+
+    use super::super::tests::{around, outgoing};
+    use super::*;
+
+    fn mailbox(version: Version) -> Mailbox {
+        let config = ConnectionConfig::new().send_queue_limit(Some(1000));
+        around(Machine::server(version, config, Instant::now()))
+    }
+
+    /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;
+    /// no policy takes the wait for slowness as long as there is room.
+    #[test]
+    fn an_offer_waits_for_the_end_of_an_open_message() {
+        for policy in [
+            SlowPeer::Wait,
+            SlowPeer::DropNewest,
+            SlowPeer::DropOldest,
+            SlowPeer::Close,
+        ] {
+            let mailbox = mailbox(Version::Rfc6455);
+            let fragment = |text, last| {
+                mailbox
+                    .command(|machine, _| machine.send_fragment(text, last))
+                    .unwrap();
+            };
+            fragment("a", false);
+            assert_eq!(mailbox.offer("b".into(), policy), Ok(()), "{policy:?}");
+            assert_eq!(mailbox.offer_prepared(&"c".into(), policy), Ok(()));
+            assert_eq!(outgoing(&mailbox), b"\x01\x01a");
+            fragment("d", true);
+            assert_eq!(outgoing(&mailbox), b"\x80\x01d\x81\x01b\x81\x01c");
+            assert_eq!(mailbox.buffered_amount(), 0);
+            assert_eq!(mailbox.counters().messages_dropped, 0);
+        }
+    }
+
+    /// What waits for the end of an open message is bounded, and then the policy holds.
+    #[test]
+    fn what_waits_for_an_open_message_is_bounded() {
+        for (policy, slow_closes) in [
+            (SlowPeer::Wait, 0),
+            (SlowPeer::DropNewest, 0),
+            (SlowPeer::DropOldest, 0),
+            (SlowPeer::Close, 1),
+        ] {
+            let mailbox = mailbox(Version::Rfc6455);
+            let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
+            open.unwrap();
+            let offer = || mailbox.offer("x".repeat(100).into(), policy);
+            let taken = (0..100).take_while(|_| offer().is_ok()).count();
+            let has_error = policy != SlowPeer::DropOldest;
+            assert_eq!(taken == 100, !has_error, "{policy:?} took {taken}");
+            assert!(taken > 5 && mailbox.buffered_amount() < 1200);
+            let tally = mailbox.tally();
+            assert_eq!(tally.slow_closes, slow_closes, "{policy:?}");
+            assert_eq!(tally.messages_dropped > 0, policy != SlowPeer::Wait);
+        }
+    }
+
+    /// What a version cannot carry is refused at once, not kept for later.
+    #[test]
+    fn a_backlog_takes_only_what_the_version_can_carry() {
+        let mailbox = mailbox(Version::Draft76);
+        let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
+        open.unwrap();
+        let refused = mailbox.offer(b"binary".into(), SlowPeer::DropOldest);
+        assert!(matches!(refused, Err(SendError::Unsupported { .. })));
+        assert_eq!(mailbox.offer("text".into(), SlowPeer::DropOldest), Ok(()));
+        let last = mailbox.command(|machine, _| machine.send_fragment("z", true));
+        last.unwrap();
+        assert_eq!(outgoing(&mailbox), b"\0az\xff\0text\xff");
+    }
+}

@@ -1,0 +1,70 @@
+//! A connection whose driver runs as a task of its own: what `connect` and the test kit hand out.
+
+use std::future::Pending;
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::{Connection as Machine, State};
+
+use super::connection::Connection;
+use crate::driver::fairness;
+use crate::driver::shared_driver::{Drive, DriverTask};
+use crate::driver::shared_machine::{Facts, Mailbox};
+use crate::driver::{Driver, Watch};
+use crate::registry::membership::Membership;
+use crate::runtime::Runtime;
+
+/// Starts to drive a connection. `unread` was read from the stream before.
+pub(crate) fn start<R, S>(
+    runtime: &R,
+    stream: S,
+    unread: Bytes,
+    machine: Machine,
+    facts: Facts,
+) -> Connection
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let clock = runtime.clone();
+    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
+    let connection = Connection::new(
+        Arc::clone(&mailbox),
+        Membership::default(),
+        http::Extensions::new(),
+    );
+    // Without a handler: it is in the hands of whoever asked for it.
+    let driver: Driver<_, _, Pending<()>, _> = Driver::new(
+        runtime.clone(),
+        stream,
+        unread,
+        Arc::clone(&mailbox),
+        Unwatched,
+    );
+    runtime.spawn(share(runtime, driver, &mailbox));
+    connection
+}
+
+/// Makes the task of a driver that the handles of its connection use, too.
+pub(crate) fn share<R, D>(runtime: &R, driver: D, mailbox: &Mailbox) -> DriverTask<D>
+where
+    R: Runtime,
+    D: Drive + Send + 'static,
+{
+    let task = DriverTask::new(driver);
+    let runtime = runtime.clone();
+    let give_way = move |cx: &mut Context<'_>| fairness::give_way(&runtime, cx);
+    mailbox.share_driver(task.writer(), R::is_in_task, Box::new(give_way));
+    task
+}
+
+/// Nobody looks on.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn stirred(&mut self, _: State) {}
+    fn ended(&mut self) {}
+    fn panicked(&mut self) {}
+}

@@ -1,0 +1,62 @@
+//! What `debug` prints.
+
+use std::io;
+use std::net::SocketAddr;
+
+use ws_proto::{Closed, State, redact_url};
+
+use crate::observe::rejected::Rejected;
+use crate::observe::{ConnectionInfo, Observer};
+
+/// What `debug(true)` adds: a readable line for everything that happens, through `tracing` at level
+/// `DEBUG` with the target `ws`. Payloads and queries are never shown.
+#[derive(Debug)]
+pub(crate) struct DebugLines;
+
+macro_rules! line {
+    // Outside of the connection's span, as each says by itself what it is about.
+    ($($arg:tt)+) => { tracing::debug!(target: "ws", parent: None, $($arg)+) };
+}
+
+impl Observer for DebugLines {
+    fn listening(&self, addr: SocketAddr) {
+        line!("listening on {addr}");
+    }
+
+    fn stream(&self, info: &ConnectionInfo) {
+        line!("{info}: a stream arrived");
+    }
+
+    fn connection(&self, info: &ConnectionInfo) {
+        line!("{info}: open");
+    }
+
+    fn request(&self, info: &ConnectionInfo, head: &http::request::Parts) {
+        // A query is where tokens are, and a line stays in files.
+        let uri = redact_url(&head.uri.to_string());
+        line!("{info}: request {} {uri}", head.method);
+    }
+
+    fn state_change(&self, info: &ConnectionInfo, state: State, previous: State) {
+        line!("{info}: {previous} -> {state}");
+    }
+
+    fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
+        line!("{info}: rejected: {reason}");
+    }
+
+    fn panicked(&self, info: &ConnectionInfo) {
+        line!("{info}: the handler panicked");
+    }
+
+    fn close(&self, info: &ConnectionInfo, closed: &Closed) {
+        line!("{info}: closed: {closed}");
+    }
+
+    fn shutdown(&self, error: Option<&io::Error>) {
+        match error {
+            Some(error) => line!("stopped to accept: {error}"),
+            None => line!("stopped to accept"),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Where a server keeps its connections: their ids, the topics that they have joined, and what those
+//! that have ended leave to be counted.
+//!
+//! Its lock comes before the lock of a mailbox: only the end of a connection needs both, and nothing
+//! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
+//! receivers first.
+//!
+//! Imports: `util`, `id`, `observe`, `driver`.
+
+pub(crate) mod membership;
+pub(crate) mod topics;
+
+use slab::Slab;
+use ws_proto::PreparedMessage;
+
+use self::topics::{TopicError, Topics};
+use crate::driver::shared_machine::Mailbox;
+use crate::driver::slow_peer::SlowPeer;
+#[cfg(feature = "deflate")]
+use crate::driver::workspace;
+use crate::id::ConnectionId;
+use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
+use crate::observe::rejected::Rejected;
+use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
+
+pub(crate) struct Registry {
+    slots: Mutex<Slots>,
+    /// Tells that a connection has gone.
+    left: Notice,
+    pub(crate) options: RegistryOptions,
+}
+
+/// What a registry was told, once and for all.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryOptions {
+    pub(crate) slow_peer: SlowPeer,
+    /// The most topics that one connection can join.
+    pub(crate) topic_limit: Option<usize>,
+    /// How messages are compressed that go to many.
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<ws_proto::Deflate>,
+}
+
+impl RegistryOptions {
+    /// Compresses a message that goes to many: once, for all that can share it.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
+        match &self.deflate {
+            Some(deflate) => workspace::compress(message, deflate),
+            None => message,
+        }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
+        message
+    }
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            slow_peer: SlowPeer::default(),
+            topic_limit: Some(64),
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Slots {
+    slab: Slab<Slot>,
+    /// Counts all connections that there ever were, so that no id is used again.
+    generation: u64,
+    open_len: usize,
+    /// Connections that have ended, and of which the observers are being told.
+    ending_len: usize,
+    /// The members are open connections.
+    topics: Topics<Arc<Mailbox>>,
+    totals: Totals,
+}
+
+struct Slot {
+    generation: u64,
+    /// `None` during the opening handshake, and once the connection has ended.
+    mailbox: Option<Arc<Mailbox>>,
+}
+
+impl Registry {
+    pub(crate) fn new(options: RegistryOptions) -> Self {
+        Self {
+            slots: Mutex::default(),
+            left: Notice::new(),
+            options,
+        }
+    }
+
+    /// Returns how many connections are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().open_len
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<Mailbox>> {
+        self.lock().mailbox(id).cloned()
+    }
+
+    /// Returns the connections that are open now.
+    pub(crate) fn open(&self) -> Vec<Arc<Mailbox>> {
+        self.lock().open().collect()
+    }
+
+    pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
+        let mut slots = self.lock();
+        let mailbox = slots.mailbox(id).ok_or(TopicError::Closed)?.clone();
+        let limit = self.options.topic_limit;
+        slots.topics.join(topic, id.slot, mailbox, limit)
+    }
+
+    pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
+        let mut slots = self.lock();
+        slots.mailbox(id).is_some() && slots.topics.leave(topic, id.slot)
+    }
+
+    pub(crate) fn is_member(&self, topic: &str, id: ConnectionId) -> bool {
+        let slots = self.lock();
+        slots.mailbox(id).is_some() && slots.topics.contains(topic, id.slot)
+    }
+
+    pub(crate) fn members(&self, topic: &str) -> Vec<Arc<Mailbox>> {
+        self.lock().topics.members(topic)
+    }
+
+    pub(crate) fn members_len(&self, topic: &str) -> usize {
+        self.lock().topics.len(topic)
+    }
+
+    pub(crate) fn topic_names(&self) -> Vec<Arc<str>> {
+        self.lock().topics.names()
+    }
+
+    pub(crate) fn counters(&self) -> ServerCounters {
+        let slots = self.lock();
+        let Totals {
+            opened,
+            rejections,
+            panics,
+            closes,
+            mut ended,
+        } = slots.totals;
+        let opening = slots.slab.len() - slots.open_len - slots.ending_len;
+        let mailboxes: Vec<_> = slots.open().collect();
+        drop(slots);
+        let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
+        for mailbox in &mailboxes {
+            open.note(mailbox.facts.version);
+            ended.add(&mailbox.tally());
+            buffered_amount += mailbox.buffered_amount();
+        }
+        ServerCounters {
+            open,
+            opening,
+            opened,
+            rejected: rejections.total(),
+            rejections,
+            panics,
+            messages_received: ended.messages_received,
+            bytes_received: ended.bytes_received,
+            messages_sent: ended.messages_sent,
+            bytes_sent: ended.bytes_sent,
+            messages_dropped: ended.messages_dropped,
+            slow_closes: ended.slow_closes,
+            closes,
+            buffered_amount,
+        }
+    }
+
+    pub(crate) fn note_rejected(&self, reason: &Rejected) {
+        self.lock().totals.rejections.note(reason);
+    }
+
+    pub(crate) fn note_panic(&self) {
+        self.lock().totals.panics += 1;
+    }
+
+    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
+    /// open or being opened.
+    pub(crate) fn enter(self: &Arc<Self>, limit: Option<usize>) -> Option<Entry> {
+        let mut slots = self.lock();
+        if limit.is_some_and(|limit| slots.slab.len() >= limit) {
+            return None;
+        }
+        slots.generation += 1;
+        let generation = slots.generation;
+        let slot = slots.slab.insert(Slot {
+            generation,
+            mailbox: None,
+        });
+        Some(Entry {
+            registry: Some(Arc::clone(self)),
+            id: ConnectionId { slot, generation },
+        })
+    }
+
+    /// Waits until there are fewer streams than `limit`, open or being opened.
+    pub(crate) async fn wait_below(&self, limit: usize) {
+        while self.lock().slab.len() >= limit {
+            let left = self.left.listen();
+            if self.lock().slab.len() >= limit {
+                left.await;
+            }
+        }
+    }
+
+    /// Makes a connection that has ended unknown, and counts what it leaves. Its place stays taken until
+    /// it is [given back](Self::give_back).
+    fn forget(&self, id: ConnectionId) {
+        let mut slots = self.lock();
+        slots.topics.leave_all(id.slot);
+        let mailbox = slots.slab[id.slot].mailbox.take();
+        if let Some(mailbox) = &mailbox {
+            slots.open_len -= 1;
+            slots.ending_len += 1;
+            let (tally, closed) = mailbox.settle();
+            slots.totals.ended.add(&tally);
+            let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
+            slots.totals.closes.note(end);
+        }
+        drop(slots);
+        // The last handle may be dropped with `mailbox`, and wakers with it: not under the lock.
+    }
+
+    /// Takes the place of a stream back.
+    fn give_back(&self, id: ConnectionId, was_open: bool) {
+        let mut slots = self.lock();
+        slots.slab.remove(id.slot);
+        slots.ending_len -= usize::from(was_open);
+        drop(slots);
+        self.left.notify(usize::MAX);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// Returns the open connection with an id.
+    fn mailbox(&self, id: ConnectionId) -> Option<&Arc<Mailbox>> {
+        let slot = self.slab.get(id.slot)?;
+        let is_meant = slot.generation == id.generation;
+        slot.mailbox.as_ref().filter(|_| is_meant)
+    }
+
+    /// Iterates over the open connections.
+    fn open(&self) -> impl Iterator<Item = Arc<Mailbox>> {
+        self.slab
+            .iter()
+            .filter_map(|(_, slot)| slot.mailbox.clone())
+    }
+}
+
+/// The place of a connection that is being opened; it is given back when this is dropped.
+pub(crate) struct Entry {
+    /// `None` once it is open.
+    registry: Option<Arc<Registry>>,
+    pub(crate) id: ConnectionId,
+}
+
+impl Entry {
+    /// Makes the connection known.
+    pub(crate) fn open(mut self, mailbox: Arc<Mailbox>) -> Registration {
+        let registry = self.registry.take().expect("it opens once");
+        let mut slots = registry.lock();
+        slots.totals.opened.note(mailbox.facts.version);
+        slots.slab[self.id.slot].mailbox = Some(Arc::clone(&mailbox));
+        slots.open_len += 1;
+        drop(slots);
+        Registration {
+            registry,
+            mailbox,
+            place: Place::Known,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(registry) = &self.registry {
+            registry.give_back(self.id, false);
+        }
+    }
+}
+
+/// The place of an open connection; it is given back at its end, or when this is dropped.
+pub(crate) struct Registration {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The connection is open.
+    Known,
+    /// It has ended; the place is still taken, as whoever waits for it to be free waits for the observers
+    /// to be told, too.
+    Forgotten,
+    Free,
+}
+
+impl Registration {
+    /// Makes the connection unknown, as it has ended; tells whether this is its first end.
+    pub(crate) fn end(&mut self) -> bool {
+        if self.place != Place::Known {
+            return false;
+        }
+        self.place = Place::Forgotten;
+        self.registry.forget(self.mailbox.facts.id);
+        true
+    }
+
+    /// Gives the place back, once all is told.
+    pub(crate) fn give_back(&mut self) {
+        if self.place == Place::Forgotten {
+            self.place = Place::Free;
+            self.registry.give_back(self.mailbox.facts.id, true);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.end();
+        self.give_back();
+    }
+}

@@ -1,0 +1,71 @@
+//! Tells the tasks of a server to stop, and who has heard it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use event_listener::listener;
+
+use crate::util::sync::Notice;
+use crate::util::sync::atomic::{AtomicU8, Ordering};
+
+/// How far a server has stopped, after it ran. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It accepts no more; what is open goes on.
+    Closed,
+    /// What is open is being closed.
+    ShuttingDown,
+    /// What is still open is dropped.
+    Aborting,
+}
+
+#[derive(Default)]
+pub(crate) struct Stop {
+    phase: AtomicU8,
+    changed: Notice,
+}
+
+impl Stop {
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase.number(), Ordering::SeqCst);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn has_reached(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::SeqCst) >= phase.number()
+    }
+
+    /// Waits until the server has come to `phase`.
+    pub(crate) async fn wait(&self, phase: Phase) {
+        loop {
+            // On the stack: every stream waits for this while it is opened.
+            listener!(self.changed => changed);
+            if self.has_reached(phase) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits for `work`; `None` if the server has come to `phase` before that, or at the same time.
+    pub(crate) async fn unless<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Option<T> {
+        let mut stop = pin!(self.wait(phase));
+        let mut work = pin!(work);
+        poll_fn(|cx| match stop.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => work.as_mut().poll(cx).map(Some),
+        })
+        .await
+    }
+}
+
+impl Phase {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Closed => 1,
+            Self::ShuttingDown => 2,
+            Self::Aborting => 3,
+        }
+    }
+}
