@@ -9,7 +9,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Draft, Item, Mailbox, Open, Then};
 use crate::membership::Membership;
 use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::rejected::Rejected;
@@ -85,7 +85,8 @@ impl Clients {
     /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
         let policy = self.registry.options.slow_peer;
-        let sent = self.require(id)?.offer(message.into(), policy);
+        let mut draft = Draft::new(message.into());
+        let sent = self.require(id)?.offer(Item::Message(&mut draft), policy);
         sent.map_err(ClientError::Send)
     }
 
@@ -108,7 +109,10 @@ impl Clients {
         id: ConnectionId,
         message: impl Into<Message>,
     ) -> Result<(), ClientError> {
-        let sent = self.require(id)?.send_between(message.into()).await;
+        let mailbox = self.require(id)?;
+        let mut draft = Draft::new(message.into());
+        let item = Item::Message(&mut draft);
+        let sent = mailbox.send_wait(item, Open::Wait, Then::Write).await;
         sent.map_err(ClientError::Send)
     }
 
@@ -325,7 +329,7 @@ fn offer_all(
         .filter(|mailbox| Some(mailbox.facts.id) != except)
         .filter(|mailbox| {
             let message = message.for_one(mailbox);
-            mailbox.offer_prepared(message, policy).is_ok()
+            mailbox.offer(Item::Prepared(message), policy).is_ok()
         });
     meant.count()
 }
@@ -348,7 +352,8 @@ async fn send_all(
     }
     let message = &message.message;
     let waiting = slow.into_iter().map(|mailbox| async move {
-        let sent = mailbox.send_prepared_between(message).await;
+        let item = Item::Prepared(message);
+        let sent = mailbox.send_wait(item, Open::Wait, Then::Write).await;
         sent.is_ok()
     });
     reached + gather::count_true(waiting).await

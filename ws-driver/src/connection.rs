@@ -19,12 +19,13 @@ use ws_proto::{
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::{Flush, Mailbox, Then};
+use crate::mailbox::{Draft, Flush, Item, Mailbox, Open, Then};
 use crate::membership::Membership;
 use crate::scratch;
 use crate::sender::Sender;
 use crate::tls::TlsInfo;
 use crate::topics::TopicError;
+use crate::try_send::TrySendError;
 
 pub use self::futures::{RecvFuture, SendFuture};
 
@@ -137,9 +138,10 @@ impl Connection {
     pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
         // Who works through what came answers more of it soon: all that leaves together. Nobody is known
         // to come back once nothing is at hand.
-        let then = match self.events.is_empty() {
-            true => Then::Write,
-            false => Then::Wake,
+        let then = if self.events.is_empty() {
+            Then::Write
+        } else {
+            Then::Wake
         };
         SendFuture::new(&self.mailbox, message.into(), then)
     }
@@ -178,7 +180,11 @@ impl Connection {
         content: impl Into<Message>,
         last: bool,
     ) -> Result<(), SendError> {
-        self.mailbox.send_fragment(content.into(), last).await
+        let mut draft = Draft::new(content.into());
+        let item = Item::Fragment(&mut draft, last);
+        self.mailbox
+            .send_wait(item, Open::Refuse, Then::Write)
+            .await
     }
 
     /// As [`send`](Self::send), for a message that was encoded before.
@@ -191,15 +197,18 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox.send_prepared(message).await
+        let item = Item::Prepared(message);
+        self.mailbox
+            .send_wait(item, Open::Refuse, Then::Write)
+            .await
     }
 
     /// Queues a message without waiting.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// As [`send`](Self::send), and if the send queue is at its limit. The error has the message.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.mailbox.try_send(message.into())
     }
 

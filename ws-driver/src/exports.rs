@@ -38,5 +38,6 @@ pub use crate::slow_peer::SlowPeer;
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};
 pub use crate::topics::{TOPIC_NAME_LIMIT, TopicError};
+pub use crate::try_send::TrySendError;
 #[cfg(feature = "hyper")]
 pub use ws_proto::is_upgrade;

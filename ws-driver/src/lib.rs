@@ -59,6 +59,7 @@ mod sync;
 pub mod test;
 mod tls;
 mod topics;
+mod try_send;
 mod witness;
 
 pub use self::client::{connect, connect_over, connect_with};

@@ -9,9 +9,10 @@ use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Ve
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::{Mailbox, Standing};
+use crate::mailbox::{Draft, Item, Mailbox, Open, Standing, Then};
 use crate::membership::Membership;
 use crate::topics::TopicError;
+use crate::try_send::TrySendError;
 
 /// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
 /// connection open.
@@ -41,15 +42,18 @@ impl Sender {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.mailbox.send_between(message.into()).await
+        let mut draft = Draft::new(message.into());
+        let item = Item::Message(&mut draft);
+        self.mailbox.send_wait(item, Open::Wait, Then::Write).await
     }
 
     /// Queues a message without waiting.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// As [`send`](Self::send), and if the send queue is at its limit or a message is being sent in fragments. The
+    /// error has the message.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.mailbox.try_send(message.into())
     }
 
@@ -63,7 +67,8 @@ impl Sender {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox.send_prepared_between(message).await
+        let item = Item::Prepared(message);
+        self.mailbox.send_wait(item, Open::Wait, Then::Write).await
     }
 
     /// Queues a message that was encoded before, without waiting.

@@ -14,36 +14,30 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing, the version cannot carry the message, or the send queue
-    /// is at its limit; then nothing was queued.
+    /// Fails if [`check_send`](Self::check_send) does, with the same error; then nothing was queued.
+    #[inline]
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        self.check_send(message.is_text())?;
+        let is_text = message.is_text();
+        self.check_send(is_text)?;
+        match message.payload().as_inline() {
+            // A few dozen bytes that lie in the message itself are copied as they are, in a few instructions.
+            Some(inline) if !self.compression.is_on() => {
+                self.codec
+                    .encode_inline(is_text, inline, &mut self.outgoing);
+            }
+            Some(_) | None => self.encode(message),
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, message: Message) {
         match self.compression.compress(&message) {
             None => self.codec.encode_message(message, &mut self.outgoing),
             Some(payload) => {
                 self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
             }
         }
-        Ok(())
-    }
-
-    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message
-    /// itself; tells whether it did. Where it did not, [`send`](Self::send) says why, or does it.
-    #[inline]
-    pub fn send_inline(&mut self, message: &Message) -> bool {
-        let is_text = message.is_text();
-        let may_send = self.open_message.is_none()
-            && self.phase.sends()
-            && (is_text || self.version.features().binary)
-            && !self.compression.is_on()
-            && self.has_capacity();
-        let inline = message.payload().as_inline().filter(|_| may_send);
-        if let Some(inline) = inline {
-            self.codec
-                .encode_inline(is_text, inline, &mut self.outgoing);
-        }
-        inline.is_some()
     }
 
     /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
@@ -133,13 +127,21 @@ impl Connection {
         self.send_control(Opcode::Pong, payload)
     }
 
-    fn check_send(&self, is_text: bool) -> Result<(), SendError> {
-        match self.open_message {
-            Some(_) if self.phase.sends() => Err(SendError::MessageOpen),
-            Some(_) | None => self.check_capacity(is_text),
+    /// Tells whether a message, a text or binary one, would be queued now, and if not, why.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version cannot carry the message, a message is being sent in
+    /// [fragments](Self::send_fragment), or the send queue is at its limit.
+    #[inline]
+    pub fn check_send(&self, is_text: bool) -> Result<(), SendError> {
+        if self.open_message.is_some() && self.phase.sends() {
+            return Err(SendError::MessageOpen);
         }
+        self.check_capacity(is_text)
     }
 
+    #[inline]
     fn check_capacity(&self, is_text: bool) -> Result<(), SendError> {
         if !self.phase.sends() {
             return Err(SendError::Closed);
