@@ -9,7 +9,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 use crate::counters::ServerCounters;
 use crate::gather;
 use crate::id::ConnectionId;
-use crate::mailbox::{Draft, Item, Mailbox, Open, Then};
+use crate::mailbox::{Draft, Mailbox, Open, Then};
 use crate::membership::Membership;
 use crate::registry::{Entry, Registry, RegistryOptions};
 use crate::rejected::Rejected;
@@ -85,8 +85,8 @@ impl Clients {
     /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
         let policy = self.registry.options.slow_peer;
-        let mut draft = Draft::new(message.into());
-        let sent = self.require(id)?.offer(Item::Message(&mut draft), policy);
+        let draft = Draft::new(message.into());
+        let sent = self.require(id)?.offer(draft, policy);
         sent.map_err(ClientError::Send)
     }
 
@@ -110,9 +110,8 @@ impl Clients {
         message: impl Into<Message>,
     ) -> Result<(), ClientError> {
         let mailbox = self.require(id)?;
-        let mut draft = Draft::new(message.into());
-        let item = Item::Message(&mut draft);
-        let sent = mailbox.send_wait(item, Open::Wait, Then::Write).await;
+        let draft = Draft::new(message.into());
+        let sent = mailbox.send_wait(draft, Open::Wait, Then::Write).await;
         sent.map_err(ClientError::Send)
     }
 
@@ -329,7 +328,7 @@ fn offer_all(
         .filter(|mailbox| Some(mailbox.facts.id) != except)
         .filter(|mailbox| {
             let message = message.for_one(mailbox);
-            mailbox.offer(Item::Prepared(message), policy).is_ok()
+            mailbox.offer(message, policy).is_ok()
         });
     meant.count()
 }
@@ -352,8 +351,7 @@ async fn send_all(
     }
     let message = &message.message;
     let waiting = slow.into_iter().map(|mailbox| async move {
-        let item = Item::Prepared(message);
-        let sent = mailbox.send_wait(item, Open::Wait, Then::Write).await;
+        let sent = mailbox.send_wait(message, Open::Wait, Then::Write).await;
         sent.is_ok()
     });
     reached + gather::count_true(waiting).await

@@ -14,12 +14,12 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
     CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, PreparedMessage, RequestHead,
-    ResponseHead, SendError, State, Version,
+    ResponseHead, SendError, State, Version, hooks,
 };
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::{Draft, Flush, Item, Mailbox, Open, Then};
+use crate::mailbox::{Flush, Mailbox, Open, Part, Then};
 use crate::membership::Membership;
 use crate::scratch;
 use crate::sender::Sender;
@@ -180,10 +180,9 @@ impl Connection {
         content: impl Into<Message>,
         last: bool,
     ) -> Result<(), SendError> {
-        let mut draft = Draft::new(content.into());
-        let item = Item::Fragment(&mut draft, last);
+        let part = Part::new(content.into(), last);
         self.mailbox
-            .send_wait(item, Open::Refuse, Then::Write)
+            .send_wait(part, Open::Refuse, Then::Write)
             .await
     }
 
@@ -197,9 +196,8 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let item = Item::Prepared(message);
         self.mailbox
-            .send_wait(item, Open::Refuse, Then::Write)
+            .send_wait(message, Open::Refuse, Then::Write)
             .await
     }
 
@@ -347,7 +345,7 @@ impl Connection {
 impl Connection {
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        match self.events.pop_short() {
+        match hooks::pop_short(&mut self.events) {
             Some(message) => Poll::Ready(Some(message)),
             None => self.poll_message(cx),
         }

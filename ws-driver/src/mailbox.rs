@@ -25,7 +25,8 @@ pub(crate) use self::flush::Flush;
 use self::flush::Progress;
 use self::hand_over::DriverHandle;
 pub(crate) use self::hand_over::Then;
-pub(crate) use self::send::{Draft, Full, Item, Open, Room};
+pub(crate) use self::send::{Draft, Open, Part, Room};
+use self::send::{Full, Item};
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::backlog::Backlog;
@@ -59,7 +60,7 @@ pub(crate) struct Mailbox {
     pub(crate) compresses: bool,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     machine: Machine,
     /// The driver's task; others who give it work wake it.
     driver: Waiter,

@@ -9,7 +9,7 @@ use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Ve
 
 use crate::counters::ConnectionCounters;
 use crate::id::ConnectionId;
-use crate::mailbox::{Draft, Item, Mailbox, Open, Standing, Then};
+use crate::mailbox::{Draft, Mailbox, Open, Standing, Then};
 use crate::membership::Membership;
 use crate::topics::TopicError;
 use crate::try_send::TrySendError;
@@ -42,9 +42,8 @@ impl Sender {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut draft = Draft::new(message.into());
-        let item = Item::Message(&mut draft);
-        self.mailbox.send_wait(item, Open::Wait, Then::Write).await
+        let draft = Draft::new(message.into());
+        self.mailbox.send_wait(draft, Open::Wait, Then::Write).await
     }
 
     /// Queues a message without waiting.
@@ -67,8 +66,9 @@ impl Sender {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let item = Item::Prepared(message);
-        self.mailbox.send_wait(item, Open::Wait, Then::Write).await
+        self.mailbox
+            .send_wait(message, Open::Wait, Then::Write)
+            .await
     }
 
     /// Queues a message that was encoded before, without waiting.

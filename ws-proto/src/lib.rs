@@ -50,6 +50,8 @@ mod error;
 mod event;
 mod frame;
 mod handshake;
+#[doc(hidden)]
+pub mod hooks;
 mod inline;
 mod mask;
 mod message;
@@ -75,9 +77,9 @@ pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::event::Event;
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,
-    HostPolicy, Origin, OriginPolicy, OriginRule, PackedRequest, PackedResponse, PlainBody,
-    PlainRequest, ReasonPhrase, Refusal, Rejection, Request, RequestHead, ResponseHead,
-    ServerConfig, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
+    HostPolicy, Origin, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase, Refusal,
+    Rejection, Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol,
+    UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::prepared::PreparedMessage;

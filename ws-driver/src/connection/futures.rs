@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::mailbox::{Draft, Item, Mailbox, Open, Room, Then};
+use crate::mailbox::{Draft, Mailbox, Open, Room, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
@@ -67,7 +67,7 @@ impl Future for SendFuture<'_> {
             then,
             room,
         } = &mut *self;
-        mailbox.poll_send(cx, Item::Message(draft), Open::Refuse, *then, room)
+        mailbox.poll_send(cx, draft, Open::Refuse, *then, room)
     }
 }
 

@@ -4,9 +4,7 @@
 #[cfg(feature = "deflate")]
 use ws_proto::Message;
 
-#[cfg(feature = "deflate")]
-use super::Draft;
-use super::{Full, Item, Mailbox};
+use super::{Draft, Full, Mailbox};
 #[cfg(feature = "deflate")]
 use crate::scratch;
 
@@ -17,21 +15,8 @@ const UNDER_LOCK_LIMIT: usize = 16 << 10;
 impl Mailbox {
     /// Compresses a message as the machine would, if that takes long and the message would be queued now.
     /// Otherwise it is left to the machine.
-    #[inline]
-    pub(super) fn precompress(&self, item: &mut Item<'_>, full: Full) {
-        if !self.compresses {
-            return;
-        }
-        #[cfg(feature = "deflate")]
-        if let Item::Message(draft) = item {
-            self.precompress_draft(draft, full);
-        }
-        #[cfg(not(feature = "deflate"))]
-        let _ = (item, full);
-    }
-
     #[cfg(feature = "deflate")]
-    fn precompress_draft(&self, draft: &mut Draft, full: Full) {
+    pub(super) fn precompress(&self, draft: &mut Draft, full: Full) {
         let message = draft.message.as_ref();
         let is_long = |message: &&Message| message.len() > UNDER_LOCK_LIMIT;
         let Some(message) = message.filter(is_long) else {
@@ -54,6 +39,11 @@ impl Mailbox {
             let compressed = scratch::compress(message.clone().into(), &options);
             draft.compressed = Some(Box::new(compressed));
         }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    pub(super) fn precompress(&self, _: &mut Draft, _: Full) {
+        debug_assert!(!self.compresses, "nothing is agreed on");
     }
 }
 
@@ -88,7 +78,7 @@ mod tests {
             let message = Message::from(text(len));
             let is_apart = |full| {
                 let mut draft = Draft::new(message.clone());
-                apart.precompress(&mut Item::Message(&mut draft), full);
+                apart.precompress(&mut draft, full);
                 draft.compressed.is_some()
             };
             let is_expected = !keeps && len > UNDER_LOCK_LIMIT;

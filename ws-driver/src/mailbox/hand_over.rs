@@ -53,7 +53,7 @@ impl Mailbox {
     }
 
     /// Sees to it that what was queued is written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hand_over(&self, mut inner: MutexGuard<'_, Inner>, then: Then) {
         match (then, &inner.shared_driver) {
             // In a task the driver surely runs later, and what is sent until then leaves together.

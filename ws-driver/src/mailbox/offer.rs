@@ -31,7 +31,7 @@ impl Mailbox {
 
 impl Inner {
     /// Adds a message that the machine cannot take now to the backlog, as far as there is room.
-    pub(super) fn keep(&mut self, item: Item<'_>, policy: SlowPeer) -> Result<(), SendError> {
+    pub(super) fn keep(&mut self, item: &mut dyn Item, policy: SlowPeer) -> Result<(), SendError> {
         let version = self.machine.version();
         if !item.is_text() && !version.features().binary {
             let what = "binary messages";
@@ -48,7 +48,7 @@ impl Inner {
             let buffered = self.buffered_amount();
             return Err(SendError::QueueFull { buffered, limit });
         }
-        self.backlog.push_back(item.into_prepared());
+        self.backlog.push_back(item.take_prepared());
         if policy == SlowPeer::DropOldest {
             self.tally.messages_dropped += self.backlog.shorten(limit);
         }
@@ -83,7 +83,7 @@ const TOO_SLOW: &str = "too slow";
 mod tests {
     use std::time::Instant;
 
-    use ws_proto::{Connection as Machine, ConnectionConfig, Message, Version};
+    use ws_proto::{Connection as Machine, ConnectionConfig, Message, PreparedMessage, Version};
 
     use super::*;
     use crate::mailbox::Draft;
@@ -99,8 +99,7 @@ mod tests {
         message: impl Into<Message>,
         policy: SlowPeer,
     ) -> Result<(), SendError> {
-        let mut draft = Draft::new(message.into());
-        mailbox.offer(Item::Message(&mut draft), policy)
+        mailbox.offer(Draft::new(message.into()), policy)
     }
 
     /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;
@@ -121,7 +120,7 @@ mod tests {
             };
             fragment("a", false);
             assert_eq!(offer_message(&mailbox, "b", policy), Ok(()), "{policy:?}");
-            assert_eq!(mailbox.offer(Item::Prepared(&"c".into()), policy), Ok(()));
+            assert_eq!(mailbox.offer(&PreparedMessage::from("c"), policy), Ok(()));
             assert_eq!(outgoing(&mailbox), b"\x01\x01a");
             fragment("d", true);
             assert_eq!(outgoing(&mailbox), b"\x80\x01d\x81\x01b\x81\x01c");

@@ -17,27 +17,36 @@ impl Connection {
     /// Fails if [`check_send`](Self::check_send) does, with the same error; then nothing was queued.
     #[inline]
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        let is_text = message.is_text();
-        self.check_send(is_text)?;
-        match message.payload().as_inline() {
-            // A few dozen bytes that lie in the message itself are copied as they are, in a few instructions.
-            Some(inline) if !self.compression.is_on() => {
-                self.codec
-                    .encode_inline(is_text, inline, &mut self.outgoing);
-            }
-            Some(_) | None => self.encode(message),
-        }
-        Ok(())
+        self.send_message(message.into())
     }
 
-    fn encode(&mut self, message: Message) {
+    fn send_message(&mut self, message: Message) -> Result<(), SendError> {
+        self.check_send(message.is_text())?;
         match self.compression.compress(&message) {
             None => self.codec.encode_message(message, &mut self.outgoing),
             Some(payload) => {
                 self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
             }
         }
+        Ok(())
+    }
+
+    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message itself;
+    /// tells whether it did. They are copied as they are, in a few instructions.
+    #[inline]
+    pub(crate) fn send_short(&mut self, message: &Message) -> bool {
+        let is_text = message.is_text();
+        let may_send = self.open_message.is_none()
+            && self.phase.sends()
+            && (is_text || self.version.features().binary)
+            && !self.compression.is_on()
+            && self.has_capacity();
+        let inline = message.payload().as_inline().filter(|_| may_send);
+        if let Some(inline) = inline {
+            self.codec
+                .encode_inline(is_text, inline, &mut self.outgoing);
+        }
+        inline.is_some()
     }
 
     /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
