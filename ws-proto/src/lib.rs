@@ -51,6 +51,8 @@ mod deflate;
 mod error;
 mod frame;
 mod handshake;
+#[doc(hidden)]
+pub mod hooks;
 mod mask;
 mod message;
 mod outgoing;
@@ -73,9 +75,9 @@ pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,
-    HostPolicy, Origin, OriginPolicy, OriginRule, PackedRequest, PackedResponse, PlainBody,
-    PlainRequest, ReasonPhrase, Refusal, Rejection, Request, RequestHead, ResponseHead,
-    ServerConfig, ServerHandshake, Subprotocol, UpgradeRequest, is_upgrade,
+    HostPolicy, Origin, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase, Refusal,
+    Rejection, Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol,
+    UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::outgoing::{Outgoing, OutgoingMut};

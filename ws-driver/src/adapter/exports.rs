@@ -20,6 +20,7 @@ pub use crate::client::options::ConnectOptions;
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
 pub use crate::driver::slow_peer::SlowPeer;
+pub use crate::driver::try_send::TrySendError;
 pub use crate::handle::clients::{ClientError, Clients, Topic};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::handle::sender::Sender;

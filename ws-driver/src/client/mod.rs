@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::hooks::PackedResponse;
 use ws_proto::{ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent};
 
 use self::connect_timeout::Patience;
@@ -242,7 +243,9 @@ impl<R: Runtime> Attempt<'_, R> {
         let (stream, mut handshake) = opened?;
         let response = handshake.response_head();
         let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
-        let head = response.map_or(Head::Unknown, |head| Head::of_response(head.pack()));
+        let head = response.map_or(Head::Unknown, |head| {
+            Head::of_response(PackedResponse::new(head))
+        });
         let early = handshake.take_early();
         let mut machine = handshake.into_connection(runtime.now());
         // Many clients of one server would ping it at once after each broadcast.

@@ -156,7 +156,7 @@ pub async fn a_full_send_queue_waits_or_tells<R: Runtime + Default>() {
             let error = loop {
                 match connection.try_send("x".repeat(60_000)) {
                     Ok(()) => count += 1,
-                    Err(error) => break error,
+                    Err(error) => break error.reason().clone(),
                 }
             };
             teller.tell((count, error, connection.buffered_amount()));

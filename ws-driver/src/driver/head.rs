@@ -3,7 +3,8 @@
 
 use std::sync::OnceLock;
 
-use ws_proto::{PackedRequest, PackedResponse, RequestHead, ResponseHead};
+use ws_proto::hooks::{PackedRequest, PackedResponse};
+use ws_proto::{RequestHead, ResponseHead};
 
 /// The head of the peer's part of the opening handshake.
 pub(crate) enum Head {
@@ -58,7 +59,7 @@ mod tests {
         else {
             panic!("it is an upgrade");
         };
-        let head = Head::of_request(request.head().pack());
+        let head = Head::of_request(PackedRequest::new(request.head()));
         let (first, second) = (head.request().unwrap(), head.request().unwrap());
         assert!(std::ptr::eq(first, second));
         assert_eq!(first.target(), "/a?b");

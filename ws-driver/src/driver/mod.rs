@@ -13,6 +13,7 @@ pub(crate) mod opening;
 pub(crate) mod shared_driver;
 pub(crate) mod shared_machine;
 pub(crate) mod slow_peer;
+pub(crate) mod try_send;
 pub(crate) mod workspace;
 mod write;
 

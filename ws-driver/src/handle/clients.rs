@@ -8,7 +8,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 
 use super::join_all;
 use super::sender::Sender;
-use crate::driver::shared_machine::Mailbox;
+use crate::driver::shared_machine::{Draft, Mailbox, Open, Then};
 use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
@@ -85,7 +85,8 @@ impl Clients {
     /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
         let policy = self.registry.options.slow_peer;
-        let sent = self.require(id)?.offer(message.into(), policy);
+        let draft = Draft::new(message.into());
+        let sent = self.require(id)?.offer(draft, policy);
         sent.map_err(ClientError::Send)
     }
 
@@ -108,7 +109,9 @@ impl Clients {
         id: ConnectionId,
         message: impl Into<Message>,
     ) -> Result<(), ClientError> {
-        let sent = self.require(id)?.send_between(message.into()).await;
+        let mailbox = self.require(id)?;
+        let draft = Draft::new(message.into());
+        let sent = mailbox.send_wait(draft, Open::Wait, Then::Write).await;
         sent.map_err(ClientError::Send)
     }
 
@@ -325,7 +328,7 @@ fn offer_all(
         .filter(|mailbox| Some(mailbox.facts.id) != except)
         .filter(|mailbox| {
             let message = message.for_one(mailbox);
-            mailbox.offer_prepared(message, policy).is_ok()
+            mailbox.offer(message, policy).is_ok()
         });
     meant.count()
 }
@@ -348,7 +351,7 @@ async fn send_all(
     }
     let message = &message.message;
     let waiting = slow.into_iter().map(|mailbox| async move {
-        let sent = mailbox.send_prepared_between(message).await;
+        let sent = mailbox.send_wait(message, Open::Wait, Then::Write).await;
         sent.is_ok()
     });
     reached + join_all::count_true(waiting).await

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
-use crate::driver::shared_machine::{Mailbox, Standing};
+use crate::driver::shared_machine::{Draft, Mailbox, Open, Standing, Then};
+use crate::driver::try_send::TrySendError;
 use crate::id::ConnectionId;
 use crate::observe::counters::ConnectionCounters;
 use crate::registry::membership::Membership;
@@ -41,15 +42,17 @@ impl Sender {
     ///
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.mailbox.send_between(message.into()).await
+        let draft = Draft::new(message.into());
+        self.mailbox.send_wait(draft, Open::Wait, Then::Write).await
     }
 
     /// Queues a message without waiting.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// As [`send`](Self::send), and if the send queue is at its limit or a message is being sent in fragments. The
+    /// error has the message.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.mailbox.try_send(message.into())
     }
 
@@ -63,7 +66,9 @@ impl Sender {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox.send_prepared_between(message).await
+        self.mailbox
+            .send_wait(message, Open::Wait, Then::Write)
+            .await
     }
 
     /// Queues a message that was encoded before, without waiting.

@@ -35,7 +35,9 @@ fn assert_over(mut connection: Connection) {
         poll_once(connection.send_fragment("x", true)),
         Some(Err(SendError::Closed))
     );
-    assert_eq!(connection.try_send("x"), Err(SendError::Closed));
+    let refused = connection.try_send("x").unwrap_err();
+    assert_eq!(refused.reason(), &SendError::Closed);
+    assert_eq!(refused.into_message(), "x".into());
     assert_eq!(connection.ping(b""), Err(SendError::Closed));
     assert_eq!(poll_once(connection.flush()), Some(Ok(())), "nothing waits");
     assert!(matches!(

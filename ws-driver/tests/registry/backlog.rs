@@ -18,7 +18,7 @@ fn a_backlog_goes_out_before_anything_that_is_sent_later() {
         for number in 0..TAKEN + 5 {
             assert_eq!(server.broadcast(numbered(number)), 1);
         }
-        let full = sender.try_send("too early");
+        let full = sender.try_send("too early").map_err(SendError::from);
         assert!(matches!(full, Err(SendError::QueueFull { .. })), "{full:?}");
         let later = sender.clone();
         let later = spawned(&sim, async move { later.send(numbered(1000)).await });

@@ -123,7 +123,8 @@ fn a_connection_that_was_closed_as_too_slow_takes_nothing_more() {
         assert_eq!(sender.buffered_amount(), 0, "there is room");
         assert_eq!(read.last(), Some(&too_slow()));
         assert_eq!(server.broadcast("more"), 0);
-        assert_eq!(sender.try_send("more"), Err(SendError::Closed));
+        let more = sender.try_send("more").map_err(SendError::from);
+        assert_eq!(more, Err(SendError::Closed));
         let closed = ClientError::Send(SendError::Closed);
         assert_eq!(server.send(sender.id(), "more"), Err(closed.clone()));
         let later = server.clients().send_wait(sender.id(), "more").await;

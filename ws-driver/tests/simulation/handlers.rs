@@ -302,7 +302,7 @@ impl Desk {
 async fn send(sender: &Sender, message: Message, waits: bool) -> Result<(), SendError> {
     match waits {
         true => sender.send(message).await,
-        false => sender.try_send(message),
+        false => Ok(sender.try_send(message)?),
     }
 }
 

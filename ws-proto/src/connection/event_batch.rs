@@ -47,7 +47,7 @@ impl EventBatch {
 
     /// Takes the first event if that is a message of a few bytes: what [`pop`](Self::pop) does, sooner.
     #[inline]
-    pub fn pop_short(&mut self) -> Option<Message> {
+    pub(crate) fn pop_short(&mut self) -> Option<Message> {
         let lists = self.lists.as_mut()?;
         if let Some((before, _)) = lists.others.front() {
             if *before == lists.short_out {

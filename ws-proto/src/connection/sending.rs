@@ -14,10 +14,13 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing, the version cannot carry the message, or the send queue
-    /// is at its limit; then nothing was queued.
+    /// Fails if [`check_send`](Self::check_send) does, with the same error; then nothing was queued.
+    #[inline]
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
+        self.send_message(message.into())
+    }
+
+    fn send_message(&mut self, message: Message) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
         match self.compression.compress(&message) {
             None => self.codec.encode_message(message, &mut self.outgoing),
@@ -28,10 +31,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message
-    /// itself; tells whether it did. Where it did not, [`send`](Self::send) says why, or does it.
+    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message itself;
+    /// tells whether it did. They are copied as they are, in a few instructions.
     #[inline]
-    pub fn send_inline(&mut self, message: &Message) -> bool {
+    pub(crate) fn send_short(&mut self, message: &Message) -> bool {
         let is_text = message.is_text();
         let may_send = self.open_message.is_none()
             && self.phase.sends()
@@ -133,13 +136,21 @@ impl Connection {
         self.send_control(Opcode::Pong, payload)
     }
 
-    fn check_send(&self, is_text: bool) -> Result<(), SendError> {
-        match self.open_message {
-            Some(_) if self.phase.sends() => Err(SendError::MessageOpen),
-            Some(_) | None => self.check_capacity(is_text),
+    /// Tells whether a message, a text or binary one, would be queued now, and if not, why.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection is closing, the version cannot carry the message, a message is being sent in
+    /// [fragments](Self::send_fragment), or the send queue is at its limit.
+    #[inline]
+    pub fn check_send(&self, is_text: bool) -> Result<(), SendError> {
+        if self.open_message.is_some() && self.phase.sends() {
+            return Err(SendError::MessageOpen);
         }
+        self.check_capacity(is_text)
     }
 
+    #[inline]
     fn check_capacity(&self, is_text: bool) -> Result<(), SendError> {
         if !self.phase.sends() {
             return Err(SendError::Closed);

@@ -38,7 +38,6 @@ pub(crate) enum Call {
     Lend,
     Reclaim,
     Send(bool, usize),
-    SendInline(usize),
     SendFragment(bool, usize, bool),
     SendPrepared(usize),
     Ping(usize),
@@ -214,7 +213,6 @@ impl Driver {
                 assert!(self.room.is_empty());
             }
             Call::Send(..)
-            | Call::SendInline(_)
             | Call::SendFragment(..)
             | Call::SendPrepared(_)
             | Call::Ping(_)
@@ -342,14 +340,14 @@ impl Driver {
         let text = |len: usize| Message::from("x".repeat(len));
         let connection = &mut self.connection;
         let sent = match call {
-            Call::Send(is_text, len) => connection.send(match is_text {
-                true => text(*len),
-                false => Message::from(vec![7; *len]),
-            }),
-            Call::SendInline(len) => {
-                let is_sent = connection.send_inline(&text(*len));
-                assert!(!is_sent || (is_writable && has_capacity && !is_open));
-                is_sent.then_some(()).ok_or(SendError::Closed)
+            Call::Send(is_text, len) => {
+                let checked = connection.check_send(*is_text);
+                let sent = connection.send(match is_text {
+                    true => text(*len),
+                    false => Message::from(vec![7; *len]),
+                });
+                assert_eq!(sent, checked, "the one says what the other does");
+                sent
             }
             Call::SendFragment(is_text, len, last) => {
                 let content = match is_text {
@@ -379,7 +377,6 @@ impl Driver {
                         assert!(!has_capacity && buffered >= limit);
                         assert_eq!(Some(limit), self.send_limit);
                     }
-                    SendError::Closed if matches!(call, Call::SendInline(_)) => {}
                     SendError::Closed => assert!(!is_writable),
                     SendError::MessageOpen => assert!(is_open),
                     _ => {}

@@ -92,7 +92,7 @@ fn call() -> impl Strategy<Value = Call> {
         2 => Just(Call::Lend),
         2 => Just(Call::Reclaim),
         5 => (any::<bool>(), len()).prop_map(|(is_text, len)| Call::Send(is_text, len)),
-        3 => (0..30_usize).prop_map(Call::SendInline),
+        3 => (any::<bool>(), 0..30_usize).prop_map(|(is_text, len)| Call::Send(is_text, len)),
         4 => (any::<bool>(), len(), any::<bool>())
             .prop_map(|(is_text, len, last)| Call::SendFragment(is_text, len, last)),
         2 => len().prop_map(Call::SendPrepared),

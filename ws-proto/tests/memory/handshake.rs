@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use ws_proto::hooks::PackedRequest;
 use ws_proto::{
     Accept, ClientConfig, ClientHandshake, HandshakeError, HandshakeEvent, Request, ServerConfig,
     ServerHandshake,
@@ -128,7 +129,7 @@ fn an_upgrade_costs_few_allocations() {
             other => panic!("not an upgrade: {other:?}"),
         });
         let packed = packing.run(|| {
-            let packed = request.head().pack();
+            let packed = PackedRequest::new(request.head());
             drop(request);
             packed
         });

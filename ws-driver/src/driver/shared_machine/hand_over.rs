@@ -1,7 +1,6 @@
 //! Who writes what was queued: the driver's task, once it is woken, or the one who sent it.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::{Inner, Mailbox};
 use crate::driver::shared_driver::WriteAtOnce;
@@ -53,22 +52,8 @@ impl Mailbox {
         debug_assert!(before.is_none(), "a connection has one driver");
     }
 
-    #[inline]
-    pub(super) fn hand_over_if_ok<T, E>(
-        &self,
-        inner: MutexGuard<'_, Inner>,
-        result: Result<T, E>,
-        then: Then,
-    ) -> Result<T, E> {
-        match result.is_ok() {
-            true => self.hand_over(inner, then),
-            false => drop(inner),
-        }
-        result
-    }
-
     /// Sees to it that what was queued is written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hand_over(&self, mut inner: MutexGuard<'_, Inner>, then: Then) {
         match (then, &inner.shared_driver) {
             // In a task the driver surely runs later, and what is sent until then leaves together.
@@ -101,19 +86,6 @@ impl Mailbox {
             // It is a part of the driver's task, which gives way by itself.
             None => cx.waker().wake_by_ref(),
         }
-    }
-
-    /// Waits until the other tasks of the thread had their turn.
-    pub(super) async fn let_others_run(&self) {
-        let mut has_given_way = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut has_given_way, true) {
-                return Poll::Ready(());
-            }
-            self.give_way(self.lock(), cx);
-            Poll::Pending
-        })
-        .await;
     }
 }
 

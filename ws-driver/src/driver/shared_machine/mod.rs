@@ -5,12 +5,13 @@
 //! behind the lock of the registry, which is never taken while this one is held.
 //!
 //! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
-//! `driver::slow_peer`, `driver::workspace`.
+//! `driver::slow_peer`, `driver::try_send`, `driver::workspace`.
 
 mod backlog;
 mod flush;
 mod hand_over;
 mod precompress;
+mod send;
 mod send_policy;
 mod turn;
 mod waiter;
@@ -21,8 +22,7 @@ use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, EventBatch, Message, PreparedMessage,
-    SendError, State, Version,
+    CloseCause, CloseCode, Closed, Connection as Machine, EventBatch, SendError, State, Version,
 };
 
 use self::backlog::Backlog;
@@ -30,11 +30,12 @@ pub(crate) use self::flush::Flush;
 use self::flush::Progress;
 use self::hand_over::DriverHandle;
 pub(crate) use self::hand_over::Then;
+pub(crate) use self::send::{Draft, Open, Part, Room};
+use self::send::{Full, Item};
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::driver::fairness::Streak;
 use crate::driver::head::Head;
-use crate::driver::workspace;
 use crate::id::ConnectionId;
 use crate::observe::counters::{ConnectionCounters, SentTally, Tally};
 use crate::tls::TlsInfo;
@@ -63,7 +64,7 @@ pub(crate) struct Mailbox {
     pub(crate) compresses: bool,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     machine: Machine,
     /// The driver's task; others who give it work wake it.
     driver: Waiter,
@@ -157,133 +158,6 @@ impl Mailbox {
             self.wake_driver(inner);
         }
         polled
-    }
-
-    /// Queues a message if there is room.
-    pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
-        if let Some(compressed) = self.compress_apart(&message, Inner::has_capacity) {
-            return self.try_send_prepared(&compressed);
-        }
-        let mut inner = self.lock();
-        let queued = inner.queue(message);
-        self.wake_driver_if_ok(inner, queued)
-    }
-
-    pub(crate) fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let mut inner = self.lock();
-        let queued = inner.queue_prepared(message);
-        self.wake_driver_if_ok(inner, queued)
-    }
-
-    /// Queues a copy of a message that is small if nothing is against it; tells whether it did.
-    #[inline]
-    pub(crate) fn send_inline(&self, message: &Message, then: Then) -> bool {
-        let mut inner = self.lock();
-        let queued = inner.backlog.is_empty()
-            && !inner.streak.is_over_for_senders()
-            && inner.machine.send_inline(message);
-        if queued {
-            inner.tally.note_sent(message.len(), true);
-            self.hand_over(inner, then);
-        }
-        queued
-    }
-
-    /// Queues a message if it need not wait; otherwise gives it back.
-    pub(crate) fn send_at_once(
-        &self,
-        message: Message,
-        then: Then,
-    ) -> Result<Result<(), SendError>, Message> {
-        let compressed = self.compress_apart(&message, |inner| !inner.is_full());
-        let mut inner = self.lock();
-        if inner.is_full() || inner.streak.is_over_for_senders() {
-            return Err(message);
-        }
-        let queued = match compressed {
-            Some(compressed) => inner.queue_prepared(&compressed),
-            None => inner.queue(message),
-        };
-        Ok(self.hand_over_if_ok(inner, queued, then))
-    }
-
-    /// Waits for room, then queues a message.
-    pub(crate) async fn send(&self, message: Message) -> Result<(), SendError> {
-        if let Some(compressed) = self.compress_apart(&message, |_| true) {
-            return self.send_prepared(&compressed).await;
-        }
-        self.queue_later(Inner::is_full, queue_once(message)).await
-    }
-
-    /// As [`send`](Self::send).
-    pub(crate) async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        let queue = |inner: &mut Inner| inner.queue_prepared(message);
-        self.queue_later(Inner::is_full, queue).await
-    }
-
-    /// Waits for room, then queues a part of a message.
-    pub(crate) async fn send_fragment(
-        &self,
-        content: Message,
-        last: bool,
-    ) -> Result<(), SendError> {
-        let mut content = Some(content);
-        let queue = move |inner: &mut Inner| {
-            let content = content.take().expect("a fragment is queued once");
-            let len = content.len();
-            workspace::with_streams(&mut inner.machine, |machine| {
-                machine.send_fragment(content, last)
-            })?;
-            inner.tally.note_sent(len, last);
-            inner.refill();
-            Ok(())
-        };
-        self.queue_later(Inner::is_full, queue).await?;
-        if last {
-            self.changed.notify(usize::MAX);
-        }
-        Ok(())
-    }
-
-    /// Waits for room, and for the end of a message that is sent in fragments, then queues a message.
-    pub(crate) async fn send_between(&self, message: Message) -> Result<(), SendError> {
-        if let Some(compressed) = self.compress_apart(&message, |_| true) {
-            return self.send_prepared_between(&compressed).await;
-        }
-        self.queue_later(Inner::is_busy, queue_once(message)).await
-    }
-
-    /// As [`send_between`](Self::send_between).
-    pub(crate) async fn send_prepared_between(
-        &self,
-        message: &PreparedMessage,
-    ) -> Result<(), SendError> {
-        let queue = |inner: &mut Inner| inner.queue_prepared(message);
-        self.queue_later(Inner::is_busy, queue).await
-    }
-
-    /// Waits as long as it has to, then calls `queue`, once: under the lock that saw that it can, as
-    /// others send meanwhile.
-    async fn queue_later(
-        &self,
-        waits: impl Fn(&Inner) -> bool,
-        mut queue: impl FnMut(&mut Inner) -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
-        loop {
-            let room = {
-                let mut inner = self.lock();
-                let gives_way = inner.streak.ends_for_sender();
-                if !gives_way && !waits(&inner) {
-                    let queued = queue(&mut inner);
-                    return self.hand_over_if_ok(inner, queued, Then::Write);
-                }
-                (!gives_way).then(|| self.changed.listen())
-            };
-            match room {
-                Some(room) => room.await,
-                None => self.let_others_run().await,
-            }
-        }
     }
 
     /// Returns a listener if the send queue is full now; it tells when that may have changed.
@@ -406,20 +280,6 @@ impl Mailbox {
         result
     }
 
-    /// What was refused gives the driver nothing to do.
-    #[inline]
-    fn wake_driver_if_ok<T, E>(
-        &self,
-        inner: MutexGuard<'_, Inner>,
-        result: Result<T, E>,
-    ) -> Result<T, E> {
-        match result.is_ok() {
-            true => self.wake_driver(inner),
-            false => drop(inner),
-        }
-        result
-    }
-
     #[inline]
     fn wake_driver(&self, inner: MutexGuard<'_, Inner>) {
         if inner.driver.waits() {
@@ -457,10 +317,6 @@ impl Inner {
         })
     }
 
-    fn is_busy(&self) -> bool {
-        self.is_full() || self.machine.is_message_open()
-    }
-
     fn has_capacity(&self) -> bool {
         self.backlog.is_empty() && self.machine.has_capacity()
     }
@@ -493,20 +349,6 @@ impl Inner {
     fn buffered_amount(&self) -> usize {
         self.machine.buffered_amount() + self.backlog.len()
     }
-
-    #[inline]
-    fn queue(&mut self, message: Message) -> Result<(), SendError> {
-        let len = message.len();
-        workspace::with_streams(&mut self.machine, |machine| machine.send(message))?;
-        self.tally.note_sent(len, true);
-        Ok(())
-    }
-
-    fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        workspace::with_streams(&mut self.machine, |machine| machine.send_prepared(message))?;
-        self.tally.note_sent(message.len(), true);
-        Ok(())
-    }
 }
 
 /// Whether a connection has ended.
@@ -535,14 +377,6 @@ impl Status {
             || !self.is_message_open && before.is_message_open
             || !self.is_writable && before.is_writable
             || self.is_closed && !before.is_closed
-    }
-}
-
-fn queue_once(message: Message) -> impl FnMut(&mut Inner) -> Result<(), SendError> {
-    let mut message = Some(message);
-    move |inner| {
-        let message = message.take().expect("a message is queued once");
-        inner.queue(message)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Long messages are compressed before the lock is taken, so that neither the driver nor others who send wait
 //! for it. Only where no context is kept: otherwise the order of messages is that of the compressor.
 
-use ws_proto::{Message, PreparedMessage};
+#[cfg(feature = "deflate")]
+use ws_proto::Message;
 
-use super::{Inner, Mailbox};
+use super::{Draft, Full, Mailbox};
 #[cfg(feature = "deflate")]
 use crate::driver::workspace;
 
@@ -12,34 +13,37 @@ use crate::driver::workspace;
 const UNDER_LOCK_LIMIT: usize = 16 << 10;
 
 impl Mailbox {
-    /// Compresses a message as the machine would, if that takes long and `may_send` says that it would be
-    /// queued now. `None` leaves it to the machine.
+    /// Compresses a message as the machine would, if that takes long and the message would be queued now.
+    /// Otherwise it is left to the machine.
     #[cfg(feature = "deflate")]
-    pub(super) fn compress_apart(
-        &self,
-        message: &Message,
-        may_send: impl FnOnce(&Inner) -> bool,
-    ) -> Option<PreparedMessage> {
-        if !self.compresses || message.len() <= UNDER_LOCK_LIMIT {
-            return None;
+    pub(super) fn precompress(&self, draft: &mut Draft, full: Full) {
+        let message = draft.message.as_ref();
+        let is_long = |message: &&Message| message.len() > UNDER_LOCK_LIMIT;
+        let Some(message) = message.filter(is_long) else {
+            return;
+        };
+        if draft.compressed.is_some() {
+            // It had to wait again after that.
+            return;
         }
         let options = {
             let inner = self.lock();
+            let may_send = match full {
+                Full::Wait => !inner.is_full(),
+                Full::Refuse | Full::Policy(_) => inner.has_capacity(),
+            };
             let alone = inner.machine.deflate_alone();
-            alone.filter(|_| inner.machine.is_writable() && may_send(&inner))?
+            alone.filter(|_| inner.machine.is_writable() && may_send)
         };
-        Some(workspace::compress(message.clone().into(), &options))
+        if let Some(options) = options {
+            let compressed = workspace::compress(message.clone().into(), &options);
+            draft.compressed = Some(Box::new(compressed));
+        }
     }
 
     #[cfg(not(feature = "deflate"))]
-    #[inline]
-    pub(super) fn compress_apart(
-        &self,
-        _: &Message,
-        _: impl FnOnce(&Inner) -> bool,
-    ) -> Option<PreparedMessage> {
+    pub(super) fn precompress(&self, _: &mut Draft, _: Full) {
         debug_assert!(!self.compresses, "nothing is agreed on");
-        None
     }
 }
 
@@ -49,10 +53,13 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use ws_proto::Deflate;
+    use ws_proto::{Deflate, PreparedMessage};
 
     use super::super::tests::{compressing, outgoing};
     use super::*;
+    use crate::driver::slow_peer::SlowPeer;
+
+    const FULL: [Full; 3] = [Full::Wait, Full::Refuse, Full::Policy(SlowPeer::DropOldest)];
 
     /// Numbers, which take their time.
     fn text(len: usize) -> String {
@@ -69,17 +76,21 @@ mod tests {
             let options = Deflate::new().server_no_context_takeover(!keeps);
             let [apart, under_lock] = [(); 2].map(|()| compressing(&options));
             let message = Message::from(text(len));
-            let is_apart = apart.compress_apart(&message, |_| true).is_some();
-            assert_eq!(is_apart, !keeps && len > UNDER_LOCK_LIMIT);
+            let is_apart = |full| {
+                let mut draft = Draft::new(message.clone());
+                apart.precompress(&mut draft, full);
+                draft.compressed.is_some()
+            };
+            let is_expected = !keeps && len > UNDER_LOCK_LIMIT;
+            assert!(FULL.iter().all(|full| is_apart(*full) == is_expected));
             apart.try_send(message.clone()).unwrap();
-            let queued = under_lock.command(|machine, _| machine.send(message));
+            let queued = under_lock.command(|machine, _| machine.send(message.clone()));
             assert_eq!(queued, Ok(()));
             assert!(outgoing(&apart) == outgoing(&under_lock));
-            assert!(
-                apart
-                    .compress_apart(&text(50_000).into(), |_| false)
-                    .is_none()
-            );
+            // What would not be queued is not compressed.
+            let plain = PreparedMessage::plain(vec![0; 1 << 20]);
+            while apart.try_send_prepared(&plain).is_ok() {}
+            assert!(!FULL.iter().any(|full| is_apart(*full)));
         }
     }
 

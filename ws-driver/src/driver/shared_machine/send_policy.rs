@@ -1,64 +1,17 @@
-//! Sends that do not wait, whatever the peer does: what the policy says if there is no room, and the
-//! backlog of what the machine cannot take yet.
+//! What is done with a message for a peer that reads too slowly, if its sender does not wait: what the policy
+//! says, and the backlog of what the machine cannot take yet.
 
-use ws_proto::{CloseCode, Message, PreparedMessage, SendError};
+use ws_proto::{CloseCode, SendError};
 
-use super::{Inner, Mailbox};
+use super::{Inner, Item, Mailbox};
 use crate::driver::slow_peer::SlowPeer;
 use crate::driver::workspace;
 use crate::util::sync::MutexGuard;
 
 impl Mailbox {
-    /// Queues a message. If the send queue is at its limit it does what the policy says.
-    pub(crate) fn offer(&self, message: Message, policy: SlowPeer) -> Result<(), SendError> {
-        if let Some(compressed) = self.compress_apart(&message, Inner::has_capacity) {
-            return self.offer_prepared(&compressed, policy);
-        }
-        let mut inner = self.lock();
-        if inner.machine.is_message_open()
-            || policy == SlowPeer::DropOldest && !inner.has_capacity()
-        {
-            drop(inner);
-            return self.offer_prepared(&message.into(), policy);
-        }
-        let queued = inner.queue(message);
-        self.conclude_offer(inner, queued, policy)
-    }
-
-    /// As [`offer`](Self::offer).
-    pub(crate) fn offer_prepared(
-        &self,
-        message: &PreparedMessage,
-        policy: SlowPeer,
-    ) -> Result<(), SendError> {
-        let mut inner = self.lock();
-        let queued = inner.queue_prepared(message);
-        let kept = match queued {
-            Err(SendError::QueueFull { .. }) if policy == SlowPeer::DropOldest => {
-                inner.keep(message, policy)
-            }
-            // The message that is open is no fault of the peer.
-            Err(SendError::MessageOpen) => inner.keep(message, policy),
-            Ok(()) | Err(_) => return self.conclude_offer(inner, queued, policy),
-        };
-        match kept {
-            // The driver has nothing to do: it finds this when the machine takes messages again.
-            Ok(()) => Ok(()),
-            Err(_) => self.conclude_offer(inner, kept, policy),
-        }
-    }
-
-    /// Does what the policy says if a message was not queued for lack of room: under the same lock, so
+    /// Does what the policy says about a message that was not queued for lack of room: under the same lock, so
     /// that nothing is taken in between.
-    fn conclude_offer(
-        &self,
-        mut inner: MutexGuard<'_, Inner>,
-        queued: Result<(), SendError>,
-        policy: SlowPeer,
-    ) -> Result<(), SendError> {
-        if !matches!(queued, Err(SendError::QueueFull { .. })) {
-            return self.wake_driver_if_ok(inner, queued);
-        }
+    pub(super) fn apply(&self, mut inner: MutexGuard<'_, Inner>, policy: SlowPeer) {
         match policy {
             SlowPeer::Wait => {}
             SlowPeer::DropNewest | SlowPeer::DropOldest => inner.tally.messages_dropped += 1,
@@ -73,15 +26,14 @@ impl Mailbox {
                 self.changed.notify(usize::MAX);
             }
         }
-        queued
     }
 }
 
 impl Inner {
     /// Adds a message that the machine cannot take now to the backlog, as far as there is room.
-    fn keep(&mut self, message: &PreparedMessage, policy: SlowPeer) -> Result<(), SendError> {
+    pub(super) fn keep(&mut self, item: &mut dyn Item, policy: SlowPeer) -> Result<(), SendError> {
         let version = self.machine.version();
-        if !message.is_text() && !version.features().binary {
+        if !item.is_text() && !version.features().binary {
             let what = "binary messages";
             return Err(SendError::Unsupported { version, what });
         }
@@ -96,7 +48,7 @@ impl Inner {
             let buffered = self.buffered_amount();
             return Err(SendError::QueueFull { buffered, limit });
         }
-        self.backlog.push_back(message.clone());
+        self.backlog.push_back(item.take_prepared());
         if policy == SlowPeer::DropOldest {
             self.tally.messages_dropped += self.backlog.shorten(limit);
         }
@@ -132,14 +84,23 @@ const TOO_SLOW: &str = "too slow";
 mod tests {
     use std::time::Instant;
 
-    use ws_proto::{Connection as Machine, ConnectionConfig, Version};
+    use ws_proto::{Connection as Machine, ConnectionConfig, Message, PreparedMessage, Version};
 
+    use super::super::Draft;
     use super::super::tests::{around, outgoing};
     use super::*;
 
     fn mailbox(version: Version) -> Mailbox {
         let config = ConnectionConfig::new().send_queue_limit(Some(1000));
         around(Machine::server(version, config, Instant::now()))
+    }
+
+    fn offer_message(
+        mailbox: &Mailbox,
+        message: impl Into<Message>,
+        policy: SlowPeer,
+    ) -> Result<(), SendError> {
+        mailbox.offer(Draft::new(message.into()), policy)
     }
 
     /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;
@@ -159,8 +120,8 @@ mod tests {
                     .unwrap();
             };
             fragment("a", false);
-            assert_eq!(mailbox.offer("b".into(), policy), Ok(()), "{policy:?}");
-            assert_eq!(mailbox.offer_prepared(&"c".into(), policy), Ok(()));
+            assert_eq!(offer_message(&mailbox, "b", policy), Ok(()), "{policy:?}");
+            assert_eq!(mailbox.offer(&PreparedMessage::from("c"), policy), Ok(()));
             assert_eq!(outgoing(&mailbox), b"\x01\x01a");
             fragment("d", true);
             assert_eq!(outgoing(&mailbox), b"\x80\x01d\x81\x01b\x81\x01c");
@@ -181,7 +142,7 @@ mod tests {
             let mailbox = mailbox(Version::Rfc6455);
             let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
             open.unwrap();
-            let offer = || mailbox.offer("x".repeat(100).into(), policy);
+            let offer = || offer_message(&mailbox, "x".repeat(100), policy);
             let taken = (0..100).take_while(|_| offer().is_ok()).count();
             let has_error = policy != SlowPeer::DropOldest;
             assert_eq!(taken == 100, !has_error, "{policy:?} took {taken}");
@@ -198,9 +159,12 @@ mod tests {
         let mailbox = mailbox(Version::Draft76);
         let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
         open.unwrap();
-        let refused = mailbox.offer(b"binary".into(), SlowPeer::DropOldest);
+        let refused = offer_message(&mailbox, b"binary", SlowPeer::DropOldest);
         assert!(matches!(refused, Err(SendError::Unsupported { .. })));
-        assert_eq!(mailbox.offer("text".into(), SlowPeer::DropOldest), Ok(()));
+        assert_eq!(
+            offer_message(&mailbox, "text", SlowPeer::DropOldest),
+            Ok(())
+        );
         let last = mailbox.command(|machine, _| machine.send_fragment("z", true));
         last.unwrap();
         assert_eq!(outgoing(&mailbox), b"\0az\xff\0text\xff");

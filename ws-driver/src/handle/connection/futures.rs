@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::driver::shared_machine::{Mailbox, Then};
+use crate::driver::shared_machine::{Draft, Mailbox, Open, Room, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
@@ -39,40 +39,20 @@ impl Future for RecvFuture<'_> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a> {
     mailbox: &'a Mailbox,
+    draft: Draft,
     then: Then,
-    /// `None` once it was queued, or waits for that.
-    message: Option<Message>,
-    waiting: Option<Waiting<'a>>,
+    room: Room,
 }
-
-/// Boxed, as it is rare, and large: each future that sends would keep room for it.
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
 
 impl<'a> SendFuture<'a> {
     #[inline]
     pub(crate) fn new(mailbox: &'a Mailbox, message: Message, then: Then) -> Self {
         Self {
             mailbox,
+            draft: Draft::new(message),
             then,
-            message: Some(message),
-            waiting: None,
+            room: Room::default(),
         }
-    }
-
-    #[inline(never)]
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let mailbox = self.mailbox;
-        if let Some(message) = self.message.take() {
-            match mailbox.send_at_once(message, self.then) {
-                Ok(queued) => return Poll::Ready(queued),
-                Err(message) => self.waiting = Some(Box::pin(mailbox.send(message))),
-            }
-        }
-        let waiting = self.waiting.as_mut();
-        waiting
-            .expect("a future is not polled after it was ready")
-            .as_mut()
-            .poll(cx)
     }
 }
 
@@ -81,20 +61,20 @@ impl Future for SendFuture<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if let Some(message) = &self.message {
-            if self.mailbox.send_inline(message, self.then) {
-                self.message = None;
-                return Poll::Ready(Ok(()));
-            }
-        }
-        self.poll_waiting(cx)
+        let Self {
+            mailbox,
+            draft,
+            then,
+            room,
+        } = &mut *self;
+        mailbox.poll_send(cx, draft, Open::Refuse, *then, room)
     }
 }
 
 impl fmt::Debug for SendFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFuture")
-            .field("message", &self.message)
+            .field("message", &self.draft.message())
             .finish_non_exhaustive()
     }
 }

@@ -16,11 +16,12 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
     CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, PreparedMessage, RequestHead,
-    ResponseHead, SendError, State, Version,
+    ResponseHead, SendError, State, Version, hooks,
 };
 
 use super::sender::Sender;
-use crate::driver::shared_machine::{Flush, Mailbox, Then};
+use crate::driver::shared_machine::{Flush, Mailbox, Open, Part, Then};
+use crate::driver::try_send::TrySendError;
 use crate::driver::workspace;
 use crate::id::ConnectionId;
 use crate::observe::counters::ConnectionCounters;
@@ -139,9 +140,10 @@ impl Connection {
     pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
         // Who works through what came answers more of it soon: all that leaves together. Nobody is known
         // to come back once nothing is at hand.
-        let then = match self.events.is_empty() {
-            true => Then::Write,
-            false => Then::Wake,
+        let then = if self.events.is_empty() {
+            Then::Write
+        } else {
+            Then::Wake
         };
         SendFuture::new(&self.mailbox, message.into(), then)
     }
@@ -180,7 +182,10 @@ impl Connection {
         content: impl Into<Message>,
         last: bool,
     ) -> Result<(), SendError> {
-        self.mailbox.send_fragment(content.into(), last).await
+        let part = Part::new(content.into(), last);
+        self.mailbox
+            .send_wait(part, Open::Refuse, Then::Write)
+            .await
     }
 
     /// As [`send`](Self::send), for a message that was encoded before.
@@ -193,15 +198,17 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox.send_prepared(message).await
+        self.mailbox
+            .send_wait(message, Open::Refuse, Then::Write)
+            .await
     }
 
     /// Queues a message without waiting.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// As [`send`](Self::send), and if the send queue is at its limit. The error has the message.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.mailbox.try_send(message.into())
     }
 
@@ -340,7 +347,7 @@ impl Connection {
 impl Connection {
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        match self.events.pop_short() {
+        match hooks::pop_short(&mut self.events) {
             Some(message) => Poll::Ready(Some(message)),
             None => self.poll_message(cx),
         }

@@ -1,7 +1,8 @@
 //! What an upgrade request is answered, whoever read it: the application is asked, the handshake is
 //! told.
 
-use ws_proto::{PackedRequest, Rejection, ServerHandshake, UpgradeRequest, Version};
+use ws_proto::hooks::PackedRequest;
+use ws_proto::{Rejection, ServerHandshake, UpgradeRequest, Version};
 
 use super::{Answer, Upgrade, Verdict};
 use crate::observe::ConnectionInfo;
@@ -47,7 +48,7 @@ pub(crate) async fn decide<R: Runtime>(
     request: UpgradeRequest,
     info: &ConnectionInfo,
 ) -> Decision {
-    let head = request.head().pack();
+    let head = PackedRequest::new(request.head());
     let version = request.version();
     let selected = request.subprotocol().map(Into::into);
     let answer = match &shared.options.on_upgrade {

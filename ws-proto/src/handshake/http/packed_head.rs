@@ -20,6 +20,12 @@ const END: u8 = b'\n';
 pub struct PackedRequest(Box<[u8]>);
 
 impl PackedRequest {
+    /// Packs a head, to be kept for long.
+    pub fn new(head: &RequestHead) -> Self {
+        let first = [head.method.as_str().as_bytes(), &head.target];
+        Self(pack(&first, &head.headers))
+    }
+
     /// Makes the head again.
     #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
     pub fn unpack(&self) -> RequestHead {
@@ -33,19 +39,27 @@ impl PackedRequest {
     }
 }
 
-impl RequestHead {
-    /// Packs the head, to be kept for long.
-    pub fn pack(&self) -> PackedRequest {
-        let first = [self.method.as_str().as_bytes(), &self.target];
-        PackedRequest(pack(&first, &self.headers))
-    }
-}
-
 /// A [`ResponseHead`] in one block of memory.
 #[derive(Clone)]
 pub struct PackedResponse(Box<[u8]>);
 
 impl PackedResponse {
+    /// Packs a head, to be kept for long.
+    pub fn new(head: &ResponseHead) -> Self {
+        let version: &[u8] = match head.version {
+            http::Version::HTTP_10 => b"",
+            _ => b"1",
+        };
+        // An empty subprotocol is none: a name has at least one character.
+        let subprotocol = head.subprotocol.as_deref().unwrap_or_default();
+        let first = [
+            head.status.as_str().as_bytes(),
+            version,
+            subprotocol.as_bytes(),
+        ];
+        Self(pack(&first, &head.headers))
+    }
+
     /// Makes the head again.
     #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
     pub fn unpack(&self) -> ResponseHead {
@@ -61,24 +75,6 @@ impl PackedResponse {
             headers: parts.headers(),
             subprotocol: Some(subprotocol.into()).filter(|_| !subprotocol.is_empty()),
         }
-    }
-}
-
-impl ResponseHead {
-    /// Packs the head, to be kept for long.
-    pub fn pack(&self) -> PackedResponse {
-        let version: &[u8] = match self.version {
-            http::Version::HTTP_10 => b"",
-            _ => b"1",
-        };
-        // An empty subprotocol is none: a name has at least one character.
-        let subprotocol = self.subprotocol.as_deref().unwrap_or_default();
-        let first = [
-            self.status.as_str().as_bytes(),
-            version,
-            subprotocol.as_bytes(),
-        ];
-        PackedResponse(pack(&first, &self.headers))
     }
 }
 
@@ -171,7 +167,7 @@ mod tests {
             }
             text += "\r\n";
             let (head, _) = RequestHead::parse(&text.clone().into(), lines.len()).unwrap();
-            let packed = head.pack();
+            let packed = PackedRequest::new(&head);
             let said = lines
                 .iter()
                 .map(|(name, value)| name.len() + value.len() + 2);
