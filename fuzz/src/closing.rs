@@ -11,8 +11,8 @@ use ws_proto::{
     Version,
 };
 
-use crate::support::connect;
 use crate::wire;
+use ws_testing::connections::connect;
 
 /// Calls in one sequence.
 const STEP_LIMIT: usize = 96;

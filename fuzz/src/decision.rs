@@ -9,7 +9,7 @@ use ws_proto::{
     Versions,
 };
 
-use crate::handshake_support::{drain, subprotocols};
+use ws_testing::handshake::{drain, subprotocols};
 
 /// Headers that say something about a WebSocket, and one that does not.
 const NAMES: [&str; 16] = [

@@ -14,8 +14,8 @@ use ws_proto::{
 use crate::chop::chop;
 use crate::memory::bounded;
 use crate::merge::Merge;
-use crate::support::plain::{self, Item, Rules, Way};
-use crate::support::{Frame, connect, describe, events, written};
+use ws_testing::connections::{Frame, connect, describe, events, written};
+use ws_testing::plain::{self, Item, Rules, Way};
 
 /// Inputs beyond this show nothing new.
 const INPUT_LIMIT: usize = 4096;

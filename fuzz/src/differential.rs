@@ -14,8 +14,8 @@ use ws_proto::{
 };
 
 use crate::chop::chop;
-use crate::support::connect;
 use crate::wire;
+use ws_testing::connections::connect;
 
 /// Inputs beyond this show nothing new.
 const INPUT_LIMIT: usize = 4096;

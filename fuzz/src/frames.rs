@@ -9,8 +9,8 @@ use ws_proto::{Connection, ConnectionConfig, Role, State, Version};
 use crate::chop::chop;
 use crate::memory::bounded;
 use crate::merge::Merge;
-use crate::support::{connect, describe, events, told, written};
 use crate::wire;
+use ws_testing::connections::{connect, describe, events, told, written};
 
 /// So short that pongs for all of it fit their limit: then none is left out, whatever the reads.
 const INPUT_LIMIT: usize = 4096;

@@ -8,9 +8,9 @@ use ws_proto::{
 };
 
 use crate::chop::chop;
-use crate::handshake_support::{Fixed, URL, client, drain, offering, run, subprotocols};
 use crate::memory::bounded;
-use crate::support::told;
+use ws_testing::connections::told;
+use ws_testing::handshake::{Fixed, URL, client, drain, offering, run, subprotocols};
 
 /// Inputs beyond this show nothing new.
 const INPUT_LIMIT: usize = 4096;

@@ -15,13 +15,9 @@ mod driver_support;
 mod fall_through;
 mod frames;
 mod handshake;
-#[path = "../../ws-proto/tests/handshake_support/mod.rs"]
-mod handshake_support;
 mod memory;
 mod merge;
 mod pair;
-#[path = "../../ws-proto/tests/support/mod.rs"]
-mod support;
 mod topics;
 mod wire;
 

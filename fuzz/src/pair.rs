@@ -13,7 +13,7 @@ use ws_proto::{
 
 use crate::deflate;
 use crate::merge::Merge;
-use crate::support::connect;
+use ws_testing::connections::connect;
 
 /// Steps of one conversation.
 const STEP_LIMIT: usize = 64;

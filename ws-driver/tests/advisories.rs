@@ -1,6 +1,6 @@
 //! What went wrong in other WebSocket servers and clients, one test for each cause that lies between
 //! the protocol and the socket: of a family of advisories it is named after the first. The table of
-//! all causes is in ws-proto's `tests/advisories/table.rs`.
+//! all causes is in ws-proto's `tests/it/advisories/table.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

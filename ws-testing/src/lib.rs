@@ -1,1 +1,23 @@
 //! What the tests of several crates share. It is not published, and no crate depends on it but for its tests.
+#![expect(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests fail as a test does, and are read where they are used; clippy spares tests, but not them"
+)]
+
+/// Open connections: making them, feeding them, reading what they say.
+pub mod connections;
+/// Opening handshakes: requests, and ways to run one.
+pub mod handshake;
+/// A second, slow model of the protocol, and how it is compared with `ws_proto`.
+#[cfg(feature = "model")]
+pub mod model;
+/// The wire formats a second time, slow and plain.
+pub mod plain;
+/// An inflater that knows how far back anything may refer.
+pub mod puff;
+/// A peer that compresses as zlib's users do.
+pub mod zlib;

@@ -15,8 +15,12 @@ mod ledger;
 mod oracles;
 mod peers;
 mod plan;
-#[allow(dead_code, reason = "the slow model of the protocol uses all of it")]
-#[path = "../../../ws-proto/tests/support/puff.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the slow model of the protocol uses all of it"
+)]
+#[path = "../../../ws-testing/src/puff.rs"]
 mod puff;
 mod stops;
 #[path = "../support/mod.rs"]
@@ -24,7 +28,8 @@ mod support;
 mod wire;
 mod witness;
 mod world;
-#[path = "../../../ws-proto/tests/support/zlib.rs"]
+#[allow(unreachable_pub, reason = "it is a module of ws-testing")]
+#[path = "../../../ws-testing/src/zlib.rs"]
 mod zlib;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

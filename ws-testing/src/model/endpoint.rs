@@ -1,0 +1,541 @@
+//! The model of an open connection: what an endpoint tells, writes and waits for, from PROTOCOL.md
+//! and from what the public items promise. It decodes all that arrived again at each read and
+//! writes into one `Vec`. Knows nothing of the code under test.
+
+mod sending;
+mod unfinished;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use ws_proto::{Event, Role, State, Version};
+
+use self::unfinished::Unfinished;
+use super::compressor::Compressor;
+use super::view::{Account, Cause, Refusal, Setup, Told};
+use crate::plain::{self, Item, Rules};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// We sent a close and wait for the peer's (R-X10, D76-X5).
+    Sent,
+    /// The end came; what came before it was not taken yet.
+    Deferred(End),
+    /// The end is told.
+    Draining {
+        clean: bool,
+    },
+    Finished,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    Close(Option<u16>, String),
+    Fail(u16),
+    /// The peer is silent.
+    Dead,
+    /// The peer takes nothing.
+    Stalled,
+    Eof {
+        at_boundary: bool,
+    },
+    Reset,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    setup: Setup,
+    phase: Phase,
+    /// What arrived since the last boundary between two messages, read by read.
+    reads: Vec<Vec<u8>>,
+    /// How many items these gave already.
+    seen: usize,
+    at_boundary: bool,
+    /// What came out of compressed messages up to there, as far as the next one may refer to it.
+    history: Vec<u8>,
+    compressor: Option<Compressor>,
+    pub events: VecDeque<Told>,
+    /// What waits to be written.
+    pub waiting: Vec<u8>,
+    pub in_flight: usize,
+    /// Where pings and pongs are among all bytes that were ever queued, and which of them are pings.
+    controls: Vec<(Range<usize>, bool)>,
+    /// Of all bytes that were ever queued, those that are known to have left.
+    gone: usize,
+    /// Where our close ends among them.
+    close_end: usize,
+    keepalive: Option<Duration>,
+    pong: Option<Duration>,
+    close: Option<Duration>,
+    /// Whether a lap is being waited for in which something is to leave, since when, and what has left
+    /// since then; `None` as its end if that is out of reach.
+    watched: bool,
+    stall: Option<Duration>,
+    since: Duration,
+    left: usize,
+    /// The wait for more of the message that is open, and what is known of that message.
+    message: Option<Duration>,
+    unfinished: Unfinished,
+    last_read: Duration,
+    /// While a pong was awaited: whether nothing was read, and whether some was written.
+    paused: bool,
+    drains: bool,
+    /// The message that is sent in fragments: whether it is text.
+    open: Option<bool>,
+    stream_ended: bool,
+    is_broken: bool,
+    pub closed: Option<Account>,
+    pub pings_sent: u64,
+    pub pings_received: u64,
+    /// The last byte of a masking key; they count.
+    key: u8,
+}
+
+/// X18: a peer that pings and does not read gets no more pongs than this.
+const CONTROL_LIMIT: usize = 16 << 10;
+
+/// What a wait that ran out is armed again for, at least.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+impl Endpoint {
+    pub fn new(setup: Setup) -> Self {
+        let pings = setup.rules.version == Version::Rfc6455;
+        Self {
+            keepalive: setup.keepalive_interval.filter(|_| pings),
+            compressor: setup.deflate.clone().map(Compressor::new),
+            setup,
+            phase: Phase::Open,
+            reads: Vec::new(),
+            seen: 0,
+            at_boundary: true,
+            history: Vec::new(),
+            events: VecDeque::new(),
+            waiting: Vec::new(),
+            in_flight: 0,
+            controls: Vec::new(),
+            gone: 0,
+            close_end: 0,
+            pong: None,
+            close: None,
+            watched: false,
+            stall: None,
+            since: Duration::ZERO,
+            left: 0,
+            message: None,
+            unfinished: Unfinished::default(),
+            last_read: Duration::ZERO,
+            paused: false,
+            drains: false,
+            open: None,
+            stream_ended: false,
+            is_broken: false,
+            closed: None,
+            pings_sent: 0,
+            pings_received: 0,
+            key: 0,
+        }
+    }
+
+    pub fn read(&mut self, now: Duration, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        // Anything that arrives is a sign of life.
+        self.last_read = now;
+        if self.pong.take().is_some() {
+            self.keepalive = self.after(now, self.setup.keepalive_interval);
+        }
+        // R-X9, R-X11, D76-X2: what follows the end is discarded.
+        if !self.is_reading() {
+            return;
+        }
+        self.reads.push(data.to_vec());
+        let decoded = plain::decode_after(&self.setup.rules, &self.history, &self.reads);
+        for item in decoded.items.into_iter().skip(self.seen) {
+            self.seen += 1;
+            self.handle(now, item);
+        }
+        self.at_boundary = decoded.at_boundary;
+        self.watch_message(now, decoded.held);
+        if self.at_boundary {
+            (self.reads, self.seen) = (Vec::new(), 0);
+            self.history = decoded.history;
+        }
+    }
+
+    fn handle(&mut self, now: Duration, item: Item) {
+        match item {
+            Item::Message(..) | Item::Part(..) => {
+                let is_part = matches!(item, Item::Part(.., false));
+                self.unfinished.count += usize::from(!is_part);
+                self.events.push_back(Told::Item(item));
+            }
+            Item::Close(code, reason) => self.end(now, End::Close(code, reason)),
+            Item::Fail(code) => self.end(now, End::Fail(code)),
+            Item::Ping(payload) => {
+                self.pings_received += 1;
+                // R-F13, X18.
+                if self.control_len() < CONTROL_LIMIT {
+                    self.control(0x8a, &payload);
+                }
+                self.control_event(Item::Ping(payload));
+            }
+            Item::Pong(_) => self.control_event(item),
+        }
+    }
+
+    fn control_event(&mut self, item: Item) {
+        if self.setup.control_events {
+            self.events.push_back(Told::Item(item));
+        }
+    }
+
+    pub fn eof(&mut self, now: Duration) {
+        let at_boundary = self.at_boundary;
+        self.end(now, End::Eof { at_boundary });
+        self.stream_ended = true;
+    }
+
+    pub fn reset(&mut self, now: Duration) {
+        self.is_broken = true;
+        self.end(now, End::Reset);
+        self.forget_outgoing();
+        self.stream_ended = true;
+    }
+
+    /// A timer that ran out: the close's is looked at first, so that what another one says by it
+    /// can be written before the wait for its answer runs out.
+    pub fn timeout(&mut self, now: Duration) {
+        if !self.watched {
+            self.since = now;
+            if self.may_stall() {
+                self.begin_lap(now);
+            }
+        }
+        if self.close.take_if(|at| *at <= now).is_some() {
+            match self.phase {
+                // R-X10, D76-X4.
+                Phase::Sent => {
+                    self.tell_end(1006, String::new(), true, Cause::CloseTimeout);
+                    self.finish();
+                }
+                Phase::Deferred(_) => self.resolve(now),
+                Phase::Draining { .. } => self.finish(),
+                Phase::Open | Phase::Finished => unreachable!("nothing is awaited"),
+            }
+        }
+        if self.keepalive.take_if(|at| *at <= now).is_some() {
+            self.compressor.iter_mut().for_each(Compressor::rest);
+            let interval = self.setup.keepalive_interval.unwrap();
+            if now - self.last_read < interval {
+                self.keepalive = self.after(self.last_read, Some(interval));
+            } else {
+                // One ping at a time: what nobody wrote nobody can have seen.
+                let gone = self.gone;
+                let waits = |(at, is_ping): &(Range<usize>, bool)| *is_ping && at.end > gone;
+                if !self.controls.iter().any(waits) {
+                    self.control(0x89, b"");
+                    self.pings_sent += 1;
+                }
+                self.await_pong(now);
+                if self.pong.is_none() {
+                    self.keepalive = self.after(now, Some(interval.max(LEAST_WAIT)));
+                }
+            }
+        }
+        if self.pong.take_if(|at| *at <= now).is_some() {
+            // Silence proves nothing while we do not read and nothing waits to be written, or while the
+            // transport takes something.
+            if self.paused && self.buffered() == 0 || self.drains {
+                self.await_pong(now);
+                let wait = self.setup.pong_timeout.map(|wait| wait.max(LEAST_WAIT));
+                self.pong = self.after(now, wait);
+            } else {
+                self.end(now, End::Dead);
+            }
+        }
+        if self.stall.take_if(|at| *at <= now).is_some() {
+            let timeout = self.setup.stall_timeout.unwrap();
+            if !self.may_stall() {
+                (self.watched, self.since) = (false, now);
+            } else if self.left > 0 {
+                self.begin_lap(now);
+            } else if now - self.since < timeout {
+                self.stall = self.after(self.since, Some(timeout));
+            } else {
+                self.end(now, End::Stalled);
+            }
+        }
+        if self.message.take_if(|at| *at <= now).is_some() {
+            self.handle_message_timeout(now);
+        }
+    }
+
+    /// What waits to be written on an open connection must be taken in time.
+    fn may_stall(&self) -> bool {
+        self.setup.stall_timeout.is_some() && self.phase == Phase::Open && self.buffered() > 0
+    }
+
+    fn begin_lap(&mut self, now: Duration) {
+        (self.watched, self.since, self.left) = (true, now, 0);
+        self.stall = self.after(now, self.setup.stall_timeout.map(|timeout| timeout / 2));
+    }
+
+    fn await_pong(&mut self, now: Duration) {
+        self.paused = !self.wants_read();
+        self.drains = false;
+        self.pong = self.after(now, self.setup.pong_timeout);
+    }
+
+    fn after(&self, now: Duration, wait: Option<Duration>) -> Option<Duration> {
+        // No clock reaches the end of the rest.
+        now.checked_add(wait?).filter(|at| at.as_secs() < 1 << 60)
+    }
+
+    /// The application takes an event, and with it asks for more if there is none.
+    pub fn poll(&mut self, now: Duration) -> Option<Told> {
+        if self.events.is_empty() {
+            self.resolve(now);
+        }
+        self.events.pop_front()
+    }
+
+    pub fn close(&mut self, now: Duration, code: Option<u16>, reason: &str) -> Result<(), Refusal> {
+        // R-X1.
+        if reason.len() > 123 {
+            return Err(Refusal::ControlTooLong);
+        }
+        match self.phase {
+            Phase::Open => {
+                self.write_close(code, reason);
+                self.phase = Phase::Sent;
+                self.wait_for_end(now, self.setup.close_timeout);
+            }
+            Phase::Deferred(_) => self.resolve(now),
+            Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
+        }
+        Ok(())
+    }
+
+    /// So many of the bytes that wait are written.
+    pub fn advance(&mut self, count: usize) -> Vec<u8> {
+        self.left += count;
+        self.gone += count;
+        self.waiting.drain(..count).collect()
+    }
+
+    /// So many of the bytes that wait are taken to be written.
+    pub fn take_outgoing(&mut self, count: usize) -> Vec<u8> {
+        self.in_flight += count;
+        self.waiting.drain(..count).collect()
+    }
+
+    pub fn written(&mut self, count: usize) {
+        self.in_flight -= count;
+        self.left += count;
+        self.gone += count;
+        self.drains |= count > 0 && (self.paused || self.buffered() > 0);
+    }
+
+    pub fn buffered(&self) -> usize {
+        self.waiting.len() + self.in_flight
+    }
+
+    /// The bytes of what waits for the application: content, and the size of an event for each.
+    pub fn queued(&self) -> usize {
+        let len = |told: &Told| match told {
+            Told::Item(Item::Message(_, content) | Item::Part(_, content, _, _))
+            | Told::Item(Item::Ping(content) | Item::Pong(content)) => {
+                content.len() + size_of::<Event>()
+            }
+            Told::Item(Item::Close(..) | Item::Fail(_)) => unreachable!("it is told as `Closed`"),
+            Told::Closed(_) => 0,
+        };
+        self.events.iter().map(len).sum()
+    }
+
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.is_finished() {
+            return None;
+        }
+        // What nobody watches yet is to be watched at once: that is, since the last time that was told.
+        if !self.watched && self.may_stall() {
+            return Some(self.since.max(self.last_read));
+        }
+        let timers = [
+            self.keepalive,
+            self.pong,
+            self.close,
+            self.stall,
+            self.message,
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    pub fn wants_read(&self) -> bool {
+        if self.is_reading() {
+            // With no room at all not even a close could come.
+            let limit = self.setup.receive_queue_limit;
+            return limit.is_none_or(|limit| self.queued() < limit.max(1));
+        }
+        !self.stream_ended && self.phase != Phase::Finished
+    }
+
+    pub fn wants_shutdown(&self) -> bool {
+        let Rules { role, version, .. } = self.setup.rules;
+        let is_over = match self.phase {
+            Phase::Open | Phase::Deferred(_) => false,
+            // D75-X1: closing the stream is the close.
+            Phase::Sent => version == Version::Draft75,
+            // R-X4, R-X5: a client leaves it to the server to be the first.
+            Phase::Draining { clean } => {
+                let waits = clean && role == Role::Client && version == Version::Rfc6455;
+                !waits || self.stream_ended
+            }
+            Phase::Finished => true,
+        };
+        is_over && self.buffered() == 0
+    }
+
+    pub fn is_finished(&self) -> bool {
+        match self.phase {
+            Phase::Open | Phase::Sent | Phase::Deferred(_) => false,
+            Phase::Draining { .. } => self.stream_ended && self.buffered() == 0,
+            Phase::Finished => true,
+        }
+    }
+
+    /// R-X6.
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Open => State::Connected,
+            _ if self.is_finished() => State::Closed,
+            _ => State::Closing,
+        }
+    }
+
+    /// R-F15, D76-X1: nothing after our close.
+    pub fn is_writable(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Deferred(_))
+    }
+
+    pub fn has_capacity(&self) -> bool {
+        let limit = self.setup.send_queue_limit;
+        limit.is_none_or(|limit| self.buffered() < limit)
+    }
+
+    pub fn is_message_open(&self) -> bool {
+        self.open.is_some() && self.is_writable()
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Sent)
+    }
+
+    fn end(&mut self, now: Duration, end: End) {
+        match (&self.phase, &end) {
+            // After a reset nothing can be answered, nor if nothing is taken.
+            (Phase::Open, End::Reset | End::Stalled) | (Phase::Sent, _) => self.settle(now, end),
+            (Phase::Open, _) if self.events.is_empty() => self.settle(now, end),
+            (Phase::Open, _) => {
+                self.phase = Phase::Deferred(end);
+                self.wait_for_end(now, self.setup.close_timeout);
+            }
+            (Phase::Deferred(_), End::Reset) => self.resolve(now),
+            (Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished, _) => {}
+        }
+    }
+
+    fn resolve(&mut self, now: Duration) {
+        if let Phase::Deferred(end) = self.phase.clone() {
+            self.settle(now, end);
+        }
+    }
+
+    /// Answers the end and tells it.
+    fn settle(&mut self, now: Duration, end: End) {
+        let by_us = self.phase == Phase::Sent;
+        let mut wait = self.setup.close_timeout;
+        let mut clean = false;
+        match end {
+            End::Close(code, reason) => {
+                clean = true;
+                if !by_us {
+                    // R-X2, R-X8, X19: the code goes back unless it must not be sent.
+                    self.write_close(code.filter(|code| *code != 1004), "");
+                }
+                self.tell_end(code.unwrap_or(1005), reason, by_us, Cause::Handshake);
+            }
+            End::Fail(code) => self.fail(code, by_us),
+            End::Dead | End::Stalled => {
+                self.fail(1011, by_us);
+                wait = Some(Duration::ZERO);
+            }
+            // D75-X1.
+            End::Eof { at_boundary: true } if self.setup.rules.version == Version::Draft75 => {
+                self.tell_end(1005, String::new(), by_us, Cause::Handshake);
+            }
+            End::Eof { .. } | End::Reset => {
+                self.tell_end(1006, String::new(), by_us, Cause::Disconnected);
+            }
+        }
+        self.phase = Phase::Draining { clean };
+        self.wait_for_end(now, wait);
+    }
+
+    /// R-X9.
+    fn fail(&mut self, code: u16, close_sent: bool) {
+        if !close_sent {
+            self.write_close(Some(code), "");
+        }
+        self.tell_end(1006, String::new(), true, Cause::Failed(code));
+    }
+
+    fn tell_end(&mut self, code: u16, reason: String, by_us: bool, cause: Cause) {
+        // R-X6: both closes were exchanged. D75-X1, D76-X7: not all of the drafts can do so; after
+        // a reset nobody can.
+        let could_close = match self.setup.rules.version {
+            _ if self.is_broken => false,
+            Version::Draft75 => false,
+            Version::Draft76 => self.open.is_none(),
+            Version::Rfc6455 => true,
+        };
+        let account = Account {
+            code,
+            reason,
+            clean: could_close && cause == Cause::Handshake,
+            by_us,
+            cause,
+        };
+        self.closed = Some(account.clone());
+        self.events.push_back(Told::Closed(account));
+    }
+
+    fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
+        (self.keepalive, self.pong, self.stall, self.message) = (None, None, None, None);
+        self.close = self.after(now, wait);
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.wait_for_end(Duration::ZERO, None);
+        self.forget_outgoing();
+    }
+
+    fn forget_outgoing(&mut self) {
+        // RFC 6455 §7.1.4: a close that was not written was not sent.
+        if self.gone < self.close_end {
+            self.closed
+                .iter_mut()
+                .for_each(|closed| closed.clean = false);
+            if let Some(Told::Closed(account)) = self.events.back_mut() {
+                account.clean = false;
+            }
+        }
+        self.waiting.clear();
+        self.in_flight = 0;
+    }
+}
