@@ -16,20 +16,7 @@ use super::compressor::Compressor;
 use super::view::{Account, Cause, Refusal, Setup, Told};
 use crate::plain::{self, Item, Rules};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// We sent a close and wait for the peer's (R-X10, D76-X5).
-    Sent,
-    /// The end came; what came before it was not taken yet.
-    Deferred(End),
-    /// The end is told.
-    Draining {
-        clean: bool,
-    },
-    Finished,
-}
-
+/// What can end a connection, apart from our own close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
     Close(Option<u16>, String),
@@ -48,7 +35,12 @@ enum End {
 #[derive(Debug)]
 pub struct Endpoint {
     setup: Setup,
-    phase: Phase,
+    /// Whether the application closed (RFC 6455 §7.1.2) before anything else ended the connection.
+    close_asked: bool,
+    /// What else ended it, the first of these: whatever follows means nothing (R-X9, R-X11, D76-X2).
+    ended_by: Option<End>,
+    /// Whether the peer was waited for in vain (R-X10, D76-X4).
+    given_up: bool,
     /// What arrived since the last boundary between two messages, read by read.
     reads: Vec<Vec<u8>>,
     /// How many items these gave already.
@@ -107,7 +99,9 @@ impl Endpoint {
             keepalive: setup.keepalive_interval.filter(|_| pings),
             compressor: setup.deflate.clone().map(Compressor::new),
             setup,
-            phase: Phase::Open,
+            close_asked: false,
+            ended_by: None,
+            given_up: false,
             reads: Vec::new(),
             seen: 0,
             at_boundary: true,
@@ -216,15 +210,15 @@ impl Endpoint {
             }
         }
         if self.close.take_if(|at| *at <= now).is_some() {
-            match self.phase {
+            assert!(!self.is_open() && !self.given_up, "nothing is awaited");
+            if self.is_end_untold() {
+                self.settle(now);
+            } else {
                 // R-X10, D76-X4.
-                Phase::Sent => {
+                if self.closed.is_none() {
                     self.tell_end(1006, String::new(), true, Cause::CloseTimeout);
-                    self.finish();
                 }
-                Phase::Deferred(_) => self.resolve(now),
-                Phase::Draining { .. } => self.finish(),
-                Phase::Open | Phase::Finished => unreachable!("nothing is awaited"),
+                self.give_up();
             }
         }
         if self.keepalive.take_if(|at| *at <= now).is_some() {
@@ -276,7 +270,7 @@ impl Endpoint {
 
     /// What waits to be written on an open connection must be taken in time.
     fn may_stall(&self) -> bool {
-        self.setup.stall_timeout.is_some() && self.phase == Phase::Open && self.buffered() > 0
+        self.setup.stall_timeout.is_some() && self.is_open() && self.buffered() > 0
     }
 
     fn begin_lap(&mut self, now: Duration) {
@@ -297,8 +291,8 @@ impl Endpoint {
 
     /// The application takes an event, and with it asks for more if there is none.
     pub fn poll(&mut self, now: Duration) -> Option<Told> {
-        if self.events.is_empty() {
-            self.resolve(now);
+        if self.events.is_empty() && self.is_end_untold() {
+            self.settle(now);
         }
         self.events.pop_front()
     }
@@ -308,14 +302,13 @@ impl Endpoint {
         if reason.len() > 123 {
             return Err(Refusal::ControlTooLong);
         }
-        match self.phase {
-            Phase::Open => {
-                self.write_close(code, reason);
-                self.phase = Phase::Sent;
-                self.wait_for_end(now, self.setup.close_timeout);
-            }
-            Phase::Deferred(_) => self.resolve(now),
-            Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
+        if self.is_open() {
+            self.write_close(code, reason);
+            self.close_asked = true;
+            self.wait_for_end(now, self.setup.close_timeout);
+        } else if self.is_end_untold() {
+            // The peer's close has come: ours answers it.
+            self.settle(now);
         }
         Ok(())
     }
@@ -381,45 +374,39 @@ impl Endpoint {
             let limit = self.setup.receive_queue_limit;
             return limit.is_none_or(|limit| self.queued() < limit.max(1));
         }
-        !self.stream_ended && self.phase != Phase::Finished
+        !self.stream_ended && !self.given_up
     }
 
     pub fn wants_shutdown(&self) -> bool {
         let Rules { role, version, .. } = self.setup.rules;
-        let is_over = match self.phase {
-            Phase::Open | Phase::Deferred(_) => false,
-            // D75-X1: closing the stream is the close.
-            Phase::Sent => version == Version::Draft75,
-            // R-X4, R-X5: a client leaves it to the server to be the first.
-            Phase::Draining { clean } => {
-                let waits = clean && role == Role::Client && version == Version::Rfc6455;
-                !waits || self.stream_ended
-            }
-            Phase::Finished => true,
-        };
-        is_over && self.buffered() == 0
+        // D75-X1: closing the stream is the close.
+        let is_over = self.closed.is_some() || self.close_asked && version == Version::Draft75;
+        // R-X4, R-X5: after both closes, a client leaves it to the server to be the first.
+        let leaves_it = role == Role::Client
+            && version == Version::Rfc6455
+            && matches!(self.ended_by, Some(End::Close(..)))
+            && !self.stream_ended
+            && !self.given_up;
+        is_over && !leaves_it && self.buffered() == 0
     }
 
     pub fn is_finished(&self) -> bool {
-        match self.phase {
-            Phase::Open | Phase::Sent | Phase::Deferred(_) => false,
-            Phase::Draining { .. } => self.stream_ended && self.buffered() == 0,
-            Phase::Finished => true,
-        }
+        let is_done = self.closed.is_some() && self.stream_ended && self.buffered() == 0;
+        is_done || self.given_up
     }
 
     /// R-X6.
     pub fn state(&self) -> State {
-        match self.phase {
-            Phase::Open => State::Connected,
-            _ if self.is_finished() => State::Closed,
-            _ => State::Closing,
+        match (self.is_open(), self.is_finished()) {
+            (true, _) => State::Connected,
+            (false, true) => State::Closed,
+            (false, false) => State::Closing,
         }
     }
 
     /// R-F15, D76-X1: nothing after our close.
     pub fn is_writable(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Deferred(_))
+        !self.close_asked && self.closed.is_none()
     }
 
     pub fn has_capacity(&self) -> bool {
@@ -431,38 +418,49 @@ impl Endpoint {
         self.open.is_some() && self.is_writable()
     }
 
+    /// Whether the end was not begun by either side.
+    fn is_open(&self) -> bool {
+        !self.close_asked && self.ended_by.is_none()
+    }
+
+    /// R-X9, R-X11, D76-X2: until something of the peer, or its silence, ends the connection.
     fn is_reading(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Sent)
+        self.ended_by.is_none() && !self.given_up
+    }
+
+    /// Whether the end came, and waits for the application to take what came before it.
+    fn is_end_untold(&self) -> bool {
+        self.ended_by.is_some() && self.closed.is_none()
     }
 
     fn end(&mut self, now: Duration, end: End) {
-        match (&self.phase, &end) {
-            // After a reset nothing can be answered, nor if nothing is taken.
-            (Phase::Open, End::Reset | End::Stalled) | (Phase::Sent, _) => self.settle(now, end),
-            (Phase::Open, _) if self.events.is_empty() => self.settle(now, end),
-            (Phase::Open, _) => {
-                self.phase = Phase::Deferred(end);
-                self.wait_for_end(now, self.setup.close_timeout);
-            }
-            (Phase::Deferred(_), End::Reset) => self.resolve(now),
-            (Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished, _) => {}
+        if self.closed.is_some() {
+            return;
         }
-    }
-
-    fn resolve(&mut self, now: Duration) {
-        if let Phase::Deferred(end) = self.phase.clone() {
-            self.settle(now, end);
+        let is_reset = end == End::Reset;
+        if self.ended_by.is_some() {
+            // What waited cannot be answered any more.
+            if is_reset {
+                self.settle(now);
+            }
+            return;
+        }
+        // After our close the application has nothing more to say, after a reset it cannot, nor if nothing is taken.
+        let may_answer = !self.close_asked && !is_reset && end != End::Stalled;
+        self.ended_by = Some(end);
+        if may_answer && !self.events.is_empty() {
+            self.wait_for_end(now, self.setup.close_timeout);
+        } else {
+            self.settle(now);
         }
     }
 
     /// Answers the end and tells it.
-    fn settle(&mut self, now: Duration, end: End) {
-        let by_us = self.phase == Phase::Sent;
+    fn settle(&mut self, now: Duration) {
+        let by_us = self.close_asked;
         let mut wait = self.setup.close_timeout;
-        let mut clean = false;
-        match end {
+        match self.ended_by.clone().expect("it has an end") {
             End::Close(code, reason) => {
-                clean = true;
                 if !by_us {
                     // R-X2, R-X8, X19: the code goes back unless it must not be sent.
                     self.write_close(code.filter(|code| *code != 1004), "");
@@ -482,7 +480,6 @@ impl Endpoint {
                 self.tell_end(1006, String::new(), by_us, Cause::Disconnected);
             }
         }
-        self.phase = Phase::Draining { clean };
         self.wait_for_end(now, wait);
     }
 
@@ -519,8 +516,8 @@ impl Endpoint {
         self.close = self.after(now, wait);
     }
 
-    fn finish(&mut self) {
-        self.phase = Phase::Finished;
+    fn give_up(&mut self) {
+        self.given_up = true;
         self.wait_for_end(Duration::ZERO, None);
         self.forget_outgoing();
     }

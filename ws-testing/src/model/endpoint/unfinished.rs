@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{End, Endpoint, Phase};
+use super::{End, Endpoint};
 
 /// What is known of the message that is open.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Endpoint {
     /// A read is done, and left so much of a message that is not whole.
     pub(super) fn watch_message(&mut self, now: Duration, held: Option<usize>) {
         self.unfinished.held = held;
-        if held.is_none() || self.phase != Phase::Open || self.setup.message_timeout.is_none() {
+        if held.is_none() || !self.is_open() || self.setup.message_timeout.is_none() {
             return;
         }
         if self.message.is_none() {
