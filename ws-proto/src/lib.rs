@@ -68,10 +68,10 @@ pub use self::close_code::{CloseCode, InvalidCloseCode, REASON_LIMIT};
 pub use self::config::ConnectionConfig;
 pub use self::connection::{
     ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,
-    PreparedMessage, READ_FRAME_LIMIT,
+    PreparedMessage, READ_FRAME_LIMIT, Workspace,
 };
 #[cfg(feature = "deflate")]
-pub use self::deflate::{Deflate, DeflateStreams, DeflateTerms};
+pub use self::deflate::{Deflate, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,

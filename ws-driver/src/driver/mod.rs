@@ -245,7 +245,7 @@ where
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
             return false;
         };
-        let read = workspace::with(|buffer| {
+        let read = workspace::with_buffer(|buffer| {
             let read = Pin::new(stream).poll_read(cx, buffer);
             read.map_ok(|len| {
                 let now = runtime.now();
@@ -373,10 +373,7 @@ where
     fn reset(&mut self, cx: &mut Context<'_>) {
         self.read_ended = true;
         self.write_ended = true;
-        self.writing
-            .reclaim()
-            .into_iter()
-            .for_each(workspace::give_spare);
+        workspace::with(|workspace| workspace.recycle(&mut self.writing));
         self.writing = Outgoing::new();
         let now = self.runtime.now();
         let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));

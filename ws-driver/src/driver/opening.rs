@@ -186,7 +186,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
                 return Poll::Pending;
             }
             let stream = Pin::new(&mut self.stream);
-            match workspace::with(|buffer| stream.poll_read(cx, buffer)) {
+            match workspace::with_buffer(|buffer| stream.poll_read(cx, buffer)) {
                 Poll::Ready(Ok(len @ 1..)) => {
                     budget.spend(len);
                     self.discarded += 1;
@@ -210,7 +210,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         let now = self.runtime.now();
         if machine.wants_read() && !self.read_ended {
             let stream = Pin::new(&mut self.stream);
-            let read = workspace::with(|buffer| {
+            let read = workspace::with_buffer(|buffer| {
                 stream.poll_read(cx, buffer).map_ok(|len| {
                     match len {
                         0 => machine.handle_eof(),

@@ -1,101 +1,60 @@
-//! The buffers of a thread, so that an idle connection holds none (P5): one that streams are read into,
-//! with room to spare for each read, and what is lent to the connection at work: a buffer for what it
-//! sends, room for the events of what it reads, and the streams of zlib by which it compresses and inflates.
+//! The memory of a thread, so that an idle connection holds none (P5): the buffer that streams are read into, with
+//! room to spare for each read, and the [`Workspace`] of the connection at work.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::task::Poll;
 
-use ws_proto::{Connection as Machine, EventBatch, Outgoing};
+use ws_proto::{Connection as Machine, Workspace};
 #[cfg(feature = "deflate")]
-use ws_proto::{Deflate, DeflateStreams, PreparedMessage};
+use ws_proto::{Deflate, PreparedMessage};
 
 /// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
 /// in the cache while its content is parsed.
-const SCRATCH_LEN: usize = 128 << 10;
-
-/// Room that a thread keeps for what a connection sends in one turn; a buffer that has grown beyond it
-/// is given up.
-const SPARE_LIMIT: usize = 128 << 10;
-
-/// Room that a thread keeps for events, in bytes: enough for most reads of short messages. What has grown
-/// beyond it is given up.
-const EVENTS_LIMIT: usize = 64 << 10;
+const BUFFER_LEN: usize = 128 << 10;
 
 thread_local! {
-    static EVENTS: Cell<EventBatch> = const { Cell::new(EventBatch::new()) };
-    static SPARE: Cell<Outgoing> = const { Cell::new(Outgoing::new()) };
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static WORKSPACE: RefCell<Workspace> = const { RefCell::new(Workspace::new()) };
 }
 
-#[cfg(feature = "deflate")]
-thread_local! {
-    static STREAMS: Cell<DeflateStreams> = const { Cell::new(DeflateStreams::new()) };
-}
-
-/// Lends the thread's buffer. Inside of itself it lends a fresh one.
-pub(crate) fn with<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> {
-    let mut buffer = SCRATCH.take();
-    buffer.resize(SCRATCH_LEN, 0);
+/// Lends the thread's buffer. Inside of itself, and once the thread ends, it lends a fresh one.
+pub(crate) fn with_buffer<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> {
+    let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
+    buffer.resize(BUFFER_LEN, 0);
     let result = use_buffer(&mut buffer);
-    SCRATCH.set(buffer);
+    // A thread that ends has no use for it.
+    let _ = BUFFER.try_with(|place| place.replace(buffer));
     result
 }
 
-/// Returns the thread's memory for what is sent; none if it is lent already.
-pub(crate) fn take_spare() -> Outgoing {
-    let spare = SPARE.take();
-    match spare.room() {
-        0 => Outgoing::spare(),
-        _ => spare,
-    }
-}
-
-/// Keeps memory for the thread's next connection.
-pub(crate) fn give_spare(spare: Outgoing) {
-    if spare.room() > 0 && spare.room() <= SPARE_LIMIT {
-        SPARE.set(spare);
-    }
-}
-
-/// Returns the thread's room for events, empty; none if it is lent already.
-pub(crate) fn take_events() -> EventBatch {
-    EVENTS.take()
-}
-
-/// Keeps room for events for the thread's next connection.
-pub(crate) fn give_events(room: EventBatch) {
-    debug_assert!(room.is_empty(), "events would be lost");
-    if room.room() > 0 && room.room() <= EVENTS_LIMIT {
-        EVENTS.set(room);
+/// Lends the thread's workspace; once the thread ends, a fresh one. Nothing in here lends it again.
+#[inline]
+pub(crate) fn with<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
+    let mut work = Some(work);
+    let mut take = || work.take().expect("it is called once");
+    match WORKSPACE.try_with(|workspace| take()(&mut workspace.borrow_mut())) {
+        Ok(result) => result,
+        Err(_) => take()(&mut Workspace::new()),
     }
 }
 
 /// Lets a machine work on messages with the thread's streams of zlib, if it has use for them.
-#[cfg(feature = "deflate")]
 #[inline]
 pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Machine) -> T) -> T {
-    if !machine.has_deflate() {
-        return work(machine);
+    if machine.has_deflate() {
+        with(|workspace| {
+            machine.attach_streams(workspace);
+            let result = work(machine);
+            machine.detach_streams(workspace);
+            result
+        })
+    } else {
+        work(machine)
     }
-    let mut streams = STREAMS.take();
-    machine.lend_deflate(&mut streams);
-    let result = work(machine);
-    STREAMS.set(machine.reclaim_deflate());
-    result
 }
 
 /// Compresses a message for many, or before it is sent, with the thread's streams of zlib.
 #[cfg(feature = "deflate")]
 pub(crate) fn compress(message: PreparedMessage, options: &Deflate) -> PreparedMessage {
-    let mut streams = STREAMS.take();
-    let compressed = message.compress_for(options, &mut streams);
-    STREAMS.set(streams);
-    compressed
-}
-
-/// Lets a machine work on messages.
-#[cfg(not(feature = "deflate"))]
-#[inline]
-pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Machine) -> T) -> T {
-    work(machine)
+    with(|workspace| message.compress_for(options, workspace))
 }

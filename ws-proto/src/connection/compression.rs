@@ -2,9 +2,9 @@
 //! and what arrives is taken in steps. How it is done is in `deflate/`.
 
 use super::Connection;
-use crate::deflate::{Compression, DeflateTerms};
 #[cfg(feature = "deflate")]
-use crate::deflate::{Deflate, DeflateStreams};
+use crate::deflate::Deflate;
+use crate::deflate::{Compression, DeflateTerms};
 use crate::frame::Opcode;
 use crate::outgoing::FramePayload;
 
@@ -39,8 +39,7 @@ impl Connection {
         self
     }
 
-    /// Tells whether permessage-deflate was agreed on.
-    #[cfg(feature = "deflate")]
+    /// Tells whether permessage-deflate was agreed on; never without the feature `deflate`.
     pub fn has_deflate(&self) -> bool {
         self.compression.is_on()
     }
@@ -51,21 +50,6 @@ impl Connection {
     #[cfg(feature = "deflate")]
     pub fn deflate_alone(&self) -> Option<Deflate> {
         self.compression.alone()
-    }
-
-    /// Lends streams of zlib to a connection that was lent none, so that it need not make its own for a message; their
-    /// owner, a thread say, [takes them back](Self::reclaim_deflate) before long. Where nothing was
-    /// agreed on, nothing is taken.
-    #[cfg(feature = "deflate")]
-    pub fn lend_deflate(&mut self, streams: &mut DeflateStreams) {
-        self.compression.lend(streams);
-    }
-
-    /// Gives back the streams that were lent and are not at work on a message. One that is, or that keeps a
-    /// context, stays with the connection.
-    #[cfg(feature = "deflate")]
-    pub fn reclaim_deflate(&mut self) -> DeflateStreams {
-        self.compression.reclaim()
     }
 
     /// Tells whether no message was read and nothing was sent, as far as it left a trace.

@@ -77,7 +77,7 @@ impl EventBatch {
     }
 
     /// Returns the bytes of memory that it holds, its events' own apart.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.lists.as_ref().map_or(0, |lists| {
             size_of::<Lists>()
                 + lists.short.capacity() * size_of::<Inline>()

@@ -23,6 +23,7 @@ mod sending;
 mod stall;
 mod timers;
 mod unfinished;
+mod workspace;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +48,7 @@ pub use self::event::Event;
 pub use self::event_batch::EventBatch;
 pub(crate) use self::opened::Opened;
 pub use self::prepared::PreparedMessage;
+pub use self::workspace::Workspace;
 
 /// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
 /// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does
@@ -212,19 +214,6 @@ impl Connection {
     /// `receive_queue_limit`, and the answer to a close that came behind them waits.
     pub fn take_events(&mut self, batch: &mut EventBatch) {
         self.events.pop_batch(batch);
-    }
-
-    /// Lends room for events to a connection that has none, so that those that come next need no
-    /// allocation; its owner, a thread say, [takes it back](Self::reclaim_events) before long. If the
-    /// connection has room, nothing is taken.
-    pub fn lend_events(&mut self, room: &mut EventBatch) {
-        self.events.lend(room);
-    }
-
-    /// Gives the room for events back, whoever's it is, empty. Events that still wait move to memory of
-    /// their own.
-    pub fn reclaim_events(&mut self) -> EventBatch {
-        self.events.reclaim()
     }
 
     /// Begins the closing handshake; does nothing if it has begun. Code and reason are left out

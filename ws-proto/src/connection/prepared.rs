@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::deflate::PreparedCompression;
 #[cfg(feature = "deflate")]
-use crate::deflate::{Deflate, DeflateStreams};
+use super::workspace::Workspace;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
+use crate::deflate::PreparedCompression;
 use crate::frame::{self, Opcode};
 use crate::message::Message;
 
@@ -56,17 +58,18 @@ impl PreparedMessage {
     /// A server's broadcast does it by itself.
     #[cfg(feature = "deflate")]
     pub fn compressed(message: impl Into<Message>, options: &Deflate) -> Self {
-        Self::new(message).compress_for(options, &mut DeflateStreams::new())
+        Self::new(message).compress_for(options, &mut Workspace::new())
     }
 
     /// As [`compressed`](Self::compressed), for a message that was prepared without; one that is
-    /// [`plain`](Self::plain), or was compressed before, stays as it is. The compressor is taken from `streams`, if one
-    /// is there, and left there: who prepares many messages need not make one for each.
+    /// [`plain`](Self::plain), or was compressed before, stays as it is. The compressor is that of the workspace, so
+    /// that a program that prepares many messages need not make one for each.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn compress_for(mut self, options: &Deflate, streams: &mut DeflateStreams) -> Self {
+    pub fn compress_for(mut self, options: &Deflate, workspace: &mut Workspace) -> Self {
         if let PreparedCompression::Each = self.compression {
-            self.compression = PreparedCompression::shared(self.payload(), options, streams);
+            self.compression =
+                PreparedCompression::shared(self.payload(), options, workspace.streams());
         }
         self
     }

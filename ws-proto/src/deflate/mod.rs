@@ -30,7 +30,7 @@ use crate::message::Message;
 
 pub use self::options::Deflate;
 pub(crate) use self::options::FULL_WINDOW_BITS;
-pub use self::streams::DeflateStreams;
+pub(crate) use self::streams::DeflateStreams;
 pub use self::terms::DeflateTerms;
 pub(crate) use self::terms::{
     CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, Direction, LEAST_COMPRESSOR_BITS,
@@ -77,9 +77,10 @@ impl Compression {
     }
 
     /// Gives back what was lent.
-    pub(crate) fn reclaim(&mut self) -> DeflateStreams {
-        let lent = self.0.as_mut().and_then(|both| both.lent.take());
-        lent.unwrap_or_default()
+    pub(crate) fn reclaim(&mut self, streams: &mut DeflateStreams) {
+        if let Some(lent) = self.0.as_mut().and_then(|both| both.lent.take()) {
+            *streams = lent;
+        }
     }
 
     /// Compresses a message; `None` if it is to be sent plain.

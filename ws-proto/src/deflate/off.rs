@@ -15,6 +15,16 @@ impl std::fmt::Display for DeflateTerms {
     }
 }
 
+/// None are needed.
+#[derive(Debug, Default)]
+pub(crate) struct DeflateStreams;
+
+impl DeflateStreams {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
 /// Compression that is never on.
 #[derive(Debug)]
 pub(crate) struct Compression;
@@ -27,6 +37,12 @@ impl Compression {
     pub(crate) fn is_on(&self) -> bool {
         false
     }
+
+    #[inline]
+    pub(crate) fn lend(&mut self, _: &mut DeflateStreams) {}
+
+    #[inline]
+    pub(crate) fn reclaim(&mut self, _: &mut DeflateStreams) {}
 
     #[inline]
     pub(crate) fn compress(&mut self, _: &Message) -> Option<Vec<u8>> {

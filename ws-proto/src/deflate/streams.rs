@@ -6,15 +6,12 @@ use flate2::{Compress, Compression as Level, Decompress};
 use super::options::FULL_WINDOW_BITS;
 
 /// A compressor and an inflater, used in turn: by connections, for messages that are compressed on their own and
-/// for all that they inflate, and for [what is prepared](crate::PreparedMessage::compress_for) for many.
-/// Whoever runs connections one at a time, a thread say, [lends] them to the one at work. A connection that was
-/// lent none makes its own for each message, and gives the memory back.
+/// for all that they inflate, and for [what is prepared](crate::PreparedMessage::compress_for) for many. A connection
+/// that was lent none makes its own for each message, and gives the memory back.
 ///
 /// It begins empty, and keeps what is left in it: up to 430 KB.
-///
-/// [lends]: crate::Connection::lend_deflate
 #[derive(Debug, Default)]
-pub struct DeflateStreams {
+pub(crate) struct DeflateStreams {
     compressor: Option<IdleCompressor>,
     inflater: Option<Box<Decompress>>,
 }
@@ -31,7 +28,7 @@ struct IdleCompressor {
 
 impl DeflateStreams {
     /// Makes one that is empty.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             compressor: None,
             inflater: None,

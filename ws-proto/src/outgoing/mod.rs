@@ -43,33 +43,24 @@ impl Outgoing {
         }
     }
 
-    /// Makes an empty queue with memory, to be [lent](Self::lend).
-    pub fn spare() -> Self {
-        Self {
-            queue: Some(Box::default()),
-            left: 0,
-        }
-    }
-
-    /// Lends the memory of an empty queue to one that has none, so that what is queued next needs no
-    /// allocation; its owner, a thread say, [takes it back](Self::reclaim) before long. If the queue has
-    /// some, or the other one is not empty, nothing is taken.
-    pub fn lend(&mut self, spare: &mut Self) {
+    /// Gives memory to a queue that has none, so that what is queued next needs no allocation: that of `spare`, in which
+    /// nothing waits, or memory that is made for it. It is [taken back](Self::reclaim) before long.
+    pub(crate) fn lend(&mut self, spare: &mut Self) {
         if self.queue.is_none() && spare.is_empty() {
-            self.queue = spare.queue.take();
-            if let Some(queue) = &mut self.queue {
-                queue.lend();
-            }
+            let mut queue = spare.queue.take().unwrap_or_default();
+            queue.lend();
+            self.queue = Some(queue);
         }
     }
 
     /// Gives memory that was [lent](Self::lend) back. Bytes that still wait in it are moved to memory of
     /// their own.
-    pub fn reclaim(&mut self) -> Option<Self> {
+    pub(crate) fn reclaim(&mut self) -> Option<Self> {
         let queue = self.queue.as_mut().filter(|queue| queue.is_lent())?;
-        let own = match queue.is_empty() {
-            true => None,
-            false => Some(Box::new(queue.split())),
+        let own = if queue.is_empty() {
+            None
+        } else {
+            Some(Box::new(queue.split()))
         };
         let queue = std::mem::replace(&mut self.queue, own);
         Some(Self { queue, left: 0 })
@@ -86,7 +77,7 @@ impl Outgoing {
     }
 
     /// Returns the bytes of memory that it holds besides the payloads that it shares.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.room())
     }
 
@@ -157,8 +148,15 @@ impl Outgoing {
             return self.append_front(limit, taken, in_flight);
         }
         let Some(queue) = &mut self.queue else {
+            // What is queued next goes into the memory that went along with what was taken last.
+            if taken.queue.as_ref().is_some_and(|queue| queue.is_lent()) {
+                self.queue = taken.queue.take();
+            }
             return;
         };
+        if queue.is_empty() {
+            return;
+        }
         if queue.moves_whole(limit) {
             queue.note_moved(in_flight);
             // Each goes on with the other's memory, which costs no allocation.
@@ -397,7 +395,7 @@ mod tests {
 
     /// Memory that something went through.
     fn used() -> Outgoing {
-        let mut spare = Outgoing::spare();
+        let mut spare = Outgoing::new();
         let mut outgoing = Outgoing::new();
         outgoing.lend(&mut spare);
         outgoing.push(&[0; 1000]);

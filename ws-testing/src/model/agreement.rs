@@ -62,31 +62,6 @@ pub(super) fn agree(connection: Connection, agreed: &Agreement) -> Connection {
     connection.with_deflate(&terms)
 }
 
-/// Streams of zlib that are lent for one step and no more.
-#[derive(Default)]
-pub(super) struct Streams {
-    #[cfg(feature = "deflate")]
-    streams: ws_proto::DeflateStreams,
-}
-
-impl Streams {
-    #[cfg(feature = "deflate")]
-    pub(super) fn lend(&mut self, connection: &mut Connection) {
-        connection.lend_deflate(&mut self.streams);
-    }
-
-    #[cfg(feature = "deflate")]
-    pub(super) fn reclaim(&mut self, connection: &mut Connection) {
-        self.streams = connection.reclaim_deflate();
-    }
-
-    #[cfg(not(feature = "deflate"))]
-    pub(super) fn lend(&mut self, _: &mut Connection) {}
-
-    #[cfg(not(feature = "deflate"))]
-    pub(super) fn reclaim(&mut self, _: &mut Connection) {}
-}
-
 #[cfg(not(feature = "deflate"))]
 pub(super) fn agree(_: Connection, _: &Agreement) -> Connection {
     unreachable!("nobody agrees on it")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use ws_proto::{
     CloseCause, CloseCode, Closed, Connection, Event, HandshakeEvent, Initiator, PreparedMessage,
-    Request, Role, SendError, ServerConfig, ServerHandshake, State, Version,
+    Request, Role, SendError, ServerConfig, ServerHandshake, State, Version, Workspace,
 };
 
 use super::endpoint::Endpoint;
@@ -57,7 +57,7 @@ struct Pair {
     /// What the peer sent and did not arrive.
     pipe: Vec<u8>,
     peer: Deflater,
-    streams: agreement::Streams,
+    workspace: Workspace,
 }
 
 /// All that can be seen of a connection between two calls.
@@ -93,21 +93,18 @@ impl Pair {
                 Some(agreed) => Deflater::new(agreed.peer.window_bits, agreed.peer.takeover),
                 None => Deflater::new(15, true),
             },
-            streams: agreement::Streams::default(),
+            workspace: Workspace::new(),
         }
     }
 
     fn step(&mut self, op: &Op, step: &str) -> Result<(), String> {
-        if self
-            .setup
-            .deflate
-            .as_ref()
-            .is_some_and(|agreed| agreed.lends)
-        {
-            self.streams.lend(&mut self.real);
+        let agreed = self.setup.deflate.as_ref();
+        if agreed.is_some_and(|agreed| agreed.lends) {
+            // For one step and no more.
+            self.real.attach_streams(&mut self.workspace);
         }
         self.apply(op, step)?;
-        self.streams.reclaim(&mut self.real);
+        self.real.detach_streams(&mut self.workspace);
         self.compare(&step)
     }
 

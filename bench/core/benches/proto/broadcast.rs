@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use core_benches::{Content, SIZES, connection, drain, throughput};
 use criterion::{BenchmarkId, Criterion};
-use ws_proto::{Connection, Message, Outgoing, PreparedMessage, Role, Version};
+use ws_proto::{Connection, Message, PreparedMessage, Role, Version, Workspace};
 
 /// The receivers, which are as many as those of the servers' broadcasts.
 const RECEIVERS: usize = 500;
@@ -23,9 +23,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 let receivers =
                     receivers.map(|version| connection(*version, Role::Server, Instant::now()));
                 let mut receivers: Vec<_> = receivers.collect();
-                let (message, mut spare) = (Content::Mixed.message(size), Outgoing::spare());
-                assert!(broadcast(&mut receivers, &message, &mut spare) > RECEIVERS * size);
-                bencher.iter(|| broadcast(&mut receivers, black_box(&message), &mut spare));
+                let (message, mut workspace) = (Content::Mixed.message(size), Workspace::new());
+                assert!(broadcast(&mut receivers, &message, &mut workspace) > RECEIVERS * size);
+                bencher.iter(|| broadcast(&mut receivers, black_box(&message), &mut workspace));
             });
         }
     }
@@ -46,14 +46,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 /// Returns how many bytes left.
-fn broadcast(receivers: &mut [Connection], message: &Message, spare: &mut Outgoing) -> usize {
+fn broadcast(receivers: &mut [Connection], message: &Message, workspace: &mut Workspace) -> usize {
     let prepared = PreparedMessage::new(message.clone());
     let mut len = 0;
     for receiver in receivers {
-        receiver.outgoing().lend(spare);
+        receiver.attach(workspace);
         receiver.send_prepared(&prepared).expect("nothing is full");
         len += drain(receiver.outgoing());
-        *spare = receiver.outgoing().reclaim().unwrap_or_default();
+        receiver.detach(workspace);
     }
     len
 }

@@ -7,7 +7,7 @@ use core_benches::{connection, drain, peer_of, throughput};
 use criterion::{BenchmarkId, Criterion};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use http::HeaderMap;
-use ws_proto::{Connection, Deflate, DeflateStreams, Message, Outgoing, Role, Version};
+use ws_proto::{Connection, Deflate, Message, Role, Version, Workspace};
 
 /// The lengths of messages, about, in bytes.
 const SIZES: [usize; 3] = [256, 4096, 64 << 10];
@@ -28,12 +28,12 @@ fn compress(criterion: &mut Criterion, context: &str, keeps: bool, message: &Mes
     let mut group = criterion.benchmark_group("compress");
     group.throughput(throughput(1, message.len()));
     group.bench_function(BenchmarkId::new(context, message.len()), |bencher| {
-        let (mut sender, mut spare) = (open(Role::Server, keeps), Outgoing::spare());
-        let mut streams = DeflateStreams::new();
+        let (mut sender, mut workspace) = (open(Role::Server, keeps), Workspace::new());
+        let mut streams = Workspace::new();
         let mut send = || {
-            sender.lend_deflate(&mut streams);
-            let len = send(&mut sender, message, &mut spare);
-            streams = sender.reclaim_deflate();
+            sender.attach_streams(&mut streams);
+            let len = send(&mut sender, message, &mut workspace);
+            sender.detach_streams(&mut streams);
             len
         };
         assert!(send() < message.len());
@@ -56,11 +56,11 @@ fn inflate(criterion: &mut Criterion, context: &str, keeps: bool, message: &Mess
         };
         // With a context the second one refers to the first one, and so do all others.
         let (first, second) = (wire(), wire());
-        let mut streams = DeflateStreams::new();
+        let mut streams = Workspace::new();
         let mut receive = |bytes: &[u8]| {
-            receiver.lend_deflate(&mut streams);
+            receiver.attach_streams(&mut streams);
             receiver.handle_read(now, bytes);
-            streams = receiver.reclaim_deflate();
+            receiver.detach_streams(&mut streams);
             receiver.take_event().expect("a message is there")
         };
         receive(&first);
@@ -111,11 +111,11 @@ fn zlib(criterion: &mut Criterion, message: &Message) {
 }
 
 /// Sends a message; returns how many bytes left.
-fn send(sender: &mut Connection, message: &Message, spare: &mut Outgoing) -> usize {
-    sender.outgoing().lend(spare);
+fn send(sender: &mut Connection, message: &Message, workspace: &mut Workspace) -> usize {
+    sender.attach(workspace);
     sender.send(message.clone()).expect("nothing is full");
     let len = drain(sender.outgoing());
-    *spare = sender.outgoing().reclaim().unwrap_or_default();
+    sender.detach(workspace);
     len
 }
 

@@ -7,7 +7,7 @@ use core_benches::{
     Content, SIZES, batch_len, connection, drain, role_name, throughput, version_name, wire,
 };
 use criterion::{BenchmarkId, Criterion};
-use ws_proto::{Connection, Message, Outgoing, Role, Version};
+use ws_proto::{Connection, Message, Role, Version, Workspace};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
@@ -20,11 +20,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                     group.throughput(throughput(batch_len(size), size));
                     group.bench_function(BenchmarkId::new(name, size), |bencher| {
                         let mut sender = connection(version, role, Instant::now());
-                        let (message, mut spare) = (content.message(size), Outgoing::spare());
+                        let (message, mut workspace) = (content.message(size), Workspace::new());
                         let expected = wire(version, role, content, size).len();
-                        assert_eq!(send(&mut sender, &message, size, &mut spare), expected);
-                        bencher.iter(|| send(&mut sender, black_box(&message), size, &mut spare));
-                        assert_eq!(send(&mut sender, &message, size, &mut spare), expected);
+                        assert_eq!(send(&mut sender, &message, size, &mut workspace), expected);
+                        bencher
+                            .iter(|| send(&mut sender, black_box(&message), size, &mut workspace));
+                        assert_eq!(send(&mut sender, &message, size, &mut workspace), expected);
                     });
                 }
             }
@@ -34,12 +35,17 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 /// Sends a batch; returns how many bytes left.
-fn send(sender: &mut Connection, message: &Message, size: usize, spare: &mut Outgoing) -> usize {
-    sender.outgoing().lend(spare);
+fn send(
+    sender: &mut Connection,
+    message: &Message,
+    size: usize,
+    workspace: &mut Workspace,
+) -> usize {
+    sender.attach(workspace);
     for _ in 0..batch_len(size) {
         sender.send(message.clone()).expect("nothing is full");
     }
     let len = drain(sender.outgoing());
-    *spare = sender.outgoing().reclaim().unwrap_or_default();
+    sender.detach(workspace);
     len
 }

@@ -39,7 +39,7 @@ impl Mailbox {
     /// until it [parks](Self::park).
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
-        inner.lend(workspace::take_spare());
+        inner.attach();
         inner.driver.resume();
         Awake {
             is_same_task: inner.driver.is(cx),
@@ -56,7 +56,7 @@ impl Mailbox {
         work: impl FnOnce(&mut Machine) -> T,
     ) -> (T, bool) {
         self.work(cx, |inner| {
-            inner.lend_events();
+            inner.attach();
             // What ends the connection drops what is queued.
             let mark = inner.mark();
             let result = workspace::with_streams(&mut inner.machine, work);
@@ -90,11 +90,7 @@ impl Mailbox {
                 inner.note_flushed();
             }
             if !writing.has_remaining() {
-                let spare = writing.reclaim();
-                if !inner.machine.outgoing().is_empty() {
-                    inner.machine.take_outgoing_into(WRITE_LEN, writing);
-                }
-                inner.lend(spare.unwrap_or_default());
+                inner.machine.take_outgoing_into(WRITE_LEN, writing);
             }
             inner.wants()
         })
@@ -176,17 +172,9 @@ impl Mailbox {
 }
 
 impl Inner {
-    /// Lends the thread's buffer to the machine, unless it has one.
-    fn lend(&mut self, mut spare: Outgoing) {
-        self.machine.outgoing().lend(&mut spare);
-        workspace::give_spare(spare);
-    }
-
-    /// Lends the thread's room for events to the machine, unless it has some.
-    fn lend_events(&mut self) {
-        let mut room = workspace::take_events();
-        self.machine.lend_events(&mut room);
-        workspace::give_events(room);
+    /// Has the machine work with the thread's memory.
+    fn attach(&mut self) {
+        workspace::with(|workspace| self.machine.attach(workspace));
     }
 
     fn wants(&self) -> Wants {
@@ -201,13 +189,11 @@ impl Inner {
         }
     }
 
-    /// Gives the thread's buffers back; what waits for a slow peer or handler has memory of its own.
+    /// Gives the thread's memory back; what waits for a slow peer or handler has memory of its own.
     fn release(&mut self, writing: &mut Outgoing) {
-        workspace::give_events(self.machine.reclaim_events());
-        let buffers = [writing.reclaim(), self.machine.outgoing().reclaim()];
-        buffers
-            .into_iter()
-            .flatten()
-            .for_each(workspace::give_spare);
+        workspace::with(|workspace| {
+            workspace.recycle(writing);
+            self.machine.detach(workspace);
+        });
     }
 }

@@ -397,7 +397,7 @@ impl Connection {
                 Poll::Ready(false) => return Poll::Ready(None),
                 Poll::Pending => {
                     // A connection at rest holds no room for events; the thread does.
-                    workspace::give_events(std::mem::take(&mut self.events));
+                    workspace::with(|workspace| workspace.recycle_events(&mut self.events));
                     return Poll::Pending;
                 }
             }
@@ -412,9 +412,7 @@ impl Drop for Connection {
             false => CloseCode::NORMAL,
         };
         self.mailbox.abandon(code);
-        if self.events.is_empty() {
-            workspace::give_events(std::mem::take(&mut self.events));
-        }
+        workspace::with(|workspace| workspace.recycle_events(&mut self.events));
     }
 }
 

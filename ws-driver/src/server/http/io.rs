@@ -163,7 +163,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                 }
                 Step::Read => {
                     let stream = Pin::new(&mut this.stream);
-                    ready!(workspace::with(|buffer| {
+                    ready!(workspace::with_buffer(|buffer| {
                         let room = buffer.len().min(AHEAD_LIMIT);
                         let read = stream.poll_read(cx, &mut buffer[..room]);
                         read.map_ok(|len| {
@@ -178,7 +178,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                 Step::End => return Poll::Ready(Ok(())),
             }
         }
-        workspace::with(|buffer| {
+        workspace::with_buffer(|buffer| {
             let room = cursor.remaining().min(buffer.len());
             let stream = Pin::new(&mut self.stream);
             stream

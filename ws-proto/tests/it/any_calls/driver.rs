@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use ws_proto::{
     CloseCode, Closed, Connection, ConnectionConfig, Event, EventBatch, Message, Outgoing,
-    PreparedMessage, READ_FRAME_LIMIT, Role, SendError, State, Version,
+    PreparedMessage, READ_FRAME_LIMIT, Role, SendError, State, Version, Workspace,
 };
 
 use ws_testing::connections::connect;
@@ -60,8 +60,7 @@ pub(crate) struct Driver {
     /// What the peer sent and was not taken.
     unread: Vec<u8>,
     batch: EventBatch,
-    spare: Outgoing,
-    room: EventBatch,
+    workspace: Workspace,
     /// What was taken and is not written.
     taken: Outgoing,
     /// All bytes that were ever queued, as far as they were taken or written.
@@ -105,8 +104,7 @@ impl Driver {
             now,
             unread: Vec::new(),
             batch: EventBatch::new(),
-            spare: Outgoing::spare(),
-            room: EventBatch::new(),
+            workspace: Workspace::new(),
             taken: Outgoing::new(),
             wire: Vec::new(),
             written: 0,
@@ -202,15 +200,12 @@ impl Driver {
                 self.write(call);
             }
             Call::Lend => {
-                self.connection.outgoing().lend(&mut self.spare);
-                self.connection.lend_events(&mut self.room);
+                self.connection.attach(&mut self.workspace);
             }
             Call::Reclaim => {
                 let before = self.waiting();
-                self.spare = self.connection.outgoing().reclaim().unwrap_or_default();
-                assert!(self.spare.is_empty() && self.waiting() == before);
-                self.room = self.connection.reclaim_events();
-                assert!(self.room.is_empty());
+                self.connection.detach(&mut self.workspace);
+                assert_eq!(self.waiting(), before);
             }
             Call::Send(..)
             | Call::SendFragment(..)

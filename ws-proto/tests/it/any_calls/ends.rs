@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    ABNORMAL, Closed, Connection, ConnectionConfig, Event, EventBatch, Outgoing, Role, State,
-    Version,
+    ABNORMAL, Closed, Connection, ConnectionConfig, Event, EventBatch, Role, State, Version,
+    Workspace,
 };
 
 use ws_testing::connections::{Frame, all, close_frame, connect, events, seconds, written};
@@ -201,52 +201,56 @@ fn lent_memory_comes_back_after_every_end() {
     for (role, version) in all() {
         for end in ends {
             let mut connection = connect(role, version, ConnectionConfig::new(), now);
-            let mut spare = used(role, version, now);
-            let room = spare.room();
-            connection.outgoing().lend(&mut spare);
-            assert!(spare.is_empty() && spare.room() == 0, "it was lent");
+            let mut workspace = used(role, version, now);
+            let memory = workspace.memory();
+            connection.attach(&mut workspace);
+            assert_eq!(workspace.memory(), 0, "the connection has it");
             connection.send("waits").unwrap();
             end(&mut connection, now);
-            let back = connection.outgoing().reclaim().expect("it was lent");
-            assert!(
-                back.room() >= room,
-                "{version} {role:?}: {} of {room}",
-                back.room()
-            );
-            assert!(connection.outgoing().reclaim().is_none());
+            connection.detach(&mut workspace);
+            let back = workspace.memory();
+            assert!(back >= memory, "{version} {role:?}: {back} of {memory}");
         }
     }
 }
 
 /// Memory that something went through.
-fn used(role: Role, version: Version, now: Instant) -> Outgoing {
+fn used(role: Role, version: Version, now: Instant) -> Workspace {
+    let mut workspace = Workspace::new();
     let mut connection = connect(role, version, ConnectionConfig::new(), now);
-    connection.outgoing().lend(&mut Outgoing::spare());
+    connection.attach(&mut workspace);
     connection.send("x".repeat(3000)).unwrap();
     drop(written(&mut connection));
-    connection.outgoing().reclaim().unwrap()
+    connection.detach(&mut workspace);
+    assert!(workspace.memory() > 3000);
+    workspace
 }
 
-/// Proves that room for events that was lent comes back as it was, also if they are taken one by one.
+/// Proves that memory for events that was lent comes back as it was, also if they are taken one by one.
 #[test]
-fn lent_room_for_events_comes_back_whole() {
+fn lent_memory_for_events_comes_back_whole() {
     let now = Instant::now();
     for (role, version) in all() {
         let message = sent(connect(flip(role), version, ConnectionConfig::new(), now));
         let mut connection = connect(role, version, ConnectionConfig::new(), now);
         connection.handle_read(now, &message.repeat(100));
-        let mut room = EventBatch::new();
-        connection.poll_events(now, &mut room);
-        while room.pop().is_some() {}
-        let len = room.room();
-        assert!(len > 1000);
-        connection.lend_events(&mut room);
+        let mut batch = EventBatch::new();
+        connection.poll_events(now, &mut batch);
+        while batch.pop().is_some() {}
+        let mut workspace = Workspace::new();
+        workspace.recycle_events(&mut batch);
+        let memory = workspace.memory();
+        assert!(memory > 1000);
+        connection.attach(&mut workspace);
         connection.handle_read(now, &message.repeat(10));
         connection.handle_read(now, &closing(role, version));
         assert!(events(&mut connection, now).len() >= 10);
-        let back = connection.reclaim_events().room();
-        assert!(back >= len, "{version} {role:?}: {back} of {len}");
-        assert_eq!(connection.reclaim_events().room(), 0);
+        connection.detach(&mut workspace);
+        let back = workspace.memory();
+        assert!(back >= memory, "{version} {role:?}: {back} of {memory}");
+        let mut others = Workspace::new();
+        connection.detach(&mut others);
+        assert_eq!(others.memory(), 0);
     }
 }
 

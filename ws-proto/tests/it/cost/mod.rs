@@ -67,16 +67,16 @@ fn cost(kind: &Kind, len: usize) -> Cost {
     let time = match kind.target {
         Target::Connection(version, window) => {
             let mut connection = server(version, &vec![7; window], now);
-            let mut streams = ws_proto::DeflateStreams::new();
+            let mut workspace = ws_proto::Workspace::new();
             let start = cpu_time();
             for read in bytes.chunks(READ_LEN) {
                 meter.run(|| {
-                    connection.lend_deflate(&mut streams);
+                    connection.attach_streams(&mut workspace);
                     connection.handle_read(now, read);
                     while connection.poll_event(now).is_some() {}
                     let mut outgoing = connection.outgoing();
                     outgoing.advance(outgoing.remaining());
-                    streams = connection.reclaim_deflate();
+                    connection.detach_streams(&mut workspace);
                 });
             }
             let time = cpu_time() - start;

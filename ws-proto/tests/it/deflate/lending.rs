@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use ws_proto::{
-    Connection, ConnectionConfig, Deflate, DeflateStreams, Event, Message, PreparedMessage, Role,
-    Version,
+    Connection, ConnectionConfig, Deflate, Event, Message, PreparedMessage, Role, Version,
+    Workspace,
 };
 
 use super::peer::{self, Deflater};
@@ -25,13 +25,13 @@ const NO_STREAM: u64 = 40_000;
 fn connections_use_a_lent_stream_in_turn() {
     let now = Instant::now();
     let options = eager().client_no_context_takeover(true);
-    let mut streams = DeflateStreams::new();
+    let mut workspace = Workspace::new();
     let compressed = Deflater::new(15, false).compress(prose(3000, 0).as_bytes());
     for round in 0..4 {
         let mut connection = open(Role::Server, &options, unlimited(), now);
         let mut meter = Meter::default();
         meter.run(|| {
-            connection.lend_deflate(&mut streams);
+            connection.attach_streams(&mut workspace);
             let read = peer::message(true, &compressed).to(Role::Server);
             connection.handle_read(now, &read);
             assert_eq!(
@@ -39,7 +39,7 @@ fn connections_use_a_lent_stream_in_turn() {
                 [Event::Message(prose(3000, 0).into())]
             );
             connection.send(prose(3000, round)).unwrap();
-            streams = connection.reclaim_deflate();
+            connection.detach_streams(&mut workspace);
         });
         let allocated = u64::try_from(meter.total()).unwrap();
         assert_eq!(allocated < NO_STREAM, round > 0, "{round}: {allocated}");
@@ -50,7 +50,7 @@ fn connections_use_a_lent_stream_in_turn() {
 #[test]
 fn what_is_lent_changes_no_byte() {
     let now = Instant::now();
-    let mut streams = DeflateStreams::new();
+    let mut workspace = Workspace::new();
     for options in all_terms().chain([eager().level(1).unwrap(), eager().level(9).unwrap()]) {
         for role in [Role::Server, Role::Client] {
             let [mut lent, mut own] = [(); 2].map(|()| open(role, &options, unlimited(), now));
@@ -60,10 +60,10 @@ fn what_is_lent_changes_no_byte() {
                     Message::from(noise(500, round.into())),
                     Message::from(prose(2000, 0)),
                 ] {
-                    lent.lend_deflate(&mut streams);
+                    lent.attach_streams(&mut workspace);
                     lent.send(message.clone()).unwrap();
                     lent.send_fragment(message.clone(), round % 2 == 0).unwrap();
-                    streams = lent.reclaim_deflate();
+                    lent.detach_streams(&mut workspace);
                     own.send(message.clone()).unwrap();
                     own.send_fragment(message.clone(), round % 2 == 0).unwrap();
                     if round % 2 == 1 {
@@ -82,7 +82,7 @@ fn what_is_lent_changes_no_byte() {
 #[test]
 fn what_is_compressed_elsewhere_is_the_same() {
     let now = Instant::now();
-    let mut streams = DeflateStreams::new();
+    let mut workspace = Workspace::new();
     for options in all_terms().chain([Deflate::new().level(1).unwrap()]) {
         for role in [Role::Server, Role::Client] {
             let [mut here, mut elsewhere] =
@@ -103,7 +103,8 @@ fn what_is_compressed_elsewhere_is_the_same() {
                     Message::from(""),
                 ] {
                     here.send(message.clone()).unwrap();
-                    let prepared = PreparedMessage::new(message).compress_for(&alone, &mut streams);
+                    let prepared =
+                        PreparedMessage::new(message).compress_for(&alone, &mut workspace);
                     elsewhere.send_prepared(&prepared).unwrap();
                     assert!(written(&mut here) == written(&mut elsewhere), "{options:?}");
                 }
@@ -116,16 +117,16 @@ fn what_is_compressed_elsewhere_is_the_same() {
 #[test]
 fn a_message_keeps_its_stream_until_it_is_whole() {
     let now = Instant::now();
-    let mut streams = DeflateStreams::new();
+    let mut workspace = Workspace::new();
     let text = prose(3000, 7);
     let compressed = Deflater::new(15, true).compress(text.as_bytes());
     let read = peer::message(true, &compressed).to(Role::Server);
     let [mut one, mut other] = [(); 2].map(|()| open(Role::Server, &eager(), unlimited(), now));
     for half in [&read[..read.len() / 2], &read[read.len() / 2..]] {
         for connection in [&mut one, &mut other] {
-            connection.lend_deflate(&mut streams);
+            connection.attach_streams(&mut workspace);
             connection.handle_read(now, half);
-            streams = connection.reclaim_deflate();
+            connection.detach_streams(&mut workspace);
         }
     }
     for connection in [&mut one, &mut other] {
@@ -149,20 +150,22 @@ fn lent_streams_come_back_after_every_end() {
         |connection, now| connection.close(now, None, "").unwrap(),
     ];
     for end in ends {
-        let mut streams = DeflateStreams::new();
+        let mut workspace = Workspace::new();
         let mut connection = open(Role::Server, &eager(), unlimited(), now);
-        connection.lend_deflate(&mut streams);
+        connection.attach_streams(&mut workspace);
         connection.send(prose(3000, 1)).unwrap();
         connection.handle_read(now, &read[..read.len() / 2]);
         end(&mut connection, now);
         connection.handle_timeout(now + seconds(10));
         assert!(connection.is_finished());
-        streams = connection.reclaim_deflate();
-        let streams = format!("{streams:?}");
+        connection.detach_streams(&mut workspace);
+        let streams = format!("{workspace:?}");
         assert!(!streams.contains("compressor: None"), "{streams}");
         assert!(!streams.contains("inflater: None"), "{streams}");
         assert!(connection.has_deflate(), "it was agreed on");
-        assert_eq!(format!("{:?}", connection.reclaim_deflate()), EMPTY);
+        let mut others = Workspace::new();
+        connection.detach_streams(&mut others);
+        assert!(is_empty(&others));
     }
 }
 
@@ -170,20 +173,24 @@ fn lent_streams_come_back_after_every_end() {
 #[test]
 fn only_who_needs_streams_takes_them() {
     let now = Instant::now();
-    let mut streams = DeflateStreams::new();
+    let mut workspace = Workspace::new();
     let mut one = open(Role::Server, &eager(), unlimited(), now);
-    one.lend_deflate(&mut streams);
+    one.attach_streams(&mut workspace);
     one.send("a message").unwrap();
     // It has some.
-    let mut others = DeflateStreams::new();
-    one.lend_deflate(&mut others);
-    streams = one.reclaim_deflate();
+    let mut others = Workspace::new();
+    one.attach_streams(&mut others);
+    one.detach_streams(&mut workspace);
     let version = Version::Rfc6455;
     let mut plain = connect(Role::Server, version, unlimited(), now);
-    plain.lend_deflate(&mut streams);
-    assert_eq!(format!("{:?}", plain.reclaim_deflate()), EMPTY);
-    assert_ne!(format!("{streams:?}"), EMPTY);
-    assert_eq!(format!("{others:?}"), EMPTY);
+    plain.attach_streams(&mut workspace);
+    assert!(!is_empty(&workspace));
+    plain.detach_streams(&mut others);
+    assert!(is_empty(&others));
 }
 
-const EMPTY: &str = "DeflateStreams { compressor: None, inflater: None }";
+/// Whether there are no streams in it.
+fn is_empty(workspace: &Workspace) -> bool {
+    let text = format!("{workspace:?}");
+    text.contains("DeflateStreams { compressor: None, inflater: None }")
+}

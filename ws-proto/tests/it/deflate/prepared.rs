@@ -5,9 +5,7 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use bytes::Buf;
-use ws_proto::{
-    ConnectionConfig, DeflateStreams, Message, OutgoingMut, PreparedMessage, Role, Version,
-};
+use ws_proto::{ConnectionConfig, Message, OutgoingMut, PreparedMessage, Role, Version, Workspace};
 
 use super::peer::frames;
 use super::{all_terms, eager, noise, open, prose, terms};
@@ -120,8 +118,7 @@ fn a_plain_message_is_never_compressed() {
     let secret = prose(3000, 9);
     for options in all_terms() {
         let mut connection = open(Role::Server, &options, ConnectionConfig::new(), now);
-        let plain =
-            PreparedMessage::plain(&secret).compress_for(&options, &mut DeflateStreams::new());
+        let plain = PreparedMessage::plain(&secret).compress_for(&options, &mut Workspace::new());
         connection.send(&secret).unwrap();
         connection.send_prepared(&plain).unwrap();
         connection.send(&secret).unwrap();
