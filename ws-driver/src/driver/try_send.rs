@@ -40,8 +40,4 @@ impl fmt::Display for TrySendError {
     }
 }
 
-impl std::error::Error for TrySendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.reason.source()
-    }
-}
+impl std::error::Error for TrySendError {}
