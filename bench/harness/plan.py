@@ -30,7 +30,7 @@ def ours(runtime, protocol="rfc6455"):
 
 def ours_on_both_cores(how, **what):
     name = f"ours-tokio-{how}"
-    return Server(name, "cores", name, cores="0,1", **what)
+    return Server(name, "two-threads", name, cores="0,1", **what)
 
 
 def peer(binary, batch=False, broadcasts=False):
