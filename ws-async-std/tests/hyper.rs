@@ -3,7 +3,7 @@
 use async_std::net::{TcpListener, TcpStream};
 use smol_hyper::rt::FuturesIo;
 use ws_async_std::{AsyncStd, Stream};
-use ws_driver::conformance::streams;
+use ws_testing::conformance::streams;
 
 /// A request that hyper read becomes a connection, which is in the registry of ours.
 #[test]

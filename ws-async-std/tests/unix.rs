@@ -3,7 +3,7 @@
 
 use async_std::os::unix::net::UnixStream;
 use ws_async_std::{AsyncStd, Stream};
-use ws_driver::conformance::streams;
+use ws_testing::conformance::streams;
 
 /// A stream of a Unix socket is served and connected over; its connection is in the registry.
 #[test]

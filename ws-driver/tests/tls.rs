@@ -1,6 +1,6 @@
 //! TLS on the simulated runtime: whole connections over a network that chops and delays as a seed says,
 //! and the promises about time, which must mean the same as without TLS.
-#![cfg(feature = "conformance-all")]
+#![cfg(feature = "rustls")]
 #![allow(
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"
@@ -11,7 +11,6 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use support::{ANY, Peer, Server, Sim, echo, seconds, serve};
-use ws_driver::conformance::certificates::Authority;
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
 use ws_driver::ws_proto::{CloseCause, Closed, ConnectionConfig, ProtocolError, Version};
@@ -19,6 +18,7 @@ use ws_driver::{
     ClientConfig, ClientTls, ConnectOptions, ConnectionInfo, Observer, ServerTls, connect_with,
     rustls,
 };
+use ws_testing::certificates::Authority;
 
 /// Makes the process have a default for its cryptography that can do nothing, as an application might have
 /// another than ours: no test here works if it is asked. (Where it has none, the adapters' tests are.)

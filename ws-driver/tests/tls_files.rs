@@ -1,5 +1,5 @@
 //! Certificates and keys in files: what is good, what each mistake is called, and loading them again.
-#![cfg(feature = "conformance-all")]
+#![cfg(feature = "rustls")]
 #![allow(
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"
@@ -8,8 +8,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ws_driver::conformance::certificates::{Authority, Pems};
 use ws_driver::{ClientTls, ServerTls, TlsConfigError};
+use ws_testing::certificates::{Authority, Pems};
 
 /// Files that are gone when it is.
 struct Folder(PathBuf);

@@ -2,8 +2,8 @@
 
 use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::FuturesIo;
-use ws_driver::conformance::streams;
 use ws_smol::Smol;
+use ws_testing::conformance::streams;
 
 /// A request that hyper read becomes a connection, which is in the registry of ours.
 #[test]

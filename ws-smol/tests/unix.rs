@@ -2,8 +2,8 @@
 #![cfg(unix)]
 
 use smol::net::unix::UnixStream;
-use ws_driver::conformance::streams;
 use ws_smol::Smol;
+use ws_testing::conformance::streams;
 
 /// A stream of a Unix socket is served and connected over; its connection is in the registry.
 #[test]

@@ -15,12 +15,12 @@ mod ending;
 mod kit;
 mod list;
 mod polling;
-#[cfg(feature = "conformance-all")]
+#[cfg(all(feature = "proxy", feature = "rustls"))]
 mod proxies;
 mod receiving;
 mod sending;
 mod serving;
 #[path = "../support/mod.rs"]
 mod support;
-#[cfg(feature = "conformance-all")]
+#[cfg(feature = "rustls")]
 mod tls;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::conformance::tunnel::{join, secured};
+use ws_driver::internals::open_server;
 use ws_driver::{BindOptions, ConnectOptions, Proxy, Runtime, ServerTls, connect_with};
+use ws_testing::tunnel::join;
 
 use super::connecting::connect_or_give_up;
 use super::polling::{assert_nothing_left_but, at_every_poll};
@@ -35,7 +36,7 @@ async fn proxy(sim: &Sim, kind: Kind, tls: &ServerTls, server: SocketAddr) -> So
             runtime.spawn_task(async move {
                 // How it ends, is for the case to see.
                 if let Kind::Https = kind {
-                    if let Some(stream) = secured(&tls, stream).await {
+                    if let Some(stream) = open_server(&tls, stream).await {
                         let _ = lead(kind, stream, server).await;
                     }
                 } else {

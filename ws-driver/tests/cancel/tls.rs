@@ -3,11 +3,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use ws_driver::conformance::certificates::Authority;
 use ws_driver::{
     ClientConfig, ClientTls, ConnectError, ConnectOptions, Connection, Runtime, ServerTls,
     connect_over, connect_with,
 };
+use ws_testing::certificates::Authority;
 
 use super::connecting::connect_or_give_up;
 use super::polling::{DROPS, assert_nothing_left, at_every_poll, numbered, polled, spawned};

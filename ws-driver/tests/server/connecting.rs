@@ -44,10 +44,7 @@ fn a_client_without_tls_says_so() {
         serve(&sim, &server, echo);
         let url = format!("wss://{}/demo", server.local_addr());
         let error = ws_driver::connect::<Sim>(&url).await.unwrap_err();
-        assert!(
-            matches!(error, ws_driver::ConnectError::TlsUnsupported),
-            "{error:?}"
-        );
+        assert!(matches!(error, ConnectError::TlsUnsupported), "{error:?}");
         assert!(error.to_string().contains("TLS, which is not built in"));
         sim.settle().await;
         assert_eq!(server.counters().opening, 0);

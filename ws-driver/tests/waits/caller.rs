@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ws_driver::conformance::certificates::Authority;
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
 use ws_driver::{ClientTls, ConnectOptions, ServerBuilder, ServerTls, rustls};
+use ws_testing::certificates::Authority;
 
 use crate::support::{ANY, Peer, Server, Sim, seconds, serve};
 

@@ -6,7 +6,7 @@ use socket2::{Domain, Socket, Type};
 use ws_proto::{ClientConfig, HandshakeError, OriginPolicy, Subprotocol, Version, Versions};
 
 use super::support::{ANY, DRAFT76, Peer, RFC6455, client, echo, ms, serve, sleep, text, url};
-use crate::{ConnectError, Runtime, Server, ServerBuilder, Upgrade, connect, connect_with};
+use ws_driver::{ConnectError, Runtime, Server, ServerBuilder, Upgrade, connect, connect_with};
 
 /// Asks a server with these options for an upgrade; returns the answer's status line.
 async fn status<R: Runtime + Default>(builder: ServerBuilder<R>, request: &str) -> String {

@@ -6,7 +6,7 @@ use ws_proto::{ClientConfig, Deflate, Message, PreparedMessage, Version};
 
 use super::foreign_server::{Foreign, Style};
 use super::support::{Host, Peer, RFC6455, client, echo, masked, serve, text, until, url};
-use crate::{Connection, Runtime, Server, ServerBuilder, Upgrade, connect_with};
+use ws_driver::{Connection, Runtime, Server, ServerBuilder, Upgrade, connect_with};
 
 /// A text that compresses well.
 fn prose(len: usize) -> String {

@@ -3,18 +3,17 @@
 //! future:
 //!
 //! ```ignore
-//! ws_driver::conformance::run!(Tokio, |future| runtime().block_on(future));
+//! ws_testing::conformance::run!(Tokio, |future| runtime().block_on(future));
 //! ```
 //!
 //! Cases that are named `option_..`, `event_..`, `server_..` and so on stand for the rows of the
 //! table in docs/coming-from-node-websocket-server.md.
 #![expect(
+    clippy::missing_panics_doc,
     clippy::unwrap_used,
     reason = "these are tests, though the compiler cannot know"
 )]
 
-#[cfg(feature = "conformance-all")]
-pub mod certificates;
 pub mod close;
 #[cfg(feature = "deflate")]
 pub mod deflate;
@@ -35,8 +34,6 @@ mod support;
 pub mod time;
 #[cfg(feature = "conformance-all")]
 pub mod tls;
-#[cfg(feature = "conformance-all")]
-pub mod tunnel;
 pub mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -47,7 +44,7 @@ use std::time::Duration;
 pub use crate::__conformance as run;
 #[cfg(feature = "conformance-all")]
 pub use crate::__conformance_features as run_features;
-use crate::runtime::{Runtime, Timer};
+use ws_driver::{Runtime, Timer};
 
 /// What a case may take; most need some milliseconds, on a busy machine too.
 pub const CASE_LIMIT: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use ws_proto::{SendError, Version};
 use super::support::{
     ANY, Peer, Told, client, echo, ms, serve, serve_at, sleep, spawn, text, until, url,
 };
-use crate::{
+use ws_driver::{
     ClientError, Connection, ConnectionId, Runtime, Server, ServerBuilder, SlowPeer, TopicError,
     connect,
 };

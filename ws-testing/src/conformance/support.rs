@@ -15,7 +15,7 @@ use event_listener::Event;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientConfig, Closed, State, Version};
 
-use crate::{
+use ws_driver::{
     Connection, ConnectionInfo, Observer, Rejected, Runtime, Server, ServerBuilder, Timer,
     connect_with,
 };

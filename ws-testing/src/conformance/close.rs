@@ -11,7 +11,7 @@ use ws_proto::{ClientConfig, CloseCause, CloseCode, Closed, Initiator, SendError
 use super::support::{
     ANY, Host, Log, Peer, RFC6455, Told, client, echo, ms, serve, spawn, text, until, url,
 };
-use crate::{Connection, Runtime, Server, connect_with};
+use ws_driver::{Connection, Runtime, Server, connect_with};
 
 /// A server whose handlers echo, and tell how their connection ended.
 async fn telling<R: Runtime + Default>() -> (Host<R>, Told<Closed>) {

@@ -8,7 +8,7 @@ use ws_proto::{State, Version};
 use super::support::{
     ACCEPT_76, ANY, DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, serve, spawn, text,
 };
-use crate::{Runtime, Server, Upgrade, connect};
+use ws_driver::{Runtime, Server, Upgrade, connect};
 
 /// `ws.createServer`: with the defaults or with options, and both serve.
 pub async fn create_server<R: Runtime + Default>() {

@@ -10,7 +10,7 @@ use ws_proto::{
 };
 
 use super::support::{Peer, Told, client, echo, masked, ms, serve, sleep, spawn, text, until, url};
-use crate::{Connection, Runtime, Server, connect_with};
+use ws_driver::{Connection, Runtime, Server, connect_with};
 
 /// `examples/echo-server.js`: text of all sizes up to 64 KiB comes back in each version, also the empty
 /// one.

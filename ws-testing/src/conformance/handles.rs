@@ -10,7 +10,7 @@ use futures_sink::Sink;
 use ws_proto::{Message, SendError, Version};
 
 use super::support::{Peer, Told, client, ms, serve, sleep, spawn};
-use crate::{Connection, Runtime, Server};
+use ws_driver::{Connection, Runtime, Server};
 
 /// A flush is ready when the stream has taken all, and not before that: in the handler's first poll nothing
 /// is written yet.

@@ -1,4 +1,9 @@
 //! Certificates for tests, made while they run: nothing that expires is kept in a file.
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,

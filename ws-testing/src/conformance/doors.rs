@@ -3,8 +3,8 @@
 use ws_proto::{ClientConfig, Version};
 
 use super::support::{ANY, Host, Log, Told, client, echo, ms, serve, sleep, spawn, text, until};
-use crate::test::duplex;
-use crate::{Connection, Message, Runtime, Server, connect_over};
+use ws_driver::internals::{duplex, stream_and_peer};
+use ws_driver::{Connection, Message, Runtime, Server, connect_over};
 
 /// Hands one end of a stream in memory to a server and opens a connection over the other.
 async fn open_over<R: Runtime + Default>(server: &Server<R>, version: Version) -> Connection {
@@ -48,12 +48,11 @@ pub async fn a_stream_of_the_application_is_served<R: Runtime + Default>() {
 /// Plain HTTP on such a stream is answered as on the port.
 pub async fn plain_http_on_a_stream_of_the_application<R: Runtime + Default>() {
     let builder =
-        Server::<R>::builder().on_request(|_: ::http::Request<crate::RequestBody>| async {
+        Server::<R>::builder().on_request(|_: ::http::Request<ws_driver::RequestBody>| async {
             ::http::Response::new(String::from("the page"))
         });
     let server = Host(builder.build().unwrap());
-    let (ours, theirs) = duplex();
-    let mut peer = crate::test::Peer::new(theirs);
+    let (ours, mut peer) = stream_and_peer();
     assert!(server.handle_stream(ours, None, echo).await);
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     peer.send(request).await.unwrap();
@@ -132,8 +131,7 @@ pub async fn a_shutdown_closes_streams_of_the_application<R: Runtime + Default>(
 
 /// A client on a stream that does not speak WebSocket says so, as one that connected by itself.
 pub async fn connect_over_tells_what_went_wrong<R: Runtime + Default>() {
-    let (ours, theirs) = duplex();
-    let mut peer = crate::test::Peer::new(ours);
+    let (theirs, mut peer) = stream_and_peer();
     peer.send(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
     let url = "wss://example.com/";
     let refused = connect_over::<R, _>(theirs, url, &ClientConfig::new()).await;

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use ws_proto::Version;
 
 use super::support::{DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, ms, serve, text};
-use crate::{RequestBody, Runtime, Server};
+use ws_driver::{RequestBody, Runtime, Server};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
 

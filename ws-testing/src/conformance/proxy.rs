@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::certificates::Authority;
 use super::support::{ANY, Peer, Told, echo, ms, serve, text};
-use super::tunnel::{join, secured};
-use crate::{
+use crate::certificates::Authority;
+use crate::tunnel::join;
+use ws_driver::internals::open_server;
+use ws_driver::{
     BindOptions, CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage,
     ProxyError, Runtime, Server, ServerTls, TlsError, connect_with,
 };
@@ -46,7 +47,7 @@ async fn proxy<R: Runtime + Default>(
                 let Some(tls) = tls else {
                     return lead::<R, _>(kind, stream, port, &teller).await;
                 };
-                if let Some(stream) = secured(&tls, stream).await {
+                if let Some(stream) = open_server(&tls, stream).await {
                     lead::<R, _>(kind, stream, port, &teller).await;
                 }
             });
@@ -132,7 +133,7 @@ fn server_tls(authority: &Authority, host: &str) -> ServerTls {
 fn through(proxy: &str, authority: &Authority) -> ConnectOptions {
     let trust = ClientTls::roots_from_pem(authority.root().as_bytes()).unwrap();
     let options = ConnectOptions::new().tls(trust);
-    options.proxy(proxy.parse::<crate::Proxy>().unwrap())
+    options.proxy(proxy.parse::<ws_driver::Proxy>().unwrap())
 }
 
 /// A connection goes through each kind of proxy, with and without a login, with and without TLS in it, to a
@@ -284,7 +285,7 @@ pub async fn a_proxy_that_refuses_is_quoted<R: Runtime + Default>() {
     // A WebSocket server is no proxy of any kind.
     let server = serve(Server::<R>::builder(), echo).await;
     for scheme in ["http", "https", "socks5h"] {
-        let proxy: crate::Proxy = format!("{scheme}://{}", server.local_addr())
+        let proxy: ws_driver::Proxy = format!("{scheme}://{}", server.local_addr())
             .parse()
             .unwrap();
         let options = ConnectOptions::new().proxy(proxy);

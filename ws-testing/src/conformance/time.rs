@@ -13,8 +13,8 @@ use ws_proto::{
 use super::support::{
     ANY, DRAFT76, Log, Peer, RFC6455, Told, client, echo, masked, ms, serve, sleep, text, until,
 };
-use crate::runtime::BindOptions;
-use crate::{ConnectError, Connection, Runtime, Server, Upgrade, connect_with};
+use ws_driver::BindOptions;
+use ws_driver::{ConnectError, Connection, Runtime, Server, Upgrade, connect_with};
 
 /// Half a handshake is gone after the `handshake_timeout`, whatever is missing; nobody was connected.
 pub async fn half_a_handshake_is_gone_in_time<R: Runtime + Default>() {

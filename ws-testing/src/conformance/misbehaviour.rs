@@ -12,8 +12,8 @@ use ws_proto::{ClientConfig, CloseCode, SendError, Version};
 use super::support::{
     Host, Log, Peer, RFC6455, Told, client, echo, masked, ms, serve, sleep, spawn, text, until,
 };
-use crate::test::duplex;
-use crate::{Connection, Runtime, Sender, Server, connect_over};
+use ws_driver::internals::duplex;
+use ws_driver::{Connection, Runtime, Sender, Server, connect_over};
 
 /// Panics, but without the noise of a panic.
 fn fall() -> ! {

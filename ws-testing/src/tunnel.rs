@@ -7,19 +7,6 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::ServerTls;
-
-/// Does the server's part of TLS; `None` if there is none with this client.
-pub async fn secured<S>(
-    tls: &ServerTls,
-    stream: S,
-) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin,
-{
-    tls.open(stream).await.ok()
-}
-
 /// Hands bytes on in both directions until both have ended.
 ///
 /// # Errors

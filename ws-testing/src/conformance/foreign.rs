@@ -13,7 +13,7 @@ use super::support::{
     ACCEPT_76, DRAFT76, Host, KEY3, Log, RFC6455, Told, client, echo, masked, ms, serve, sleep,
     spawn, text, until,
 };
-use crate::{ConnectError, Connection, HandshakeError, Runtime, Server};
+use ws_driver::{ConnectError, Connection, HandshakeError, Runtime, Server};
 
 /// An upgrade of each version becomes a connection, with its request, and closes as others do. draft-75
 /// needs the header names as its clients know them.

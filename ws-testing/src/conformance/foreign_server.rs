@@ -12,8 +12,8 @@ use hyper::service::service_fn;
 use ws_proto::{ClientConfig, Version};
 
 use super::support::{ANY, Host, Peer, echo};
-use crate::server::http::io::HyperIo;
-use crate::{
+use ws_driver::internals::hyper_io;
+use ws_driver::{
     AnswerBody, BindOptions, ConnectError, Connection, Runtime, Server, ServerBuilder, connect_with,
 };
 
@@ -57,7 +57,7 @@ impl<R: Runtime + Default> Foreign<R> {
         runtime.clone().spawn(async move {
             // Ends with the process; there are few cases.
             while let Ok((stream, _)) = runtime.accept(&listener).await {
-                let io = HyperIo::new(runtime.clone(), stream, None, None, None);
+                let io = hyper_io(runtime.clone(), stream);
                 answer_on(ours.clone(), io, style, answer.clone());
             }
         });

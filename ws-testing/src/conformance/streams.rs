@@ -5,7 +5,7 @@ use ws_proto::ClientConfig;
 
 use super::foreign_server::{Style, answer_on, hand_over};
 use super::support::{Host, echo, ms, text};
-use crate::{Runtime, Server, connect_over};
+use ws_driver::{Runtime, Server, connect_over};
 
 /// A stream of the runtime's own that is no TCP, such as a Unix socket's: both of its ends.
 pub async fn a_pair_of_streams<R, S>(ours: S, theirs: S)

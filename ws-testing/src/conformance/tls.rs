@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{AlertDescription, RootCertStore};
+use ws_driver::rustls;
+use ws_driver::rustls::pki_types::pem::PemObject;
+use ws_driver::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use ws_driver::rustls::server::WebPkiClientVerifier;
+use ws_driver::rustls::{AlertDescription, RootCertStore};
 use ws_proto::{ClientConfig, CloseCause, Initiator, Message, Version};
 
-use super::certificates::{Authority, Pems, self_signed};
 use super::support::{
     ANY, Host, KEY3, Log, Peer, RFC6455, Told, echo, masked, ms, serve, sleep, spawn, text,
 };
-use crate::test::duplex;
-use crate::tls::stream::TlsStream;
-use crate::{
+use crate::certificates::{Authority, Pems, self_signed};
+use ws_driver::internals::{Secured, abort, duplex, open_client};
+use ws_driver::{
     CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage, Connection,
     RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect, connect_over,
     connect_with,
@@ -44,9 +44,9 @@ async fn secure_echo<R: Runtime + Default>(log: Log) -> (Host<R>, ClientTls) {
 async fn peer<R: Runtime + Default>(
     server: &Server<R>,
     trust: &ClientTls,
-) -> Peer<R, TlsStream<R::Stream>> {
+) -> Peer<R, impl Secured<R::Stream> + use<R>> {
     let stream = Peer::<R>::connect(server).await.into_stream();
-    Peer::of_stream(trust.open(stream, "localhost").await.unwrap())
+    Peer::of_stream(open_client(trust, stream, "localhost").await.unwrap())
 }
 
 /// Every version opens, sends messages of all sizes both ways and closes inside of TLS; the locations
@@ -367,7 +367,7 @@ pub async fn an_end_is_judged_by_the_closing_handshake<R: Runtime + Default>() {
     // The same at the other end: a server that vanishes.
     let options = ConnectOptions::new().tls(trust.clone());
     let mut connection = connect_with::<R>(&url(&server), options).await.unwrap();
-    server.clients().iter().for_each(|sender| sender.abort());
+    server.clients().iter().for_each(|sender| abort(&sender));
     assert_eq!(connection.recv().await, None);
     let closed = connection.closed().unwrap();
     assert!(!closed.clean, "{closed}");

@@ -8,7 +8,7 @@ use ws_proto::{
 };
 
 use super::support::{Peer, Told, client, echo, masked, serve, spawn, text, url};
-use crate::{Connection, Runtime, Server, ServerBuilder, connect_with};
+use ws_driver::{Connection, Runtime, Server, ServerBuilder, connect_with};
 
 /// Sends frames to an echo server with these options; returns the close code that comes back, and how
 /// the handler saw it.
