@@ -7,8 +7,6 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::pending;
 use std::sync::Arc;
@@ -16,10 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use allocation_counter::measure;
 use http::{Request, Response};
-use support::peer::{DRAFT75, DRAFT76, KEY3, OK_6455, RFC6455, close, frames, masked, text};
-use support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 use ws_driver::test::Kit;
 use ws_driver::{Connection, RequestBody, TopicError, Version};
+use ws_testing::sim::peer::{
+    DRAFT75, DRAFT76, KEY3, OK_6455, RFC6455, close, frames, masked, text,
+};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: a.example\r\n\r\n";
 

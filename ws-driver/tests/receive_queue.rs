@@ -6,14 +6,12 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use allocation_counter::measure;
-use support::peer::{DRAFT75, OK_6455, RFC6455, close, masked, ping, text};
-use support::{ANY, Peer, Server, Sim, seconds};
 use ws_driver::Connection;
+use ws_testing::sim::peer::{DRAFT75, OK_6455, RFC6455, close, masked, ping, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds};
 
 /// Bytes in one read of the driver, and in a pipe of the simulation.
 const READ_LEN: usize = 64 << 10;
@@ -28,7 +26,7 @@ async fn lazy_server(sim: &Sim, limit: usize) -> (Server, Arc<Mutex<usize>>) {
     let server = server.bind(ANY).await.unwrap();
     let (received, lazy) = (Arc::new(Mutex::new(0)), sim.clone());
     let counted = Arc::clone(&received);
-    support::serve(sim, &server, move |mut connection: Connection| {
+    ws_testing::sim::serve(sim, &server, move |mut connection: Connection| {
         let (lazy, counted) = (lazy.clone(), Arc::clone(&counted));
         async move {
             lazy.sleep(seconds(15)).await;
@@ -112,7 +110,7 @@ fn an_end_behind_what_waits_is_heeded() {
         let server = Server::builder().receive_queue_limit(1000);
         let server = server.bind(ANY).await.unwrap();
         let lazy = sim.clone();
-        support::serve(&sim, &server, move |connection| {
+        ws_testing::sim::serve(&sim, &server, move |connection| {
             let lazy = lazy.clone();
             async move {
                 lazy.sleep(seconds(1)).await;

@@ -5,14 +5,11 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::fmt::{Debug, Write};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use support::{ANY, Peer, Server, Sim, seconds, serve};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -21,6 +18,7 @@ use ws_driver::{
     ClientConfig, ConnectError, ConnectOptions, Connection, ConnectionInfo, Observer, Rejected,
     Subprotocol, Upgrade, Version, connect, connect_with,
 };
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 
 /// What must not be told.
 const SECRET: &str = "s3cr3t";
@@ -240,7 +238,7 @@ fn a_client_tells_no_secret_of_its_caller() {
                 }
             });
             let server = builder.bind(ANY).await.unwrap();
-            serve(&sim, &server, support::echo);
+            serve(&sim, &server, ws_testing::sim::echo);
             for path in ["moved", "no"] {
                 let url = format!("ws://{}/{path}?token={SECRET}", server.local_addr());
                 let error = connect_with::<Sim>(&url, &options).await.unwrap_err();
@@ -288,7 +286,7 @@ fn a_proxy_tells_no_secret() {
         Sim::run(async |sim| {
             // It answers 405 to a CONNECT, and is no proxy.
             let server = Server::bind(ANY).await.unwrap();
-            serve(&sim, &server, support::echo);
+            serve(&sim, &server, ws_testing::sim::echo);
             for scheme in ["http", "socks5h"] {
                 let url = format!("{scheme}://user:{SECRET}@{}", server.local_addr());
                 let proxy: Proxy = url.parse().unwrap();

@@ -4,18 +4,16 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use support::peer::text;
-use support::{ANY, Peer, Server, Sim, serve};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use ws_driver::Connection;
+use ws_testing::sim::peer::text;
+use ws_testing::sim::{ANY, Peer, Server, Sim, serve};
 
 /// Writes down each event, with the span that it is in.
 #[derive(Clone)]

@@ -6,11 +6,8 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
-use support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
 use ws_driver::ws_proto::{CloseCause, Closed, ConnectionConfig, ProtocolError, Version};
@@ -19,6 +16,7 @@ use ws_driver::{
     rustls,
 };
 use ws_testing::certificates::Authority;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// Makes the process have a default for its cryptography that can do nothing, as an application might have
 /// another than ours: no test here works if it is asked. (Where it has none, the adapters' tests are.)

@@ -27,6 +27,8 @@ pub mod plain;
 pub mod puff;
 /// The two ends of a tunnel, joined.
 #[cfg(feature = "driver")]
+pub mod sim;
+#[cfg(feature = "driver")]
 pub mod tunnel;
 /// A peer that compresses as zlib's users do.
 pub mod zlib;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::polling::{assert_nothing_left, at_every_poll, open, polled_while, texted};
-use super::support::peer::{close, frames};
-use super::support::{ANY, Server, seconds};
+use ws_testing::sim::peer::{close, frames};
+use ws_testing::sim::{ANY, Server, seconds};
 
 /// A broadcast that waits for a slow peer: who had room has it, and after it was dropped nobody gets
 /// anything of it any more.

@@ -4,7 +4,7 @@ use ws_driver::ws_proto::{ClientConfig, Version};
 use ws_driver::{ConnectError, Connection, Runtime};
 
 use super::polling::{assert_nothing_left, at_every_poll, polled};
-use super::support::{ANY, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve};
 
 /// A client that gives up leaves nothing behind, on either side, and the next one has a connection.
 fn assert_a_dropped_connect_leaves_nothing(

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::ending::assert_report;
 use super::polling::{at_every_poll, polled};
-use super::support::{Server, seconds, yield_now};
+use ws_testing::sim::{Server, seconds, yield_now};
 
 /// What is dropped before it answers a request that another server read leaves nothing behind; what
 /// is accepted and then not given a stream, neither.

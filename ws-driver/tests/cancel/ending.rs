@@ -10,8 +10,8 @@ use ws_driver::{Connection, ShutdownReport};
 use super::polling::{
     answer_close, assert_nothing_left, at_every_poll, open, polled, spawned, texted,
 };
-use super::support::peer::text;
-use super::support::{ANY, Peer, Server, echo, seconds, serve};
+use ws_testing::sim::peer::text;
+use ws_testing::sim::{ANY, Peer, Server, echo, seconds, serve};
 
 /// A close that was dropped goes on if it had begun: what was queued comes first, one close frame
 /// goes out, and the end is clean.

@@ -3,8 +3,8 @@
 use ws_driver::ws_proto::Version;
 
 use super::polling::{at_every_poll, polled};
-use super::support::peer::{close, text};
-use super::support::{Sim, seconds, yield_now};
+use ws_testing::sim::peer::{close, text};
+use ws_testing::sim::{Sim, seconds, yield_now};
 
 /// What a peer of the kit sends in a future that is dropped arrives in part: a prefix.
 #[test]

@@ -20,7 +20,5 @@ mod proxies;
 mod receiving;
 mod sending;
 mod serving;
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(feature = "rustls")]
 mod tls;

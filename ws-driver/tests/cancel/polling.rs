@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ws_driver::Connection;
 
-use super::support::peer::{Frame, close, frames};
-use super::support::{Peer, Server, Sim, seconds, yield_now};
+use ws_testing::sim::peer::{Frame, close, frames};
+use ws_testing::sim::{Peer, Server, Sim, seconds, yield_now};
 
 /// More polls than any case needs.
 const POLL_LIMIT: usize = 500;

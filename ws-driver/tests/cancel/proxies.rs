@@ -12,8 +12,8 @@ use ws_testing::tunnel::join;
 
 use super::connecting::connect_or_give_up;
 use super::polling::{assert_nothing_left_but, at_every_poll};
-use super::support::{ANY, Server, Sim, echo, serve};
 use super::tls::{NARROW, Trust};
+use ws_testing::sim::{ANY, Server, Sim, echo, serve};
 
 #[derive(Clone, Copy)]
 enum Kind {

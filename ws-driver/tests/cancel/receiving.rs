@@ -8,8 +8,8 @@ use ws_driver::Connection;
 use ws_driver::ws_proto::{Event, Message};
 
 use super::polling::{DROPS, at_every_poll, finish, numbered, open, polled};
-use super::support::peer::masked;
-use super::support::{ANY, Server, seconds};
+use ws_testing::sim::peer::masked;
+use ws_testing::sim::{ANY, Server, seconds};
 
 /// Four messages in two fragments each arrive in portions of a byte; receiving is dropped three
 /// times, then not any more.

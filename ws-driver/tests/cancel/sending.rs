@@ -9,8 +9,8 @@ use ws_driver::ws_proto::SendError;
 use ws_driver::{Connection, PreparedMessage};
 
 use super::polling::{DROPS, at_every_poll, finish, numbered, open, polled_while, read};
-use super::support::peer::frames;
-use super::support::{ANY, Server};
+use ws_testing::sim::peer::frames;
+use ws_testing::sim::{ANY, Server};
 
 /// Eight messages are sent to a peer that reads slowly, in a send queue that holds two: a send that
 /// was dropped was not queued, so that each is sent again.

@@ -3,8 +3,8 @@
 use super::polling::{
     DROPS, assert_nothing_left, at_every_poll, numbered, polled, polled_while, spawned,
 };
-use super::support::peer::{OK_6455, RFC6455, close, text};
-use super::support::{self, ANY, Peer, Server, SimStream, echo, seconds, serve, yield_now};
+use ws_testing::sim::peer::{OK_6455, RFC6455, close, text};
+use ws_testing::sim::{self, ANY, Peer, Server, SimStream, echo, seconds, serve, yield_now};
 
 /// Two streams arrive while somebody begins to accept and gives up again: both connections are handed
 /// out later, once, with what came early.
@@ -37,7 +37,7 @@ fn accept() {
             let accepted = sim.within(seconds(1), server.accept()).await;
             connections.push(accepted.unwrap().unwrap().unwrap());
         }
-        assert_eq!(support::poll_once(server.accept()).map(|_| ()), None);
+        assert_eq!(sim::poll_once(server.accept()).map(|_| ()), None);
         let mut messages = Vec::new();
         for connection in &mut connections {
             let message = sim.within(seconds(1), connection.recv()).await;

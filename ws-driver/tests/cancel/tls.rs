@@ -11,7 +11,7 @@ use ws_testing::certificates::Authority;
 
 use super::connecting::connect_or_give_up;
 use super::polling::{DROPS, assert_nothing_left, at_every_poll, numbered, polled, spawned};
-use super::support::{ANY, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve};
 
 /// What a server is certified by, and its clients trust.
 pub(super) struct Trust {

@@ -12,8 +12,8 @@ use ws_driver::ws_proto::{CloseCause, CloseCode, Closed, SendError, State};
 use ws_driver::{ClientConfig, Connection, ConnectionInfo, Observer, Sender, TopicError};
 
 use crate::open;
-use crate::support::peer::{RFC6455, text};
-use crate::support::{ANY, Peer, Server, Sim, SimStream, echo, poll_once, seconds, serve};
+use ws_testing::sim::peer::{RFC6455, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, SimStream, echo, poll_once, seconds, serve};
 
 fn assert_lost(closed: Option<Closed>) {
     let closed = closed.expect("it has ended");

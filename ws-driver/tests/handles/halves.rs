@@ -12,8 +12,8 @@ use ws_driver::Connection;
 use ws_driver::ws_proto::{Message, SendError};
 
 use crate::open;
-use crate::support::peer::{close, frames, text};
-use crate::support::{ANY, Server, Sim, poll_once, seconds};
+use ws_testing::sim::peer::{close, frames, text};
+use ws_testing::sim::{ANY, Server, Sim, poll_once, seconds};
 
 type Told<T> = Arc<Mutex<Option<T>>>;
 

@@ -8,8 +8,6 @@
 
 mod ends;
 mod halves;
-#[path = "../support/mod.rs"]
-mod support;
 mod turns;
 mod writing;
 
@@ -17,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::Connection;
 
-use support::{Peer, Server, Sim};
+use ws_testing::sim::{Peer, Server, Sim};
 
 /// Opens a connection and takes it at the server.
 async fn open(sim: &Sim, server: &Server) -> (Connection, Peer) {

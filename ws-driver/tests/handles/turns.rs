@@ -12,8 +12,8 @@ use ws_driver::ws_proto::{READ_FRAME_LIMIT, SendError};
 use ws_driver::{Connection, PreparedMessage};
 
 use crate::open;
-use crate::support::peer::{frames, text};
-use crate::support::{ANY, Server, Sim, poll_once};
+use ws_testing::sim::peer::{frames, text};
+use ws_testing::sim::{ANY, Server, Sim, poll_once};
 
 /// Writes in a row, at most.
 const WRITES: usize = 256;

@@ -10,8 +10,8 @@ use ws_driver::ws_proto::{Message, SendError};
 use ws_driver::{Connection, PreparedMessage};
 
 use crate::open;
-use crate::support::peer::{frames, text};
-use crate::support::{ANY, Server, Sim, poll_once, seconds};
+use ws_testing::sim::peer::{frames, text};
+use ws_testing::sim::{ANY, Server, Sim, poll_once, seconds};
 
 /// Sends a message, in one poll.
 type Send = fn(&Connection, &'static str);

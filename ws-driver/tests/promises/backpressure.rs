@@ -10,8 +10,8 @@ use ws_driver::{ClientError, ConnectionId};
 
 use crate::frames::{read_exactly, texted};
 use crate::limited::{LIMIT, flood, limited_server};
-use crate::support::peer::{OK_6455, RFC6455, frames, ping, text};
-use crate::support::{Peer, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{OK_6455, RFC6455, frames, ping, text};
+use ws_testing::sim::{Peer, Sim, echo, seconds, serve};
 
 /// What one read takes at most, and what a pipe holds.
 const READ_LEN: usize = 64 << 10;

@@ -7,8 +7,8 @@ use ws_driver::ws_proto::{CloseCause, CloseCode, Closed, ProtocolError};
 use crate::HOUR;
 use crate::frames::{closing, texted};
 use crate::limited::{LIMIT, flood, limited_server};
-use crate::support::peer::{close, frames, masked, ping, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{close, frames, masked, ping, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// A server whose handler sleeps for an hour; what `serve` returned of each connection is told.
 async fn busy_server(sim: &Sim) -> (Server, Arc<Mutex<Vec<Closed>>>) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ws_driver::ws_proto::CloseCode;
 
 use crate::frames::{closing, texted};
-use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
-use crate::support::{ANY, Peer, Server, Sim, poll_once, seconds, serve, yield_now};
+use ws_testing::sim::peer::{OK_6455, RFC6455, close, frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, poll_once, seconds, serve, yield_now};
 
 /// Every `recv` is dropped at its first poll, every `send` that has to wait, too, while bytes come and
 /// go in portions of one to seven; all messages come back once and in order. Breaks if a message is

@@ -14,8 +14,8 @@ use http_body_util::{BodyExt as _, Full};
 use ws_driver::ws_proto::{Message, READ_FRAME_LIMIT};
 use ws_driver::{Connection, RequestBody};
 
-use crate::support::peer::{RFC6455, masked, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{RFC6455, masked, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// Rounds of all ready tasks in which a good peer has its echo beside a peer that always has something.
 const TURNS: usize = 12;

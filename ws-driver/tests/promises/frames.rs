@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::peer::Frame;
-use crate::support::{Peer, Sim};
+use ws_testing::sim::peer::Frame;
+use ws_testing::sim::{Peer, Sim};
 
 /// A frame that carries a close code.
 pub(crate) fn closing(code: u16) -> Frame {

@@ -1,6 +1,6 @@
 //! Servers whose queues are short, and how they are filled.
 
-use crate::support::{ANY, Peer, Server, Sim, seconds};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds};
 
 pub(crate) const LIMIT: usize = 16 << 10;
 

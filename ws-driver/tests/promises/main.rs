@@ -17,9 +17,6 @@ mod panic;
 mod progress;
 mod spread;
 mod stall;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
-const HOUR: Duration = support::seconds(3600);
+const HOUR: Duration = ws_testing::sim::seconds(3600);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::frames::texted;
-use crate::support::peer::{frames, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// A server has one task for each connection and no other. Breaks if the handler, a timer, a reader
 /// or a writer gets a task of its own.

@@ -5,8 +5,8 @@ use std::future::pending;
 use ws_driver::ws_proto::Message;
 
 use crate::frames::texted;
-use crate::support::peer::{ACCEPT_76, DRAFT76, KEY3, OK_6455, RFC6455, frames, ping, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{ACCEPT_76, DRAFT76, KEY3, OK_6455, RFC6455, frames, ping, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// What comes from a server that answers everything with everything.
 fn record_writes(peer: &Peer) {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use ws_driver::{ConnectionId, ConnectionInfo, Observer};
 
 use crate::frames::{closing, texted};
-use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
-use crate::support::{ANY, Peer, Server, Sim, serve};
+use ws_testing::sim::peer::{OK_6455, RFC6455, close, frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, serve};
 
 #[derive(Clone, Default)]
 struct Panics(Arc<Mutex<Vec<ConnectionId>>>);

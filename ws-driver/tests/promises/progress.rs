@@ -4,8 +4,8 @@ use std::future::pending;
 
 use crate::HOUR;
 use crate::frames::{read_exactly, texted};
-use crate::support::peer::{OK_6455, RFC6455, frames, text};
-use crate::support::{ANY, Peer, Server, Sim, serve, yield_now};
+use ws_testing::sim::peer::{OK_6455, RFC6455, frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, serve, yield_now};
 
 /// What was sent is written although the handler then waits for a timer, for nothing at all, or for
 /// another task. Breaks if only `recv` or the next `send` flushes.

@@ -1,7 +1,7 @@
 //! P4: timers run whatever the handler does, and not all at once.
 
-use crate::support::peer::{RFC6455, masked};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{RFC6455, masked};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// The keepalive pings of connections that one broadcast aligned are spread, by what the runtime draws. Breaks if every
 /// connection waits for the whole interval.

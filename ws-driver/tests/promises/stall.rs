@@ -7,8 +7,8 @@ use std::time::Duration;
 use ws_driver::ws_proto::{CloseCause, ProtocolError, SendError, Version};
 
 use crate::limited::{LIMIT, limited_server};
-use crate::support::peer::{DRAFT75, DRAFT76, KEY3, RFC6455, masked, ping, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{DRAFT75, DRAFT76, KEY3, RFC6455, masked, ping, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// A handler that waits for room to send is released by the stall timeout, and the connection is gone, in
 /// every version, however much its peer sends: a peer that never reads. Breaks if only silence is timed.

@@ -6,8 +6,8 @@ use ws_driver::ws_proto::SendError;
 use crate::slow_server::{
     LEN, TAKEN, broadcast_all, numbered, open_slow, read_all, server_with, spawned,
 };
-use crate::support::peer::frames;
-use crate::support::{Peer, Sim};
+use ws_testing::sim::peer::frames;
+use ws_testing::sim::{Peer, Sim};
 
 /// What is sent otherwise goes behind the backlog, pings go ahead, and a draft gets whole frames, too.
 #[test]

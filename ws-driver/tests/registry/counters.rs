@@ -5,8 +5,8 @@ use std::time::Duration;
 use ws_driver::ws_proto::Version;
 use ws_driver::{RejectionCounts, Sender};
 
-use crate::support::peer::{RFC6455, close, frames, masked, ping, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{RFC6455, close, frames, masked, ping, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// The server's numbers are the sums of its connections', those that have ended included; every
 /// connection that was opened is open or has ended in one of the classes.

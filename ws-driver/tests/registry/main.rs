@@ -8,7 +8,5 @@ mod backlog;
 mod counters;
 mod slow_peers;
 mod slow_server;
-#[path = "../support/mod.rs"]
-mod support;
 mod topics;
 mod waiting;

@@ -7,8 +7,8 @@ use crate::slow_server::{
     FRAME_LEN, LEN, LIMIT, POLICIES, TAKEN, broadcast_all, fill, numbered, numbers, open_slow,
     read_all, server_with, spawned, too_slow,
 };
-use crate::support::peer::{close, frames};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{close, frames};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// A peer that never reads gets what its policy says, in order and whole, costs bounded memory, and
 /// nobody else notices; the outcomes are reported and counted.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::{ConnectionId, Sender, SlowPeer};
 
-use crate::support::peer::{Frame, frames};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{Frame, frames};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// The send queue limit of these servers.
 pub(crate) const LIMIT: usize = 10_000;

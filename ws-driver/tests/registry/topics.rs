@@ -3,8 +3,8 @@
 use ws_driver::ws_proto::{Message, Version};
 use ws_driver::{Connection, Sender, TOPIC_NAME_LIMIT, TopicError};
 
-use crate::support::peer::close;
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::close;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// A message to a topic goes to its members and to nobody else, in every version; who leaves gets no
 /// more; a handle and the connection itself can join.

@@ -6,8 +6,8 @@ use ws_driver::{ClientError, SlowPeer};
 use crate::slow_server::{
     POLICIES, TAKEN, fill, numbered, numbers, open_slow, read_all, server_with, spawned,
 };
-use crate::support::peer::masked;
-use crate::support::{Peer, Sim, poll_once, seconds};
+use ws_testing::sim::peer::masked;
+use ws_testing::sim::{Peer, Sim, poll_once, seconds};
 
 /// A broadcast that waits reaches who has room at once, the slow when they read, nobody waits for
 /// anybody else, and one that has vanished is waited for until its connection ends.

@@ -3,8 +3,8 @@
 use ws_driver::ws_proto::{CloseCode, Version};
 use ws_driver::{ClientError, ConnectionId};
 
-use crate::support::peer::frames;
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::frames;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// An id names one connection for ever: what has gone is not reached, though its place is taken.
 #[test]

@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_driver::ConnectError;
 use ws_driver::ws_proto::{ClientConfig, HandshakeError, Version};
 
-use crate::support::{ANY, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve};
 
 /// A client on the same runtime: it opens a connection in each version, and its driver is one task.
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::page::PLAIN;
-use crate::support::peer::{DRAFT76, RFC6455, frames, masked, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{DRAFT76, RFC6455, frames, masked, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// The opening handshake is over after 10 s, whatever is missing: all of it, half a head, key3, the
 /// body that declares key3; and also if a byte comes now and then.

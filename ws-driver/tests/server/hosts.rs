@@ -1,7 +1,7 @@
 //! The list of hosts, on the port and through another HTTP server.
 
-use crate::support::peer::{DRAFT76, OK_6455, RFC6455};
-use crate::support::{ANY, Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{DRAFT76, OK_6455, RFC6455};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// X6: DNS rebinding. A host that is not on the list is refused and counted, in each version.
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::log::Log;
 use crate::page::{PLAIN, page, shown};
-use crate::support::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, OK_6455, RFC6455, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, OK_6455, RFC6455, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// Plain requests are answered by `on_request`, many on one stream, and the observer is told; none of
 /// them is a client.

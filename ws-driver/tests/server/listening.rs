@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::support::peer::{OK_6455, RFC6455};
-use crate::support::{Peer, Server, Sim, echo, serve};
+use ws_testing::sim::peer::{OK_6455, RFC6455};
+use ws_testing::sim::{Peer, Server, Sim, echo, serve};
 
 /// Both of `localhost`.
 fn both(port: u16) -> [SocketAddr; 2] {

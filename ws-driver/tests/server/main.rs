@@ -19,5 +19,3 @@ mod reaching;
 mod serving;
 mod spawned;
 mod stopping;
-#[path = "../support/mod.rs"]
-mod support;

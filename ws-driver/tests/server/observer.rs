@@ -6,8 +6,8 @@ use ws_driver::Upgrade;
 
 use crate::log::Log;
 use crate::page::{PLAIN, page};
-use crate::support::peer::{ACCEPT_76, DRAFT76, KEY3, RFC6455, close, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{ACCEPT_76, DRAFT76, KEY3, RFC6455, close, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// An observer is told of everything that happens to a connection, in order, in each version.
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ws_driver::Upgrade;
 
 use crate::page::PLAIN;
-use crate::support::peer::RFC6455;
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::RFC6455;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// What `on_upgrade` finds out reaches the handler, and its headers and subprotocol reach the peer.
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws_driver::{Attempts, ConnectError, ConnectOptions, ConnectStage, connect, connect_with};
 
-use crate::support::{Route, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::{Route, Server, Sim, echo, seconds, serve};
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)

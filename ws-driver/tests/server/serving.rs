@@ -12,8 +12,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::log::Log;
 use crate::page::{PLAIN, page};
 use crate::spawned::{spawned, taken};
-use crate::support::peer::{OK_6455, RFC6455, frames, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{OK_6455, RFC6455, frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// A `serve` that is dropped loses no stream: what arrived meanwhile is there for the next.
 #[test]

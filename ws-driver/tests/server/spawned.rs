@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use crate::support::Sim;
+use ws_testing::sim::Sim;
 
 /// Runs a future as a task and returns where its result will be.
 pub(crate) fn spawned<T: Send + 'static>(

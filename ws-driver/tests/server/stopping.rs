@@ -10,8 +10,8 @@ use ws_driver::{Connection, ShutdownReport, Upgrade};
 use crate::log::Log;
 use crate::page::{PLAIN, page};
 use crate::spawned::{spawned, taken};
-use crate::support::peer::{OK_6455, RFC6455, close, frames, text};
-use crate::support::{ANY, Peer, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::peer::{OK_6455, RFC6455, close, frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// `shutdown` tells every version in its way, counts who closed in time, drops who did not with its
 /// handler, ends plain HTTP, and `serve` returns; no task is left.

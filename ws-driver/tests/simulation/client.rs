@@ -13,7 +13,7 @@ use crate::compression::{self, Wish};
 use crate::gate::Gate;
 use crate::handlers::{self, Manners};
 use crate::ledger::{Ledger, PEER};
-use crate::support::{Rng, Sim};
+use ws_testing::sim::{Rng, Sim};
 
 /// Opens a connection, talks, listens, closes.
 pub(crate) async fn live(

@@ -5,8 +5,8 @@
 use ws_driver::ws_proto::Deflate;
 use ws_driver::{ClientConfig, ServerBuilder};
 
-use crate::support::{Rng, Sim};
 use crate::zlib::{Deflater, Inflater};
+use ws_testing::sim::{Rng, Sim};
 
 /// What a side of ours wants.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use crate::gate::Gate;
 use crate::handlers::{self, Manners};
 use crate::ledger::{self, BROADCAST, BROADCAST_WAIT, BY_ID, EVERYBODY, Label, Ledger, TOPIC};
 use crate::plan::Plan;
-use crate::support::{Rng, Server};
+use ws_testing::sim::{Rng, Server};
 
 /// Conducts until the gate opens.
 pub(crate) async fn conduct(

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::gate::Gate;
 use crate::ledger::Ledger;
-use crate::support::{Errnos, Link, Rng, lock};
+use ws_testing::sim::{Errnos, Link, Rng, lock};
 
 /// Does harm until the gate opens.
 pub(crate) async fn rage(ledger: Ledger, addr: SocketAddr, mut rng: Rng, over: Gate) {

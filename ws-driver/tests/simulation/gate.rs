@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use crate::support::lock;
+use ws_testing::sim::lock;
 
 /// A gate. Cheap to clone; all clones are the same one.
 #[derive(Clone, Default)]

@@ -7,7 +7,7 @@ use ws_driver::ws_proto::{CloseCode, Message, SendError, Version};
 use ws_driver::{Connection, Sender};
 
 use crate::ledger::{self, HANDLER, Label, Ledger};
-use crate::support::{Rng, random};
+use ws_testing::sim::{Rng, random};
 
 /// The behaviours, by their name in the path.
 pub(crate) const BEHAVIOURS: &[&str] = &[

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ws_driver::ws_proto::Version;
 use ws_driver::{Closed, ConnectionId, Sender};
 
-use crate::support::{Sim, lock};
+use ws_testing::sim::{Sim, lock};
 
 /// Sources of messages, besides the tasks of a handler, which count from one.
 pub(crate) const HANDLER: u32 = 0;
@@ -231,7 +231,7 @@ pub(crate) fn message(label: Label, len: usize) -> String {
     let mut text = format!("{to}/{source}/{seq}/{len}|");
     let mut state = u64::from(seq) << 32 | u64::from(source);
     while text.len() < len {
-        state = crate::support::random::mix(state.wrapping_add(1));
+        state = ws_testing::sim::random::mix(state.wrapping_add(1));
         let _ = write!(text, "{state:x}é");
     }
     text

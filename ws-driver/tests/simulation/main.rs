@@ -23,8 +23,6 @@ mod plan;
 #[path = "../../../ws-testing/src/puff.rs"]
 mod puff;
 mod stops;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
 mod witness;
 mod world;

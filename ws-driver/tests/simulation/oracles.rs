@@ -11,8 +11,8 @@ use ws_driver::{Clients, SlowPeer};
 
 use crate::ledger::{BROADCAST, BROADCAST_WAIT, BY_ID, Ledger, Record, TOPIC};
 use crate::plan::Plan;
-use crate::support::{Link, lock, seconds};
 use crate::witness::Witness;
+use ws_testing::sim::{Link, lock, seconds};
 
 /// By how much timers run out late, one after the other.
 const SLACK: Duration = seconds(5);

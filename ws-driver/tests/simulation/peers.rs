@@ -15,8 +15,8 @@ use crate::compression::OFFERS;
 use crate::gate::Gate;
 use crate::handlers::Manners;
 use crate::ledger::{self, Label, Ledger, PEER};
-use crate::support::{Rng, SimStream, SimTimer};
 use crate::wire::{self, Ear, Heard};
+use ws_testing::sim::{Rng, SimStream, SimTimer};
 
 /// How a peer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -488,7 +488,7 @@ impl Peer {
                     self.ledger.receive(self.number, &payload, true);
                 }
                 Ok(Some(Heard::Ping(payload))) => {
-                    let pong = crate::support::peer::masked(0x8a, &payload);
+                    let pong = ws_testing::sim::peer::masked(0x8a, &payload);
                     self.write(&pong);
                 }
                 Ok(Some(Heard::Close)) => {

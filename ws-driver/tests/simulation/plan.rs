@@ -11,7 +11,7 @@ use crate::compression::{self, Wish};
 use crate::handlers::Manners;
 use crate::ledger::Ledger;
 use crate::peers::Habits;
-use crate::support::{Rng, Sim, seconds};
+use ws_testing::sim::{Rng, Sim, seconds};
 
 /// A scenario.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl Plan {
 
     /// Makes a server of the options.
     pub(crate) fn builder(&self, ledger: &Ledger, rng: &mut Rng) -> ServerBuilder<Sim> {
-        let mut builder = crate::support::Server::builder()
+        let mut builder = ws_testing::sim::Server::builder()
             .versions(self.versions.iter().copied().collect::<Versions>())
             .slow_peer(self.slow_peer)
             .send_queue_limit(self.send_queue_limit)

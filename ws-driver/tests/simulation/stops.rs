@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::gate::Gate;
 use crate::ledger::Ledger;
-use crate::support::{Rng, Server};
 use crate::witness::Witness;
+use ws_testing::sim::{Rng, Server};
 
 /// Stops the process some times, but not once the gate is open: between a read or a write and what follows from it,
 /// or at any time.

@@ -4,9 +4,9 @@
 use ws_driver::ws_proto::Version;
 
 use crate::compression::Agreement;
-use crate::support::Rng;
-use crate::support::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, RFC6455, masked};
 use crate::zlib::Deflater;
+use ws_testing::sim::Rng;
+use ws_testing::sim::peer::{ACCEPT_76, DRAFT75, DRAFT76, KEY3, RFC6455, masked};
 
 /// Builds an opening handshake for a path, with an offer of extensions where the version has them.
 pub(crate) fn request(version: Version, path: &str, offer: Option<&str>) -> Vec<u8> {

@@ -10,7 +10,7 @@ use ws_driver::ws_proto::{CloseCause, Closed, HandshakeError, State, Version};
 use ws_driver::{ConnectionId, ConnectionInfo, Observer, Rejected};
 
 use crate::ledger::Ledger;
-use crate::support::lock;
+use ws_testing::sim::lock;
 
 /// What was told of one stream.
 #[derive(Clone, Debug)]

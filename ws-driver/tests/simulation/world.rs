@@ -19,8 +19,8 @@ use crate::oracles::Oracles;
 use crate::peers::Peer;
 use crate::plan::Plan;
 use crate::stops;
-use crate::support::{ANY, Rng, Server, Sim, seconds};
 use crate::witness::Witness;
+use ws_testing::sim::{ANY, Rng, Server, Sim, seconds};
 
 /// What came of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
 use ws_driver::{ClientTls, ConnectOptions, ServerBuilder, ServerTls, rustls};
 use ws_testing::certificates::Authority;
 
-use crate::support::{ANY, Peer, Server, Sim, seconds, serve};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 
 /// What the streams of a test go through.
 pub(crate) enum Layer {

@@ -4,7 +4,7 @@ use ws_driver::ws_proto::{ConnectionConfig, HandshakeError};
 use ws_driver::{ClientConfig, ConnectError, ConnectOptions, ConnectStage, Proxy, connect_with};
 
 use crate::caller::Layer;
-use crate::support::{ANY, Server, Sim, UNREACHABLE, echo, seconds};
+use ws_testing::sim::{ANY, Server, Sim, UNREACHABLE, echo, seconds};
 
 /// A host that cannot be reached, be it the server or the proxy, is given up after the `connect_timeout`.
 #[test]

@@ -7,8 +7,8 @@ use http_body_util::BodyExt as _;
 use ws_driver::{RequestBody, ServerBuilder};
 
 use crate::caller::{Caller, Layer, nothing};
-use crate::support::peer::DRAFT76;
-use crate::support::{Server, Sim, echo, seconds};
+use ws_testing::sim::peer::DRAFT76;
+use ws_testing::sim::{Server, Sim, echo, seconds};
 
 const PLAIN: &str = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
 

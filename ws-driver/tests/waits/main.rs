@@ -6,9 +6,6 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod caller;
 mod client;
 mod http;

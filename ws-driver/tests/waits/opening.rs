@@ -3,8 +3,8 @@
 use ws_driver::Upgrade;
 
 use crate::caller::{Layer, nothing};
-use crate::support::peer::{DRAFT76, RFC6455};
-use crate::support::{Peer, Server, Sim, echo, seconds};
+use ws_testing::sim::peer::{DRAFT76, RFC6455};
+use ws_testing::sim::{Peer, Server, Sim, echo, seconds};
 
 /// A stream on which the peer says too little holds its place for the `handshake_timeout` in all, whatever
 /// is missing, and though it ends its side never: it has a 408 to read, but nobody waits for that.

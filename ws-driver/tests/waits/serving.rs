@@ -3,8 +3,8 @@
 use ws_driver::Connection;
 
 use crate::caller::{Caller, Layer, nothing};
-use crate::support::peer::{RFC6455, close, masked, text};
-use crate::support::{Server, Sim, echo, seconds};
+use ws_testing::sim::peer::{RFC6455, close, masked, text};
+use ws_testing::sim::{Server, Sim, echo, seconds};
 
 /// Opens a connection.
 async fn open(layer: &Layer, sim: &Sim, server: &Server) -> Caller {

@@ -12,8 +12,8 @@ use ws_driver::{
 };
 
 use crate::caller::Layer;
-use crate::support::peer::{RFC6455, frames, masked, text};
-use crate::support::{ANY, Route, Server, Sim, echo, poll_once, seconds};
+use ws_testing::sim::peer::{RFC6455, frames, masked, text};
+use ws_testing::sim::{ANY, Route, Server, Sim, echo, poll_once, seconds};
 
 /// Longer than each deadline of these tests.
 const STOP: u64 = 60;

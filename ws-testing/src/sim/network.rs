@@ -18,7 +18,7 @@ use super::weather::Weather;
 const FIRST_PORT: u16 = 49152;
 
 /// All listeners.
-pub(crate) struct Network {
+pub struct Network {
     ports: Mutex<Ports>,
     /// Where weather comes from, and all streams that have one.
     climate: Option<Mutex<Climate>>,
@@ -31,7 +31,7 @@ struct Climate {
 
 /// How an address is reached.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Route {
+pub enum Route {
     /// At once: a stream if somebody listens, a refusal if not.
     #[default]
     Open,
@@ -57,11 +57,11 @@ struct Ports {
 
 /// Numbers of errors that calls of the network give, once each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CallErrnos {
-    pub(crate) bind: Option<i32>,
-    pub(crate) connect: Option<i32>,
+pub struct CallErrnos {
+    pub bind: Option<i32>,
+    pub connect: Option<i32>,
     /// That of the next stream that arrives, when it was accepted.
-    pub(crate) prepare: Option<i32>,
+    pub prepare: Option<i32>,
 }
 
 type Backlog = Arc<Mutex<Pending>>;
@@ -74,7 +74,7 @@ struct Pending {
 }
 
 impl Network {
-    pub(crate) fn new(rng: Option<Rng>) -> Self {
+    pub fn new(rng: Option<Rng>) -> Self {
         let climate = rng.map(|rng| {
             let links = Vec::new();
             Mutex::new(Climate { rng, links })
@@ -85,7 +85,7 @@ impl Network {
         }
     }
 
-    pub(crate) fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
+    pub fn bind(&self, mut addr: SocketAddr) -> io::Result<SimListener> {
         let mut ports = lock(&self.ports);
         give(&mut ports.errnos.bind)?;
         if addr.port() == 0 {
@@ -99,35 +99,35 @@ impl Network {
         Ok(SimListener { addr, backlog })
     }
 
-    pub(crate) fn name(&self, host: &'static str, addrs: Vec<IpAddr>) {
+    pub fn name(&self, host: &'static str, addrs: Vec<IpAddr>) {
         lock(&self.ports).names.insert(host, addrs);
     }
 
-    pub(crate) fn set_route(&self, addr: IpAddr, route: Route) {
+    pub fn set_route(&self, addr: IpAddr, route: Route) {
         lock(&self.ports).routes.insert(addr, route);
     }
 
     /// Returns the addresses of a name.
-    pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    pub fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let ports = lock(&self.ports);
         let addrs = ports.names.get(host).ok_or(io::ErrorKind::NotFound)?;
         let with_port = addrs.iter().map(|addr| SocketAddr::new(*addr, port));
         Ok(with_port.collect())
     }
 
-    pub(crate) fn route(&self, addr: IpAddr) -> Route {
+    pub fn route(&self, addr: IpAddr) -> Route {
         let ports = lock(&self.ports);
         ports.routes.get(&addr).copied().unwrap_or_default()
     }
 
     /// Opens a stream; it is there at once and waits to be accepted.
-    pub(crate) fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
+    pub fn connect(&self, addr: SocketAddr) -> io::Result<SimStream> {
         give(&mut lock(&self.ports).errnos.connect)?;
         Ok(self.open(addr)?.0)
     }
 
     /// As `connect`; tells which address the listener sees, too.
-    pub(crate) fn open(&self, addr: SocketAddr) -> io::Result<(SimStream, SocketAddr)> {
+    pub fn open(&self, addr: SocketAddr) -> io::Result<(SimStream, SocketAddr)> {
         let mut ports = lock(&self.ports);
         let backlog = ports.listening.get(&addr).map(Arc::clone);
         // The listener is the other one that holds the backlog.
@@ -154,7 +154,7 @@ impl Network {
 
     /// Returns the streams that are still held at one end at least, with the address of the one that
     /// connected; with a seed only.
-    pub(crate) fn links(&self) -> Vec<(SocketAddr, Arc<Mutex<Link>>)> {
+    pub fn links(&self) -> Vec<(SocketAddr, Arc<Mutex<Link>>)> {
         let Some(climate) = &self.climate else {
             return Vec::new();
         };
@@ -166,23 +166,23 @@ impl Network {
     }
 
     /// Makes all streams that are opened from now on move at most `limit` bytes in each call.
-    pub(crate) fn chop(&self, limit: usize) {
+    pub fn chop(&self, limit: usize) {
         lock(&self.ports).chop = Some(limit);
     }
 
     /// Lets at most `capacity` bytes be on their way in each direction of streams that are opened from
     /// now on.
-    pub(crate) fn narrow(&self, capacity: usize) {
+    pub fn narrow(&self, capacity: usize) {
         lock(&self.ports).capacity = Some(capacity);
     }
 
     /// Makes the next calls fail.
-    pub(crate) fn fail_calls(&self, change: impl FnOnce(&mut CallErrnos)) {
+    pub fn fail_calls(&self, change: impl FnOnce(&mut CallErrnos)) {
         change(&mut lock(&self.ports).errnos);
     }
 
     /// Makes a listener's next accept fail.
-    pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
+    pub fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
         if let Some(backlog) = lock(&self.ports).listening.get(&addr) {
             arrive(backlog, Err(error));
         }
@@ -223,16 +223,13 @@ fn arrive(backlog: &Backlog, arrived: io::Result<(SimStream, SocketAddr)>) {
 }
 
 /// A listening socket.
-pub(crate) struct SimListener {
-    pub(crate) addr: SocketAddr,
+pub struct SimListener {
+    pub addr: SocketAddr,
     backlog: Backlog,
 }
 
 impl SimListener {
-    pub(crate) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(SimStream, SocketAddr)>> {
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(SimStream, SocketAddr)>> {
         let mut pending = lock(&self.backlog);
         match pending.arrived.pop_front() {
             Some(arrived) => Poll::Ready(arrived),

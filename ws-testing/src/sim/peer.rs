@@ -12,38 +12,38 @@ use super::executor::Sim;
 use super::stream::{Link, SimStream};
 
 /// RFC 6455 §1.3, without a subprotocol.
-pub(crate) const RFC6455: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: server.example.com\r\n\
+pub const RFC6455: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: server.example.com\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Origin: http://example.com\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// What a server answers to [`RFC6455`].
-pub(crate) const OK_6455: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+pub const OK_6455: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Draft-75 §4.1, with the fields in the order that the draft wants.
-pub(crate) const DRAFT75: &str = "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\n\
+pub const DRAFT75: &str = "GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\n\
     Connection: Upgrade\r\nHost: example.com\r\nOrigin: http://example.com\r\n\r\n";
 
 /// Draft-76 §1.2, without a subprotocol and without key3.
-pub(crate) const DRAFT76: &str = "GET /demo HTTP/1.1\r\nHost: example.com\r\n\
+pub const DRAFT76: &str = "GET /demo HTTP/1.1\r\nHost: example.com\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\nUpgrade: WebSocket\r\n\
     Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n";
 
 /// What comes behind [`DRAFT76`].
-pub(crate) const KEY3: &[u8; 8] = b"^n:ds[4U";
+pub const KEY3: &[u8; 8] = b"^n:ds[4U";
 
 /// What a server answers to [`KEY3`].
-pub(crate) const ACCEPT_76: &[u8; 16] = b"8jKS'y:G*Co,Wxa-";
+pub const ACCEPT_76: &[u8; 16] = b"8jKS'y:G*Co,Wxa-";
 
 /// A raw client on a stream of its own.
-pub(crate) struct Peer {
+pub struct Peer {
     sim: Sim,
     stream: SimStream,
 }
 
 impl Peer {
     /// Opens a stream.
-    pub(crate) fn connect(sim: &Sim, addr: SocketAddr) -> Self {
+    pub fn connect(sim: &Sim, addr: SocketAddr) -> Self {
         let stream = sim.network().connect(addr).unwrap();
         Self {
             sim: sim.clone(),
@@ -52,7 +52,7 @@ impl Peer {
     }
 
     /// Opens a stream and a connection in RFC 6455, and reads the answer.
-    pub(crate) async fn open(sim: &Sim, addr: SocketAddr) -> Self {
+    pub async fn open(sim: &Sim, addr: SocketAddr) -> Self {
         let mut peer = Self::connect(sim, addr);
         let answer = peer.ask(RFC6455).await;
         assert!(
@@ -64,7 +64,7 @@ impl Peer {
     }
 
     /// Opens a stream and a connection in draft-76, and reads the answer.
-    pub(crate) async fn open_76(sim: &Sim, addr: SocketAddr) -> Self {
+    pub async fn open_76(sim: &Sim, addr: SocketAddr) -> Self {
         let mut peer = Self::connect(sim, addr);
         let answer = peer.ask([DRAFT76.as_bytes(), KEY3].concat()).await;
         assert!(answer.ends_with(ACCEPT_76), "{}", answer.escape_ascii());
@@ -72,7 +72,7 @@ impl Peer {
     }
 
     /// Opens a stream and a connection in draft-75, and reads the answer.
-    pub(crate) async fn open_75(sim: &Sim, addr: SocketAddr) -> Self {
+    pub async fn open_75(sim: &Sim, addr: SocketAddr) -> Self {
         let mut peer = Self::connect(sim, addr);
         let answer = peer.ask(DRAFT75).await;
         assert!(
@@ -84,14 +84,14 @@ impl Peer {
     }
 
     /// Writes bytes, waits until nothing happens any more, and takes what came back.
-    pub(crate) async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    pub async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         self.write(bytes.as_ref()).await;
         self.sim.settle().await;
         self.read()
     }
 
     /// Writes bytes, as fast as they are taken.
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) {
+    pub async fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let stream = &mut self.stream;
             let len = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await;
@@ -100,12 +100,12 @@ impl Peer {
     }
 
     /// Takes what has arrived.
-    pub(crate) fn read(&self) -> Vec<u8> {
+    pub fn read(&self) -> Vec<u8> {
         self.stream.take_arrived()
     }
 
     /// Ends this side of the stream.
-    pub(crate) async fn end(&mut self) {
+    pub async fn end(&mut self) {
         let stream = &mut self.stream;
         poll_fn(|cx| Pin::new(&mut *stream).poll_close(cx))
             .await
@@ -113,21 +113,21 @@ impl Peer {
     }
 
     /// Tells whether the server has ended its side and everything was read.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.stream.has_ended()
     }
 
     /// Gives access to the weaknesses of the stream; the far end is the server's.
-    pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
+    pub fn link(&self) -> MutexGuard<'_, Link> {
         self.stream.link()
     }
 }
 
 /// A frame of RFC 6455: its first byte and its payload.
-pub(crate) type Frame = (u8, Vec<u8>);
+pub type Frame = (u8, Vec<u8>);
 
 /// Builds a client's frame.
-pub(crate) fn masked(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+pub fn masked(first_byte: u8, payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first_byte];
     match payload.len() {
@@ -149,17 +149,17 @@ pub(crate) fn masked(first_byte: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A client's text message.
-pub(crate) fn text(message: impl AsRef<[u8]>) -> Vec<u8> {
+pub fn text(message: impl AsRef<[u8]>) -> Vec<u8> {
     masked(0x81, message.as_ref())
 }
 
 /// A client's ping.
-pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
+pub fn ping(payload: &[u8]) -> Vec<u8> {
     masked(0x89, payload)
 }
 
 /// A client's close with a code.
-pub(crate) fn close(code: u16) -> Vec<u8> {
+pub fn close(code: u16) -> Vec<u8> {
     masked(0x88, &code.to_be_bytes())
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn close(code: u16) -> Vec<u8> {
 /// # Panics
 ///
 /// Panics if it is not whole frames without masks.
-pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let [first_byte, short_len, rest @ ..] = bytes {
         let (len, rest) = match short_len {

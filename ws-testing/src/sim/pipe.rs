@@ -13,29 +13,29 @@ use super::weather::Weather;
 const CAPACITY: usize = 64 << 10;
 
 /// One direction of a stream.
-pub(crate) struct Pipe {
+pub struct Pipe {
     /// What is on its way.
-    pub(crate) bytes: VecDeque<u8>,
+    pub bytes: VecDeque<u8>,
     /// The most that can be on its way.
-    pub(crate) capacity: usize,
+    pub capacity: usize,
     /// The most that one call of read moves.
-    pub(crate) read_limit: usize,
+    pub read_limit: usize,
     /// The most that one call of write moves.
-    pub(crate) write_limit: usize,
+    pub write_limit: usize,
     /// Whether reading and writing never get anywhere.
-    pub(crate) is_black_hole: bool,
+    pub is_black_hole: bool,
     /// Whether nothing arrives; the writer can fill it.
-    pub(crate) is_held: bool,
+    pub is_held: bool,
     /// Whether the writer has ended it.
-    pub(crate) is_ended: bool,
+    pub is_ended: bool,
     /// Whether the reader is gone.
-    pub(crate) is_unread: bool,
+    pub is_unread: bool,
     /// What else happens on the way.
-    pub(crate) weather: Option<Box<Weather>>,
+    pub(super) weather: Option<Box<Weather>>,
     /// Bytes in each call of write that got somewhere, if they are recorded.
-    pub(crate) writes: Option<Vec<usize>>,
+    pub writes: Option<Vec<usize>>,
     /// All bytes that were ever read.
-    pub(crate) read_len: usize,
+    pub read_len: usize,
     pub(super) reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -119,7 +119,7 @@ impl Pipe {
     }
 
     /// Returns how many bytes the reader could have by now.
-    pub(crate) fn arrived_len(&mut self) -> usize {
+    pub fn arrived_len(&mut self) -> usize {
         let on_the_way = match &mut self.weather {
             Some(weather) => weather.on_the_way(Sim::default().now()),
             None => 0,
@@ -128,7 +128,7 @@ impl Pipe {
     }
 
     /// Tells whether the reader could see the end by now.
-    pub(crate) fn has_end_arrived(&self) -> bool {
+    pub fn has_end_arrived(&self) -> bool {
         self.is_ended
             && self.bytes.is_empty()
             && self
@@ -160,7 +160,7 @@ impl Pipe {
         wake(&mut self.writer);
     }
 
-    pub(crate) fn wake_all(&mut self) {
+    pub fn wake_all(&mut self) {
         wake(&mut self.reader);
         wake(&mut self.writer);
     }

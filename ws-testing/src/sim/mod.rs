@@ -1,16 +1,18 @@
 //! A simulated runtime: everything that a server meets, on one thread, in virtual time, the same in
 //! every run; and peers that speak to it in bytes.
-#![allow(dead_code, reason = "each test binary uses a part of this")]
-#![allow(
+#![expect(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
     clippy::unwrap_used,
     reason = "clippy spares tests, but not their helpers"
 )]
 
 mod executor;
 mod network;
-pub(crate) mod peer;
+pub mod peer;
 mod pipe;
-pub(crate) mod random;
+pub mod random;
 mod stream;
 mod weather;
 
@@ -23,25 +25,21 @@ use std::time::{Duration, Instant};
 
 use ws_driver::{BindOptions, Runtime, Timer};
 
-#[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::executor::{Sim, SimTimer, lock};
-#[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::network::{Network, Route, SimListener};
-#[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::peer::Peer;
-#[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::random::Rng;
-#[allow(unused_imports, reason = "each test binary uses a part of this")]
-pub(crate) use self::stream::{Errnos, Link, SimStream};
+pub use self::executor::{Sim, SimTimer, TaskId, lock};
+pub use self::network::{CallErrnos, Network, Route, SimListener};
+pub use self::peer::Peer;
+pub use self::pipe::Pipe;
+pub use self::random::Rng;
+pub use self::stream::{Errnos, Link, SimStream};
 
 /// A server on the simulated runtime.
-pub(crate) type Server = ws_driver::Server<Sim>;
+pub type Server = ws_driver::Server<Sim>;
 
 /// An address to bind to.
-pub(crate) const ANY: &str = "127.0.0.1:0";
+pub const ANY: &str = "127.0.0.1:0";
 
 /// A host that never answers: an address for documentation (RFC 5737).
-pub(crate) const UNREACHABLE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+pub const UNREACHABLE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 impl Runtime for Sim {
     type Stream = SimStream;
@@ -124,40 +122,40 @@ impl Timer for SimTimer {
 
 impl Sim {
     /// Makes all streams that are opened from now on move at most `limit` bytes in each call.
-    pub(crate) fn chop(&self, limit: usize) {
+    pub fn chop(&self, limit: usize) {
         self.network().chop(limit);
     }
 
     /// Lets at most `capacity` bytes be on their way in each direction of streams that are opened from
     /// now on, so that who writes more has to wait for who reads.
-    pub(crate) fn narrow(&self, capacity: usize) {
+    pub fn narrow(&self, capacity: usize) {
         self.network().narrow(capacity);
     }
 
     /// Gives a name to some addresses.
-    pub(crate) fn name(&self, host: &'static str, addrs: &[&str]) {
+    pub fn name(&self, host: &'static str, addrs: &[&str]) {
         let addrs = addrs.iter().map(|addr| addr.parse().unwrap());
         self.network().name(host, addrs.collect());
     }
 
     /// Says how an address is reached.
-    pub(crate) fn set_route(&self, addr: &str, route: Route) {
+    pub fn set_route(&self, addr: &str, route: Route) {
         self.network().set_route(addr.parse().unwrap(), route);
     }
 
     /// Makes a listener's next accept fail.
-    pub(crate) fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
+    pub fn fail_accept(&self, addr: SocketAddr, error: io::Error) {
         self.network().fail_accept(addr, error);
     }
 }
 
 /// So many seconds.
-pub(crate) const fn seconds(count: u64) -> Duration {
+pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
 /// Runs `serve` with a handler as a task of its own.
-pub(crate) fn serve<H, F>(sim: &Sim, server: &Server, handler: H)
+pub fn serve<H, F>(sim: &Sim, server: &Server, handler: H)
 where
     H: Fn(ws_driver::Connection) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -167,14 +165,14 @@ where
 }
 
 /// Sends back what it receives.
-pub(crate) async fn echo(mut connection: ws_driver::Connection) {
+pub async fn echo(mut connection: ws_driver::Connection) {
     while let Some(message) = connection.recv().await {
         let _ = connection.send(message).await;
     }
 }
 
 /// Polls a future once with a waker that wakes nobody, then drops it.
-pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
@@ -182,7 +180,7 @@ pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Lets the other tasks run once.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let mut is_first = true;
     poll_fn(|cx| {
         if !std::mem::take(&mut is_first) {

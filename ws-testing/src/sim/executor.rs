@@ -19,7 +19,7 @@ use super::random::{Rng, mix};
 /// [`Default`] gives the one that [`run`](Self::run) made for this thread, so that it can stand where
 /// a runtime without a value of its own is wanted.
 #[derive(Clone)]
-pub(crate) struct Sim {
+pub struct Sim {
     core: Arc<Core>,
 }
 
@@ -89,7 +89,7 @@ struct Task {
 
 /// Names a task; the test itself is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TaskId(u64);
+pub struct TaskId(u64);
 
 const MAIN: TaskId = TaskId(0);
 
@@ -126,7 +126,7 @@ impl Sim {
     /// # Panics
     ///
     /// Panics if nothing could ever happen again, if it does not end, or if a task panics.
-    pub(crate) fn run<F: Future>(test: impl FnOnce(Self) -> F) -> F::Output {
+    pub fn run<F: Future>(test: impl FnOnce(Self) -> F) -> F::Output {
         Self::start(None, test)
     }
 
@@ -136,7 +136,7 @@ impl Sim {
     /// # Panics
     ///
     /// As [`run`](Self::run).
-    pub(crate) fn run_seeded<F: Future>(seed: u64, test: impl FnOnce(Self) -> F) -> F::Output {
+    pub fn run_seeded<F: Future>(seed: u64, test: impl FnOnce(Self) -> F) -> F::Output {
         let mut rng = Rng::new(seed);
         Self::start(Some(&mut rng), test)
     }
@@ -181,7 +181,7 @@ impl Sim {
     }
 
     /// Runs a future as a task of its own.
-    pub(crate) fn spawn_task(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn_task(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.spawn_with(future, false);
     }
 
@@ -192,7 +192,7 @@ impl Sim {
 
     /// Ends the runtime: drops all tasks that it has but the one that is polled now, and each that is spawned
     /// later, as a runtime does whose owner drops it. The tasks of the test go on.
-    pub(crate) fn end_runtime(&self) {
+    pub fn end_runtime(&self) {
         let mut tasks = self.tasks();
         tasks.has_ended = true;
         let (left, stays): (BTreeMap<_, _>, _) = std::mem::take(&mut tasks.idle)
@@ -207,13 +207,13 @@ impl Sim {
 
     /// Makes the runtime stand still, as in a process that is stopped: its tasks do not run, while the clock and
     /// the tasks of the test go on.
-    pub(crate) fn stop_runtime(&self) {
+    pub fn stop_runtime(&self) {
         self.tasks().stands_still = true;
     }
 
     /// Makes the runtime stand still after so many more reads and writes of its streams, so that what answers
     /// them comes meanwhile, and waits for that.
-    pub(crate) async fn stop_runtime_after(&self, moves: u64) {
+    pub async fn stop_runtime_after(&self, moves: u64) {
         let mut moves = Some(moves);
         poll_fn(|cx| {
             let mut tasks = self.tasks();
@@ -244,7 +244,7 @@ impl Sim {
     /// Lets the runtime go on. It runs the tasks whose timers have run out before it looks at its sockets: what
     /// came meanwhile is seen only when a task [asked for a look](ws_driver::Runtime::yield_now) and the others
     /// have had their turn, or when the clock moves.
-    pub(crate) fn resume_runtime(&self) {
+    pub fn resume_runtime(&self) {
         self.sight().is_blind = true;
         let mut tasks = self.tasks();
         tasks.stands_still = false;
@@ -255,7 +255,7 @@ impl Sim {
     }
 
     /// Tells whether the runtime stands still, or has not looked at its sockets since.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub fn is_behind(&self) -> bool {
         self.tasks().stands_still || self.sight().is_blind
     }
 
@@ -303,30 +303,30 @@ impl Sim {
     }
 
     /// Returns the virtual time.
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         self.clock().now
     }
 
     /// Makes each poll of a task take time from now on.
-    pub(crate) fn charge(&self, poll_cost: Duration) {
+    pub fn charge(&self, poll_cost: Duration) {
         self.clock().poll_cost = poll_cost;
     }
 
     /// Returns the virtual time since the beginning.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         let clock = self.clock();
         clock.now.duration_since(clock.start)
     }
 
     /// Adds something that has happened to what tells runs apart.
-    pub(crate) fn note(&self, what: u64) {
+    pub fn note(&self, what: u64) {
         if let Some(chance) = &self.core.chance {
             lock(chance).note(what);
         }
     }
 
     /// Returns what tells runs apart: the same for the same seed.
-    pub(crate) fn fingerprint(&self) -> u64 {
+    pub fn fingerprint(&self) -> u64 {
         let chance = self.core.chance.as_ref();
         chance.map_or(0, |chance| lock(chance).hash)
     }
@@ -340,7 +340,7 @@ impl Sim {
     }
 
     /// Makes a timer, which is not set.
-    pub(crate) fn timer(&self) -> SimTimer {
+    pub fn timer(&self) -> SimTimer {
         SimTimer {
             sim: self.clone(),
             deadline: None,
@@ -349,7 +349,7 @@ impl Sim {
     }
 
     /// Lets virtual time pass; in the test itself, too, everything that is to happen until then.
-    pub(crate) async fn sleep(&self, time: Duration) {
+    pub async fn sleep(&self, time: Duration) {
         let mut timer = self.timer();
         timer.deadline = Some(self.now() + time);
         poll_fn(|cx| timer.poll_expired(cx)).await;
@@ -358,7 +358,7 @@ impl Sim {
 
     /// Waits until no task has anything to do, while the clock stands. Only the test itself waits: two
     /// tasks would do so for each other.
-    pub(crate) async fn settle(&self) {
+    pub async fn settle(&self) {
         poll_fn(|cx| {
             if self.current_task().is_some() {
                 return Poll::Ready(());
@@ -376,11 +376,7 @@ impl Sim {
     }
 
     /// Waits for a future, but not longer than `time`.
-    pub(crate) async fn within<T>(
-        &self,
-        time: Duration,
-        future: impl Future<Output = T>,
-    ) -> Option<T> {
+    pub async fn within<T>(&self, time: Duration, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         let mut timer = self.timer();
         timer.deadline = Some(self.now() + time);
@@ -392,32 +388,32 @@ impl Sim {
     }
 
     /// Returns the task that is being polled.
-    pub(crate) fn current_task(&self) -> Option<TaskId> {
+    pub fn current_task(&self) -> Option<TaskId> {
         self.tasks().current
     }
 
     /// Returns how many tasks were spawned so far.
-    pub(crate) fn spawned(&self) -> u64 {
+    pub fn spawned(&self) -> u64 {
         self.tasks().spawned
     }
 
     /// Returns how many tasks were spawned and have not ended.
-    pub(crate) fn live_tasks(&self) -> u64 {
+    pub fn live_tasks(&self) -> u64 {
         let tasks = self.tasks();
         tasks.spawned - tasks.ended
     }
 
     /// Returns how many timers somebody waits for.
-    pub(crate) fn set_timers(&self) -> usize {
+    pub fn set_timers(&self) -> usize {
         self.clock().timers.len()
     }
 
     /// Returns how often spawned tasks were polled so far.
-    pub(crate) fn polls(&self) -> u64 {
+    pub fn polls(&self) -> u64 {
         self.tasks().polls
     }
 
-    pub(crate) fn network(&self) -> &Network {
+    pub fn network(&self) -> &Network {
         &self.core.network
     }
 
@@ -583,7 +579,7 @@ impl Chance {
 const MOST_LATE_MILLIS: u64 = 900;
 
 /// A timer on the virtual clock.
-pub(crate) struct SimTimer {
+pub struct SimTimer {
     sim: Sim,
     deadline: Option<Instant>,
     /// Where its waker is kept.
@@ -664,6 +660,6 @@ impl Wake for Handle {
     }
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ use super::executor::{Sim, lock};
 use super::pipe::{Pipe, wake};
 
 /// One end of a stream.
-pub(crate) struct SimStream {
+pub struct SimStream {
     pub(super) link: Arc<Mutex<Link>>,
     end: End,
     /// Whether the runtime has to look at it to see what has come.
@@ -22,42 +22,42 @@ pub(crate) struct SimStream {
 
 /// The two ends: the one that connected and the one that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(super) enum End {
     Near,
     Far,
 }
 
 /// Both directions of a stream. The test turns its screws.
-pub(crate) struct Link {
+pub struct Link {
     /// What the far end reads.
-    pub(crate) to_far: Pipe,
+    pub to_far: Pipe,
     /// What the near end reads.
-    pub(crate) to_near: Pipe,
+    pub to_near: Pipe,
     /// Whether the stream was reset.
-    pub(crate) is_reset: bool,
+    pub is_reset: bool,
     /// What the end that was accepted is told once, whatever it asks for.
-    pub(crate) errnos: Errnos,
+    pub errnos: Errnos,
 }
 
 /// Numbers of errors that the system gives, once each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Errnos {
-    pub(crate) prepare: Option<i32>,
-    pub(crate) read: Option<i32>,
-    pub(crate) write: Option<i32>,
-    pub(crate) close: Option<i32>,
+pub struct Errnos {
+    pub prepare: Option<i32>,
+    pub read: Option<i32>,
+    pub write: Option<i32>,
+    pub close: Option<i32>,
 }
 
 impl Link {
     /// Makes calls of the end that was accepted fail.
-    pub(crate) fn fail(&mut self, errnos: Errnos) {
+    pub fn fail(&mut self, errnos: Errnos) {
         self.errnos = errnos;
         self.to_far.wake_all();
         self.to_near.wake_all();
     }
 
     /// Resets the stream: what is on its way is lost.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.is_reset = true;
         for pipe in [&mut self.to_near, &mut self.to_far] {
             pipe.bytes.clear();
@@ -69,13 +69,13 @@ impl Link {
     }
 
     /// Makes both directions black holes: the peer has vanished.
-    pub(crate) fn vanish(&mut self) {
+    pub fn vanish(&mut self) {
         self.to_near.is_black_hole = true;
         self.to_far.is_black_hole = true;
     }
 
     /// Moves at most `limit` bytes in each call, in both directions.
-    pub(crate) fn chop(&mut self, limit: usize) {
+    pub fn chop(&mut self, limit: usize) {
         for pipe in [&mut self.to_near, &mut self.to_far] {
             pipe.read_limit = limit;
             pipe.write_limit = limit;
@@ -99,7 +99,7 @@ impl Link {
 
 impl SimStream {
     /// Makes a stream, both its ends.
-    pub(crate) fn pair() -> (Self, Self) {
+    pub fn pair() -> (Self, Self) {
         let link = Arc::new(Mutex::new(Link {
             to_far: Pipe::default(),
             to_near: Pipe::default(),
@@ -131,7 +131,7 @@ impl SimStream {
     }
 
     /// Gives access to the stream's weaknesses.
-    pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
+    pub fn link(&self) -> MutexGuard<'_, Link> {
         lock(&self.link)
     }
 
@@ -145,12 +145,12 @@ impl SimStream {
     }
 
     /// Fails if the system does not want to set anything.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
+    pub fn prepare(&self) -> io::Result<()> {
         self.errno(|errnos| &mut errnos.prepare)
     }
 
     /// Takes everything that has arrived, whatever the limits of the pipe are.
-    pub(crate) fn take_arrived(&self) -> Vec<u8> {
+    pub fn take_arrived(&self) -> Vec<u8> {
         let mut link = self.link();
         let pipe = link.incoming(self.end);
         let bytes = Vec::from(std::mem::take(&mut pipe.bytes));
@@ -159,7 +159,7 @@ impl SimStream {
     }
 
     /// Tells whether the other end has ended its side and everything was read.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         let mut link = self.link();
         let pipe = link.incoming(self.end);
         pipe.is_ended && pipe.bytes.is_empty()
