@@ -29,6 +29,8 @@ pub mod puff;
 #[cfg(feature = "driver")]
 pub mod sim;
 #[cfg(feature = "driver")]
+pub mod subscriber;
+#[cfg(feature = "driver")]
 pub mod tunnel;
 /// A peer that compresses as zlib's users do.
 pub mod zlib;

@@ -4,7 +4,7 @@
 enum Held {
     /// By tests in this directory.
     Here(&'static [&'static str]),
-    /// By tests in ws-driver's `tests/advisories.rs`.
+    /// By tests in ws-driver's `tests/it/advisories.rs`.
     Driver(&'static [&'static str]),
     /// By tests in `tests/it/deflate/advisories.rs`, where the feature is on.
     Deflate(&'static [&'static str]),
@@ -135,7 +135,7 @@ fn here() -> String {
 #[test]
 fn the_table_is_complete() {
     let here: &str = &here();
-    let driver = include_str!("../../../../ws-driver/tests/advisories.rs");
+    let driver = include_str!("../../../../ws-driver/tests/it/advisories.rs");
     let deflate = include_str!("../deflate/advisories.rs");
     let tls = include_str!("../../../../ws-testing/src/conformance/tls.rs");
     let mut named = 0;
