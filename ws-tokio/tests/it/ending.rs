@@ -158,7 +158,8 @@ fn a_connection_is_over_when_its_runtime_ends() {
             assert_eq!(connection.state(), State::Closed);
             assert_eq!(connection.send("x").await, Err(SendError::Closed));
             assert_eq!(connection.ping(b""), Err(SendError::Closed));
-            assert_eq!(connection.try_send("x"), Err(SendError::Closed));
+            let late = connection.try_send("x").map_err(SendError::from);
+            assert_eq!(late, Err(SendError::Closed));
             assert_eq!(connection.join("topic"), Err(TopicError::NoServer));
             assert_eq!(connection.recv().await, None);
             assert_eq!(sender.wait_closed().await.code, 1006);
