@@ -12,8 +12,8 @@ use ws_driver::RequestBody;
 use ws_proto::{HandshakeEvent, Request, ServerConfig, ServerHandshake, State};
 
 use crate::chop::chop;
-use crate::driver_support::{ANY, Peer, Server, Sim, echo, seconds, serve};
 use crate::wire;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
 
 /// Inputs beyond this show nothing new.
 const INPUT_LIMIT: usize = 2048;

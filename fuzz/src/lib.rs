@@ -10,8 +10,6 @@ mod closing;
 mod decision;
 mod deflate;
 mod differential;
-#[path = "../../ws-driver/tests/support/mod.rs"]
-mod driver_support;
 mod fall_through;
 mod frames;
 mod handshake;

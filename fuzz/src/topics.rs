@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use arbitrary::{Result, Unstructured};
 use ws_driver::{ClientError, Connection, ConnectionId, Sender, TOPIC_NAME_LIMIT, TopicError};
 
-use crate::driver_support::peer::{close, frames};
-use crate::driver_support::{ANY, Peer, Server, Sim, seconds, serve};
+use ws_testing::sim::peer::{close, frames};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 
 /// Steps of one run.
 const STEP_LIMIT: usize = 48;

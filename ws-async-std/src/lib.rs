@@ -22,7 +22,8 @@
 //! `#[async_std::main]` needs async-std's feature `attributes`. The names are those of `ws-tokio`, whose
 //! pages on backpressure and on coming from node-websocket-server hold here, too. Start at
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, [`connect`] for clients,
-//! [`Connection`], [`Sender`] and [`Clients`] for what is open, and [`test::Kit`] for tests without a port.
+//! [`Connection`], [`Sender`] and [`Clients`] for what is open, and `test::Kit`, with the feature `test-kit`, for
+//! tests without a port.
 //! The feature `rustls` is for TLS, `proxy` for clients behind one, `deflate` for compression.
 //!
 //! Streams of async-std go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
@@ -38,6 +39,7 @@ pub use self::runtime::{AsyncStd, AsyncStdTimer, Stream};
 
 ws_driver::adapter!(AsyncStd, "async-std");
 
+#[cfg(feature = "test-kit")]
 pub mod test {
     //! A test kit on async-std: handlers are tested without a port, over streams in memory.
     //!

@@ -12,22 +12,23 @@
 //! | use one | [`Connection`], [`Sender`] |
 //! | reach many | [`Clients`], [`Topic`], [`SlowPeer`] |
 //! | write an adapter | [`Runtime`], [`Timer`]; the adapters that exist are 200 lines each |
-//! | test a handler | [`test::Kit`] |
+//! | test a handler | `test::Kit`, with the feature `test-kit` |
 //!
 //! What is protocol is in `ws-proto`; what is concurrency is here.
 
 mod adapter;
 mod client;
-#[cfg(feature = "conformance")]
-#[doc(hidden)]
-pub mod conformance;
 mod driver;
 mod handle;
 mod id;
+#[cfg(feature = "test-kit")]
+#[doc(hidden)]
+pub mod internals;
 mod observe;
 mod registry;
 mod runtime;
 mod server;
+#[cfg(feature = "test-kit")]
 pub mod test;
 mod tls;
 mod util;

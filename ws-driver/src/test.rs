@@ -117,7 +117,6 @@ pub struct Peer {
 }
 
 impl Peer {
-    #[cfg(feature = "conformance")]
     pub(crate) fn new(stream: Duplex) -> Self {
         Self { stream }
     }

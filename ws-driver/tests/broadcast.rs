@@ -5,13 +5,11 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{ANY, Peer, Server, Sim, echo, serve};
 use ws_driver::SlowPeer;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -4,13 +4,11 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod support;
-
 use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::peer::{frames, text};
-use support::{ANY, Peer, Server, Sim, SimStream, echo, serve};
+use ws_testing::sim::peer::{frames, text};
+use ws_testing::sim::{ANY, Peer, Server, Sim, SimStream, echo, serve};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

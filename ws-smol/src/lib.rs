@@ -21,7 +21,7 @@
 //! The names are those of `ws-tokio`, whose pages on backpressure and on coming from
 //! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
 //! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
-//! [`test::Kit`] for tests without a port. The feature `rustls` is for TLS, `proxy` for
+//! `test::Kit`, with the feature `test-kit`, for tests without a port. The feature `rustls` is for TLS, `proxy` for
 //! clients behind one, `deflate` for compression.
 //!
 //! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
@@ -37,6 +37,7 @@ pub use self::runtime::{Smol, SmolTimer, Stream};
 
 ws_driver::adapter!(Smol, "smol");
 
+#[cfg(feature = "test-kit")]
 pub mod test {
     //! A test kit on smol: handlers are tested without a port, over streams in memory.
     //!

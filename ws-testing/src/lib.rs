@@ -8,6 +8,12 @@
     reason = "helpers of tests fail as a test does, and are read where they are used; clippy spares tests, but not them"
 )]
 
+/// Certificates that are made while a test runs.
+#[cfg(feature = "certificates")]
+pub mod certificates;
+/// The list of tests that every adapter runs.
+#[cfg(feature = "conformance")]
+pub mod conformance;
 /// Open connections: making them, feeding them, reading what they say.
 pub mod connections;
 /// Opening handshakes: requests, and ways to run one.
@@ -19,5 +25,12 @@ pub mod model;
 pub mod plain;
 /// An inflater that knows how far back anything may refer.
 pub mod puff;
+/// The two ends of a tunnel, joined.
+#[cfg(feature = "driver")]
+pub mod sim;
+#[cfg(feature = "driver")]
+pub mod subscriber;
+#[cfg(feature = "driver")]
+pub mod tunnel;
 /// A peer that compresses as zlib's users do.
 pub mod zlib;

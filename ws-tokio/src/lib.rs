@@ -40,7 +40,7 @@
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
-//! | test a handler without a port | [`test::Kit`] |
+//! | test a handler without a port | `test::Kit`, with the feature `test-kit` |
 //!
 //! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
@@ -48,7 +48,8 @@
 //! # Features
 //!
 //! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `deflate` for
-//! [`compression`], `hyper` and `axum` for servers of somebody else ([`doors`]).
+//! [`compression`], `hyper` and `axum` for servers of somebody else ([`doors`]). `test-kit` has the module `test`, for
+//! tests of handlers; it belongs in `[dev-dependencies]`.
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -87,6 +88,7 @@ pub mod compression {}
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
 
+#[cfg(feature = "test-kit")]
 pub mod test {
     //! A test kit on tokio: handlers are tested without a port, over streams in memory.
     //!

@@ -8,9 +8,9 @@ use event_listener::Event;
 use ws_driver::ws_proto::{CloseCode, SendError};
 use ws_driver::{Connection, Sender};
 
-use crate::support::ANY;
-use crate::support::peer::{close, text};
 use crate::world::{Client, Server, World, assert_in_order, check, numbered};
+use ws_testing::sim::ANY;
+use ws_testing::sim::peer::{close, text};
 
 /// Bytes at which a sender has to wait: two or three messages.
 const LIMIT: usize = 8;

@@ -14,6 +14,4 @@
 mod mailbox;
 mod registry;
 mod shutdown;
-#[path = "../support/mod.rs"]
-mod support;
 mod world;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::{ClientError, SlowPeer};
 
-use crate::support::ANY;
 use crate::world::{Census, Client, Server, World, assert_in_order, check, numbered};
+use ws_testing::sim::ANY;
 
 /// Two broadcasters, two connections that stay and one that leaves in the midst: who stays gets
 /// everything once and in order, what is returned is what was reached, and in the end the registry

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::ANY;
-use crate::support::peer::RFC6455;
 use crate::world::{Census, Client, Server, World, check};
+use ws_testing::sim::ANY;
+use ws_testing::sim::peer::RFC6455;
 
 /// No time passes but by `advance`.
 const GRACE: Duration = Duration::from_secs(1);

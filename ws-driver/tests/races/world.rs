@@ -19,8 +19,8 @@ use shuttle::{Config, Runner};
 use ws_driver::ws_proto::Closed;
 use ws_driver::{BindOptions, Connection, ConnectionInfo, Observer, Runtime, Timer};
 
-use crate::support::peer::{Frame, OK_6455, RFC6455, close};
-use crate::support::{Network, SimListener, SimStream};
+use ws_testing::sim::peer::{Frame, OK_6455, RFC6455, close};
+use ws_testing::sim::{Network, SimListener, SimStream};
 
 pub(crate) type Server = ws_driver::Server<World>;
 
@@ -372,7 +372,7 @@ impl Client {
         self.link().to_near.capacity = capacity;
     }
 
-    pub(crate) fn link(&self) -> MutexGuard<'_, crate::support::Link> {
+    pub(crate) fn link(&self) -> MutexGuard<'_, ws_testing::sim::Link> {
         self.stream.stream.link()
     }
 

@@ -389,7 +389,7 @@ fn pings_that_one_event_aligned_are_spread() {
                 let from = |at: &Duration| {
                     pinged_at
                         .iter()
-                        .filter(|other| (*at..*at + wait).contains(other))
+                        .filter(|other| (*at..*at + wait).contains(*other))
                         .count()
                 };
                 pinged_at.iter().map(from).max().unwrap()

@@ -4,11 +4,11 @@
 enum Held {
     /// By tests in this directory.
     Here(&'static [&'static str]),
-    /// By tests in ws-driver's `tests/advisories.rs`.
+    /// By tests in ws-driver's `tests/it/advisories.rs`.
     Driver(&'static [&'static str]),
     /// By tests in `tests/it/deflate/advisories.rs`, where the feature is on.
     Deflate(&'static [&'static str]),
-    /// By cases of ws-driver's `src/conformance/tls.rs`, which every adapter runs.
+    /// By cases of ws-testing's `src/conformance/tls.rs`, which every adapter runs.
     Tls(&'static [&'static str]),
     /// Nowhere, as there is nothing yet that could go wrong.
     NotYet(&'static str),
@@ -135,9 +135,9 @@ fn here() -> String {
 #[test]
 fn the_table_is_complete() {
     let here: &str = &here();
-    let driver = include_str!("../../../../ws-driver/tests/advisories.rs");
+    let driver = include_str!("../../../../ws-driver/tests/it/advisories.rs");
     let deflate = include_str!("../deflate/advisories.rs");
-    let tls = include_str!("../../../../ws-driver/src/conformance/tls.rs");
+    let tls = include_str!("../../../../ws-testing/src/conformance/tls.rs");
     let mut named = 0;
     for (cause, held) in TABLE {
         let (names, file) = match held {

@@ -1,0 +1,16 @@
+//! The examples as processes, and clients of theirs.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not their helpers"
+)]
+
+mod autobahn_client;
+mod chat;
+mod common;
+mod doors;
+mod echo;
+mod metrics;
+mod scripted_client;
+#[cfg(unix)]
+mod stopped;
+mod tls;

@@ -1,5 +1,0 @@
-//! The list of tests that all adapters share, on async-std.
-
-ws_driver::conformance::run!(ws_async_std::AsyncStd, |future| async_std::task::block_on(
-    future
-));

@@ -1,0 +1,7 @@
+//! What runs on real sockets of this host, by async-std.
+
+mod conformance;
+mod features;
+mod hyper;
+#[cfg(unix)]
+mod unix;

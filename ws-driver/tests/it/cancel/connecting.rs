@@ -1,0 +1,78 @@
+//! What opens a connection of a client.
+
+use ws_driver::ws_proto::{ClientConfig, Version};
+use ws_driver::{ConnectError, Connection, Runtime};
+
+use super::polling::{assert_nothing_left, at_every_poll, polled};
+use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve};
+
+/// A client that gives up leaves nothing behind, on either side, and the next one has a connection.
+fn assert_a_dropped_connect_leaves_nothing(
+    connect: impl AsyncFn(&str) -> Result<Connection, ConnectError> + Copy,
+) {
+    at_every_poll(3, |sim, polls| async move {
+        let server = Server::bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        sim.chop(7);
+        let url = format!("ws://{}/", server.local_addr());
+        let is_open = connect_or_give_up(&sim, polls, &server, async || connect(&url).await).await;
+        server.close();
+        assert_nothing_left(&sim, &server).await;
+        is_open
+    });
+}
+
+/// Connects to an echo server and gives up after some polls, then connects again. Asserts that both
+/// leave nothing: their streams are let go at once, so that who served them has ended long before a
+/// timeout would have it, and no timer is left. Tells whether the first was open.
+pub(super) async fn connect_or_give_up(
+    sim: &Sim,
+    polls: usize,
+    server: &Server,
+    connect: impl AsyncFn() -> Result<Connection, ConnectError>,
+) -> bool {
+    let others = sim.live_tasks();
+    let connected = polled(polls, connect()).await;
+    let is_open = connected.is_some();
+    let end = async |connected: Option<Result<Connection, ConnectError>>| {
+        if let Some(connection) = connected {
+            let mut connection = connection.unwrap();
+            connection.send("hi").await.unwrap();
+            let message = sim.within(seconds(1), connection.recv()).await;
+            assert_eq!(message.unwrap().unwrap().as_text(), Some("hi"));
+            connection.close().await;
+        }
+        sim.sleep(seconds(1)).await;
+        assert_eq!(server.clients().len(), 0, "dropped after {polls} polls");
+        assert_eq!(sim.live_tasks(), others, "dropped after {polls} polls");
+        assert_eq!(sim.set_timers(), 0, "dropped after {polls} polls");
+    };
+    end(connected).await;
+    let again = sim.within(seconds(1), connect()).await;
+    end(Some(again.expect("it opens in time"))).await;
+    is_open
+}
+
+#[test]
+fn connect() {
+    assert_a_dropped_connect_leaves_nothing(async |url| ws_driver::connect::<Sim>(url).await);
+}
+
+#[test]
+fn connect_with() {
+    for version in Version::ALL {
+        assert_a_dropped_connect_leaves_nothing(async |url| {
+            let config = ClientConfig::new().version(version);
+            ws_driver::connect_with::<Sim>(url, &config).await
+        });
+    }
+}
+
+#[test]
+fn connect_over() {
+    assert_a_dropped_connect_leaves_nothing(async |url| {
+        let (_, addr) = url.trim_end_matches('/').split_once("://").unwrap();
+        let stream = Sim::default().connect(addr.parse().unwrap()).await?;
+        ws_driver::connect_over::<Sim, _>(stream, url, &ClientConfig::new()).await
+    });
+}

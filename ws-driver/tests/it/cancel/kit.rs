@@ -1,0 +1,83 @@
+//! The test kit.
+
+use ws_driver::ws_proto::Version;
+
+use super::polling::{at_every_poll, polled};
+use ws_testing::sim::peer::{close, text};
+use ws_testing::sim::{Sim, seconds, yield_now};
+
+/// What a peer of the kit sends in a future that is dropped arrives in part: a prefix.
+#[test]
+fn send_of_a_peer() {
+    at_every_poll(2, |sim, polls| async move {
+        // More than the pipe and the receive queue hold.
+        let message = "x".repeat(300 << 10);
+        let (mut connection, mut peer) = ws_driver::test::Kit::<Sim>::scripted(Version::Rfc6455);
+        let wire = text(&message);
+        let sent = polled(polls, peer.send(&wire)).await.is_some();
+        peer.end();
+        let received = sim.within(seconds(1), connection.recv()).await.unwrap();
+        assert_eq!(received.is_some(), sent, "dropped after {polls} polls");
+        assert_eq!(connection.closed().is_some(), !sent);
+        drop((connection, peer));
+        sim.sleep(seconds(30)).await;
+        assert_eq!(sim.live_tasks(), 0);
+        sent
+    });
+}
+
+/// What a peer of the kit had read in a future that is dropped may be lost, and nothing else: the
+/// connection is as good as before.
+#[test]
+fn receive_of_a_peer() {
+    at_every_poll(2, |sim, polls| async move {
+        let (connection, mut peer) = ws_driver::test::Kit::<Sim>::scripted(Version::Rfc6455);
+        let sender = connection.sender();
+        sim.spawn_task(async move {
+            for _ in 0..3 {
+                sender.send("abc").await.unwrap();
+                yield_now().await;
+            }
+        });
+        let received = polled(polls, peer.receive(15)).await;
+        let is_whole = received.is_some();
+        assert!(
+            received.is_none_or(|bytes| bytes.unwrap() == *b"\x81\x03abc\x81\x03abc\x81\x03abc")
+        );
+        sim.settle().await;
+        connection.send("end").await.unwrap();
+        drop(connection);
+        peer.send(&close(1000)).await.unwrap();
+        peer.end();
+        let rest = sim.within(seconds(1), peer.receive_to_end()).await.unwrap();
+        assert!(rest.unwrap().ends_with(b"\x81\x03end\x88\x02\x03\xe8"));
+        sim.sleep(seconds(30)).await;
+        assert_eq!(sim.live_tasks(), 0);
+        is_whole
+    });
+}
+
+/// The same of one that reads to the end.
+#[test]
+fn receive_to_end_of_a_peer() {
+    at_every_poll(2, |sim, polls| async move {
+        let (connection, mut peer) = ws_driver::test::Kit::<Sim>::scripted(Version::Rfc6455);
+        let sender = connection.sender();
+        connection.send("end").await.unwrap();
+        drop(connection);
+        peer.send(&close(1000)).await.unwrap();
+        peer.end();
+        let received = polled(polls, peer.receive_to_end()).await;
+        let is_whole = received.is_some();
+        let expected = b"\x81\x03end\x88\x02\x03\xe8";
+        assert!(received.is_none_or(|bytes| bytes.unwrap() == *expected));
+        let closed = sim.within(seconds(1), sender.wait_closed()).await.unwrap();
+        assert!(
+            closed.clean,
+            "the connection does not need its peer to read"
+        );
+        sim.sleep(seconds(30)).await;
+        assert_eq!(sim.live_tasks(), 0);
+        is_whole
+    });
+}

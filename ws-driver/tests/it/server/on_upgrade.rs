@@ -1,0 +1,155 @@
+//! How an application decides an upgrade, and how long it may take.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ws_driver::Upgrade;
+
+use super::page::PLAIN;
+use ws_testing::sim::peer::RFC6455;
+use ws_testing::sim::{ANY, Peer, Server, Sim, echo, seconds, serve};
+
+/// What `on_upgrade` finds out reaches the handler, and its headers and subprotocol reach the peer.
+#[test]
+fn on_upgrade_accepts_with_headers_a_subprotocol_and_an_extension() {
+    #[derive(Clone)]
+    struct User(String);
+
+    Sim::run(async |sim| {
+        let clock = sim.clone();
+        let server = Server::builder()
+            .subprotocols(["first", "second"])
+            .on_upgrade(move |upgrade: Upgrade| {
+                let clock = clock.clone();
+                async move {
+                    clock.sleep(seconds(1)).await;
+                    assert_eq!(upgrade.path(), "/chat");
+                    assert_eq!(upgrade.subprotocol(), Some("first"));
+                    let user = upgrade.header("cookie").unwrap().to_owned();
+                    let answer = upgrade.accept().header("Set-Cookie", "seen=1");
+                    answer.subprotocol("second").extension(User(user))
+                }
+            });
+        let server = server.bind(ANY).await.unwrap();
+        serve(&sim, &server, |connection| async move {
+            let User(user) = connection.extensions().get().unwrap();
+            let subprotocol = connection.subprotocol().unwrap();
+            let path = connection.request().unwrap().path();
+            let greeting = format!("{user} {subprotocol} {path}");
+            connection.send(greeting).await.unwrap();
+            pending().await
+        });
+        let request = RFC6455.replace(
+            "Origin",
+            "Cookie: ann\r\nSec-WebSocket-Protocol: second, first\r\nOrigin",
+        );
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        assert_eq!(peer.ask(request).await, b"");
+        sim.sleep(seconds(1)).await;
+        let answer = String::from_utf8_lossy(&peer.read()).into_owned();
+        assert!(answer.contains("\r\nSec-WebSocket-Protocol: second\r\n"));
+        assert!(answer.contains("\r\nSet-Cookie: seen=1\r\n"), "{answer}");
+        assert!(
+            answer.ends_with("\r\n\r\n\u{fffd}\u{10}ann second /chat"),
+            "{answer:?}"
+        );
+    });
+}
+
+/// A rejection has the status, headers and body that `on_upgrade` gave it; no handler is called. An
+/// answer that cannot be sent makes it a 500.
+#[test]
+fn on_upgrade_rejects_with_status_headers_and_body() {
+    Sim::run(async |sim| {
+        let server = Server::builder().on_upgrade(|upgrade: Upgrade| async move {
+            match upgrade.path() {
+                "/moved" => upgrade.reject(302).header("Location", "/there"),
+                "/odd" => upgrade.accept().header("Connection", "close"),
+                "/unoffered" => upgrade.accept().subprotocol("unoffered"),
+                _ => upgrade.reject(403).body("no entry\n"),
+            }
+        });
+        let server = server.bind(ANY).await.unwrap();
+        serve(&sim, &server, |_| async { panic!("a handler was called") });
+        for (path, starts, contains) in [
+            ("/", "HTTP/1.1 403 Forbidden\r\n", "\r\n\r\nno entry\n"),
+            (
+                "/moved",
+                "HTTP/1.1 302 Found\r\n",
+                "\r\nLocation: /there\r\n",
+            ),
+            ("/odd", "HTTP/1.1 500 Internal Server Error\r\n", ""),
+            ("/unoffered", "HTTP/1.1 500 Internal Server Error\r\n", ""),
+        ] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            let answer = peer.ask(RFC6455.replace("/chat?room=1", path)).await;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.starts_with(starts), "{answer}");
+            assert!(answer.contains(contains), "{answer}");
+            assert!(peer.has_ended());
+        }
+        assert_eq!(server.clients().len(), 0);
+    });
+}
+
+/// The handshake deadline holds for `on_upgrade`, too: the peer gets an answer, and the future is
+/// dropped.
+#[test]
+fn an_on_upgrade_that_takes_too_long_ends_with_the_handshake_deadline() {
+    Sim::run(async |sim| {
+        let held = Arc::new(());
+        let hold = Arc::clone(&held);
+        let server = Server::builder().on_upgrade(move |upgrade: Upgrade| {
+            let hold = Arc::clone(&hold);
+            async move {
+                pending::<()>().await;
+                drop(hold);
+                upgrade.accept()
+            }
+        });
+        let server = server.bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        for before in [None, Some(PLAIN)] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            if let Some(before) = before {
+                peer.ask(before).await;
+            }
+            assert_eq!(peer.ask(RFC6455).await, b"");
+            assert_eq!(Arc::strong_count(&held), 3);
+            sim.sleep(Duration::from_millis(9999)).await;
+            assert_eq!(peer.read(), b"");
+            sim.sleep(Duration::from_millis(1)).await;
+            let answer = peer.read();
+            assert!(
+                answer.starts_with(b"HTTP/1.1 503 Service Unavailable\r\n"),
+                "{} after {before:?}",
+                answer.escape_ascii()
+            );
+            assert_eq!(Arc::strong_count(&held), 2);
+            assert!(peer.has_ended());
+        }
+    });
+}
+
+/// A peer that goes while `on_upgrade` decides ends the wait: the future is dropped.
+#[test]
+fn a_peer_that_goes_while_on_upgrade_decides_is_let_go() {
+    Sim::run(async |sim| {
+        let server =
+            Server::builder()
+                .handshake_timeout(None)
+                .on_upgrade(|upgrade: Upgrade| async move {
+                    pending::<()>().await;
+                    upgrade.accept()
+                });
+        let server = server.bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        peer.ask(RFC6455).await;
+        assert_eq!(sim.live_tasks(), 2);
+        drop(peer);
+        sim.settle().await;
+        assert_eq!(sim.live_tasks(), 1);
+    });
+}

@@ -1,0 +1,9 @@
+//! Every wait on a stream has a deadline with a name: a test for each row of the table in
+//! ARCHITECTURE.md, over TCP and over TLS, in virtual time.
+
+mod caller;
+mod client;
+mod http;
+mod opening;
+mod serving;
+mod stopped;

@@ -1,3 +1,0 @@
-//! The cases that all adapters share about what features add, on smol.
-
-ws_driver::conformance::run_features!(ws_smol::Smol, |future| smol::block_on(future));
