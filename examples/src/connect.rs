@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ws_driver::ws_proto::{ClientConfig, ConnectionConfig};
-use ws_driver::{ClientTls, ConfigError, ConnectOptions, Origin, Subprotocol, Version};
+use ws_driver::{ClientTls, ConfigError, ConnectConfig, Origin, Subprotocol, Version};
 
 use crate::DeflateOptions;
 
@@ -45,9 +45,9 @@ impl ClientOptions {
     /// # Errors
     ///
     /// Fails if a value makes no sense, or if there are no roots in the file.
-    pub fn connect_options(&self) -> Result<ConnectOptions, Box<dyn Error>> {
+    pub fn connect_options(&self) -> Result<ConnectConfig, Box<dyn Error>> {
         let timeout = Duration::from_secs(self.connect_timeout);
-        let connect = ConnectOptions::from(self.config()?).connect_timeout(timeout);
+        let connect = ConnectConfig::from(self.config()?).connect_timeout(timeout);
         Ok(match &self.ca {
             Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
             None => connect,

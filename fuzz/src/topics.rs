@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::{Result, Unstructured};
-use ws_driver::{ClientError, Connection, ConnectionId, Sender, TOPIC_NAME_LIMIT, TopicError};
+use ws_driver::{SendToError, Connection, ConnectionId, Sender, TOPIC_NAME_LIMIT, TopicError};
 
 use ws_testing::sim::peer::{close, frames};
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
@@ -232,7 +232,7 @@ impl World {
         let clients = self.server.clients();
         assert!(!clients.topic(name).contains(id) && clients.get(id).is_none());
         let sent = clients.send(id, "nobody");
-        assert_eq!(sent, Err(ClientError::NoSuchClient { id }));
+        assert_eq!(sent, Err(SendToError::NoSuchClient { id }));
     }
 
     /// A message that no other is equal to.

@@ -27,7 +27,7 @@
 //! The feature `rustls` is for TLS, `proxy` for clients behind one, `deflate` for compression.
 //!
 //! Streams of async-std go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
-//! [`connect_over`] as a [`Stream`]. With the feature `hyper` a server that is built on hyper, by smol-hyper,
+//! [`connect_over`] as a [`Stream`]. With the feature `upgrade` a server that is built on hyper, by smol-hyper,
 //! hands its upgrades over: `Server::handle_request`.
 
 mod runtime;

@@ -11,7 +11,7 @@ use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The async-std runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ impl Runtime for AsyncStd {
     type Listener = TcpListener;
     type Timer = AsyncStdTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
         Ok(bind_tcp(addr, options)?.into())
     }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_prepared_stream_waits_for_no_acknowledgement() {
         async_std::task::block_on(async {
-            let options = BindOptions::default();
+            let options = BindConfig::default();
             let listener = AsyncStd.bind(([127, 0, 0, 1], 0).into(), &options);
             let listener = listener.await.unwrap();
             let addr = AsyncStd.local_addr(&listener).unwrap();

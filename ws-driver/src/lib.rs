@@ -38,10 +38,10 @@ pub use self::adapter::exports;
 #[doc(inline)]
 pub use self::adapter::exports::*;
 pub use self::client::{connect, connect_over, connect_with};
-pub use self::runtime::{BindOptions, Runtime, Timer, bind_tcp, probe_tcp};
+pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;
 pub use self::server::http::service::{Closure, Tower};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub use self::server::upgrade::foreign::PendingUpgrade;
 pub use socket2::SockRef;

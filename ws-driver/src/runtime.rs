@@ -32,7 +32,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn bind(
         &self,
         addr: SocketAddr,
-        options: &BindOptions,
+        options: &BindConfig,
     ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Returns the address that a listener is bound to.
@@ -153,7 +153,7 @@ impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
 /// How to [listen](Runtime::bind).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct BindOptions {
+pub struct BindConfig {
     /// Whether other listeners that say so, too, can listen on the same port: `SO_REUSEPORT`. The
     /// system shares what arrives between them.
     pub reuse_port: bool,
@@ -164,7 +164,7 @@ pub struct BindOptions {
 /// # Errors
 ///
 /// Fails if the operating system does not agree, or cannot do what the options ask for.
-pub fn bind_tcp(addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+pub fn bind_tcp(addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     // A server can start again while connections of the one before rest. On Windows the option has
     // another meaning, and this is so without it.

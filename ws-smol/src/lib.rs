@@ -25,7 +25,7 @@
 //! clients behind one, `deflate` for compression.
 //!
 //! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
-//! [`connect_over`] as they are. With the feature `hyper` a server that is built on hyper, by smol-hyper, hands
+//! [`connect_over`] as they are. With the feature `upgrade` a server that is built on hyper, by smol-hyper, hands
 //! its upgrades over: `Server::handle_request`.
 
 mod runtime;

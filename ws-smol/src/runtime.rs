@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
-use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The smol runtime: tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,11 +20,7 @@ impl Runtime for Smol {
     type Listener = Async<TcpListener>;
     type Timer = SmolTimer;
 
-    async fn bind(
-        &self,
-        addr: SocketAddr,
-        options: &BindOptions,
-    ) -> io::Result<Async<TcpListener>> {
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Async<TcpListener>> {
         Async::new_nonblocking(bind_tcp(addr, options)?)
     }
 
@@ -193,7 +189,7 @@ mod tests {
     #[test]
     fn a_prepared_stream_waits_for_no_acknowledgement() {
         smol::block_on(async {
-            let options = BindOptions::default();
+            let options = BindConfig::default();
             let listener = Smol.bind(([127, 0, 0, 1], 0).into(), &options);
             let listener = listener.await.unwrap();
             let _peer = TcpStream::connect(Smol.local_addr(&listener).unwrap()).unwrap();

@@ -27,7 +27,7 @@
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
 //! | serve streams of your own, such as Unix sockets | [`doors`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
-//! | be a part of a server on hyper or axum | [`doors`], with the features `hyper` and `axum` |
+//! | be a part of a server on hyper or axum | [`doors`], with the features `upgrade` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |

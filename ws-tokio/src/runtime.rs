@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-use ws_driver::{BindOptions, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The tokio runtime; everything must be called inside one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ impl Runtime for Tokio {
     type Listener = TcpListener;
     type Timer = TokioTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<TcpListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
         TcpListener::from_std(bind_tcp(addr, options)?)
     }
 
@@ -173,7 +173,7 @@ mod tests {
     /// A stream that was accepted sends at once what belongs together, once it is prepared.
     #[tokio::test]
     async fn a_prepared_stream_waits_for_no_acknowledgement() {
-        let options = BindOptions::default();
+        let options = BindConfig::default();
         let listener = Tokio.bind(([127, 0, 0, 1], 0).into(), &options);
         let listener = listener.await.unwrap();
         let addr = Tokio.local_addr(&listener).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     /// Connections of the drafts, which have no ping, are probed by the operating system.
     #[tokio::test]
     async fn a_silent_peer_is_probed_by_the_system() {
-        let options = BindOptions::default();
+        let options = BindConfig::default();
         let listener = Tokio.bind(([127, 0, 0, 1], 0).into(), &options);
         let listener = listener.await.unwrap();
         let addr = Tokio.local_addr(&listener).unwrap();

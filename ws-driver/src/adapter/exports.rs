@@ -16,12 +16,12 @@ pub use ws_proto::Deflate;
 
 pub use crate::client::attempts::{Attempts, FailedAttempt};
 pub use crate::client::error::{ConnectError, ConnectStage};
-pub use crate::client::options::ConnectOptions;
+pub use crate::client::options::ConnectConfig;
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::driver::try_send::TrySendError;
-pub use crate::handle::clients::{ClientError, Clients, Topic};
+pub use crate::handle::clients::{Clients, SendToError, Topic};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::handle::sender::Sender;
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
@@ -33,11 +33,11 @@ pub use crate::observe::{ConnectionInfo, Observer};
 pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
 pub use crate::server::ShutdownReport;
 pub use crate::server::http::service::{HttpService, RequestBody};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub use crate::server::upgrade::foreign::{AnswerBody, is_extended_connect};
 pub use crate::server::upgrade::{Answer, Upgrade};
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub use ws_proto::is_upgrade;

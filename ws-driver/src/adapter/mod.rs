@@ -6,7 +6,7 @@
 pub mod exports;
 
 /// Makes the names of an adapter for its runtime: its type, and what to call it in the pages. The adapter
-/// depends on `futures-io`, and has a feature `hyper`.
+/// depends on `futures-io`, and has a feature `upgrade`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
@@ -18,7 +18,7 @@ macro_rules! adapter {
         pub type ServerBuilder = $crate::ServerBuilder<$runtime>;
 
         /// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
-        #[cfg(feature = "hyper")]
+        #[cfg(feature = "upgrade")]
         pub type PendingUpgrade = $crate::PendingUpgrade<$runtime>;
 
         /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
@@ -37,7 +37,7 @@ macro_rules! adapter {
         }
 
         /// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the
-        /// version, subprotocols, headers and limits, or [`ConnectOptions`] for all.
+        /// version, subprotocols, headers and limits, or [`ConnectConfig`] for all.
         ///
         /// # Errors
         ///
@@ -48,7 +48,7 @@ macro_rules! adapter {
         /// As [`connect`].
         pub async fn connect_with(
             url: &str,
-            options: impl Into<$crate::ConnectOptions>,
+            options: impl Into<$crate::ConnectConfig>,
         ) -> Result<$crate::Connection, $crate::ConnectError> {
             $crate::connect_with::<$runtime>(url, options).await
         }
@@ -67,7 +67,7 @@ macro_rules! adapter {
         pub async fn connect_over<S>(
             stream: S,
             url: &str,
-            options: impl Into<$crate::ConnectOptions>,
+            options: impl Into<$crate::ConnectConfig>,
         ) -> Result<$crate::Connection, $crate::ConnectError>
         where
             S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,

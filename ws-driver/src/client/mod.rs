@@ -19,7 +19,7 @@ use ws_proto::{ClientConfig, ClientHandshake, ClientUrl, HandshakeError, Handsha
 
 use self::connect_timeout::Patience;
 use self::error::{ConnectError, ConnectStage};
-use self::options::ConnectOptions;
+use self::options::ConnectConfig;
 #[cfg(feature = "proxy")]
 use self::proxy::Proxy;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
@@ -51,11 +51,11 @@ use crate::util::random::SystemRandomness;
 ///
 /// If the future is dropped, the stream is closed.
 pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, ConnectError> {
-    connect_with::<R>(url, ConnectOptions::default()).await
+    connect_with::<R>(url, ConnectConfig::default()).await
 }
 
 /// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
-/// subprotocols, headers and limits, or [`ConnectOptions`] for all.
+/// subprotocols, headers and limits, or [`ConnectConfig`] for all.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, Conn
 /// As [`connect`].
 pub async fn connect_with<R: Runtime + Default>(
     url: &str,
-    options: impl Into<ConnectOptions>,
+    options: impl Into<ConnectConfig>,
 ) -> Result<Connection, ConnectError> {
     let options = options.into();
     let url: ClientUrl = url.parse()?;
@@ -104,7 +104,7 @@ pub async fn connect_with<R: Runtime + Default>(
 /// [`connect_with`]; the `connect_timeout` begins here.
 ///
 /// With `wss` the stream is taken for one that is secured already, and nothing is added to it, unless
-/// [`ConnectOptions::tls`](ConnectOptions) was called: then TLS is spoken over it.
+/// [`ConnectConfig::tls`](ConnectConfig) was called: then TLS is spoken over it.
 ///
 /// The operating system is not asked to probe the server: a connection of a draft, which has no ping,
 /// notices that it vanished only by what the stream says.
@@ -120,7 +120,7 @@ pub async fn connect_with<R: Runtime + Default>(
 pub async fn connect_over<R, S>(
     stream: S,
     url: &str,
-    options: impl Into<ConnectOptions>,
+    options: impl Into<ConnectConfig>,
 ) -> Result<Connection, ConnectError>
 where
     R: Runtime + Default,
@@ -147,7 +147,7 @@ where
 struct Attempt<'a, R: Runtime> {
     runtime: &'a R,
     url: &'a ClientUrl,
-    options: &'a ConnectOptions,
+    options: &'a ConnectConfig,
     peer_addr: Option<SocketAddr>,
     patience: Patience<R>,
 }

@@ -13,7 +13,7 @@ use crate::tls::ClientTls;
 ///
 /// A [`ClientConfig`] can stand for it, where no more is wanted.
 #[derive(Clone, Debug)]
-pub struct ConnectOptions {
+pub struct ConnectConfig {
     pub(crate) client: ClientConfig,
     pub(crate) connect_timeout: Option<Duration>,
     #[cfg(feature = "proxy")]
@@ -22,7 +22,7 @@ pub struct ConnectOptions {
     pub(crate) tls: Option<ClientTls>,
 }
 
-impl Default for ConnectOptions {
+impl Default for ConnectConfig {
     fn default() -> Self {
         Self {
             client: ClientConfig::default(),
@@ -35,7 +35,7 @@ impl Default for ConnectOptions {
     }
 }
 
-impl ConnectOptions {
+impl ConnectConfig {
     /// Starts from the defaults.
     pub fn new() -> Self {
         Self::default()
@@ -78,19 +78,19 @@ impl ConnectOptions {
     }
 }
 
-impl From<ClientConfig> for ConnectOptions {
+impl From<ClientConfig> for ConnectConfig {
     fn from(client: ClientConfig) -> Self {
         Self::new().client(client)
     }
 }
 
-impl From<&ClientConfig> for ConnectOptions {
+impl From<&ClientConfig> for ConnectConfig {
     fn from(client: &ClientConfig) -> Self {
         Self::from(client.clone())
     }
 }
 
-impl From<&Self> for ConnectOptions {
+impl From<&Self> for ConnectConfig {
     fn from(options: &Self) -> Self {
         options.clone()
     }
@@ -115,10 +115,8 @@ mod tests {
             ""
         };
         assert_eq!(
-            format!("{:?}", ConnectOptions::default()),
-            format!(
-                "ConnectOptions {{ client: {client}, connect_timeout: Some(20s){proxy}{tls} }}"
-            )
+            format!("{:?}", ConnectConfig::default()),
+            format!("ConnectConfig {{ client: {client}, connect_timeout: Some(20s){proxy}{tls} }}")
         );
     }
 }

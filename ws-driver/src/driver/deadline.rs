@@ -5,9 +5,9 @@
 //! that have passed and with bytes in its sockets that came in time. Some runtimes run their timers before
 //! they look at their sockets.
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use std::future::{Future, poll_fn};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ impl<R: Runtime> DeadlineTimer<R> {
 }
 
 /// Waits for `work`, but not beyond a deadline.
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(crate) async fn until<R: Runtime, T>(
     runtime: &R,
     deadline: Option<Instant>,

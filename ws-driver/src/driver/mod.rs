@@ -1,5 +1,5 @@
 //! Drives one open connection: polls its stream, its timer and the handler of its user in one task
-//! (P1). What is protocol is done by the machine in the mailbox; what is order and fairness, here.
+//! (P1). What is protocol is done by the machine in the shared machine; what is order and fairness, here.
 //!
 //! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
 //! long as they get somewhere, within the budget of a poll; then the other tasks of the thread have theirs.
@@ -31,7 +31,7 @@ use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 use self::deadline::DeadlineTimer;
 use self::fairness::Budget;
 use self::shared_driver::Drive;
-use self::shared_machine::{Awake, Mailbox};
+use self::shared_machine::{Awake, SharedMachine};
 use crate::runtime::Runtime;
 use crate::util::panics::{self, Panicked};
 
@@ -82,7 +82,7 @@ where
     handler: Option<Pin<Box<H>>>,
     /// Whether something came that concerns the handler.
     calls_handler: bool,
-    mailbox: Arc<Mailbox>,
+    machine: Arc<SharedMachine>,
     watch: W,
 }
 
@@ -122,7 +122,7 @@ where
         runtime: R,
         stream: S,
         unread: Bytes,
-        mailbox: Arc<Mailbox>,
+        machine: Arc<SharedMachine>,
         watch: W,
     ) -> Self {
         Self {
@@ -142,7 +142,7 @@ where
             timer_waits: false,
             handler: None,
             calls_handler: false,
-            mailbox,
+            machine,
             watch,
         }
     }
@@ -171,7 +171,7 @@ where
             mut is_aborted,
             mut wants_read,
             is_same_task,
-        } = self.mailbox.note_awake(cx);
+        } = self.machine.note_awake(cx);
         self.read_waits = false;
         self.write_waits = false;
         self.shutdown_waits = false;
@@ -204,8 +204,8 @@ where
                 self.close();
             }
             if self.stream.is_none() && self.handler.is_none() {
-                self.mailbox.release(&mut self.writing);
-                self.mailbox.note_driven();
+                self.machine.release(&mut self.writing);
+                self.machine.note_driven();
                 return Poll::Ready(());
             }
             if budget.is_spent() {
@@ -214,7 +214,7 @@ where
             wants_read = wants.read;
             is_aborted = wants.is_aborted;
         }
-        self.mailbox.release(&mut self.writing);
+        self.machine.release(&mut self.writing);
         fairness::give_way(&self.runtime, cx);
         Poll::Pending
     }
@@ -227,11 +227,11 @@ where
         last: &mut Option<Instant>,
     ) -> bool {
         let waits = self.read_ended || self.read_waits;
-        let (mailbox, runtime, unread) = (&self.mailbox, &self.runtime, &mut self.unread);
+        let (machine, runtime, unread) = (&self.machine, &self.runtime, &mut self.unread);
         if let Some(rest) = unread {
             let now = runtime.now();
             let (taken, is_stirred) =
-                mailbox.drive(cx, |machine| machine.handle_read_some(now, rest));
+                machine.drive(cx, |machine| machine.handle_read_some(now, rest));
             rest.advance(taken);
             if rest.is_empty() {
                 *unread = None;
@@ -249,7 +249,7 @@ where
             let read = Pin::new(stream).poll_read(cx, buffer);
             read.map_ok(|len| {
                 let now = runtime.now();
-                let (taken, is_stirred) = mailbox.drive(cx, |machine| match len {
+                let (taken, is_stirred) = machine.drive(cx, |machine| match len {
                     0 => {
                         machine.handle_eof(now);
                         0
@@ -293,7 +293,7 @@ where
             Poll::Pending => {}
             Poll::Ready(Ok(_)) => self.handler = None,
             Poll::Ready(Err(Panicked)) => {
-                self.mailbox.abandon(CloseCode::SERVER_ERROR);
+                self.machine.abandon(CloseCode::SERVER_ERROR);
                 self.watch.panicked();
                 // What it held may panic again when it is dropped; that changes nothing any more.
                 let _ = panics::catch(|| self.handler = None);
@@ -332,7 +332,7 @@ where
         let now = self.runtime.now().max(armed);
         *last = Some(now);
         let ((), is_stirred) = self
-            .mailbox
+            .machine
             .drive(cx, |machine| machine.handle_timeout(now));
         self.calls_handler |= is_stirred;
     }
@@ -352,7 +352,7 @@ where
             let arms = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
             is_open && (writes || reads || shuts_down || arms || machine.is_finished())
         };
-        self.mailbox
+        self.machine
             .park(cx, !self.needs_flush, &mut self.writing, has_work)
     }
 
@@ -360,7 +360,7 @@ where
         self.stream = None;
         self.unread = None;
         self.watch.ended();
-        self.mailbox.note_ended(!self.needs_flush);
+        self.machine.note_ended(!self.needs_flush);
     }
 
     fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) {
@@ -376,7 +376,7 @@ where
         workspace::with(|workspace| workspace.recycle(&mut self.writing));
         self.writing = Outgoing::new();
         let now = self.runtime.now();
-        let ((), is_stirred) = self.mailbox.drive(cx, |machine| machine.handle_reset(now));
+        let ((), is_stirred) = self.machine.drive(cx, |machine| machine.handle_reset(now));
         self.calls_handler |= is_stirred;
     }
 }
@@ -399,7 +399,7 @@ where
             return !self.park(cx);
         }
         // If the task was not polled yet its first poll is still to come and sees what is left.
-        self.mailbox.release(&mut self.writing);
+        self.machine.release(&mut self.writing);
         takes_more
     }
 }
@@ -429,10 +429,10 @@ where
             let stream = self.stream.take();
             let _ = panics::catch(|| drop(stream));
             let _ = panics::catch(|| self.watch.ended());
-            self.mailbox.note_ended(!self.needs_flush);
+            self.machine.note_ended(!self.needs_flush);
         }
-        self.mailbox.release(&mut self.writing);
-        self.mailbox.note_driven();
+        self.machine.release(&mut self.writing);
+        self.machine.note_driven();
         // Dropped when the end is known, so that what it does then finds it.
         let handler = self.handler.take();
         let _ = panics::catch(|| drop(handler));

@@ -28,7 +28,7 @@ pub(crate) trait Drive: Future<Output = ()> + Unpin {
     fn write_queued(&mut self, cx: &mut Context<'_>, was_polled: bool) -> bool;
 }
 
-/// What a mailbox knows of the driver of its connection.
+/// What a shared machine knows of the driver of its connection.
 pub(crate) trait WriteAtOnce: Send + Sync {
     /// Writes what is queued, as far as the stream takes it. Does not wait but for another thread that
     /// does so, or drives the connection: for [`USES_AWAITED`] times [`USE_LIMIT`] at the most.

@@ -11,7 +11,7 @@ use super::*;
 use crate::driver::head::Head;
 use crate::driver::shared_machine::Facts;
 use crate::id::ConnectionId;
-use crate::runtime::BindOptions;
+use crate::runtime::BindConfig;
 use crate::runtime::Timer;
 
 /// A runtime whose time stands still.
@@ -23,7 +23,7 @@ impl Runtime for Still {
     type Listener = ();
     type Timer = Never;
 
-    async fn bind(&self, _: SocketAddr, _: &BindOptions) -> io::Result<()> {
+    async fn bind(&self, _: SocketAddr, _: &BindConfig) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -104,7 +104,7 @@ impl AsyncWrite for Silent {
 }
 
 /// Does what another task might do, once, behind the last step of a turn.
-struct Meddler(Arc<Mailbox>, Option<fn(&Mailbox)>);
+struct Meddler(Arc<SharedMachine>, Option<fn(&SharedMachine)>);
 
 impl Watch for Meddler {
     fn stirred(&mut self, _: State) {
@@ -118,7 +118,7 @@ impl Watch for Meddler {
     fn panicked(&mut self) {}
 }
 
-fn polled_once(meddle: fn(&Mailbox)) -> (Poll<()>, usize, Arc<Mailbox>) {
+fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachine>) {
     let version = Version::Draft75;
     let machine = Machine::server(version, ConnectionConfig::new(), Instant::now());
     let facts = Facts {
@@ -129,15 +129,15 @@ fn polled_once(meddle: fn(&Mailbox)) -> (Poll<()>, usize, Arc<Mailbox>) {
         subprotocol: None,
         head: Head::Unknown,
     };
-    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(Instant::now)));
+    let machine = Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)));
     let shutdowns = Arc::new(AtomicUsize::new(0));
     let stream = Silent(Arc::clone(&shutdowns));
-    let meddler = Meddler(Arc::clone(&mailbox), Some(meddle));
-    let (unread, shared) = (Bytes::new(), Arc::clone(&mailbox));
+    let meddler = Meddler(Arc::clone(&machine), Some(meddle));
+    let (unread, shared) = (Bytes::new(), Arc::clone(&machine));
     let mut task = Driver::new(Still, stream, unread, shared, meddler)
         .with_handler(std::future::pending::<()>);
     let polled = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
-    (polled, shutdowns.load(Ordering::SeqCst), mailbox)
+    (polled, shutdowns.load(Ordering::SeqCst), machine)
 }
 
 /// A close that comes when a turn is all but over is seen before the task waits, also in draft-75,
@@ -145,15 +145,15 @@ fn polled_once(meddle: fn(&Mailbox)) -> (Poll<()>, usize, Arc<Mailbox>) {
 #[test]
 fn a_close_at_the_end_of_a_turn_is_not_missed() {
     let (polled, shutdowns, _) =
-        polled_once(|mailbox| mailbox.close(CloseCode::NORMAL, "").unwrap());
+        polled_once(|machine| machine.close(CloseCode::NORMAL, "").unwrap());
     assert_eq!((polled, shutdowns), (Poll::Pending, 1));
 }
 
 /// The same of an abort: the task ends, and sets no timer on the way.
 #[test]
 fn an_abort_at_the_end_of_a_turn_is_not_missed() {
-    let (polled, _, mailbox) = polled_once(Mailbox::abort);
+    let (polled, _, machine) = polled_once(SharedMachine::abort);
     assert_eq!(polled, Poll::Ready(()));
-    assert!(mailbox.closed().is_some());
+    assert!(machine.closed().is_some());
     assert_eq!(TIMER_SETS.get(), 0);
 }

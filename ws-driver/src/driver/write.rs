@@ -49,7 +49,7 @@ where
         loop {
             let is_flushed = !self.needs_flush;
             let (wants, is_stirred) =
-                self.mailbox
+                self.machine
                     .consult(cx, written, is_flushed, &mut self.writing);
             self.calls_handler |= is_stirred;
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {

@@ -8,12 +8,12 @@ use ws_proto::{Message, PreparedMessage, SendError};
 
 use super::join_all;
 use super::sender::Sender;
-use crate::driver::shared_machine::{Draft, Mailbox, Open, Then};
+use crate::driver::shared_machine::{Draft, Open, SharedMachine, Then};
 use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
 use crate::registry::membership::Membership;
-use crate::registry::{Entry, Registry, RegistryOptions};
+use crate::registry::{Entry, Registry, RegistryConfig};
 
 /// The open connections of a server. Cheap to clone; looking up and sending by id take the same time
 /// however many there are.
@@ -30,7 +30,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn new(options: RegistryOptions) -> Self {
+    pub(crate) fn new(options: RegistryConfig) -> Self {
         Self {
             registry: Arc::new(Registry::new(options)),
         }
@@ -48,8 +48,8 @@ impl Clients {
 
     /// Returns the open connection with an id.
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
-        let mailbox = self.registry.get(id)?;
-        Some(Sender::new(mailbox, Membership::of(&self.registry)))
+        let machine = self.registry.get(id)?;
+        Some(Sender::new(machine, Membership::of(&self.registry)))
     }
 
     /// Iterates over the connections that are open now.
@@ -83,11 +83,11 @@ impl Clients {
     /// the message, or its send queue is full. The last is what [`SlowPeer`](crate::SlowPeer) is about:
     /// with `Close` the connection is closed with 1013, with `DropNewest` the message is dropped, with
     /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
-    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
+    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         let policy = self.registry.options.slow_peer;
         let draft = Draft::new(message.into());
         let sent = self.require(id)?.offer(draft, policy);
-        sent.map_err(ClientError::Send)
+        sent.map_err(SendToError::Send)
     }
 
     /// Waits for room in the send queue of one connection, whatever the
@@ -108,11 +108,11 @@ impl Clients {
         &self,
         id: ConnectionId,
         message: impl Into<Message>,
-    ) -> Result<(), ClientError> {
-        let mailbox = self.require(id)?;
+    ) -> Result<(), SendToError> {
+        let machine = self.require(id)?;
         let draft = Draft::new(message.into());
-        let sent = mailbox.send_wait(draft, Open::Wait, Then::Write).await;
-        sent.map_err(ClientError::Send)
+        let sent = machine.send_wait(draft, Open::Wait, Then::Write).await;
+        sent.map_err(SendToError::Send)
     }
 
     /// Sends a message to every open connection, without waiting, and returns how many took it. It is
@@ -182,16 +182,16 @@ impl Clients {
         self.registry.note_rejected(reason);
     }
 
-    fn require(&self, id: ConnectionId) -> Result<Arc<Mailbox>, ClientError> {
-        let mailbox = self.registry.get(id);
-        mailbox.ok_or(ClientError::NoSuchClient { id })
+    fn require(&self, id: ConnectionId) -> Result<Arc<SharedMachine>, SendToError> {
+        let machine = self.registry.get(id);
+        machine.ok_or(SendToError::NoSuchClient { id })
     }
 }
 
 impl Default for Clients {
     /// Makes the registry of no server, which stays empty.
     fn default() -> Self {
-        Self::new(RegistryOptions::default())
+        Self::new(RegistryConfig::default())
     }
 }
 
@@ -282,11 +282,11 @@ impl fmt::Debug for Topic {
 /// Makes handles for users.
 fn senders(
     registry: &Arc<Registry>,
-    mailboxes: Vec<Arc<Mailbox>>,
+    machines: Vec<Arc<SharedMachine>>,
 ) -> impl Iterator<Item = Sender> + use<> {
     let membership = Membership::of(registry);
-    let mailboxes = mailboxes.into_iter();
-    mailboxes.map(move |mailbox| Sender::new(mailbox, membership.clone()))
+    let machines = machines.into_iter();
+    machines.map(move |machine| Sender::new(machine, membership.clone()))
 }
 
 /// A message on its way to many. It is compressed once, when the first comes for whom that counts.
@@ -305,8 +305,8 @@ impl<'a> ForMany<'a> {
         }
     }
 
-    fn for_one(&mut self, mailbox: &Mailbox) -> &PreparedMessage {
-        if mailbox.compresses && !self.is_compressed {
+    fn for_one(&mut self, machine: &SharedMachine) -> &PreparedMessage {
+        if machine.compresses && !self.is_compressed {
             self.message = self.registry.options.compress(self.message.clone());
             self.is_compressed = true;
         }
@@ -317,18 +317,18 @@ impl<'a> ForMany<'a> {
 /// Offers a message to each of them but one; returns how many took it.
 fn offer_all(
     registry: &Registry,
-    mailboxes: Vec<Arc<Mailbox>>,
+    machines: Vec<Arc<SharedMachine>>,
     message: PreparedMessage,
     except: Option<ConnectionId>,
 ) -> usize {
     let policy = registry.options.slow_peer;
     let mut message = ForMany::new(registry, message);
-    let meant = mailboxes
+    let meant = machines
         .iter()
-        .filter(|mailbox| Some(mailbox.facts.id) != except)
-        .filter(|mailbox| {
-            let message = message.for_one(mailbox);
-            mailbox.offer(message, policy).is_ok()
+        .filter(|machine| Some(machine.facts.id) != except)
+        .filter(|machine| {
+            let message = message.for_one(machine);
+            machine.offer(message, policy).is_ok()
         });
     meant.count()
 }
@@ -336,22 +336,22 @@ fn offer_all(
 /// Queues a message for each of them as soon as there is room; returns how many took it.
 async fn send_all(
     registry: &Registry,
-    mailboxes: Vec<Arc<Mailbox>>,
+    machines: Vec<Arc<SharedMachine>>,
     message: PreparedMessage,
 ) -> usize {
     let mut message = ForMany::new(registry, message);
     let mut slow = Vec::new();
     let mut reached = 0;
-    for mailbox in mailboxes {
-        match mailbox.try_send_prepared(message.for_one(&mailbox)) {
+    for machine in machines {
+        match machine.try_send_prepared(message.for_one(&machine)) {
             Ok(()) => reached += 1,
-            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(mailbox),
+            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(machine),
             Err(_) => {}
         }
     }
     let message = &message.message;
-    let waiting = slow.into_iter().map(|mailbox| async move {
-        let sent = mailbox.send_wait(message, Open::Wait, Then::Write).await;
+    let waiting = slow.into_iter().map(|machine| async move {
+        let sent = machine.send_wait(message, Open::Wait, Then::Write).await;
         sent.is_ok()
     });
     reached + join_all::count_true(waiting).await
@@ -360,7 +360,7 @@ async fn send_all(
 /// Why a message did not go to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ClientError {
+pub enum SendToError {
     /// There is no open connection with that id.
     NoSuchClient {
         /// The id.
@@ -370,7 +370,7 @@ pub enum ClientError {
     Send(SendError),
 }
 
-impl fmt::Display for ClientError {
+impl fmt::Display for SendToError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchClient { id } => write!(f, "no open connection has the id {id}"),
@@ -379,7 +379,7 @@ impl fmt::Display for ClientError {
     }
 }
 
-impl std::error::Error for ClientError {
+impl std::error::Error for SendToError {
     /// Returns what is behind the cause, as the text of the cause is all of this one's.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

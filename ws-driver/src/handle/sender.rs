@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
-use crate::driver::shared_machine::{Draft, Mailbox, Open, Standing, Then};
+use crate::driver::shared_machine::{Draft, Open, SharedMachine, Standing, Then};
 use crate::driver::try_send::TrySendError;
 use crate::id::ConnectionId;
 use crate::observe::counters::ConnectionCounters;
@@ -18,14 +18,14 @@ use crate::registry::topics::TopicError;
 /// connection open.
 #[derive(Clone)]
 pub struct Sender {
-    mailbox: Arc<Mailbox>,
+    machine: Arc<SharedMachine>,
     membership: Membership,
 }
 
 impl Sender {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, membership: Membership) -> Self {
+    pub(crate) fn new(machine: Arc<SharedMachine>, membership: Membership) -> Self {
         Self {
-            mailbox,
+            machine,
             membership,
         }
     }
@@ -43,7 +43,7 @@ impl Sender {
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let draft = Draft::new(message.into());
-        self.mailbox.send_wait(draft, Open::Wait, Then::Write).await
+        self.machine.send_wait(draft, Open::Wait, Then::Write).await
     }
 
     /// Queues a message without waiting.
@@ -53,7 +53,7 @@ impl Sender {
     /// As [`send`](Self::send), and if the send queue is at its limit or a message is being sent in fragments. The
     /// error has the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.mailbox.try_send(message.into())
+        self.machine.try_send(message.into())
     }
 
     /// As [`send`](Self::send), for a message that was encoded before.
@@ -66,7 +66,7 @@ impl Sender {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox
+        self.machine
             .send_wait(message, Open::Wait, Then::Write)
             .await
     }
@@ -77,7 +77,7 @@ impl Sender {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox.try_send_prepared(message)
+        self.machine.try_send_prepared(message)
     }
 
     /// Waits until the stream has taken everything that was queued before; see
@@ -91,8 +91,8 @@ impl Sender {
     ///
     /// The future can be dropped at any time; what is queued is written all the same.
     pub async fn flush(&self) -> Result<(), SendError> {
-        let mut flush = self.mailbox.begin_flush();
-        poll_fn(|cx| self.mailbox.poll_flush(cx, &mut flush)).await
+        let mut flush = self.machine.begin_flush();
+        poll_fn(|cx| self.machine.poll_flush(cx, &mut flush)).await
     }
 
     /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
@@ -120,7 +120,7 @@ impl Sender {
     /// Fails if the connection is closing, the version has no ping, the payload is too long, or 16 KiB of
     /// pings and pongs wait to be written.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.mailbox.ping(payload)
+        self.machine.ping(payload)
     }
 
     /// Begins to close, with a code and a reason of at most 123 bytes, which are left out in versions
@@ -130,7 +130,7 @@ impl Sender {
     ///
     /// Fails if the reason is too long; then nothing is closed.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.mailbox.close(code, reason)
+        self.machine.close(code, reason)
     }
 
     /// Waits until the stream of the connection is closed and returns how it ended. The answer to a
@@ -141,50 +141,50 @@ impl Sender {
     ///
     /// The future can be dropped at any time.
     pub async fn wait_closed(&self) -> Closed {
-        self.mailbox.wait_closed().await
+        self.machine.wait_closed().await
     }
 
     /// Returns how the connection ended, or `None` while it has not.
     pub fn closed(&self) -> Option<Closed> {
-        self.mailbox.closed()
+        self.machine.closed()
     }
 
     /// Returns the id of the connection.
     pub fn id(&self) -> ConnectionId {
-        self.mailbox.facts.id
+        self.machine.facts.id
     }
 
     /// Returns the version that is spoken.
     pub fn version(&self) -> Version {
-        self.mailbox.facts.version
+        self.machine.facts.version
     }
 
     /// Returns the peer's address, if the stream has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.mailbox.facts.peer_addr
+        self.machine.facts.peer_addr
     }
 
     /// Returns the state of the connection.
     pub fn state(&self) -> State {
-        self.mailbox.state()
+        self.machine.state()
     }
 
     /// Returns the bytes that wait to be written.
     pub fn buffered_amount(&self) -> usize {
-        self.mailbox.buffered_amount()
+        self.machine.buffered_amount()
     }
 
     /// Returns what was counted on this connection so far.
     pub fn counters(&self) -> ConnectionCounters {
-        self.mailbox.counters()
+        self.machine.counters()
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        self.mailbox.standing()
+        self.machine.standing()
     }
 
     pub(crate) fn abort(&self) {
-        self.mailbox.abort();
+        self.machine.abort();
     }
 }
 

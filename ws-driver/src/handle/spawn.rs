@@ -11,7 +11,7 @@ use ws_proto::{Connection as Machine, State};
 use super::connection::Connection;
 use crate::driver::fairness;
 use crate::driver::shared_driver::{Drive, DriverTask};
-use crate::driver::shared_machine::{Facts, Mailbox};
+use crate::driver::shared_machine::{Facts, SharedMachine};
 use crate::driver::{Driver, Watch};
 use crate::registry::membership::Membership;
 use crate::runtime::Runtime;
@@ -29,9 +29,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let clock = runtime.clone();
-    let mailbox = Arc::new(Mailbox::new(facts, machine, Arc::new(move || clock.now())));
+    let machine = Arc::new(SharedMachine::new(
+        facts,
+        machine,
+        Arc::new(move || clock.now()),
+    ));
     let connection = Connection::new(
-        Arc::clone(&mailbox),
+        Arc::clone(&machine),
         Membership::default(),
         http::Extensions::new(),
     );
@@ -40,15 +44,15 @@ where
         runtime.clone(),
         stream,
         unread,
-        Arc::clone(&mailbox),
+        Arc::clone(&machine),
         Unwatched,
     );
-    runtime.spawn(share(runtime, driver, &mailbox));
+    runtime.spawn(share(runtime, driver, &machine));
     connection
 }
 
 /// Makes the task of a driver that the handles of its connection use, too.
-pub(crate) fn share<R, D>(runtime: &R, driver: D, mailbox: &Mailbox) -> DriverTask<D>
+pub(crate) fn share<R, D>(runtime: &R, driver: D, machine: &SharedMachine) -> DriverTask<D>
 where
     R: Runtime,
     D: Drive + Send + 'static,
@@ -56,7 +60,7 @@ where
     let task = DriverTask::new(driver);
     let runtime = runtime.clone();
     let give_way = move |cx: &mut Context<'_>| fairness::give_way(&runtime, cx);
-    mailbox.share_driver(task.writer(), R::is_in_task, Box::new(give_way));
+    machine.share_driver(task.writer(), R::is_in_task, Box::new(give_way));
     task
 }
 

@@ -327,7 +327,7 @@ impl CloseCounts {
     }
 }
 
-/// What is counted of a connection under the lock of its mailbox; the machine counts what is received.
+/// What is counted of a connection under the lock of its shared machine; the machine counts what is received.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct SentTally {
     pub(crate) messages_sent: u64,

@@ -1,8 +1,8 @@
 //! Where a server keeps its connections: their ids, the topics that they have joined, and what those
 //! that have ended leave to be counted.
 //!
-//! Its lock comes before the lock of a mailbox: only the end of a connection needs both, and nothing
-//! takes this one with a mailbox locked. Nothing is sent with it locked: a broadcast takes a list of its
+//! Its lock comes before the lock of a shared machine: only the end of a connection needs both, and nothing
+//! takes this one with a shared machine locked. Nothing is sent with it locked: a broadcast takes a list of its
 //! receivers first.
 //!
 //! Imports: `util`, `id`, `observe`, `driver`.
@@ -14,7 +14,7 @@ use slab::Slab;
 use ws_proto::PreparedMessage;
 
 use self::topics::{TopicError, Topics};
-use crate::driver::shared_machine::Mailbox;
+use crate::driver::shared_machine::SharedMachine;
 use crate::driver::slow_peer::SlowPeer;
 #[cfg(feature = "deflate")]
 use crate::driver::workspace;
@@ -27,12 +27,12 @@ pub(crate) struct Registry {
     slots: Mutex<Slots>,
     /// Tells that a connection has gone.
     left: Notice,
-    pub(crate) options: RegistryOptions,
+    pub(crate) options: RegistryConfig,
 }
 
 /// What a registry was told, once and for all.
 #[derive(Clone, Debug)]
-pub(crate) struct RegistryOptions {
+pub(crate) struct RegistryConfig {
     pub(crate) slow_peer: SlowPeer,
     /// The most topics that one connection can join.
     pub(crate) topic_limit: Option<usize>,
@@ -41,7 +41,7 @@ pub(crate) struct RegistryOptions {
     pub(crate) deflate: Option<ws_proto::Deflate>,
 }
 
-impl RegistryOptions {
+impl RegistryConfig {
     /// Compresses a message that goes to many: once, for all that can share it.
     #[cfg(feature = "deflate")]
     pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
@@ -57,7 +57,7 @@ impl RegistryOptions {
     }
 }
 
-impl Default for RegistryOptions {
+impl Default for RegistryConfig {
     fn default() -> Self {
         Self {
             slow_peer: SlowPeer::default(),
@@ -77,18 +77,18 @@ struct Slots {
     /// Connections that have ended, and of which the observers are being told.
     ending_len: usize,
     /// The members are open connections.
-    topics: Topics<Arc<Mailbox>>,
+    topics: Topics<Arc<SharedMachine>>,
     totals: Totals,
 }
 
 struct Slot {
     generation: u64,
     /// `None` during the opening handshake, and once the connection has ended.
-    mailbox: Option<Arc<Mailbox>>,
+    machine: Option<Arc<SharedMachine>>,
 }
 
 impl Registry {
-    pub(crate) fn new(options: RegistryOptions) -> Self {
+    pub(crate) fn new(options: RegistryConfig) -> Self {
         Self {
             slots: Mutex::default(),
             left: Notice::new(),
@@ -101,33 +101,33 @@ impl Registry {
         self.lock().open_len
     }
 
-    pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<Mailbox>> {
-        self.lock().mailbox(id).cloned()
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<SharedMachine>> {
+        self.lock().machine(id).cloned()
     }
 
     /// Returns the connections that are open now.
-    pub(crate) fn open(&self) -> Vec<Arc<Mailbox>> {
+    pub(crate) fn open(&self) -> Vec<Arc<SharedMachine>> {
         self.lock().open().collect()
     }
 
     pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
         let mut slots = self.lock();
-        let mailbox = slots.mailbox(id).ok_or(TopicError::Closed)?.clone();
+        let machine = slots.machine(id).ok_or(TopicError::Closed)?.clone();
         let limit = self.options.topic_limit;
-        slots.topics.join(topic, id.slot, mailbox, limit)
+        slots.topics.join(topic, id.slot, machine, limit)
     }
 
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
         let mut slots = self.lock();
-        slots.mailbox(id).is_some() && slots.topics.leave(topic, id.slot)
+        slots.machine(id).is_some() && slots.topics.leave(topic, id.slot)
     }
 
     pub(crate) fn is_member(&self, topic: &str, id: ConnectionId) -> bool {
         let slots = self.lock();
-        slots.mailbox(id).is_some() && slots.topics.contains(topic, id.slot)
+        slots.machine(id).is_some() && slots.topics.contains(topic, id.slot)
     }
 
-    pub(crate) fn members(&self, topic: &str) -> Vec<Arc<Mailbox>> {
+    pub(crate) fn members(&self, topic: &str) -> Vec<Arc<SharedMachine>> {
         self.lock().topics.members(topic)
     }
 
@@ -149,13 +149,13 @@ impl Registry {
             mut ended,
         } = slots.totals;
         let opening = slots.slab.len() - slots.open_len - slots.ending_len;
-        let mailboxes: Vec<_> = slots.open().collect();
+        let machines: Vec<_> = slots.open().collect();
         drop(slots);
         let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
-        for mailbox in &mailboxes {
-            open.note(mailbox.facts.version);
-            ended.add(&mailbox.tally());
-            buffered_amount += mailbox.buffered_amount();
+        for machine in &machines {
+            open.note(machine.facts.version);
+            ended.add(&machine.tally());
+            buffered_amount += machine.buffered_amount();
         }
         ServerCounters {
             open,
@@ -194,7 +194,7 @@ impl Registry {
         let generation = slots.generation;
         let slot = slots.slab.insert(Slot {
             generation,
-            mailbox: None,
+            machine: None,
         });
         Some(Entry {
             registry: Some(Arc::clone(self)),
@@ -217,17 +217,17 @@ impl Registry {
     fn forget(&self, id: ConnectionId) {
         let mut slots = self.lock();
         slots.topics.leave_all(id.slot);
-        let mailbox = slots.slab[id.slot].mailbox.take();
-        if let Some(mailbox) = &mailbox {
+        let machine = slots.slab[id.slot].machine.take();
+        if let Some(machine) = &machine {
             slots.open_len -= 1;
             slots.ending_len += 1;
-            let (tally, closed) = mailbox.settle();
+            let (tally, closed) = machine.settle();
             slots.totals.ended.add(&tally);
             let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
             slots.totals.closes.note(end);
         }
         drop(slots);
-        // The last handle may be dropped with `mailbox`, and wakers with it: not under the lock.
+        // The last handle may be dropped with `machine`, and wakers with it: not under the lock.
     }
 
     /// Takes the place of a stream back.
@@ -246,17 +246,17 @@ impl Registry {
 
 impl Slots {
     /// Returns the open connection with an id.
-    fn mailbox(&self, id: ConnectionId) -> Option<&Arc<Mailbox>> {
+    fn machine(&self, id: ConnectionId) -> Option<&Arc<SharedMachine>> {
         let slot = self.slab.get(id.slot)?;
         let is_meant = slot.generation == id.generation;
-        slot.mailbox.as_ref().filter(|_| is_meant)
+        slot.machine.as_ref().filter(|_| is_meant)
     }
 
     /// Iterates over the open connections.
-    fn open(&self) -> impl Iterator<Item = Arc<Mailbox>> {
+    fn open(&self) -> impl Iterator<Item = Arc<SharedMachine>> {
         self.slab
             .iter()
-            .filter_map(|(_, slot)| slot.mailbox.clone())
+            .filter_map(|(_, slot)| slot.machine.clone())
     }
 }
 
@@ -269,16 +269,16 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Makes the connection known.
-    pub(crate) fn open(mut self, mailbox: Arc<Mailbox>) -> Registration {
+    pub(crate) fn open(mut self, machine: Arc<SharedMachine>) -> Registration {
         let registry = self.registry.take().expect("it opens once");
         let mut slots = registry.lock();
-        slots.totals.opened.note(mailbox.facts.version);
-        slots.slab[self.id.slot].mailbox = Some(Arc::clone(&mailbox));
+        slots.totals.opened.note(machine.facts.version);
+        slots.slab[self.id.slot].machine = Some(Arc::clone(&machine));
         slots.open_len += 1;
         drop(slots);
         Registration {
             registry,
-            mailbox,
+            machine,
             place: Place::Known,
         }
     }
@@ -295,7 +295,7 @@ impl Drop for Entry {
 /// The place of an open connection; it is given back at its end, or when this is dropped.
 pub(crate) struct Registration {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) machine: Arc<SharedMachine>,
     place: Place,
 }
 
@@ -316,7 +316,7 @@ impl Registration {
             return false;
         }
         self.place = Place::Forgotten;
-        self.registry.forget(self.mailbox.facts.id);
+        self.registry.forget(self.machine.facts.id);
         true
     }
 
@@ -324,7 +324,7 @@ impl Registration {
     pub(crate) fn give_back(&mut self) {
         if self.place == Place::Forgotten {
             self.place = Place::Free;
-            self.registry.give_back(self.mailbox.facts.id, true);
+            self.registry.give_back(self.machine.facts.id, true);
         }
     }
 }

@@ -317,7 +317,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     fn allow(mut self, more: Result<OriginPolicy, ConfigError>) -> Self {
         match more {
             Ok(more) => {
-                let policy = self.options.config.allowed_origins().clone().and(more);
+                let policy = self.options.config.get_origins().clone().and(more);
                 self.origins(policy)
             }
             Err(error) => {
@@ -363,9 +363,9 @@ mod tests {
 
     use super::*;
     use crate::observe::Observers;
-    use crate::registry::RegistryOptions;
-    use crate::runtime::BindOptions;
-    use crate::server::options::HttpOptions;
+    use crate::registry::RegistryConfig;
+    use crate::runtime::BindConfig;
+    use crate::server::options::HttpConfig;
 
     /// The defaults are a promise. Whoever changes one, or adds an option, changes this list: without
     /// it, a field that is new here does not compile, and one in `ws-proto` makes the text another.
@@ -474,7 +474,7 @@ mod tests {
             connection,
             connection_limit,
             registry:
-                RegistryOptions {
+                RegistryConfig {
                     slow_peer,
                     topic_limit,
                     #[cfg(feature = "deflate")]
@@ -483,10 +483,10 @@ mod tests {
             observers,
             on_upgrade,
             on_request,
-            http: HttpOptions { body_timeout },
+            http: HttpConfig { body_timeout },
             #[cfg(feature = "rustls")]
             tls,
-            bind: BindOptions { reuse_port, .. },
+            bind: BindConfig { reuse_port, .. },
         } = options;
         // `bind` replaces the connection's options in it by those beside it.
         let inner = format!(", connection: {connection:?}");

@@ -10,7 +10,7 @@ use super::reporter::OpenWitness;
 use super::shared::Shared;
 use crate::driver::Driver;
 use crate::driver::shared_driver::DriverTask;
-use crate::driver::shared_machine::Mailbox;
+use crate::driver::shared_machine::SharedMachine;
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::runtime::Runtime;
@@ -26,7 +26,7 @@ pub(super) trait Host: Send + 'static {
     fn begin<R, S>(
         self,
         driver: Driver<R, S, Self::Handler, OpenWitness>,
-        mailbox: &Mailbox,
+        machine: &SharedMachine,
         connection: Connection,
     ) -> Self::Task<R, S>
     where
@@ -53,7 +53,7 @@ where
     fn begin<R, S>(
         self,
         driver: Driver<R, S, F, OpenWitness>,
-        _: &Mailbox,
+        _: &SharedMachine,
         connection: Connection,
     ) -> Driver<R, S, F, OpenWitness>
     where
@@ -84,7 +84,7 @@ impl<Q: Runtime> Host for HandOut<Q> {
     fn begin<R, S>(
         self,
         driver: Driver<R, S, Pending<()>, OpenWitness>,
-        mailbox: &Mailbox,
+        machine: &SharedMachine,
         connection: Connection,
     ) -> Self::Task<R, S>
     where
@@ -93,7 +93,7 @@ impl<Q: Runtime> Host for HandOut<Q> {
     {
         // Shared before anybody has the connection, as who has it may send and go.
         let runtime = driver.runtime().clone();
-        let task = spawn::share(&runtime, driver, mailbox);
+        let task = spawn::share(&runtime, driver, machine);
         self.0.opened.push(connection);
         task
     }

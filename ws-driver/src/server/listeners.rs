@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
-use crate::runtime::{BindOptions, Runtime};
+use crate::runtime::{BindConfig, Runtime};
 use crate::util::sync::atomic::{AtomicUsize, Ordering};
 
 /// The listening sockets of a server, at least one.
@@ -22,7 +22,7 @@ impl<R: Runtime> Listeners<R> {
     pub(super) async fn bind(
         runtime: &R,
         addrs: Vec<SocketAddr>,
-        options: &BindOptions,
+        options: &BindConfig,
     ) -> io::Result<(Self, Vec<SocketAddr>)> {
         let mut tries = 0;
         loop {
@@ -73,7 +73,7 @@ enum Failed {
 async fn bind_all<R: Runtime>(
     runtime: &R,
     addrs: &[SocketAddr],
-    options: &BindOptions,
+    options: &BindConfig,
 ) -> Result<(Vec<R::Listener>, Vec<SocketAddr>), Failed> {
     let (mut sockets, mut bound) = (Vec::new(), Vec::<SocketAddr>::new());
     let mut missing = None;

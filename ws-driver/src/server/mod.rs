@@ -37,7 +37,7 @@ use self::options::Options;
 use self::shared::Shared;
 pub use self::shutdown::ShutdownReport;
 use self::shutdown_phase::{Phase, Stop};
-use crate::handle::clients::{ClientError, Clients};
+use crate::handle::clients::{Clients, SendToError};
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
@@ -194,7 +194,7 @@ impl<R: Runtime> Server<R> {
     ///
     /// Fails if there is no open connection with that id, it is closing, its version cannot carry
     /// the message, or it is too slow; see [`Clients::send`].
-    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), ClientError> {
+    pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         self.shared.clients.send(id, message)
     }
 

@@ -10,8 +10,8 @@ use ws_proto::{ConnectionConfig, ServerConfig};
 use super::http::service::RequestService;
 use super::upgrade::{Answer, Upgrade};
 use crate::observe::Observers;
-use crate::registry::RegistryOptions;
-use crate::runtime::BindOptions;
+use crate::registry::RegistryConfig;
+use crate::runtime::BindConfig;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
 
@@ -23,24 +23,24 @@ pub(crate) type UpgradeHook =
 pub(crate) struct Options {
     pub(crate) config: ServerConfig,
     pub(crate) connection: ConnectionConfig,
-    pub(crate) bind: BindOptions,
+    pub(crate) bind: BindConfig,
     pub(crate) connection_limit: Option<usize>,
-    pub(crate) registry: RegistryOptions,
+    pub(crate) registry: RegistryConfig,
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
-    pub(crate) http: HttpOptions,
+    pub(crate) http: HttpConfig,
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ServerTls>,
 }
 
 /// Options of plain HTTP.
 #[derive(Clone)]
-pub(crate) struct HttpOptions {
+pub(crate) struct HttpConfig {
     pub(crate) body_timeout: Option<Duration>,
 }
 
-impl Default for HttpOptions {
+impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             body_timeout: Some(Duration::from_secs(30)),

@@ -4,7 +4,7 @@
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use super::upgrade::Refused;
 use crate::driver::Watch;
 use crate::handle::clients::Clients;
@@ -12,7 +12,7 @@ use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer, Observers};
 use crate::registry::Registration;
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
 
 /// Tells the observers of a server about a stream until its connection is open.
@@ -36,7 +36,7 @@ pub(crate) enum Ending {
     /// It had plain HTTP on it.
     NoUpgrade,
     /// The application did not want it.
-    #[cfg(feature = "hyper")]
+    #[cfg(feature = "upgrade")]
     Dropped,
 }
 
@@ -109,7 +109,7 @@ impl Witness {
     }
 
     /// Notes a refusal, and returns the answer to it.
-    #[cfg(feature = "hyper")]
+    #[cfg(feature = "upgrade")]
     pub(crate) fn refused(&mut self, refused: Box<Refused>) -> Refusal {
         self.note_rejected(&refused.reason);
         refused.response
@@ -144,14 +144,14 @@ impl Drop for Witness {
                 self.note_rejected(&Rejected::Handshake(HandshakeError::Disconnected { state }));
             }
             Ending::NoUpgrade => self.note_end(&Closed::no_upgrade()),
-            #[cfg(feature = "hyper")]
+            #[cfg(feature = "upgrade")]
             Ending::Dropped => self.note_rejected(&Rejected::Dropped),
         }
     }
 }
 
 /// The same of an open connection, which it keeps registered as long as the stream is open. It holds no
-/// more than it must, and asks the mailbox for the rest.
+/// more than it must, and asks the shared machine for the rest.
 pub(crate) struct OpenWitness {
     observers: Observers,
     state: State,
@@ -166,7 +166,7 @@ impl OpenWitness {
             return;
         }
         self.stirred(State::Closed);
-        let closed = self.registration.mailbox.closed();
+        let closed = self.registration.machine.closed();
         // Without an account it was dropped, as its runtime ended or its task panicked.
         let closed = closed.unwrap_or_else(Closed::disconnected);
         self.tell(|observer, info| observer.close(info, &closed));
@@ -174,7 +174,7 @@ impl OpenWitness {
     }
 
     fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
-        let facts = &self.registration.mailbox.facts;
+        let facts = &self.registration.machine.facts;
         let info = ConnectionInfo {
             id: facts.id,
             peer_addr: facts.peer_addr,

@@ -9,11 +9,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use super::host::Handle;
 use super::host::Host;
 use super::http;
@@ -24,11 +24,11 @@ use super::transport::Layer;
 use super::upgrade::decide::{self, Ticket};
 use crate::driver::Driver;
 use crate::driver::deadline::DeadlineTimer;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use crate::driver::deadline::until;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
-use crate::driver::shared_machine::{Facts, Mailbox};
+use crate::driver::shared_machine::{Facts, SharedMachine};
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
@@ -64,7 +64,7 @@ where
 }
 
 /// An upgrade that was accepted on a request that another HTTP server read.
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(super) struct Handover {
     pub(super) entry: Entry,
     pub(super) witness: Witness,
@@ -75,7 +75,7 @@ pub(super) struct Handover {
 }
 
 /// Makes the task of a stream that another HTTP server will give up.
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(super) fn take_over<R, H, F>(
     shared: Arc<Shared<R>>,
     handover: Handover,
@@ -107,7 +107,11 @@ where
             unfinished => {
                 // Accepted, but not open before the stream is here.
                 let state = State::Handshaking;
-                let waited = shared.options.config.handshake_wait().unwrap_or_default();
+                let waited = shared
+                    .options
+                    .config
+                    .get_handshake_timeout()
+                    .unwrap_or_default();
                 witness.note_rejected(&Rejected::Handshake(match unfinished {
                     Some(Err(error)) if !error.is_canceled() => {
                         tracing::error!(
@@ -244,16 +248,16 @@ where
     let mut machine = handshake.into_connection(shared.runtime.now());
     // One broadcast that all answer would have all pinged at once from then on.
     machine.spread_keepalive(&mut RuntimeRandomness(&shared.runtime));
-    let mailbox = Mailbox::new(facts, machine, Arc::clone(&shared.clock));
-    let mailbox = Arc::new(mailbox);
+    let machine = SharedMachine::new(facts, machine, Arc::clone(&shared.clock));
+    let machine = Arc::new(machine);
     let membership = shared.clients.membership();
-    let connection = Connection::new(Arc::clone(&mailbox), membership, extensions);
-    let registration = entry.open(Arc::clone(&mailbox));
+    let connection = Connection::new(Arc::clone(&machine), membership, extensions);
+    let registration = entry.open(Arc::clone(&machine));
     // It may have come too late for the shutdown to see it.
     if shared.stop.has_reached(Phase::Aborting) {
-        mailbox.abort();
+        machine.abort();
     } else if shared.stop.has_reached(Phase::ShuttingDown) {
-        let closing = mailbox.close(CloseCode::GOING_AWAY, "");
+        let closing = machine.close(CloseCode::GOING_AWAY, "");
         debug_assert!(
             closing.is_ok(),
             "a close without a reason cannot be refused"
@@ -261,8 +265,8 @@ where
     }
     let watch = witness.into_open(registration);
     let runtime = shared.runtime.clone();
-    let driver = Driver::new(runtime, stream, early, Arc::clone(&mailbox), watch);
-    host.begin(driver.with_timer(timer), &mailbox, connection)
+    let driver = Driver::new(runtime, stream, early, Arc::clone(&machine), watch);
+    host.begin(driver.with_timer(timer), &machine, connection)
 }
 
 /// A stream whose opening handshake is done.

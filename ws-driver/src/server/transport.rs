@@ -73,7 +73,7 @@ mod tls {
             stream: S,
             begin: Instant,
         ) -> Result<TlsStream<S>, Rejected> {
-            let waited = shared.options.config.handshake_wait();
+            let waited = shared.options.config.get_handshake_timeout();
             let runtime = &shared.runtime;
             let mut timer = DeadlineTimer::new(runtime);
             if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {

@@ -14,7 +14,7 @@ use super::stream::TlsStream;
 use super::verify::Explaining;
 use super::{ALPN, TlsConfigError, TlsError, provider};
 
-/// Whom a client trusts, for [`ConnectOptions::tls`](crate::ConnectOptions::tls): by default, those who
+/// Whom a client trusts, for [`ConnectConfig::tls`](crate::ConnectConfig::tls): by default, those who
 /// Mozilla trusts to certify a server.
 ///
 /// A server's certificate must be for the host of the URL, be valid now, and lead to a root that is

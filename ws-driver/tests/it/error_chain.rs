@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ws_driver::test::Kit;
 use ws_driver::ws_proto::{ConfigError, HandshakeError, SendError};
-use ws_driver::{ClientError, ConnectError, TrySendError, Version};
+use ws_driver::{ConnectError, SendToError, TrySendError, Version};
 use ws_testing::sim::{Sim, poll_once};
 
 /// An error with a source, as other libraries have them.
@@ -50,7 +50,7 @@ fn no_error_repeats_the_text_of_its_source() {
         error: io_error(),
     };
     let errors: Vec<Box<dyn Error>> = vec![
-        Box::new(ClientError::Send(SendError::Closed)),
+        Box::new(SendToError::Send(SendError::Closed)),
         Box::new(not_queued()),
         Box::new(ConnectError::Io(io_error())),
         Box::new(lookup),

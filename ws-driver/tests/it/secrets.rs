@@ -11,7 +11,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use ws_driver::ws_proto::{Closed, State};
 use ws_driver::{
-    ClientConfig, ConnectError, ConnectOptions, Connection, ConnectionInfo, Observer, Rejected,
+    ClientConfig, ConnectConfig, ConnectError, Connection, ConnectionInfo, Observer, Rejected,
     Subprotocol, Upgrade, Version, connect, connect_with,
 };
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
@@ -207,8 +207,8 @@ fn a_client_tells_no_secret_of_its_caller() {
         .unwrap()
         .header("X-Api-Key", SECRET)
         .unwrap();
-    let options = ConnectOptions::from(&config);
-    assert_hidden("ConnectOptions", &format!("{options:?}"));
+    let options = ConnectConfig::from(&config);
+    assert_hidden("ConnectConfig", &format!("{options:?}"));
     let texts = Texts::default();
     with_subscriber(texts.clone(), || {
         Sim::run(async |sim| {
@@ -288,7 +288,7 @@ fn a_proxy_tells_no_secret() {
                 let url = format!("{scheme}://user:{SECRET}@{}", server.local_addr());
                 let proxy: Proxy = url.parse().unwrap();
                 texts.note(&proxy);
-                let options = ConnectOptions::new().proxy(proxy);
+                let options = ConnectConfig::new().proxy(proxy);
                 texts.note(&options);
                 let url = format!("ws://a/?token={SECRET}");
                 let error = connect_with::<Sim>(&url, &options).await.unwrap_err();

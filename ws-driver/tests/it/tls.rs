@@ -7,7 +7,7 @@ use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
 use ws_driver::ws_proto::{CloseCause, Closed, ConnectionConfig, ProtocolError, Version};
 use ws_driver::{
-    ClientConfig, ClientTls, ConnectOptions, ConnectionInfo, Observer, ServerTls, connect_with,
+    ClientConfig, ClientTls, ConnectConfig, ConnectionInfo, Observer, ServerTls, connect_with,
     rustls,
 };
 use ws_testing::certificates::Authority;
@@ -52,7 +52,7 @@ fn any_network_carries_it() {
             serve(&sim, &server, echo);
             for version in Version::ALL {
                 let config = ClientConfig::new().version(version).handshake_timeout(None);
-                let options = ConnectOptions::from(config).tls(trust.clone());
+                let options = ConnectConfig::from(config).tls(trust.clone());
                 let options = options.connect_timeout(None);
                 let mut connection = connect_with::<Sim>(&url(&server), options).await.unwrap();
                 for len in [0, 1, 16_000, 40_000] {
@@ -89,7 +89,7 @@ fn a_peer_that_takes_nothing_is_given_up() {
             // It never receives, so its driver stops to read.
             let connection = ConnectionConfig::new().keepalive_interval(None);
             let config = ClientConfig::new().version(version).connection(connection);
-            let options = ConnectOptions::from(config).tls(trust.clone());
+            let options = ConnectConfig::from(config).tls(trust.clone());
             let connection = connect_with::<Sim>(&url(&server), options).await.unwrap();
             sim.settle().await;
             let start = sim.now();

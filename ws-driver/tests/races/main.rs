@@ -11,7 +11,7 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
-mod mailbox;
+mod machine;
 mod registry;
 mod shutdown;
 mod world;

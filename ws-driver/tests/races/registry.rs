@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ws_driver::{ClientError, SlowPeer};
+use ws_driver::{SendToError, SlowPeer};
 
 use crate::world::{Census, Client, Server, World, assert_in_order, check, numbered};
 use ws_testing::sim::ANY;
@@ -166,7 +166,7 @@ async fn ids(world: World) {
             let mut is_gone = false;
             for number in 0..4 {
                 match server.send(id, numbered("first", number)) {
-                    Ok(()) | Err(ClientError::Send(_)) => assert!(!is_gone),
+                    Ok(()) | Err(SendToError::Send(_)) => assert!(!is_gone),
                     Err(_) => is_gone = true,
                 }
             }

@@ -17,7 +17,7 @@ use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler}
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::{Config, Runner};
 use ws_driver::ws_proto::Closed;
-use ws_driver::{BindOptions, Connection, ConnectionInfo, Observer, Runtime, Timer};
+use ws_driver::{BindConfig, Connection, ConnectionInfo, Observer, Runtime, Timer};
 
 use ws_testing::sim::peer::{Frame, OK_6455, RFC6455, close};
 use ws_testing::sim::{Network, SimListener, SimStream};
@@ -206,7 +206,7 @@ impl Runtime for World {
     type Listener = SimListener;
     type Timer = WorldTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<SimListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<SimListener> {
         if options.reuse_port {
             return Err(io::ErrorKind::Unsupported.into());
         }

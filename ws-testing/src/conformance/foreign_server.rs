@@ -14,7 +14,7 @@ use ws_proto::{ClientConfig, Version};
 use super::support::{ANY, Host, Peer, echo};
 use ws_driver::internals::hyper_io;
 use ws_driver::{
-    AnswerBody, BindOptions, ConnectError, Connection, Runtime, Server, ServerBuilder, connect_with,
+    AnswerBody, BindConfig, ConnectError, Connection, Runtime, Server, ServerBuilder, connect_with,
 };
 
 /// What the other server answers requests with.
@@ -50,7 +50,7 @@ impl<R: Runtime + Default> Foreign<R> {
         F: Future<Output = Answered> + Send + 'static,
     {
         let runtime = R::default();
-        let options = BindOptions::default();
+        let options = BindConfig::default();
         let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
         let addr = runtime.local_addr(&listener).unwrap();
         let ours = server.clone();

@@ -9,7 +9,7 @@ use crate::certificates::Authority;
 use crate::tunnel::join;
 use ws_driver::internals::open_server;
 use ws_driver::{
-    BindOptions, CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage,
+    BindConfig, CertificateProblem, ClientTls, ConnectConfig, ConnectError, ConnectStage,
     ProxyError, Runtime, Server, ServerTls, TlsError, connect_with,
 };
 
@@ -32,7 +32,7 @@ async fn proxy<R: Runtime + Default>(
     port: u16,
 ) -> (String, Told<String>) {
     let runtime = R::default();
-    let options = BindOptions::default();
+    let options = BindConfig::default();
     let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let addr = runtime.local_addr(&listener).unwrap();
     let asked = Told::default();
@@ -130,9 +130,9 @@ fn server_tls(authority: &Authority, host: &str) -> ServerTls {
 }
 
 /// Trusts an authority, and goes through a proxy.
-fn through(proxy: &str, authority: &Authority) -> ConnectOptions {
+fn through(proxy: &str, authority: &Authority) -> ConnectConfig {
     let trust = ClientTls::roots_from_pem(authority.root().as_bytes()).unwrap();
-    let options = ConnectOptions::new().tls(trust);
+    let options = ConnectConfig::new().tls(trust);
     options.proxy(proxy.parse::<ws_driver::Proxy>().unwrap())
 }
 
@@ -288,7 +288,7 @@ pub async fn a_proxy_that_refuses_is_quoted<R: Runtime + Default>() {
         let proxy: ws_driver::Proxy = format!("{scheme}://{}", server.local_addr())
             .parse()
             .unwrap();
-        let options = ConnectOptions::new().proxy(proxy);
+        let options = ConnectConfig::new().proxy(proxy);
         let error = connect_with::<R>("ws://a.test/", options)
             .await
             .unwrap_err();

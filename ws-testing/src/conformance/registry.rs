@@ -9,7 +9,7 @@ use super::support::{
     ANY, Peer, Told, client, echo, ms, serve, serve_at, sleep, spawn, text, until, url,
 };
 use ws_driver::{
-    ClientError, Connection, ConnectionId, Runtime, Server, ServerBuilder, SlowPeer, TopicError,
+    Connection, ConnectionId, Runtime, SendToError, Server, ServerBuilder, SlowPeer, TopicError,
     connect,
 };
 
@@ -42,7 +42,7 @@ pub async fn server_send_by_id<R: Runtime + Default>() {
         let binary = server.send(id, b"bytes");
         assert_eq!(binary.is_ok(), version.features().binary);
         if let Err(error) = binary {
-            let ClientError::Send(SendError::Unsupported { .. }) = error else {
+            let SendToError::Send(SendError::Unsupported { .. }) = error else {
                 unreachable!("{error:?}");
             };
         }
@@ -50,7 +50,7 @@ pub async fn server_send_by_id<R: Runtime + Default>() {
         until::<R>(|| server.clients().is_empty()).await;
         assert_eq!(
             server.send(id, "gone"),
-            Err(ClientError::NoSuchClient { id })
+            Err(SendToError::NoSuchClient { id })
         );
     }
 }

@@ -13,7 +13,7 @@ use ws_proto::{
 use super::support::{
     ANY, DRAFT76, Log, Peer, RFC6455, Told, client, echo, masked, ms, serve, sleep, text, until,
 };
-use ws_driver::BindOptions;
+use ws_driver::BindConfig;
 use ws_driver::{ConnectError, Connection, Runtime, Server, Upgrade, connect_with};
 
 /// Half a handshake is gone after the `handshake_timeout`, whatever is missing; nobody was connected.
@@ -56,7 +56,7 @@ pub async fn an_on_upgrade_that_waits_too_long_is_a_503<R: Runtime + Default>() 
 /// A client gives up on a server that does not answer.
 pub async fn a_client_gives_up_in_time<R: Runtime + Default>() {
     let runtime = R::default();
-    let options = BindOptions::default();
+    let options = BindConfig::default();
     let listener = runtime.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let url = format!("ws://{}/", runtime.local_addr(&listener).unwrap());
     let config = ClientConfig::new().handshake_timeout(ms(100));

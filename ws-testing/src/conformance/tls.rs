@@ -15,7 +15,7 @@ use super::support::{
 use crate::certificates::{Authority, Pems, self_signed};
 use ws_driver::internals::{Secured, abort, duplex, open_client};
 use ws_driver::{
-    CertificateProblem, ClientTls, ConnectError, ConnectOptions, ConnectStage, Connection,
+    CertificateProblem, ClientTls, ConnectConfig, ConnectError, ConnectStage, Connection,
     RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect, connect_over,
     connect_with,
 };
@@ -63,7 +63,7 @@ pub async fn every_version_speaks_over_tls<R: Runtime + Default>() {
     })
     .await;
     for version in Version::ALL {
-        let options = ConnectOptions::from(ClientConfig::new().version(version));
+        let options = ConnectConfig::from(ClientConfig::new().version(version));
         let options = options.tls(trust(&authority));
         let mut connection = connect_with::<R>(&url(&server), options).await.unwrap();
         assert_eq!(connection.version(), version);
@@ -148,7 +148,7 @@ pub async fn who_is_not_trusted_is_refused<R: Runtime + Default>() {
         let log = Log::default();
         let builder = Server::<R>::builder().tls(server_tls(&pems));
         let server = serve(builder.observer(log.clone()), echo).await;
-        let options = ConnectOptions::new().tls(trust(&authority));
+        let options = ConnectConfig::new().tls(trust(&authority));
         let error = connect_with::<R>(&url(&server), options).await.unwrap_err();
         let text = error.to_string();
         let ConnectError::Tls(TlsError::Certificate { problem: seen, .. }) = error else {
@@ -175,7 +175,7 @@ pub async fn a_missing_client_certificate_is_an_error_of_tls<R: Runtime + Defaul
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let tls = demanding_tls(&authority, version);
         let server = serve(Server::<R>::builder().tls(tls), echo).await;
-        let options = ConnectOptions::new().tls(trust(&authority));
+        let options = ConnectConfig::new().tls(trust(&authority));
         let error = connect_with::<R>(&url(&server), options).await.unwrap_err();
         let ConnectError::Tls(TlsError::Refused { alert }) = error else {
             unreachable!("{version:?}: {error:?}");
@@ -213,7 +213,7 @@ pub async fn a_certificate_is_exchanged_while_serving<R: Runtime + Default>() {
     let tls = server_tls(&old.certify(&["localhost"]));
     let server = serve(Server::<R>::builder().tls(tls.clone()), echo).await;
     let connect = async |authority: &Authority| {
-        let options = ConnectOptions::new().tls(trust(authority));
+        let options = ConnectConfig::new().tls(trust(authority));
         connect_with::<R>(&url(&server), options).await
     };
     let mut first = connect(&old).await.unwrap();
@@ -260,7 +260,7 @@ pub async fn half_a_tls_handshake_is_gone_in_time<R: Runtime + Default>() {
         }
         trickle.read_to_end().await
     });
-    let options = ConnectOptions::new().tls(trust);
+    let options = ConnectConfig::new().tls(trust);
     let mut good = connect_with::<R>(&url(&server), options).await.unwrap();
     assert_eq!(silent.read_to_end().await, b"");
     assert_eq!(trickling.next().await, b"");
@@ -297,7 +297,7 @@ pub async fn who_reads_no_answer_over_tls_is_cut_off<R: Runtime + Default>() {
     let plain = "GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n";
     deaf.write_until_it_breaks(plain.repeat(1000).as_bytes())
         .await;
-    let options = ConnectOptions::new().tls(trust);
+    let options = ConnectConfig::new().tls(trust);
     let mut good = connect_with::<R>(&url(&server), options).await.unwrap();
     good.send("hi").await.unwrap();
     assert_eq!(text(&mut good).await, "hi");
@@ -334,7 +334,7 @@ pub async fn what_is_not_tls_is_turned_away<R: Runtime + Default>() {
     while let Some(line) = log.try_next() {
         assert!(!line.starts_with("rejected"), "{line}");
     }
-    let options = ConnectOptions::new().tls(trust);
+    let options = ConnectConfig::new().tls(trust);
     connect_with::<R>(&url(&server), options).await.unwrap();
 }
 
@@ -365,7 +365,7 @@ pub async fn an_end_is_judged_by_the_closing_handshake<R: Runtime + Default>() {
     assert!(line.starts_with("close rfc6455: 1000"), "{line}");
 
     // The same at the other end: a server that vanishes.
-    let options = ConnectOptions::new().tls(trust.clone());
+    let options = ConnectConfig::new().tls(trust.clone());
     let mut connection = connect_with::<R>(&url(&server), options).await.unwrap();
     server.clients().iter().for_each(|sender| abort(&sender));
     assert_eq!(connection.recv().await, None);
@@ -380,7 +380,7 @@ pub async fn connect_timeout_says_how_far_it_got<R: Runtime + Default>() {
     let deaf = std::net::TcpListener::bind(ANY).unwrap();
     let addr = deaf.local_addr().unwrap();
     for (scheme, stage) in [("wss", ConnectStage::Tls), ("ws", ConnectStage::Handshake)] {
-        let options = ConnectOptions::new().connect_timeout(ms(100));
+        let options = ConnectConfig::new().connect_timeout(ms(100));
         let url = format!("{scheme}://{addr}/");
         let error = connect_with::<R>(&url, options).await.unwrap_err();
         let text = error.to_string();
@@ -401,7 +401,7 @@ pub async fn connect_timeout_says_how_far_it_got<R: Runtime + Default>() {
 /// says `wss`, and only then; it gives up there in time, too.
 pub async fn tls_over_a_stream_of_the_application<R: Runtime + Default>() {
     let (server, trust) = secure_echo::<R>(Log::default()).await;
-    let options = ConnectOptions::new().tls(trust);
+    let options = ConnectConfig::new().tls(trust);
     let url = url(&server);
     let stream = Peer::<R>::connect(&server).await.into_stream();
     let opened = connect_over::<R, _>(stream, &url, &options).await;
@@ -413,7 +413,7 @@ pub async fn tls_over_a_stream_of_the_application<R: Runtime + Default>() {
     // What is handed in to the same server comes as it is.
     for (url, options) in [
         ("ws://localhost/", options.clone()),
-        ("wss://localhost/", ConnectOptions::new()),
+        ("wss://localhost/", ConnectConfig::new()),
     ] {
         let (ours, theirs) = duplex();
         let served = |connection: Connection| {

@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use ws_driver::{BindOptions, Runtime, Timer};
+use ws_driver::{BindConfig, Runtime, Timer};
 
 pub use self::executor::{Sim, SimTimer, TaskId, lock};
 pub use self::network::{CallErrnos, Network, Route, SimListener};
@@ -46,7 +46,7 @@ impl Runtime for Sim {
     type Listener = SimListener;
     type Timer = SimTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindOptions) -> io::Result<SimListener> {
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<SimListener> {
         if options.reuse_port {
             return Err(io::ErrorKind::Unsupported.into());
         }

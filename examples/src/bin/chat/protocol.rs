@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize, Serializer};
-use ws_tokio::{ClientError, ConnectionId, Message, TopicError, Version};
+use ws_tokio::{ConnectionId, Message, SendToError, TopicError, Version};
 
 /// The most characters of a name.
 pub const NAME_LIMIT: usize = 32;
@@ -105,7 +105,7 @@ pub enum Refusal {
     NotEntered(TopicError),
     BadText,
     NobodyThere { id: String },
-    NotSent(ClientError),
+    NotSent(SendToError),
 }
 
 impl Display for Refusal {
@@ -151,8 +151,8 @@ impl From<TopicError> for Refusal {
     }
 }
 
-impl From<ClientError> for Refusal {
-    fn from(error: ClientError) -> Self {
+impl From<SendToError> for Refusal {
+    fn from(error: SendToError) -> Self {
         Self::NotSent(error)
     }
 }

@@ -24,13 +24,13 @@ use self::connect::Connect;
 pub use self::error::ProxyError;
 use self::socks5::Socks5;
 
-/// A proxy, for [`ConnectOptions::proxy`](crate::ConnectOptions::proxy): read from
+/// A proxy, for [`ConnectConfig::proxy`](crate::ConnectConfig::proxy): read from
 /// `http://[user:password@]host:port`, `https://` or `socks5h://` with the same.
 ///
 /// The proxy is told the name of the server and looks it up. User and password can have percent-encoded
 /// characters, and reach the proxy in the clear, but for `https`: then TLS is spoken with the proxy itself,
 /// which needs the feature `rustls`. The proxy has to be trusted as a server is, by
-/// [`ConnectOptions::tls`](crate::ConnectOptions::tls); a client certificate in there is shown to it, too, if
+/// [`ConnectConfig::tls`](crate::ConnectConfig::tls); a client certificate in there is shown to it, too, if
 /// it asks for one.
 #[derive(Clone)]
 pub struct Proxy {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use event_listener::EventListener;
 use ws_proto::SendError;
 
-use super::{Inner, Mailbox};
+use super::{Inner, SharedMachine};
 
 /// The most bytes of one control frame: two of the head, four of the mask, 125 of payload (RFC 6455 §5.5).
 const CONTROL_LEN: u64 = 131;
@@ -57,7 +57,7 @@ impl Flush {
     }
 }
 
-impl Mailbox {
+impl SharedMachine {
     /// Begins a flush, and writes what is queued.
     pub(crate) fn begin_flush(&self) -> Flush {
         let flush = {

@@ -2,7 +2,7 @@
 
 use std::task::Context;
 
-use super::{Inner, Mailbox};
+use super::{Inner, SharedMachine};
 use crate::driver::shared_driver::WriteAtOnce;
 use crate::util::sync::{Arc, MutexGuard, Weak};
 
@@ -35,7 +35,7 @@ impl DriverHandle {
     }
 }
 
-impl Mailbox {
+impl SharedMachine {
     /// Lets those who send write with the driver, once its task has it.
     pub(crate) fn share_driver(
         &self,

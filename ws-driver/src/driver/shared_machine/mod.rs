@@ -54,7 +54,7 @@ pub(crate) struct Facts {
     pub(crate) head: Head,
 }
 
-pub(crate) struct Mailbox {
+pub(crate) struct SharedMachine {
     pub(crate) facts: Facts,
     clock: Clock,
     inner: Mutex<Inner>,
@@ -90,7 +90,7 @@ pub(crate) struct Inner {
     streak: Streak,
 }
 
-impl Mailbox {
+impl SharedMachine {
     pub(crate) fn new(facts: Facts, machine: Machine, clock: Clock) -> Self {
         #[cfg(feature = "deflate")]
         let compresses = machine.has_deflate();
@@ -386,8 +386,8 @@ mod tests {
 
     use super::*;
 
-    /// A mailbox of a server without a peer.
-    pub(super) fn around(machine: Machine) -> Mailbox {
+    /// A shared machine of a server without a peer.
+    pub(super) fn around(machine: Machine) -> SharedMachine {
         let facts = Facts {
             id: ConnectionId {
                 slot: 0,
@@ -399,12 +399,12 @@ mod tests {
             subprotocol: None,
             head: Head::Unknown,
         };
-        Mailbox::new(facts, machine, Arc::new(Instant::now))
+        SharedMachine::new(facts, machine, Arc::new(Instant::now))
     }
 
     /// One of a connection that compresses as a server with these options does.
     #[cfg(feature = "deflate")]
-    pub(super) fn compressing(options: &ws_proto::Deflate) -> Mailbox {
+    pub(super) fn compressing(options: &ws_proto::Deflate) -> SharedMachine {
         let name = ::http::header::SEC_WEBSOCKET_EXTENSIONS;
         let offer = ::http::HeaderValue::from_static("permessage-deflate");
         let terms = options.accept(&[(name, offer)].into_iter().collect());
@@ -414,8 +414,8 @@ mod tests {
     }
 
     /// Takes all that waits to be written.
-    pub(super) fn outgoing(mailbox: &Mailbox) -> Vec<u8> {
-        mailbox.command(|machine, _| {
+    pub(super) fn outgoing(machine: &SharedMachine) -> Vec<u8> {
+        machine.command(|machine, _| {
             let mut outgoing = machine.outgoing();
             outgoing.copy_to_bytes(outgoing.remaining()).to_vec()
         })

@@ -4,7 +4,7 @@
 #[cfg(feature = "deflate")]
 use ws_proto::Message;
 
-use super::{Draft, Full, Mailbox};
+use super::{Draft, Full, SharedMachine};
 #[cfg(feature = "deflate")]
 use crate::driver::workspace;
 
@@ -12,7 +12,7 @@ use crate::driver::workspace;
 #[cfg(feature = "deflate")]
 const UNDER_LOCK_LIMIT: usize = 16 << 10;
 
-impl Mailbox {
+impl SharedMachine {
     /// Compresses a message as the machine would, if that takes long and the message would be queued now.
     /// Otherwise it is left to the machine.
     #[cfg(feature = "deflate")]
@@ -98,25 +98,25 @@ mod tests {
     /// not keep them waiting, however busy the machine is.
     #[test]
     fn nobody_waits_for_a_message_that_is_compressed() {
-        let mailbox = compressing(&Deflate::new());
+        let machine = compressing(&Deflate::new());
         let message = Message::from(text(4 << 20));
         let shortest = (0..5).map(|_| {
             let is_sent = AtomicBool::new(false);
             thread::scope(|scope| {
                 let sender = scope.spawn(|| {
                     let begin = Instant::now();
-                    let sent = mailbox.try_send(message.clone());
+                    let sent = machine.try_send(message.clone());
                     is_sent.store(true, Ordering::Release);
                     sent.map(|()| begin.elapsed())
                 });
                 let mut longest = Duration::ZERO;
                 while !is_sent.load(Ordering::Acquire) {
                     let begin = Instant::now();
-                    drop(mailbox.lock());
+                    drop(machine.lock());
                     longest = longest.max(begin.elapsed());
                 }
                 let took = sender.join().unwrap().unwrap();
-                outgoing(&mailbox);
+                outgoing(&machine);
                 longest.as_secs_f64() / took.as_secs_f64()
             })
         });

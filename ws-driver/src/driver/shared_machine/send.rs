@@ -9,7 +9,7 @@ use event_listener::EventListener;
 use ws_proto::{Message, PreparedMessage, SendError, hooks};
 
 use super::hand_over::Then;
-use super::{Inner, Mailbox};
+use super::{Inner, SharedMachine};
 use crate::driver::slow_peer::SlowPeer;
 use crate::driver::try_send::TrySendError;
 use crate::driver::workspace;
@@ -19,7 +19,7 @@ use crate::util::sync::MutexGuard;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     Refuse,
-    /// The caller waits; see [`Mailbox::poll_send`].
+    /// The caller waits; see [`SharedMachine::poll_send`].
     Wait,
     Policy(SlowPeer),
 }
@@ -40,7 +40,7 @@ pub(crate) enum Open {
 /// 75 instructions for each receiver.
 pub(crate) trait Item {
     /// Does before the lock is taken what would take long under it.
-    fn prepare(&mut self, mailbox: &Mailbox, full: Full);
+    fn prepare(&mut self, machine: &SharedMachine, full: Full);
     fn is_text(&self) -> bool;
     fn queue(&mut self, inner: &mut Inner) -> Result<(), SendError>;
     /// Takes what is to be kept back.
@@ -101,9 +101,9 @@ impl Draft {
 
 impl Item for Draft {
     #[inline]
-    fn prepare(&mut self, mailbox: &Mailbox, full: Full) {
-        if mailbox.compresses {
-            mailbox.precompress(self, full);
+    fn prepare(&mut self, machine: &SharedMachine, full: Full) {
+        if machine.compresses {
+            machine.precompress(self, full);
         }
     }
 
@@ -150,7 +150,7 @@ impl Item for Draft {
 
 impl Item for &PreparedMessage {
     #[inline]
-    fn prepare(&mut self, _: &Mailbox, _: Full) {}
+    fn prepare(&mut self, _: &SharedMachine, _: Full) {}
 
     fn is_text(&self) -> bool {
         PreparedMessage::is_text(self)
@@ -182,7 +182,7 @@ impl Part {
 }
 
 impl Item for Part {
-    fn prepare(&mut self, _: &Mailbox, _: Full) {}
+    fn prepare(&mut self, _: &SharedMachine, _: Full) {}
 
     fn is_text(&self) -> bool {
         self.content.as_ref().is_some_and(Message::is_text)
@@ -209,7 +209,7 @@ impl Item for Part {
     }
 }
 
-impl Mailbox {
+impl SharedMachine {
     /// Queues what is sent, or does what is to be done if it cannot be queued; `None` if the caller has to wait.
     #[inline]
     fn send<I: Item>(

@@ -3,12 +3,12 @@
 
 use ws_proto::{CloseCode, SendError};
 
-use super::{Inner, Item, Mailbox};
+use super::{Inner, Item, SharedMachine};
 use crate::driver::slow_peer::SlowPeer;
 use crate::driver::workspace;
 use crate::util::sync::MutexGuard;
 
-impl Mailbox {
+impl SharedMachine {
     /// Does what the policy says about a message that was not queued for lack of room: under the same lock, so
     /// that nothing is taken in between.
     pub(super) fn apply(&self, mut inner: MutexGuard<'_, Inner>, policy: SlowPeer) {
@@ -90,17 +90,17 @@ mod tests {
     use super::super::tests::{around, outgoing};
     use super::*;
 
-    fn mailbox(version: Version) -> Mailbox {
+    fn machine(version: Version) -> SharedMachine {
         let config = ConnectionConfig::new().send_queue_limit(Some(1000));
         around(Machine::server(version, config, Instant::now()))
     }
 
     fn offer_message(
-        mailbox: &Mailbox,
+        machine: &SharedMachine,
         message: impl Into<Message>,
         policy: SlowPeer,
     ) -> Result<(), SendError> {
-        mailbox.offer(Draft::new(message.into()), policy)
+        machine.offer(Draft::new(message.into()), policy)
     }
 
     /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;
@@ -113,20 +113,20 @@ mod tests {
             SlowPeer::DropOldest,
             SlowPeer::Close,
         ] {
-            let mailbox = mailbox(Version::Rfc6455);
+            let machine = machine(Version::Rfc6455);
             let fragment = |text, last| {
-                mailbox
+                machine
                     .command(|machine, _| machine.send_fragment(text, last))
                     .unwrap();
             };
             fragment("a", false);
-            assert_eq!(offer_message(&mailbox, "b", policy), Ok(()), "{policy:?}");
-            assert_eq!(mailbox.offer(&PreparedMessage::from("c"), policy), Ok(()));
-            assert_eq!(outgoing(&mailbox), b"\x01\x01a");
+            assert_eq!(offer_message(&machine, "b", policy), Ok(()), "{policy:?}");
+            assert_eq!(machine.offer(&PreparedMessage::from("c"), policy), Ok(()));
+            assert_eq!(outgoing(&machine), b"\x01\x01a");
             fragment("d", true);
-            assert_eq!(outgoing(&mailbox), b"\x80\x01d\x81\x01b\x81\x01c");
-            assert_eq!(mailbox.buffered_amount(), 0);
-            assert_eq!(mailbox.counters().messages_dropped, 0);
+            assert_eq!(outgoing(&machine), b"\x80\x01d\x81\x01b\x81\x01c");
+            assert_eq!(machine.buffered_amount(), 0);
+            assert_eq!(machine.counters().messages_dropped, 0);
         }
     }
 
@@ -139,15 +139,15 @@ mod tests {
             (SlowPeer::DropOldest, 0),
             (SlowPeer::Close, 1),
         ] {
-            let mailbox = mailbox(Version::Rfc6455);
-            let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
+            let machine = machine(Version::Rfc6455);
+            let open = machine.command(|machine, _| machine.send_fragment("a", false));
             open.unwrap();
-            let offer = || offer_message(&mailbox, "x".repeat(100), policy);
+            let offer = || offer_message(&machine, "x".repeat(100), policy);
             let taken = (0..100).take_while(|_| offer().is_ok()).count();
             let has_error = policy != SlowPeer::DropOldest;
             assert_eq!(taken == 100, !has_error, "{policy:?} took {taken}");
-            assert!(taken > 5 && mailbox.buffered_amount() < 1200);
-            let tally = mailbox.tally();
+            assert!(taken > 5 && machine.buffered_amount() < 1200);
+            let tally = machine.tally();
             assert_eq!(tally.slow_closes, slow_closes, "{policy:?}");
             assert_eq!(tally.messages_dropped > 0, policy != SlowPeer::Wait);
         }
@@ -156,17 +156,17 @@ mod tests {
     /// What a version cannot carry is refused at once, not kept for later.
     #[test]
     fn a_backlog_takes_only_what_the_version_can_carry() {
-        let mailbox = mailbox(Version::Draft76);
-        let open = mailbox.command(|machine, _| machine.send_fragment("a", false));
+        let machine = machine(Version::Draft76);
+        let open = machine.command(|machine, _| machine.send_fragment("a", false));
         open.unwrap();
-        let refused = offer_message(&mailbox, b"binary", SlowPeer::DropOldest);
+        let refused = offer_message(&machine, b"binary", SlowPeer::DropOldest);
         assert!(matches!(refused, Err(SendError::Unsupported { .. })));
         assert_eq!(
-            offer_message(&mailbox, "text", SlowPeer::DropOldest),
+            offer_message(&machine, "text", SlowPeer::DropOldest),
             Ok(())
         );
-        let last = mailbox.command(|machine, _| machine.send_fragment("z", true));
+        let last = machine.command(|machine, _| machine.send_fragment("z", true));
         last.unwrap();
-        assert_eq!(outgoing(&mailbox), b"\0az\xff\0text\xff");
+        assert_eq!(outgoing(&machine), b"\0az\xff\0text\xff");
     }
 }

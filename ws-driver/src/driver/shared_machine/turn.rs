@@ -1,4 +1,4 @@
-//! What the driver does with the mailbox: it is awake, it works on the machine, it hears what the
+//! What the driver does with the shared machine: it is awake, it works on the machine, it hears what the
 //! machine wants, it waits. Each step takes the lock once, as a message costs little more than that.
 
 use std::task::Context;
@@ -7,14 +7,14 @@ use std::time::Instant;
 use bytes::Buf;
 use ws_proto::{Connection as Machine, Outgoing, State};
 
-use super::{Inner, Mailbox};
+use super::{Inner, SharedMachine};
 use crate::driver::workspace;
 
 /// Bytes that are taken from the machine to be written at once; what is taken can not be overtaken
 /// by control frames any more.
 const WRITE_LEN: usize = 256 << 10;
 
-/// What the driver is to do. Others can change it at any time; [`Mailbox::park`] looks once more.
+/// What the driver is to do. Others can change it at any time; [`SharedMachine::park`] looks once more.
 pub(crate) struct Wants {
     pub(crate) read: bool,
     pub(crate) shutdown: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Awake {
     pub(crate) is_same_task: bool,
 }
 
-impl Mailbox {
+impl SharedMachine {
     /// Notes that the driver is at work and needs no waking. Lends the machine the thread's buffer
     /// until it [parks](Self::park).
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::driver::shared_machine::{Draft, Mailbox, Open, Room, Then};
+use crate::driver::shared_machine::{Draft, Open, Room, SharedMachine, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
@@ -38,7 +38,7 @@ impl Future for RecvFuture<'_> {
 /// A message that is being queued; see [`Connection::send`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a> {
-    mailbox: &'a Mailbox,
+    machine: &'a SharedMachine,
     draft: Draft,
     then: Then,
     room: Room,
@@ -46,9 +46,9 @@ pub struct SendFuture<'a> {
 
 impl<'a> SendFuture<'a> {
     #[inline]
-    pub(crate) fn new(mailbox: &'a Mailbox, message: Message, then: Then) -> Self {
+    pub(crate) fn new(machine: &'a SharedMachine, message: Message, then: Then) -> Self {
         Self {
-            mailbox,
+            machine,
             draft: Draft::new(message),
             then,
             room: Room::default(),
@@ -62,12 +62,12 @@ impl Future for SendFuture<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let Self {
-            mailbox,
+            machine,
             draft,
             then,
             room,
         } = &mut *self;
-        mailbox.poll_send(cx, draft, Open::Refuse, *then, room)
+        machine.poll_send(cx, draft, Open::Refuse, *then, room)
     }
 }
 

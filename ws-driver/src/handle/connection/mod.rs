@@ -20,7 +20,7 @@ use ws_proto::{
 };
 
 use super::sender::Sender;
-use crate::driver::shared_machine::{Flush, Mailbox, Open, Part, Then};
+use crate::driver::shared_machine::{Flush, Open, Part, SharedMachine, Then};
 use crate::driver::try_send::TrySendError;
 use crate::driver::workspace;
 use crate::id::ConnectionId;
@@ -39,10 +39,10 @@ pub use self::futures::{RecvFuture, SendFuture};
 ///
 /// Dropping it closes the connection with 1000, or with 1011 while the thread panics.
 pub struct Connection {
-    mailbox: Arc<Mailbox>,
+    machine: Arc<SharedMachine>,
     membership: Membership,
     extensions: http::Extensions,
-    /// Taken from the mailbox, not received yet.
+    /// Taken from the shared machine, not received yet.
     events: EventBatch,
     /// Of a connection that is used as a [`Sink`]. Boxed, as few are.
     sink: Option<Box<SinkState>>,
@@ -62,12 +62,12 @@ struct SinkState {
 
 impl Connection {
     pub(crate) fn new(
-        mailbox: Arc<Mailbox>,
+        machine: Arc<SharedMachine>,
         membership: Membership,
         extensions: http::Extensions,
     ) -> Self {
         Self {
-            mailbox,
+            machine,
             membership,
             extensions,
             events: EventBatch::new(),
@@ -145,7 +145,7 @@ impl Connection {
         } else {
             Then::Wake
         };
-        SendFuture::new(&self.mailbox, message.into(), then)
+        SendFuture::new(&self.machine, message.into(), then)
     }
 
     /// Waits until the stream has taken everything that was queued before, and was flushed: with TLS, its
@@ -160,8 +160,8 @@ impl Connection {
     ///
     /// The future can be dropped at any time; what is queued is written all the same.
     pub async fn flush(&self) -> Result<(), SendError> {
-        let mut flush = self.mailbox.begin_flush();
-        poll_fn(|cx| self.mailbox.poll_flush(cx, &mut flush)).await
+        let mut flush = self.machine.begin_flush();
+        poll_fn(|cx| self.machine.poll_flush(cx, &mut flush)).await
     }
 
     /// Waits for room in the send queue, then queues a part of a message, so that one of any length
@@ -183,7 +183,7 @@ impl Connection {
         last: bool,
     ) -> Result<(), SendError> {
         let part = Part::new(content.into(), last);
-        self.mailbox
+        self.machine
             .send_wait(part, Open::Refuse, Then::Write)
             .await
     }
@@ -198,7 +198,7 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.mailbox
+        self.machine
             .send_wait(message, Open::Refuse, Then::Write)
             .await
     }
@@ -209,12 +209,12 @@ impl Connection {
     ///
     /// As [`send`](Self::send), and if the send queue is at its limit. The error has the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.mailbox.try_send(message.into())
+        self.machine.try_send(message.into())
     }
 
     /// Makes a handle that sends on this connection from other tasks.
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.mailbox), self.membership.clone())
+        Sender::new(Arc::clone(&self.machine), self.membership.clone())
     }
 
     /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
@@ -242,7 +242,7 @@ impl Connection {
     /// Fails if the connection is closing, the version has no ping, the payload is too long, or 16 KiB of
     /// pings and pongs wait to be written.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.mailbox.ping(payload)
+        self.machine.ping(payload)
     }
 
     /// Closes with 1000 and waits for the end; see [`close_with`](Self::close_with).
@@ -271,66 +271,66 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, the close goes on.
     pub async fn close_with(&mut self, code: CloseCode, reason: &str) -> Result<Closed, SendError> {
-        self.mailbox.close(code, reason)?;
+        self.machine.close(code, reason)?;
         while self.recv().await.is_some() {}
-        Ok(self.mailbox.wait_closed().await)
+        Ok(self.machine.wait_closed().await)
     }
 
     /// Returns how the connection ended, or `None` while it has not. Messages that came before the
     /// end may still wait in [`recv`](Self::recv).
     pub fn closed(&self) -> Option<Closed> {
-        self.mailbox.closed()
+        self.machine.closed()
     }
 
     /// Returns the id of this connection.
     pub fn id(&self) -> ConnectionId {
-        self.mailbox.facts.id
+        self.machine.facts.id
     }
 
     /// Returns the version that is spoken.
     pub fn version(&self) -> Version {
-        self.mailbox.facts.version
+        self.machine.facts.version
     }
 
     /// Returns the peer's address, if the stream has one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.mailbox.facts.peer_addr
+        self.machine.facts.peer_addr
     }
 
     /// Returns what TLS was agreed on; `None` if the stream has none. A proxy in front that speaks TLS
     /// is not known here.
     pub fn tls(&self) -> Option<&TlsInfo> {
-        self.mailbox.facts.tls.as_deref()
+        self.machine.facts.tls.as_deref()
     }
 
     /// Returns the subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.mailbox.facts.subprotocol.as_deref()
+        self.machine.facts.subprotocol.as_deref()
     }
 
     /// Returns the head of the request that opened this connection; a client has none.
     pub fn request(&self) -> Option<&RequestHead> {
-        self.mailbox.facts.head.request()
+        self.machine.facts.head.request()
     }
 
     /// Returns the head of the response that opened this connection; a server has none.
     pub fn response(&self) -> Option<&ResponseHead> {
-        self.mailbox.facts.head.response()
+        self.machine.facts.head.response()
     }
 
     /// Returns the state.
     pub fn state(&self) -> State {
-        self.mailbox.state()
+        self.machine.state()
     }
 
     /// Returns the bytes that wait to be written.
     pub fn buffered_amount(&self) -> usize {
-        self.mailbox.buffered_amount()
+        self.machine.buffered_amount()
     }
 
     /// Returns what was counted on this connection so far.
     pub fn counters(&self) -> ConnectionCounters {
-        self.mailbox.counters()
+        self.machine.counters()
     }
 
     /// Returns what `on_upgrade` left for the handler.
@@ -386,13 +386,13 @@ impl Connection {
         }
     }
 
-    /// Takes an event; from the mailbox only when those that were taken last are worked off.
+    /// Takes an event; from the shared machine only when those that were taken last are worked off.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if let Some(event) = self.events.pop() {
                 return Poll::Ready(Some(event));
             }
-            match self.mailbox.poll_events(cx, &mut self.events) {
+            match self.machine.poll_events(cx, &mut self.events) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(None),
                 Poll::Pending => {
@@ -411,7 +411,7 @@ impl Drop for Connection {
             true => CloseCode::SERVER_ERROR,
             false => CloseCode::NORMAL,
         };
-        self.mailbox.abandon(code);
+        self.machine.abandon(code);
         workspace::with(|workspace| workspace.recycle_events(&mut self.events));
     }
 }
@@ -428,12 +428,12 @@ impl Sink<Message> for Connection {
     type Error = SendError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let (mailbox, sink) = self.as_sink();
+        let (machine, sink) = self.as_sink();
         loop {
             if let Some(room) = &mut sink.room {
                 ready!(Pin::new(room).poll(cx));
             }
-            sink.room = mailbox.listen_if_full();
+            sink.room = machine.listen_if_full();
             if sink.room.is_none() {
                 return Poll::Ready(Ok(()));
             }
@@ -441,7 +441,7 @@ impl Sink<Message> for Connection {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-        self.mailbox.try_send(message)?;
+        self.machine.try_send(message)?;
         // A flush that was given up did not wait for this one.
         self.as_sink().1.flushing = None;
         Ok(())
@@ -449,9 +449,9 @@ impl Sink<Message> for Connection {
 
     /// As [`flush`](Connection::flush).
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let (mailbox, sink) = self.as_sink();
-        let flush = sink.flushing.get_or_insert_with(|| mailbox.begin_flush());
-        let flushed = ready!(mailbox.poll_flush(cx, flush));
+        let (machine, sink) = self.as_sink();
+        let flush = sink.flushing.get_or_insert_with(|| machine.begin_flush());
+        let flushed = ready!(machine.poll_flush(cx, flush));
         sink.flushing = None;
         Poll::Ready(flushed)
     }
@@ -461,24 +461,24 @@ impl Sink<Message> for Connection {
     /// fill the receive queue the peer's close is not seen. Fails if the stream broke with something in it
     /// that was sent before.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let (mailbox, sink) = self.as_sink();
-        if !std::mem::replace(&mut sink.is_closing, true) && !mailbox.has_ended() {
-            sink.flushing = Some(mailbox.begin_flush());
-            mailbox.close(CloseCode::NORMAL, "")?;
+        let (machine, sink) = self.as_sink();
+        if !std::mem::replace(&mut sink.is_closing, true) && !machine.has_ended() {
+            sink.flushing = Some(machine.begin_flush());
+            machine.close(CloseCode::NORMAL, "")?;
         }
-        if sink.flushing.is_none() && mailbox.has_ended() {
+        if sink.flushing.is_none() && machine.has_ended() {
             return Poll::Ready(Ok(()));
         }
-        let flush = sink.flushing.get_or_insert_with(|| mailbox.begin_flush());
-        let ended = ready!(mailbox.poll_ended(cx, flush));
+        let flush = sink.flushing.get_or_insert_with(|| machine.begin_flush());
+        let ended = ready!(machine.poll_ended(cx, flush));
         sink.flushing = None;
         Poll::Ready(ended)
     }
 }
 
 impl Connection {
-    fn as_sink(&mut self) -> (&Mailbox, &mut SinkState) {
-        (&self.mailbox, self.sink.get_or_insert_default())
+    fn as_sink(&mut self) -> (&SharedMachine, &mut SinkState) {
+        (&self.machine, self.sink.get_or_insert_default())
     }
 }
 

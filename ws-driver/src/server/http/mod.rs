@@ -9,7 +9,7 @@ mod gate;
 pub(crate) mod io;
 mod pace;
 pub(crate) mod service;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(crate) mod upgraded;
 
 use std::future::{Future, poll_fn};
@@ -67,7 +67,7 @@ where
         Box::pin(answering)
     });
     let config = &shared.options.config;
-    let wait = config.handshake_wait();
+    let wait = config.get_handshake_timeout();
     let pace = Pace::new(&shared.runtime, shared.options.http.body_timeout);
     let budget = SharedBudget::new();
     let io = HyperIo::new(shared.runtime.clone(), stream, Some(gate), wait, pace)
@@ -75,7 +75,7 @@ where
     let mut connection = http1::Builder::new()
         .timer(HyperTimer(shared.runtime.clone()))
         .header_read_timeout(wait)
-        .max_buf_size(config.head_len_limit().max(HYPER_BUFFER_LEN))
+        .max_buf_size(config.get_head_limit().max(HYPER_BUFFER_LEN))
         .title_case_headers(true)
         .serve_connection(io, service);
     let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
@@ -129,7 +129,7 @@ where
     let deadline = if is_over {
         Some(now)
     } else {
-        let wait = shared.options.config.close_wait();
+        let wait = shared.options.config.get_close_timeout();
         wait.and_then(|wait| now.checked_add(wait))
     };
     let mut nothing = Outgoing::new();
@@ -161,7 +161,7 @@ async fn answer<R: Runtime>(
     let request = Request::from_parts(head, body);
     let response = match &shared.options.on_request {
         Some(service) => service.call(request).await,
-        None => service::upgrade_required(shared.options.config.spoken_versions(), is_tls)
+        None => service::upgrade_required(shared.options.config.get_versions(), is_tls)
             .map(service::boxed),
     };
     Ok(response.map(|body| Watched { body, answered }))

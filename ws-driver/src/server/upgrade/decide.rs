@@ -28,7 +28,7 @@ pub(crate) struct Decision {
     answer: Answer,
 }
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 impl Decision {
     /// Tells whether the application accepts, as far as can be told before the answer is given.
     pub(crate) fn is_accepted(&self) -> bool {

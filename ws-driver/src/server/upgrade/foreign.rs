@@ -118,7 +118,7 @@ impl<R: Runtime> Server<R> {
         let is_extended = is_extended_connect(head.version, &head.method, &head.headers);
         let examined = request::examine(shared, head);
         if matches!(examined, Examined::Plain) && !is_extended {
-            let versions = shared.options.config.spoken_versions();
+            let versions = shared.options.config.get_versions();
             return Err(service::upgrade_required(versions, false));
         }
         let limit = shared.options.connection_limit;

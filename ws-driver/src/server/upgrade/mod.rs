@@ -5,18 +5,18 @@
 //! `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
 
 pub(super) mod decide;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(crate) mod foreign;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(crate) mod request;
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use http::Response;
 use http::StatusCode;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use http_body_util::Full;
 #[cfg(feature = "deflate")]
 use ws_proto::Deflate;
@@ -24,7 +24,7 @@ use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, Upgrade
 
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
@@ -204,7 +204,7 @@ impl Answer {
 }
 
 /// A request that another HTTP server read and that is answered with something other than a 101, and why.
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 pub(crate) struct Refused {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) reason: Rejected,

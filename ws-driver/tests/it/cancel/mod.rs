@@ -5,7 +5,7 @@
 
 mod broadcasting;
 mod connecting;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 mod door;
 mod ending;
 mod kit;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_driver::internals::open_server;
-use ws_driver::{BindOptions, ConnectOptions, Proxy, Runtime, ServerTls, connect_with};
+use ws_driver::{BindConfig, ConnectConfig, Proxy, Runtime, ServerTls, connect_with};
 use ws_testing::tunnel::join;
 
 use super::connecting::connect_or_give_up;
@@ -25,7 +25,7 @@ enum Kind {
 /// Starts a proxy that leads to a server, whatever name it is given. It has no patience to lose: it
 /// lets go of a stream when that ends, and never before.
 async fn proxy(sim: &Sim, kind: Kind, tls: &ServerTls, server: SocketAddr) -> SocketAddr {
-    let options = BindOptions::default();
+    let options = BindConfig::default();
     let listener = sim.bind(ANY.parse().unwrap(), &options).await.unwrap();
     let addr = listener.addr;
     let (runtime, tls) = (sim.clone(), tls.clone());
@@ -113,7 +113,7 @@ fn assert_a_dropped_connect_leaves_nothing(kind: Kind, scheme: &str) {
             let addr = proxy(&sim, kind, &trust.tls, server.local_addr()).await;
             sim.narrow(NARROW);
             let proxy: Proxy = format!("{scheme}://{addr}").parse().unwrap();
-            let options: ConnectOptions = trust.options().proxy(proxy);
+            let options: ConnectConfig = trust.options().proxy(proxy);
             let url = format!("{url_scheme}://server.test/");
             let connect = async || connect_with::<Sim>(&url, &options).await;
             let is_open = connect_or_give_up(&sim, polls, &server, connect).await;

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use ws_driver::{
-    ClientConfig, ClientTls, ConnectError, ConnectOptions, Connection, Runtime, ServerTls,
+    ClientConfig, ClientTls, ConnectConfig, ConnectError, Connection, Runtime, ServerTls,
     connect_over, connect_with,
 };
 use ws_testing::certificates::Authority;
@@ -33,8 +33,8 @@ impl Trust {
 
     /// Makes the options of a client that has not met the server yet: the handshake with one that it
     /// has is shorter.
-    pub(super) fn options(&self) -> ConnectOptions {
-        ConnectOptions::new().tls(ClientTls::roots_from_pem(self.root.as_bytes()).unwrap())
+    pub(super) fn options(&self) -> ConnectConfig {
+        ConnectConfig::new().tls(ClientTls::roots_from_pem(self.root.as_bytes()).unwrap())
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) const NARROW: usize = 30;
 
 /// A client that gives up in the handshake of TLS, or before or behind it, leaves nothing behind.
 fn assert_a_dropped_connect_leaves_nothing(
-    connect: impl AsyncFn(&str, &ConnectOptions) -> Result<Connection, ConnectError> + Copy,
+    connect: impl AsyncFn(&str, &ConnectConfig) -> Result<Connection, ConnectError> + Copy,
 ) {
     let trust = &Trust::new(&["127.0.0.1"]);
     at_every_poll(20, |sim, polls| async move {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ws_driver::ws_proto::SendError;
-use ws_driver::{ClientError, ConnectionId};
+use ws_driver::{ConnectionId, SendToError};
 
 use super::frames::{read_exactly, texted};
 use super::limited::{LIMIT, flood, limited_server};
@@ -90,7 +90,7 @@ fn p6_a_peer_that_makes_a_broadcast_wait_is_closed_with_1013() {
                 failed = match by_id {
                     true => match server.send(slow_id, message) {
                         Ok(()) => false,
-                        Err(ClientError::Send(SendError::QueueFull { buffered, limit })) => {
+                        Err(SendToError::Send(SendError::QueueFull { buffered, limit })) => {
                             assert!(buffered >= limit && buffered < limit + 2004 && limit == LIMIT);
                             true
                         }

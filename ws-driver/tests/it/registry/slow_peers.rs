@@ -1,7 +1,7 @@
 //! What happens to peers that do not read, under each policy.
 
 use ws_driver::ws_proto::SendError;
-use ws_driver::{ClientError, SlowPeer};
+use ws_driver::{SendToError, SlowPeer};
 
 use super::slow_server::{
     FRAME_LEN, LEN, LIMIT, POLICIES, TAKEN, broadcast_all, fill, numbered, numbers, open_slow,
@@ -86,7 +86,7 @@ fn each_policy_does_what_it_says_in_a_send_by_id() {
             }
             let sent = server.send(sender.id(), numbered(TAKEN));
             let (buffered, limit) = (TAKEN * FRAME_LEN, LIMIT);
-            let full = ClientError::Send(SendError::QueueFull { buffered, limit });
+            let full = SendToError::Send(SendError::QueueFull { buffered, limit });
             let (expected, dropped, closed) = match policy {
                 SlowPeer::Wait => (Err(full), 0, 0),
                 SlowPeer::DropNewest => (Err(full), 1, 0),
@@ -125,7 +125,7 @@ fn a_connection_that_was_closed_as_too_slow_takes_nothing_more() {
         assert_eq!(server.broadcast("more"), 0);
         let more = sender.try_send("more").map_err(SendError::from);
         assert_eq!(more, Err(SendError::Closed));
-        let closed = ClientError::Send(SendError::Closed);
+        let closed = SendToError::Send(SendError::Closed);
         assert_eq!(server.send(sender.id(), "more"), Err(closed.clone()));
         let later = server.clients().send_wait(sender.id(), "more").await;
         assert_eq!(later, Err(closed));

@@ -1,7 +1,7 @@
 //! Broadcasts and sends by id that wait for room.
 
 use ws_driver::ws_proto::SendError;
-use ws_driver::{ClientError, SlowPeer};
+use ws_driver::{SendToError, SlowPeer};
 
 use super::slow_server::{
     POLICIES, TAKEN, fill, numbered, numbers, open_slow, read_all, server_with, spawned,
@@ -106,11 +106,11 @@ fn a_send_by_id_can_wait() {
         assert_eq!(*second.lock().unwrap(), None);
         sender.close(1000.try_into().unwrap(), "").unwrap();
         sim.settle().await;
-        let closed = ClientError::Send(SendError::Closed);
+        let closed = SendToError::Send(SendError::Closed);
         assert_eq!(*second.lock().unwrap(), Some(Err(closed)));
         slow.link().reset();
         sim.settle().await;
         let nobody = server.clients().send_wait(id, "lost").await;
-        assert_eq!(nobody, Err(ClientError::NoSuchClient { id }));
+        assert_eq!(nobody, Err(SendToError::NoSuchClient { id }));
     });
 }

@@ -1,7 +1,7 @@
 //! Ids, sends by id, broadcasts.
 
 use ws_driver::ws_proto::{CloseCode, Version};
-use ws_driver::{ClientError, ConnectionId};
+use ws_driver::{ConnectionId, SendToError};
 
 use ws_testing::sim::peer::frames;
 use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
@@ -20,7 +20,7 @@ fn an_id_is_never_used_again() {
             assert_eq!(id.to_string().parse(), Ok(id));
             for old in &seen {
                 let error = server.send(*old, "lost").unwrap_err();
-                assert_eq!(error, ClientError::NoSuchClient { id: *old });
+                assert_eq!(error, SendToError::NoSuchClient { id: *old });
             }
             server.send(id, "found").unwrap();
             sim.settle().await;

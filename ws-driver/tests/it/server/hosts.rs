@@ -35,7 +35,7 @@ fn a_host_that_is_not_ours_is_refused() {
 }
 
 /// The same of a request that another HTTP server read.
-#[cfg(feature = "hyper")]
+#[cfg(feature = "upgrade")]
 #[test]
 fn a_host_that_is_not_ours_is_refused_through_another_server() {
     Sim::run(async |_| {

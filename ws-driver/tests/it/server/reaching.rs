@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ws_driver::{Attempts, ConnectError, ConnectOptions, ConnectStage, connect, connect_with};
+use ws_driver::{Attempts, ConnectConfig, ConnectError, ConnectStage, connect, connect_with};
 
 use ws_testing::sim::{Route, Server, Sim, echo, seconds, serve};
 
@@ -79,7 +79,7 @@ fn the_first_address_that_answers_is_taken() {
     ] {
         Sim::run(async |sim| {
             host(&sim, &addrs).await;
-            let options = ConnectOptions::new().connect_timeout(None);
+            let options = ConnectConfig::new().connect_timeout(None);
             let connected = connect_with::<Sim>("ws://host.test/", options);
             let mut connection = connected.await.unwrap();
             let addr = connection.peer_addr().unwrap();
@@ -98,7 +98,7 @@ fn an_unreachable_host_is_told_with_every_address() {
     Sim::run(async |sim| {
         let addrs = [("::1", Some(Route::Dead)), ("127.0.0.1", None)];
         host(&sim, &addrs).await;
-        let options = ConnectOptions::new().connect_timeout(None);
+        let options = ConnectConfig::new().connect_timeout(None);
         let error = connect_with::<Sim>("ws://host.test/", options).await;
         let error = error.unwrap_err();
         // Nobody sets a limit, and still each attempt has one.
@@ -200,7 +200,7 @@ fn a_proxy_is_reached_by_the_first_address_that_answers() {
         let addrs = [("::1", Some(Route::Dead)), ("127.0.0.1", Some(Route::Open))];
         host(&sim, &addrs).await;
         let proxy: ws_driver::Proxy = "http://host.test:80".parse().unwrap();
-        let options = ConnectOptions::new().proxy(proxy);
+        let options = ConnectConfig::new().proxy(proxy);
         let error = connect_with::<Sim>("ws://server.test/", options).await;
         // The server at that address is no proxy, and says so.
         assert!(matches!(error, Err(ConnectError::Proxy(_))), "{error:?}");

@@ -2,7 +2,7 @@
 //! pings, closes; with a close look at who took what.
 
 use ws_driver::ws_proto::{CloseCode, PreparedMessage, SendError, State};
-use ws_driver::{ClientError, Clients, Sender, SlowPeer};
+use ws_driver::{Clients, SendToError, Sender, SlowPeer};
 
 use super::gate::Gate;
 use super::handlers::{self, Manners};
@@ -174,13 +174,13 @@ impl Conductor {
             .tell(|| format!("conductor: {BY_ID}/{} to {peer}: {sent:?}", self.seq));
         match sent {
             Ok(()) => self.ledger.note_accepted(peer, BY_ID, self.seq),
-            Err(ClientError::Send(SendError::QueueFull { .. })) => match self.policy {
+            Err(SendToError::Send(SendError::QueueFull { .. })) => match self.policy {
                 SlowPeer::DropNewest | SlowPeer::DropOldest => {
                     self.ledger.with(peer, |record| record.refused += 1);
                 }
                 SlowPeer::Wait | SlowPeer::Close | _ => {}
             },
-            Err(ClientError::Send(SendError::Closed)) => {}
+            Err(SendToError::Send(SendError::Closed)) => {}
             Err(error) => self
                 .ledger
                 .violation("delivery (refused)", error.to_string()),
@@ -239,7 +239,7 @@ impl Conductor {
         };
         if let Some(id) = gone {
             let sent = self.clients.send(id, "nobody");
-            if sent != Err(ClientError::NoSuchClient { id }) {
+            if sent != Err(SendToError::NoSuchClient { id }) {
                 self.ledger
                     .violation("registry (gone)", format!("{id} has gone: {sent:?}"));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ws_driver::rustls::pki_types::pem::PemObject as _;
 use ws_driver::rustls::pki_types::{CertificateDer, ServerName};
-use ws_driver::{ClientTls, ConnectOptions, ServerBuilder, ServerTls, rustls};
+use ws_driver::{ClientTls, ConnectConfig, ServerBuilder, ServerTls, rustls};
 use ws_testing::certificates::Authority;
 
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
@@ -74,11 +74,11 @@ impl Layer {
     }
 
     /// Returns a URL of an address, and options that trust who is there.
-    pub(crate) fn url(&self, addr: SocketAddr) -> (String, ConnectOptions) {
+    pub(crate) fn url(&self, addr: SocketAddr) -> (String, ConnectConfig) {
         match self {
-            Self::Tcp => (format!("ws://{addr}/"), ConnectOptions::new()),
+            Self::Tcp => (format!("ws://{addr}/"), ConnectConfig::new()),
             Self::Tls { trust, .. } => {
-                let options = ConnectOptions::new().tls(trust.clone());
+                let options = ConnectConfig::new().tls(trust.clone());
                 (format!("wss://{addr}/"), options)
             }
         }

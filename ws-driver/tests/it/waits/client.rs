@@ -1,7 +1,7 @@
 //! The waits of a client, from its connect to the end of its stream.
 
 use ws_driver::ws_proto::{ConnectionConfig, HandshakeError};
-use ws_driver::{ClientConfig, ConnectError, ConnectOptions, ConnectStage, Proxy, connect_with};
+use ws_driver::{ClientConfig, ConnectConfig, ConnectError, ConnectStage, Proxy, connect_with};
 
 use super::caller::Layer;
 use ws_testing::sim::{ANY, Server, Sim, UNREACHABLE, echo, seconds};
@@ -9,7 +9,7 @@ use ws_testing::sim::{ANY, Server, Sim, UNREACHABLE, echo, seconds};
 /// A host that cannot be reached, be it the server or the proxy, is given up after the `connect_timeout`.
 #[test]
 fn a_host_that_is_not_reached_is_given_up_after_the_connect_timeout() {
-    let direct = ConnectOptions::new();
+    let direct = ConnectConfig::new();
     let proxy: Proxy = format!("http://{UNREACHABLE}:1").parse().unwrap();
     for (host, options) in [
         (UNREACHABLE.to_string(), direct.clone()),
@@ -45,7 +45,7 @@ fn a_silent_host_is_given_up_after_the_connect_timeout() {
             // Nobody accepts what arrives here.
             let server = Server::bind(ANY).await.unwrap();
             let addr = server.local_addr();
-            let mut options = ConnectOptions::new();
+            let mut options = ConnectConfig::new();
             if let Some(proxy) = proxy {
                 let proxy: Proxy = format!("{proxy}://{addr}").parse().unwrap();
                 options = options.proxy(proxy);

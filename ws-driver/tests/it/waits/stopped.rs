@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_io::AsyncWrite;
 use ws_driver::ws_proto::{CloseCode, Origin, Version};
 use ws_driver::{
-    ClientConfig, ConnectError, ConnectOptions, ConnectStage, Connection, Runtime, connect_with,
+    ClientConfig, ConnectConfig, ConnectError, ConnectStage, Connection, Runtime, connect_with,
 };
 
 use super::caller::Layer;
@@ -146,7 +146,7 @@ fn a_handshake_of_tls_that_was_ended_meanwhile_is_taken() {
 type Connected = Arc<Mutex<Option<Result<Connection, ConnectError>>>>;
 
 /// Connects in a task of the runtime.
-fn connect(sim: &Sim, url: String, options: ConnectOptions) -> Connected {
+fn connect(sim: &Sim, url: String, options: ConnectConfig) -> Connected {
     let connected = Connected::default();
     let slot = Arc::clone(&connected);
     Runtime::spawn(sim, async move {
@@ -167,7 +167,7 @@ fn an_answer_that_came_meanwhile_is_taken() {
                 .version(Version::Draft75)
                 .origin("http://example.com".parse::<Origin>().unwrap())
                 .handshake_timeout(handshake);
-            let options = ConnectOptions::from(config).connect_timeout(whole);
+            let options = ConnectConfig::from(config).connect_timeout(whole);
             let addr = listener.addr;
             let connected = connect(&sim, format!("ws://{addr}/"), options);
             sim.settle().await;
@@ -200,7 +200,7 @@ fn a_host_that_answered_meanwhile_is_reached() {
             let layer = Layer::Tcp;
             let server = layer.serve(&sim, Server::builder(), echo).await;
             sim.set_route("127.0.0.1", Route::Slow(seconds(1)));
-            let options = ConnectOptions::new().connect_timeout(whole);
+            let options = ConnectConfig::new().connect_timeout(whole);
             let url = format!("ws://{}/", server.local_addr());
             let connected = connect(&sim, url, options);
             sim.settle().await;

@@ -96,28 +96,28 @@ impl ServerConfig {
 
 impl ServerConfig {
     /// Returns the versions that are spoken: what [`versions`](Self::versions) set.
-    pub fn spoken_versions(&self) -> Versions {
+    pub fn get_versions(&self) -> Versions {
         self.versions
     }
 
     /// Returns which origins may open a connection: what [`origins`](Self::origins) set.
-    pub fn allowed_origins(&self) -> &OriginPolicy {
+    pub fn get_origins(&self) -> &OriginPolicy {
         &self.origins
     }
 
     /// Returns the limit of a request head, in bytes, for an HTTP server on the same port.
-    pub fn head_len_limit(&self) -> usize {
+    pub fn get_head_limit(&self) -> usize {
         self.head_limit
     }
 
     /// Returns how long a request may take, for an HTTP server on the same port.
-    pub fn handshake_wait(&self) -> Option<Duration> {
+    pub fn get_handshake_timeout(&self) -> Option<Duration> {
         self.handshake_timeout
     }
 
     /// Returns how long to wait for the end of a stream that is being closed, for an HTTP server on
     /// the same port.
-    pub fn close_wait(&self) -> Option<Duration> {
+    pub fn get_close_timeout(&self) -> Option<Duration> {
         self.connection.close_timeout
     }
 }

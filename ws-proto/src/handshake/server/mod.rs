@@ -366,7 +366,7 @@ impl ServerHandshake {
             return Some(now);
         }
         self.config
-            .close_wait()
+            .get_close_timeout()
             .and_then(|wait| now.checked_add(wait))
     }
 
