@@ -5,10 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use ws_driver::test::Kit;
 use ws_driver::ws_proto::{ConfigError, HandshakeError, SendError};
-use ws_driver::{ConnectError, SendToError, TrySendError, Version};
-use ws_testing::sim::{Sim, poll_once};
+use ws_driver::{ConnectError, SendToError};
 
 /// An error with a source, as other libraries have them.
 #[derive(Debug)]
@@ -51,7 +49,6 @@ fn no_error_repeats_the_text_of_its_source() {
     };
     let errors: Vec<Box<dyn Error>> = vec![
         Box::new(SendToError::Send(SendError::Closed)),
-        Box::new(not_queued()),
         Box::new(ConnectError::Io(io_error())),
         Box::new(lookup),
         Box::new(ConnectError::Config(ConfigError::InvalidSubprotocol {
@@ -74,15 +71,6 @@ fn no_error_repeats_the_text_of_its_source() {
             assert_eq!(texts.last().unwrap(), "the inner text", "{texts:#?}");
         }
     }
-}
-
-/// The error of a message behind our close.
-fn not_queued() -> TrySendError {
-    Sim::run(async |_| {
-        let (mut connection, _peer) = Kit::<Sim>::scripted(Version::Rfc6455);
-        assert!(poll_once(connection.close()).is_none());
-        connection.try_send("x").unwrap_err()
-    })
 }
 
 #[cfg(not(feature = "rustls"))]
@@ -124,7 +112,6 @@ fn every_error_with_a_source_is_tried() {
     let known = [
         "client/error.rs",
         "client/proxy/error.rs",
-        "driver/try_send.rs",
         "handle/clients.rs",
         "tls/error.rs",
         "tls/pem.rs",
