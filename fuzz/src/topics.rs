@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::{Result, Unstructured};
-use ws_driver::{SendToError, Connection, ConnectionId, Sender, TOPIC_NAME_LIMIT, TopicError};
+use ws_driver::{Connection, ConnectionId, SendToError, Sender, TOPIC_NAME_LIMIT, TopicError};
 
 use ws_testing::sim::peer::{close, frames};
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
