@@ -11,8 +11,7 @@ use crate::redact::{HeaderNames, mark_secret, redact_url};
 
 /// The head of a request, as it was received.
 ///
-/// Target and header values share one buffer, that of the received bytes. To keep a head for long
-/// [pack](Self::pack) it. Its `Debug` has the names of the headers and no query, as only an application knows
+/// Target and header values share one buffer, that of the received bytes. Its `Debug` has the names of the headers and no query, as only an application knows
 /// what is a secret.
 #[derive(Clone)]
 pub struct RequestHead {

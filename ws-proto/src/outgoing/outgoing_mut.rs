@@ -10,9 +10,8 @@ use super::Outgoing;
 /// What a [`Connection`](crate::Connection) has to write, where it is, as a [`Buf`]: see
 /// [`Connection::outgoing`](crate::Connection::outgoing).
 ///
-/// It can be written from, and memory can be lent to it. It cannot be replaced, as the connection counts
-/// what leaves; what is to be written elsewhere is
-/// [taken](crate::Connection::take_outgoing).
+/// It can be written from. It cannot be replaced, because the connection counts what leaves; what is to be written
+/// elsewhere is [taken](crate::Connection::take_outgoing).
 ///
 /// ```compile_fail
 /// # let now = std::time::Instant::now();
@@ -36,21 +35,6 @@ impl<'a> OutgoingMut<'a> {
     /// Tells whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Returns the bytes of memory that it holds besides the payloads that it shares.
-    pub fn room(&self) -> usize {
-        self.0.room()
-    }
-
-    /// Lends it memory: [`Outgoing::lend`].
-    pub fn lend(&mut self, spare: &mut Outgoing) {
-        self.0.lend(spare);
-    }
-
-    /// Gives memory that was lent back: [`Outgoing::reclaim`].
-    pub fn reclaim(&mut self) -> Option<Outgoing> {
-        self.0.reclaim()
     }
 }
 
