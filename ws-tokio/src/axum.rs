@@ -26,7 +26,7 @@
 //! ```
 //!
 //! With axum's feature `http2` a browser can ask for a WebSocket in HTTP/2 (RFC 8441). That is not supported: the
-//! answer is 501, and the log says so. docs/doors.md says how to have browsers use HTTP/1.1.
+//! answer is 501, and the log says so. docs/integrations.md says how to have browsers use HTTP/1.1.
 //!
 //! Clients of draft-76 are served, too. Those of draft-75 are not by `axum::serve`, as they want the header
 //! names of the response as they know them: serve the router by hyper, with

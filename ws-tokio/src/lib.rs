@@ -26,8 +26,8 @@
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
-//! | serve streams of your own, such as Unix sockets | [`doors`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
-//! | be a part of a server on hyper or axum | [`doors`], with the features `upgrade` and `axum` |
+//! | serve streams of your own, such as Unix sockets | [`integrations`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
+//! | be a part of a server on hyper or axum | [`integrations`], with the features `upgrade` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
 //! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
 //! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
@@ -48,7 +48,7 @@
 //! # Features
 //!
 //! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `deflate` for
-//! [`compression`], `hyper` and `axum` for servers of somebody else ([`doors`]). `test-kit` has the module `test`, for
+//! [`compression`], `upgrade` and `axum` for servers of somebody else ([`integrations`]). `test-kit` has the module `test`, for
 //! tests of handlers; it belongs in `[dev-dependencies]`.
 
 #[cfg(feature = "axum")]
@@ -71,8 +71,8 @@ pub mod backpressure {}
 #[doc = include_str!("../../docs/observability.md")]
 pub mod observability {}
 
-#[doc = include_str!("../../docs/doors.md")]
-pub mod doors {}
+#[doc = include_str!("../../docs/integrations.md")]
+pub mod integrations {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}

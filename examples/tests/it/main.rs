@@ -7,8 +7,8 @@
 mod autobahn_client;
 mod chat;
 mod common;
-mod doors;
 mod echo;
+mod integrations;
 mod metrics;
 mod scripted_client;
 #[cfg(unix)]

@@ -14,10 +14,10 @@
     reason = "these are tests, though the compiler cannot know"
 )]
 
+pub mod application_streams;
 pub mod close;
 #[cfg(feature = "deflate")]
 pub mod deflate;
-pub mod doors;
 pub mod echo;
 pub mod foreign;
 mod foreign_server;
@@ -183,7 +183,7 @@ macro_rules! __conformance {
                 a_handler_that_blocks_its_thread_delays_and_harms_nobody
                 a_handler_that_never_returns_keeps_no_connection
             }
-            doors {
+            application_streams {
                 a_stream_of_the_application_is_served
                 plain_http_on_a_stream_of_the_application
                 a_broadcast_reaches_streams_of_the_application
@@ -300,7 +300,10 @@ mod tests {
             ("registry", include_str!("registry.rs")),
             ("limits", include_str!("limits.rs")),
             ("misbehaviour", include_str!("misbehaviour.rs")),
-            ("doors", include_str!("doors.rs")),
+            (
+                "application_streams",
+                include_str!("application_streams.rs"),
+            ),
             ("foreign", include_str!("foreign.rs")),
             ("time", include_str!("time.rs")),
         ];

@@ -334,7 +334,9 @@ async fn a_websocket_in_http_2_is_refused_and_logged() {
         let lines = std::mem::take(&mut *log.0.lock().unwrap());
         assert_eq!(lines.len(), usize::from(is_websocket), "{lines:?}");
         assert!(
-            lines.iter().all(|line| line.contains("docs/doors.md")),
+            lines
+                .iter()
+                .all(|line| line.contains("docs/integrations.md")),
             "{lines:?}"
         );
     }

@@ -209,7 +209,7 @@ pub fn is_extended_connect(
 
 /// What the log says of such a request: the browser shows a connection that ended with 1006.
 const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/2 or HTTP/3 (extended CONNECT, \
-    RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/doors.md";
+    RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/integrations.md";
 
 const EXTENDED_CONNECT_BODY: &str = "501 Not Implemented\n\nA WebSocket inside of HTTP/2 or HTTP/3 \
     (RFC 8441) is not supported here; open it in HTTP/1.1.\n";

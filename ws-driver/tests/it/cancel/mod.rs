@@ -5,9 +5,9 @@
 
 mod broadcasting;
 mod connecting;
-#[cfg(feature = "upgrade")]
-mod door;
 mod ending;
+#[cfg(feature = "upgrade")]
+mod foreign;
 mod kit;
 mod list;
 mod polling;

@@ -1,8 +1,8 @@
 """RFC 6455 through the HTTP servers of somebody else: the notice board on axum, and the echo on hyper. The client is
 Python's `websockets`; what is plain HTTP is asked for by Python's own client.
 
-    doors.py --board URL    the example axum
-             --hyper URL    the example hyper
+    integrations.py --board URL    the example axum
+                    --hyper URL    the example hyper
 """
 
 import argparse
@@ -117,7 +117,7 @@ async def main():
     for server in ("board", "hyper"):
         parser.add_argument(f"--{server}", required=True, metavar="URL")
     urls = parser.parse_args()
-    return await run("doors", urls)
+    return await run("integrations", urls)
 
 
 if __name__ == "__main__":

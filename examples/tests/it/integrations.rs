@@ -1,4 +1,4 @@
-//! The examples whose WebSocket comes through another door than the port of a server of ours.
+//! The examples whose WebSocket comes through an integration instead of a port of our server.
 
 use tokio::time::timeout;
 use ws_tokio::{ClientConfig, Connection, Origin, Version, connect, connect_with};

@@ -1,4 +1,4 @@
-//! What comes through another door than the port: streams that the application made.
+//! Streams that the application made, instead of streams that the port accepted.
 
 use ws_proto::{ClientConfig, Version};
 
