@@ -44,7 +44,7 @@ try {
     await bo.waitForSelector('.person:has-text("Ana"):has-text("rfc6455")');
   });
 
-  await check('a name that is taken is refused at the door', async () => {
+  await check('a name that is taken is refused', async () => {
     const other = await tab({});
     await other.goto(url);
     await other.fill('#name', 'Ana');

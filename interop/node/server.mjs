@@ -23,7 +23,7 @@ const { values: given } = parseArgs({ options: { cert: { type: 'string' }, key: 
 const secure = (version) => createSecureServer({
   cert: readFileSync(given.cert), key: readFileSync(given.key), minVersion: version, maxVersion: version,
 });
-const doors = {
+const setups = {
   plain: [createServer(), false],
   deflate: [createServer(), WILLING],
   frugal: [createServer(), FRUGAL],
@@ -32,7 +32,7 @@ const doors = {
 };
 
 const ports = {};
-for (const [name, [server, perMessageDeflate]] of Object.entries(doors)) {
+for (const [name, [server, perMessageDeflate]] of Object.entries(setups)) {
   const sockets = new WebSocketServer({ server, perMessageDeflate, verifyClient, handleProtocols, closeTimeout: 5000 });
   sockets.on('connection', handle);
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });

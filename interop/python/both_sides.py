@@ -49,25 +49,25 @@ class Server:
                 self.process.kill()
             self.reader.cancel()
 
-    def url(self, what, door="plain", host="127.0.0.1", port=None):
+    def url(self, what, setup="plain", host="127.0.0.1", port=None):
         """An address of its own for each connection."""
-        scheme = "wss" if door.startswith("tls") else "ws"
+        scheme = "wss" if setup.startswith("tls") else "ws"
         mark = f"{'&' if '?' in what else '?'}n={next(self.world.numbers)}"
-        return f"{scheme}://{host}:{port or self.ports[door]}/{what}{mark}"
+        return f"{scheme}://{host}:{port or self.ports[setup]}/{what}{mark}"
 
-    async def talk(self, what, *steps, options=(), door="plain", **where):
+    async def talk(self, what, *steps, options=(), setup="plain", **where):
         """Has our client connect and take the steps; returns what both sides saw."""
-        url = self.url(what, door, **where)
-        if door.startswith("tls"):
+        url = self.url(what, setup, **where)
+        if setup.startswith("tls"):
             options = (*options, "--ca", self.world.cert)
         talk = await our_client(self.world, url, steps, options)
         assert talk.opened, f"our client does not connect: {talk.refused['said']}"
         talk.server = await self.saw(url)
         return talk
 
-    async def refused(self, what, *options, door="plain"):
+    async def refused(self, what, *options, setup="plain"):
         """Has our client not connect; returns what it says of that, and at which address."""
-        return await no_connection(self.world, self.url(what, door), *options)
+        return await no_connection(self.world, self.url(what, setup), *options)
 
     async def saw(self, url):
         try:

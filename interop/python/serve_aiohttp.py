@@ -4,15 +4,15 @@ fragments, nor can it be told more about compression than that it may."""
 import asyncio
 
 from aiohttp import WSMsgType, web
-from serving import REFUSAL, REFUSAL_HEADERS, SUBPROTOCOLS, Report, options, tls_doors, until_input_ends
+from serving import REFUSAL, REFUSAL_HEADERS, SUBPROTOCOLS, Report, options, tls_setups, until_input_ends
 
 
 async def main():
     given = options()
     ports = {}
-    doors = {"plain": (False, None), "deflate": (True, None)}
-    doors |= {name: (True, context) for name, context in tls_doors(given).items()}
-    for name, (compress, context) in doors.items():
+    setups = {"plain": (False, None), "deflate": (True, None)}
+    setups |= {name: (True, context) for name, context in tls_setups(given).items()}
+    for name, (compress, context) in setups.items():
         app = web.Application()
         app["compress"] = compress
         app.router.add_get("/{what}", handle)

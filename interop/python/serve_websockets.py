@@ -2,7 +2,7 @@
 
 import asyncio
 
-from serving import REFUSAL, REFUSAL_HEADERS, SUBPROTOCOLS, Report, options, tls_doors, until_input_ends
+from serving import REFUSAL, REFUSAL_HEADERS, SUBPROTOCOLS, Report, options, tls_setups, until_input_ends
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -20,14 +20,14 @@ FRUGAL = ServerPerMessageDeflateFactory(
 
 async def main():
     given = options()
-    doors = {
+    setups = {
         "plain": {},
         "deflate": {"extensions": [WILLING]},
         "frugal": {"extensions": [FRUGAL]},
-        **{name: {"ssl": context, "extensions": [WILLING]} for name, context in tls_doors(given).items()},
+        **{name: {"ssl": context, "extensions": [WILLING]} for name, context in tls_setups(given).items()},
     }
     ports, servers = {}, []
-    for name, door in doors.items():
+    for name, setup in setups.items():
         server = await serve(
             handle,
             "127.0.0.1",
@@ -39,7 +39,7 @@ async def main():
             process_request=process_request,
             select_subprotocol=select_subprotocol,
             subprotocols=SUBPROTOCOLS,
-            **door,
+            **setup,
         )
         servers.append(server)
         ports[name] = server.sockets[0].getsockname()[1]

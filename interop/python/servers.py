@@ -4,7 +4,7 @@ libprotocol-websocket-perl (Debian) for the drafts.
     servers.py --client PROGRAM --runtime NAME --cert FILE --key FILE
 
 PROGRAM is the example scripted-client. Each server is a program of its own: serve_websockets.py, serve_aiohttp.py,
-../node/server.mjs and ../perl/server.pl. It listens on a port for each of its doors, and prints a line of JSON that
+../node/server.mjs and ../perl/server.pl. It listens on a port for each of its setups, and prints a line of JSON that
 names them:
 
     plain     without compression and TLS
@@ -234,18 +234,18 @@ def rfc6455(name, *, fragments=True, frugal=True, chooses=True, empty_close=Fals
         assert 'the server answered 302 Found and names "/echo"; a redirect is not followed' in refused.said, refused
         await server.saw(refused.url)
 
-    for door in ("deflate", "frugal") if frugal else ("deflate",):
-        compression(of, door)
+    for setup in ("deflate", "frugal") if frugal else ("deflate",):
+        compression(of, setup)
     if fragments:
 
         @of("fragments of compressed messages arrive, P-M1")
         async def _(server):
-            talk = await server.talk("fragments", "recv", "recv", "recv", options=WILLING, door="deflate")
+            talk = await server.talk("fragments", "recv", "recv", "recv", options=WILLING, setup="deflate")
             same(talk.messages, ["fragmented €", "€", b"".join(bytes([n]) * 40_000 for n in range(3))])
 
     @of("who offers no compression gets none")
     async def _(server):
-        talk = await echoes(server, text_of(10_000), door="deflate")
+        talk = await echoes(server, text_of(10_000), setup="deflate")
         same((talk.opened["extensions"], talk.server["extensions"]), (None, None))
 
     @of("compression that the server does not have is not used, P-S6")
@@ -255,12 +255,12 @@ def rfc6455(name, *, fragments=True, frugal=True, chooses=True, empty_close=Fals
 
     @of("the server sees 1009 for a bomb, X21")
     async def _(server):
-        talk = await server.talk("large?size=20000000&fragments=1", "recv", options=WILLING, door="deflate")
+        talk = await server.talk("large?size=20000000&fragments=1", "recv", options=WILLING, setup="deflate")
         assert talk.opened["extensions"], "it is not compressed"
         too_long(talk, MIB)
 
-    for door, version in (("tls12", "TLS 1.2"), ("tls13", "TLS 1.3")):
-        tls(of, door, version)
+    for setup, version in (("tls12", "TLS 1.2"), ("tls13", "TLS 1.3")):
+        tls(of, setup, version)
 
     @of("TLS where the server has none, and none where it has, are refused")
     async def _(server):
@@ -299,19 +299,19 @@ OFFERS = {
 }
 
 
-def compression(of, door):
+def compression(of, setup):
     for what, (options, parts) in OFFERS.items():
 
-        @of(f"compressed messages, {door}, {what}, P-M4 to P-M7")
+        @of(f"compressed messages, {setup}, {what}, P-M4 to P-M7")
         async def _(server, options=options, parts=parts):
             messages = [twice for size in (0, 1, 1023, 1024, 65_536, 200_000) for twice in [text_of(size)] * 2]
             messages += [message.encode() for message in messages] + [MIXED * 1000, binary_of(65_536)]
-            async with counting(server.ports[door]) as relay:
-                talk = await echoes(server, *messages, door=door, options=options, port=relay.port)
+            async with counting(server.ports[setup]) as relay:
+                talk = await echoes(server, *messages, setup=setup, options=options, port=relay.port)
             terms = agreed(talk, parts)
             payload = sum(len(message.encode() if isinstance(message, str) else message) for message in messages)
             assert max(relay.counts) < payload * 2 // 3, f"{relay.counts} bytes went through for {payload} each way"
-            if door == "frugal":
+            if setup == "frugal":
                 same(terms, Terms(True, True, 9, 9))
             if "--client-no-context-takeover" in options:
                 terms.client_no_context_takeover = True  # it holds for us even if the answer is silent
@@ -322,8 +322,8 @@ def compression(of, door):
             again = [noise(2000)] * 2
             far = [noise(1000) * 4]
             for messages in (again, far):
-                async with counting(server.ports[door]) as relay:
-                    await echoes(server, *messages, door=door, options=options, port=relay.port)
+                async with counting(server.ports[setup]) as relay:
+                    await echoes(server, *messages, setup=setup, options=options, port=relay.port)
                 payload = sum(map(len, messages))
                 contexts = (terms.client_no_context_takeover, terms.server_no_context_takeover)
                 windows = (terms.client_max_window_bits, terms.server_max_window_bits)
@@ -366,29 +366,29 @@ def agreed(talk, parts):
 # ---- TLS --------------------------------------------------------------------------------------------------------
 
 
-def tls(of, door, version):
+def tls(of, setup, version):
     @of(f"echoes over {version} alone, with and without compression")
     async def _(server):
         messages = [MIXED, text_of(MIB), binary_of(MIB), b""]
         for options, host in (((), "127.0.0.1"), (WILLING, "localhost")):
-            talk = await echoes(server, *messages, door=door, options=options, host=host)
+            talk = await echoes(server, *messages, setup=setup, options=options, host=host)
             same(talk.opened["tls"], version)
             same(bool(talk.opened["extensions"]), bool(options))
             ended(talk, "us", 1000)
 
     @of(f"closes and a cut over {version} alone")
     async def _(server):
-        talk = await server.talk("echo", {"close": [4001, "bye"]}, door=door)
+        talk = await server.talk("echo", {"close": [4001, "bye"]}, setup=setup)
         same(talk.server["closed"], [4001, "bye"], "the server saw")
-        talk = await server.talk("farewell", "recv_all", door=door)
+        talk = await server.talk("farewell", "recv_all", setup=setup)
         same(len(talk.messages), 100)
         ended(talk, "peer", 4000, "that is all")
-        talk = await server.talk("cut", "recv_all", door=door)
+        talk = await server.talk("cut", "recv_all", setup=setup)
         same((talk.closed["code"], talk.closed["clean"]), (1006, False))
 
     @of(f"a certificate that we were not told to trust is refused, {version}")
     async def _(server):
-        refused = await server.refused("echo", door=door)
+        refused = await server.refused("echo", setup=setup)
         assert "it is self-signed" in refused.said, refused
 
 

@@ -52,7 +52,7 @@ def tls(options, version):
     return context
 
 
-def tls_doors(options):
+def tls_setups(options):
     return {"tls12": tls(options, ssl.TLSVersion.TLSv1_2), "tls13": tls(options, ssl.TLSVersion.TLSv1_3)}
 
 
