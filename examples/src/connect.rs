@@ -1,4 +1,4 @@
-//! The options of a connection, the same for all clients.
+//! The options of a connection, shared by all clients.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The options of compression, the same for servers and clients.
+//! The options of compression, shared by servers and clients.
 
 use clap::Args;
 use ws_driver::{ConfigError, Deflate};

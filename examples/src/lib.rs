@@ -1,7 +1,7 @@
-//! What the echo servers share: all of it but the runtime, which each program starts for itself; and
-//! the options that the clients share.
+//! The code that the echo servers share, except the runtime, which each program starts itself; and the
+//! options that the clients share.
 //!
-//! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`; only
+//! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`. Only
 //! code for any runtime, such as this, names `ws-driver`.
 
 mod connect;

@@ -1,7 +1,7 @@
-//! The counters of a server in the text form of Prometheus, version 0.0.4. Knows nothing of HTTP but the
-//! media type.
+//! The counters of a server in the text format of Prometheus, version 0.0.4. Knows nothing of HTTP except
+//! the media type.
 //!
-//! Every label has a fixed set of values: nothing that a peer sends makes a new series.
+//! Every label has a fixed set of values, so nothing that a peer sends creates a new series.
 
 use std::fmt::{self, Write};
 

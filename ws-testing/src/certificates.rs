@@ -1,4 +1,4 @@
-//! Certificates for tests, made while they run: nothing that expires is kept in a file.
+//! Certificates for tests, made while they run, so that no file holds a certificate that expires.
 #![expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What the tests of open connections share: making them, feeding them, reading what they say.
+//! Tools for the tests of open connections: making them, feeding them, reading their events and bytes.
 
 use std::time::{Duration, Instant};
 

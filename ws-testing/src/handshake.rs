@@ -1,4 +1,4 @@
-//! What the tests of the opening handshakes share: requests, and ways to run one.
+//! Tools for the tests of the opening handshakes: requests, and ways to run a handshake.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What the tests of several crates share. It is not published, and no crate depends on it but for its tests.
+//! Code that the tests of several crates share. It is not published, and other crates depend on it for their tests only.
 #![expect(
     missing_docs,
     clippy::missing_errors_doc,

@@ -1,6 +1,6 @@
-//! The wire formats a second time, slow and plain, from PROTOCOL.md alone: a decoder that sees the
+//! A second implementation of the wire formats, slow and plain, from PROTOCOL.md alone: a decoder that sees the
 //! whole stream at once and keeps no state between bytes, and an encoder that concatenates. Knows
-//! nothing of time, queues, answers, or of the code under test.
+//! nothing of time, queues or answers, or of the code under test.
 
 mod hixie;
 mod inflated;

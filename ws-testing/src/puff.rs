@@ -1,6 +1,6 @@
-//! DEFLATE (RFC 1951) inflated as plainly as it can be, a bit at a time, by a receiver that knows how far back
-//! anything may refer: what refers further is an error, which zlib's own inflater lets pass in a small window.
-//! For each byte that comes out it is known how much had to be there.
+//! A plain inflater for DEFLATE (RFC 1951) that reads a bit at a time, for a receiver with a given window. A
+//! reference beyond the window is an error, which zlib's own inflater accepts in a small window. For each byte of
+//! output it knows how much input was needed.
 
 /// Why there is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

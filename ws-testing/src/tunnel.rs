@@ -1,4 +1,4 @@
-//! What a made-up proxy does before and after it is asked for a tunnel.
+//! The bytes of a scripted proxy before and after it is asked for a tunnel.
 
 use std::future::poll_fn;
 use std::io;

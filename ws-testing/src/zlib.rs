@@ -1,5 +1,5 @@
-//! A peer that compresses as zlib's users do: one stream that is never made anew unless the terms say so,
-//! `Z_SYNC_FLUSH`, four bytes off and four bytes on; and inflates by itself. Shares no code with ours.
+//! A peer that compresses as users of zlib do: one stream that restarts only if the terms say so,
+//! `Z_SYNC_FLUSH`, four bytes removed and four bytes added. It inflates on its own, and shares no code with ours.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 

@@ -1,5 +1,5 @@
-//! A client for the fuzzing server of the Autobahn TestSuite: goes through its cases one by one, sends
-//! back what each sends, and has the reports written in the end. `interop/autobahn/run` calls it.
+//! A client for the fuzzing server of the Autobahn TestSuite. It runs the cases one by one, echoes the
+//! messages of each, and requests the reports at the end. `interop/autobahn/run` calls it.
 //!
 //! ```text
 //! wstest --mode fuzzingserver --spec fuzzingserver.json

@@ -1,4 +1,4 @@
-//! Sends each line of the standard input, prints each message that comes, in any version.
+//! Sends each line of the standard input and prints each message that arrives, in any version.
 //!
 //! ```text
 //! cargo run --release -p examples --bin client -- ws://127.0.0.1:9000/ --version draft76

@@ -1,4 +1,4 @@
-//! Sends every message back, on tokio. The server itself is in `../lib.rs`: it is the same on every
+//! Sends every message back, on tokio. The server itself is in `../lib.rs` and is the same on every
 //! runtime.
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! A server of hyper's own, with an echo at `/echo`: hyper reads the requests, and what asks for an
-//! upgrade becomes a connection of ours.
+//! A server that is built on hyper, with an echo at `/echo`: hyper reads the requests, and a request for an
+//! upgrade becomes one of our connections.
 //!
 //! ```text
 //! cargo run --release -p examples --bin hyper -- --listen 127.0.0.1:8081

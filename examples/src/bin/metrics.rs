@@ -1,12 +1,12 @@
-//! An echo server that tells Prometheus what it counts, at `/metrics` of its own port.
+//! An echo server that serves its counters to Prometheus, at `/metrics` of its own port.
 //!
 //! ```text
 //! cargo run --release -p examples --bin metrics -- --listen 127.0.0.1:9000
 //! curl http://127.0.0.1:9000/metrics
 //! ```
 //!
-//! Whoever reaches the port reads the numbers. Where that is too many, ask for a header in `answer`, or
-//! answer on a second server that listens on an address of the inside.
+//! Every client that reaches the port can read the counters. If that is too many, require a header in
+//! `answer`, or answer on a second server that listens on an internal address.
 
 use std::io;
 use std::sync::{Arc, OnceLock};

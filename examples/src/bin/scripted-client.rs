@@ -1,8 +1,8 @@
-//! A client that goes through a list of steps and tells what came of each, for checks against other
+//! A client that runs a list of steps and prints the outcome of each, for checks against other
 //! people's servers. `interop/python/servers.py` calls it.
 //!
 //! The steps are read from the standard input, a line of JSON for each; the outcomes are printed in the
-//! same way, and the last of them is how the connection ended. Binary payloads are hexadecimal.
+//! same way, and the last one says how the connection ended. Binary payloads are hexadecimal.
 //!
 //! ```text
 //! $ printf '%s\n' '{"text":"hello"}' '"recv"' '{"close":[4001,"bye"]}' |

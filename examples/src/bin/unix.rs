@@ -1,10 +1,10 @@
-//! An echo server on a Unix socket, on tokio: the program has the listener, the server has the rest.
+//! An echo server on a Unix socket, on tokio: the program accepts streams, and the server does the rest.
 //!
 //! ```text
 //! cargo run --release -p examples --bin unix -- --listen /run/echo.socket
 //! ```
 //!
-//! A client is any that takes a stream, such as `ws_tokio::connect_over`, or a proxy in front.
+//! Any client that takes a stream can connect, such as `ws_tokio::connect_over`, or a proxy in front.
 
 use std::io;
 use std::path::PathBuf;

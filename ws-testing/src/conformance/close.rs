@@ -1,4 +1,4 @@
-//! Connections and servers end as they should, and both sides are told how.
+//! Connections and servers end as they should, and both sides learn how.
 
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;

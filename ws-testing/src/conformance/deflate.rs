@@ -1,4 +1,4 @@
-//! Compression, where both sides want it.
+//! Compression, if both sides agree on it.
 
 use ::http::Request;
 use hyper::body::Incoming;

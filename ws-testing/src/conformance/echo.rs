@@ -1,4 +1,4 @@
-//! Messages go both ways, whole and in order, whoever sends them.
+//! Messages go both ways, whole and in order, whichever task sends them.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Requests that another HTTP server read, one that is hyper's and no part of ours.
+//! Requests that another HTTP server read, one that is built on hyper.
 
 use std::future::pending;
 use std::net::SocketAddr;

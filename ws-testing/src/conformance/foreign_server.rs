@@ -1,4 +1,4 @@
-//! A server that is hyper's and no part of ours, which asks one of ours for upgrades.
+//! An HTTP server built on hyper, which passes upgrades to one of our servers.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! What the handles of a connection promise to a program that ends, or has it in two halves.
+//! The promises of a connection's handles to a program that ends, or that splits a connection in two halves.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

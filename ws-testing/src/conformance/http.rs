@@ -1,4 +1,4 @@
-//! Plain HTTP on the port of the WebSocket, and what is neither.
+//! Plain HTTP on the port of the WebSocket, and input that is neither.
 
 use std::panic::resume_unwind;
 

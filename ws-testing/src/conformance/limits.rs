@@ -1,4 +1,4 @@
-//! A peer that breaks a rule or a limit is told so and let go; queues have an end.
+//! A peer that breaks a rule or a limit gets the reason and is closed; queues are bounded.
 
 use std::future::pending;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Handlers that do what they should not: panic at any place, block their thread, never return. It is
-//! their own connection's harm and nobody else's.
+//! Handlers that misbehave: they panic at any place, block their thread, or never return. Only their own
+//! connection is harmed.
 
 use std::future::pending;
 use std::panic::resume_unwind;

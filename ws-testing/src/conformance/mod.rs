@@ -1,12 +1,12 @@
 //! One list of tests that every adapter runs over real sockets of this host, so that the runtimes
-//! cannot drift apart. The cases are generic; an adapter names its runtime and how to block on a
+//! cannot diverge. The cases are generic; an adapter names its runtime and how to block on a
 //! future:
 //!
 //! ```ignore
 //! ws_testing::conformance::run!(Tokio, |future| runtime().block_on(future));
 //! ```
 //!
-//! Cases that are named `option_..`, `event_..`, `server_..` and so on stand for the rows of the
+//! Cases with names such as `option_..`, `event_..` or `server_..` cover the rows of the
 //! table in docs/coming-from-node-websocket-server.md.
 #![expect(
     clippy::missing_panics_doc,

@@ -1,4 +1,4 @@
-//! A server is made, listens, and tells its observers everything that the original's events told.
+//! A server starts, listens, and reports to its observers everything that the original's events reported.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

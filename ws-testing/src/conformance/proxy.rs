@@ -1,4 +1,4 @@
-//! Proxies: a tunnel to a server by its name, with TLS in it or not, and what a proxy refuses.
+//! Proxies: a tunnel to a server by its name, with and without TLS in it, and a proxy's refusals.
 
 use std::net::SocketAddr;
 

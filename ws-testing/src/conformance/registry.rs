@@ -1,4 +1,4 @@
-//! A server reaches its connections by id, all of them, or those of a topic.
+//! A server reaches its connections by id, all together, or by topic.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;

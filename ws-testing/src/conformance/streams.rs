@@ -1,4 +1,4 @@
-//! Streams that only one runtime or one library has: the tests of its adapter make them, and call these.
+//! Streams that only one runtime or one library has. The tests of its adapter make them, and call these cases.
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::ClientConfig;

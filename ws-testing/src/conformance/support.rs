@@ -1,4 +1,4 @@
-//! What the cases have in common: a server that stops with its case, a peer that speaks bytes, and
+//! Tools of the cases: a server that stops with its case, a peer that speaks bytes, and
 //! ways to wait that need nothing but the runtime under test.
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Every wait has an end, and the end is an option.
+//! Every wait ends after a time, and an option sets that time.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! TLS: what goes through it, who is trusted, and what peers can do to it.
+//! TLS: messages through it, which certificates are trusted, and attacks by peers.
 
 use std::sync::Arc;
 

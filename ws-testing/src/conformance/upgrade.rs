@@ -1,4 +1,4 @@
-//! Upgrades are accepted and refused as the options and the application say, on both sides.
+//! Upgrades are accepted and refused as the options and the application decide, on both sides.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What the model agreed on about compression, said to the code under test.
+//! The model's terms of compression, in the types of the code under test.
 
 use ws_proto::{Connection, Message, PreparedMessage};
 

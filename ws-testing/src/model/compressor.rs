@@ -1,5 +1,5 @@
-//! The model of a sender that compresses: which messages, and to which bytes, as zlib has it. One stream goes
-//! on from message to message, and begins anew where the peer would not know what it refers to.
+//! The model of a sender that compresses: which messages, and to which bytes, as zlib does it. One stream
+//! continues from message to message, and restarts where the peer would not know the earlier input.
 
 use flate2::Compress;
 

@@ -1,5 +1,5 @@
-//! The model of an open connection: what an endpoint tells, writes and waits for, from PROTOCOL.md
-//! and from what the public items promise. It decodes all that arrived again at each read and
+//! The model of an open connection: the events, bytes and deadlines of an endpoint, from PROTOCOL.md
+//! and from the promises of the public items. It decodes all input again at each read and
 //! writes into one `Vec`. Knows nothing of the code under test.
 
 mod sending;

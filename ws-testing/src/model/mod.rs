@@ -1,4 +1,4 @@
-//! A second, slow model of the protocol, and how it is compared with `ws_proto`.
+//! A second, slow model of the protocol, and its comparison with `ws_proto`.
 
 pub mod agreement;
 pub mod compressor;

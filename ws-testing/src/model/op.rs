@@ -1,4 +1,4 @@
-//! One thing that happens to a connection: bytes of the peer, a call of the application, the time.
+//! One step of a connection: bytes of the peer, a call of the application, or time that passes.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A peer that compresses: as zlib's users do, as the standard allows, and not as it should be.
+//! A peer that compresses: as users of zlib do, as the standard allows, and wrongly.
 
 use std::fmt;
 

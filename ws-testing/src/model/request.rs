@@ -1,4 +1,4 @@
-//! Gives a request to `ws_proto` and compares what becomes of it with what the model decides.
+//! Gives a request to `ws_proto` and compares the answer with the model's decision.
 
 use std::time::Instant;
 

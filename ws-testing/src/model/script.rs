@@ -1,6 +1,6 @@
-//! What happens to a connection, as a list: bytes of the peer, calls of the application, the time.
-//! It is done to the model and to `ws_proto`, and all that can be seen of the two is compared after
-//! each step.
+//! The steps of a connection as a list: bytes of the peer, calls of the application, time that passes.
+//! Each step is applied to the model and to `ws_proto`, and everything visible of the two is compared
+//! after it.
 
 use std::fmt;
 use std::time::{Duration, Instant};

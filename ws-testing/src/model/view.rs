@@ -1,5 +1,5 @@
-//! What is put into an endpoint and what it tells, in types of the model's own. Knows nothing of
-//! what happens in between.
+//! The input and output of an endpoint, in types of the model's own. Knows nothing of the
+//! processing in between.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The frames of the drafts, one after the other.
+//! A decoder for the frames of the drafts.
 
 use ws_proto::{Role, Version};
 

@@ -1,4 +1,4 @@
-//! What comes out of a compressed message, or of what is there of one, and when it is there.
+//! The output of a compressed message, or of the part that has arrived, and when each byte of it is available.
 
 use super::{Rules, Way};
 use crate::puff::{Halt, Inflate};

@@ -1,4 +1,4 @@
-//! The frames of RFC 6455, one after the other.
+//! A decoder for the frames of RFC 6455.
 
 use ws_proto::Role;
 

@@ -1,5 +1,5 @@
-//! A single-threaded executor with a virtual clock: tasks run in the order in which they were woken,
-//! or, given a seed, in any order; and when none is left to run the clock jumps to the next timer. Knows
+//! A single-threaded executor with a virtual clock. Tasks run in the order in which they were woken or,
+//! with a seed, in any order. When no task is ready the clock jumps to the next timer. Knows
 //! nothing of streams.
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! A simulated runtime: everything that a server meets, on one thread, in virtual time, the same in
+//! A simulated runtime: the whole environment of a server, on one thread, in virtual time, the same in
 //! every run; and peers that speak to it in bytes.
 #![expect(
     missing_docs,

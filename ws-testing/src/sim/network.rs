@@ -1,5 +1,5 @@
-//! A network in memory: listeners, and what holds for all its streams. With a seed each pipe of a stream has a
-//! weather of its own.
+//! A network in memory: listeners, and the properties that all its streams share. With a seed each pipe of a
+//! stream has its own disturbances (`weather.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -1,5 +1,5 @@
-//! A peer that a test plays byte by byte, independently of the code under test; and the bytes that it
-//! plays with.
+//! A peer that a test controls byte by byte, independently of the code under test; and the bytes that it
+//! sends.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

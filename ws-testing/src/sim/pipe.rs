@@ -1,5 +1,5 @@
-//! One direction of a stream in memory. It has a capacity, moves as few bytes in one call as it is told, and can
-//! swallow everything.
+//! One direction of a stream in memory. It has a capacity, can move only a few bytes in one call, and can
+//! discard everything.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

@@ -1,5 +1,5 @@
-//! Random numbers from a seed, the same in every run and on every machine (splitmix64). Good enough to
-//! choose with; a secret of nothing.
+//! Random numbers from a seed, the same in every run and on every machine (splitmix64). They are good enough for
+//! choices, and unfit for secrets.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

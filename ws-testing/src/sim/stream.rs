@@ -1,5 +1,5 @@
-//! A stream in memory: two pipes, whose weaknesses are set by the test. As in TCP, to close it with bytes in it
-//! that were not read resets it.
+//! A stream in memory: two pipes with faults that the test sets. As in TCP, closing it with unread bytes in it
+//! resets it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! What a network does to one direction of a stream that is nobody's fault: moves less than it could,
-//! takes its time, is not ready now but in a moment. All of it by seed. Knows nothing of wakers.
+//! Disturbances of one direction of a stream that are nobody's fault: it moves less than it could,
+//! is slow, or is not ready now but in a moment. A seed decides all of it. Knows nothing of wakers.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! What is on the board, and who looks at it. Knows nothing of HTTP: it tells the clients of a server.
+//! The notes on the board, and the clients that watch it. Knows nothing of HTTP: it sends to the clients of
+//! a server.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! A notice board on axum: its page, its REST interface and its WebSocket come from one port, and
-//! whoever looks at the page sees at once what others pin up, in whichever way they do.
+//! A notice board on axum: its page, its REST interface and its WebSocket are on one port. An open page
+//! shows a new note at once, whether it was pinned by REST or by WebSocket.
 //!
 //! ```text
 //! cargo run --release -p examples --bin axum -- --listen 127.0.0.1:8082

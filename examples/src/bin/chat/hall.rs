@@ -1,9 +1,8 @@
-//! Who has joined, in which room each of them is, and what they are told. A room is a topic of the
-//! server.
+//! The members of the chat, the room of each one, and their messages. A room is a topic of the server.
 //!
-//! One lock guards the list and whatever is announced, so that all see everything in one order.
-//! Nothing waits while it is held: a broadcast only queues. Who reads too slowly to keep up is sent
-//! away by the server, as it does unless it is told otherwise: a gap in what they hear would be worse.
+//! One lock guards the list and every announcement, so that all members see everything in one order.
+//! Nothing waits while it is held, because a broadcast only queues. The server closes a client that reads too
+//! slowly, as it does by default: a gap in the conversation would be worse.
 
 use std::collections::BTreeMap;
 use std::mem;

@@ -4,10 +4,10 @@
 //! cargo run --release -p examples --bin chat -- --listen 127.0.0.1:8080 --debug
 //! ```
 //!
-//! Then open <http://127.0.0.1:8080/>, in two tabs. What goes over the wire is in `protocol.rs`.
+//! Then open <http://127.0.0.1:8080/>, in two tabs. The messages on the wire are in `protocol.rs`.
 //!
-//! With `--cert cert.pem --key key.pem` it is <https://127.0.0.1:8080/>, and the page opens `wss`. On Unix
-//! the signal HUP has it read these files again, for who comes from then on.
+//! With `--cert cert.pem --key key.pem` the address is <https://127.0.0.1:8080/>, and the page opens `wss`.
+//! On Unix the signal HUP makes the server reload these files, for later connections.
 
 mod hall;
 mod page;

@@ -1,4 +1,4 @@
-//! What goes over the wire: one JSON object in each text message. It knows nobody.
+//! The messages on the wire: one JSON object in each text message. Knows nothing of the members.
 
 use std::fmt::{self, Display};
 

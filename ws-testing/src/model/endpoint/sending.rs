@@ -1,4 +1,4 @@
-//! What an endpoint writes: messages, parts of them, control frames.
+//! The bytes that an endpoint writes: messages, parts of them, control frames.
 
 use std::ops::Range;
 

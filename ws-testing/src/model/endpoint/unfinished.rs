@@ -1,4 +1,4 @@
-//! The model of messages that are not whole: how much of one must come in time.
+//! The model of incomplete messages: how much of one must arrive in time.
 
 use std::time::Duration;
 
