@@ -154,9 +154,10 @@ impl Text {
 /// Backslashes and line feeds are escaped everywhere, quotes where the text stands in quotes.
 fn escaped(text: &str, is_quoted: bool) -> String {
     let text = text.replace('\\', "\\\\").replace('\n', "\\n");
-    match is_quoted {
-        true => text.replace('"', "\\\""),
-        false => text,
+    if is_quoted {
+        text.replace('"', "\\\"")
+    } else {
+        text
     }
 }
 

@@ -228,9 +228,10 @@ impl Stream<'_> {
 
     /// Where reads end in a range, counted from its start, and the steps in which they are looked at.
     fn cuts(&self, range: Range<usize>) -> Vec<usize> {
-        let steps_len = match self.rules.inflates.is_some() && self.rules.fragments {
-            true => STEP_LEN,
-            false => usize::MAX,
+        let steps_len = if self.rules.inflates.is_some() && self.rules.fragments {
+            STEP_LEN
+        } else {
+            usize::MAX
         };
         let reads = self.ends.windows(2).flat_map(|read| {
             let start = read[0].max(self.frame_start);

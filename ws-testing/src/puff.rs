@@ -165,9 +165,10 @@ impl<'a> Inflate<'a> {
     fn push(&mut self, byte: u8) -> Result<(), Halt> {
         self.output.push(byte);
         self.times.push(self.bits.position);
-        match self.output.len() > self.most {
-            true => Err(Halt::Enough),
-            false => Ok(()),
+        if self.output.len() > self.most {
+            Err(Halt::Enough)
+        } else {
+            Ok(())
         }
     }
 
@@ -233,9 +234,10 @@ impl<'a> Inflate<'a> {
         }
         let codes = (Code::new(&lens[..literals])?, Code::new(&lens[literals..])?);
         let is_right = |code: &Code| code.is_complete() || code.is_least();
-        match is_right(&codes.0) && is_right(&codes.1) {
-            true => Ok(codes),
-            false => Err(Invalid("codes that stand for nothing")),
+        if is_right(&codes.0) && is_right(&codes.1) {
+            Ok(codes)
+        } else {
+            Err(Invalid("codes that stand for nothing"))
         }
     }
 

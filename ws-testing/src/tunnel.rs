@@ -21,9 +21,10 @@ where
     poll_fn(|cx| {
         let is_there_done = there.poll(cx, &mut left, &mut right)?.is_ready();
         let is_back_done = back.poll(cx, &mut right, &mut left)?.is_ready();
-        match is_there_done && is_back_done {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Pending,
+        if is_there_done && is_back_done {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
         }
     })
     .await

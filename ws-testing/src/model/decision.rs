@@ -128,19 +128,17 @@ impl Decision<'_> {
         let target = &self.head.target;
         ensure(!target.contains('#') && target.parse::<http::Uri>().is_ok())?;
         let lengths = self.values("Content-Length");
-        match self.values("Transfer-Encoding").is_empty() {
-            true => ensure(match &*lengths {
+        if self.values("Transfer-Encoding").is_empty() {
+            ensure(match &*lengths {
                 [] => true,
                 [only] => only.parse::<u64>().is_ok() && !only.starts_with('+'),
                 _ => false,
-            })?,
-            false => {
-                let codings = self.list("Transfer-Encoding");
-                let is_chunked =
-                    matches!(&*codings, [only] if only.eq_ignore_ascii_case("chunked"));
-                let is_old = self.head.http_version == "HTTP/1.0";
-                ensure(is_chunked && lengths.is_empty() && !is_old)?;
-            }
+            })?;
+        } else {
+            let codings = self.list("Transfer-Encoding");
+            let is_chunked = matches!(&*codings, [only] if only.eq_ignore_ascii_case("chunked"));
+            let is_old = self.head.http_version == "HTTP/1.0";
+            ensure(is_chunked && lengths.is_empty() && !is_old)?;
         }
         Ok(Outcome::Http)
     }
@@ -177,26 +175,34 @@ impl Decision<'_> {
                 .filter(|number: &u8| number.to_string() == *only)
                 .collect();
             return match &*numbers {
-                [number @ (13 | 8 | 7)] if rfc6455 => Ok((Version::Rfc6455, Some(*number))), // 1, 2
-                [_] => status(426, true),                                                    // 3
-                _ => status(400, true),                                                      // 4
+                [number @ (13 | 8 | 7)] if rfc6455 => Ok((Version::Rfc6455, Some(*number))), // Rows 1, 2.
+                [_] => status(426, true), // Row 3.
+                _ => status(400, true),   // Row 4.
             };
         }
         if !versions.is_empty() || is_there("Sec-WebSocket-Key") {
-            return status(400, true); // 4, 5
+            return status(400, true); // Rows 4, 5.
         }
         match keys {
-            [1, 1] if draft.is_empty() || draft == ["0"] => match draft76 {
-                true => Ok((Version::Draft76, None)), // 6
-                false => status(426, true),           // 6: refused as in row 9; X26: never 75
-            },
-            [0, 0] if draft.is_empty() => {
-                match draft75 && is_there("Origin") && self.values("Upgrade") == ["WebSocket"] {
-                    true => Ok((Version::Draft75, None)), // 9
-                    false => status(426, true),           // 9
+            [1, 1] if draft.is_empty() || draft == ["0"] => {
+                if draft76 {
+                    // Row 6.
+                    Ok((Version::Draft76, None))
+                } else {
+                    // Row 6, refused as in row 9; never draft-75, which would be a downgrade (X26).
+                    status(426, true)
                 }
             }
-            _ => Err(refused(400)), // 7, 8, 10
+            [0, 0] if draft.is_empty() => {
+                if draft75 && is_there("Origin") && self.values("Upgrade") == ["WebSocket"] {
+                    // Row 9.
+                    Ok((Version::Draft75, None))
+                } else {
+                    // Row 9.
+                    status(426, true)
+                }
+            }
+            _ => Err(refused(400)), // Rows 7, 8 and 10.
         }
     }
 

@@ -33,11 +33,12 @@ pub fn compare(head: &Head, policy: &Policy, read_lens: &[usize]) -> Result<(), 
         ) => status == seen,
         (expected, seen) => expected == seen,
     };
-    match is_same {
-        true => Ok(()),
-        false => Err(format!(
+    if is_same {
+        Ok(())
+    } else {
+        Err(format!(
             "the model says {expected:#?}\nws_proto says {seen:#?}"
-        )),
+        ))
     }
 }
 
@@ -129,9 +130,10 @@ fn observe(
 
 fn config(policy: &Policy) -> ServerConfig {
     let versions = Version::ALL.into_iter().zip(policy.enabled);
-    let origins = match policy.checks_origin {
-        true => OriginPolicy::list(["http://example.com"]).unwrap(),
-        false => OriginPolicy::Any,
+    let origins = if policy.checks_origin {
+        OriginPolicy::list(["http://example.com"]).unwrap()
+    } else {
+        OriginPolicy::Any
     };
     let subprotocols: Vec<_> = policy
         .subprotocols

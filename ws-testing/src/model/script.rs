@@ -42,9 +42,10 @@ pub fn run(setup: &Setup, ops: &[Op]) -> Result<(), String> {
         let step = format!("at the end, {op:?}");
         pair.step(&op, &step)?;
     }
-    match pair.real.is_finished() && pair.real.closed().is_some() {
-        true => Ok(()),
-        false => Err(format!("it does not come to an end: {:?}", pair.real)),
+    if pair.real.is_finished() && pair.real.closed().is_some() {
+        Ok(())
+    } else {
+        Err(format!("it does not come to an end: {:?}", pair.real))
     }
 }
 
@@ -140,9 +141,10 @@ impl Pair {
                 self.pipe.clear();
             }
             Op::Poll(asks) => {
-                let (expected, seen) = match asks {
-                    true => (self.model.poll(now), self.real.poll_event(time)),
-                    false => (self.model.events.pop_front(), self.real.take_event()),
+                let (expected, seen) = if *asks {
+                    (self.model.poll(now), self.real.poll_event(time))
+                } else {
+                    (self.model.events.pop_front(), self.real.take_event())
                 };
                 same(&expected, &seen.as_ref().map(told), step)?;
             }
@@ -280,11 +282,12 @@ fn same<T: fmt::Debug + PartialEq>(
     seen: &T,
     step: &(impl fmt::Display + ?Sized),
 ) -> Result<(), String> {
-    match expected == seen {
-        true => Ok(()),
-        false => Err(format!(
+    if expected == seen {
+        Ok(())
+    } else {
+        Err(format!(
             "{step}:\nthe model says {expected:#?}\nws_proto says {seen:#?}"
-        )),
+        ))
     }
 }
 

@@ -34,16 +34,12 @@ impl Stream<'_> {
         if len >= 1 << 63 || len < least {
             return self.fail(1002);
         }
-        let key = match is_masked {
-            true => self.take(4)?,
-            false => vec![0; 4],
-        };
-        match is_control {
-            true => {
-                let payload = self.take(usize::try_from(len).unwrap())?;
-                self.control(opcode, unmask(&payload, &key))
-            }
-            false => self.data(first, len, &key),
+        let key = if is_masked { self.take(4)? } else { vec![0; 4] };
+        if is_control {
+            let payload = self.take(usize::try_from(len).unwrap())?;
+            self.control(opcode, unmask(&payload, &key))
+        } else {
+            self.data(first, len, &key)
         }
     }
 
@@ -87,15 +83,17 @@ impl Stream<'_> {
         let start = self.at;
         let available = self.bytes.len() - start;
         let is_whole = u128::try_from(available).unwrap() >= len;
-        let end = match is_whole {
-            true => start + usize::try_from(len).unwrap(),
-            false => self.bytes.len(),
+        let end = if is_whole {
+            start + usize::try_from(len).unwrap()
+        } else {
+            self.bytes.len()
         };
         let payload = unmask(&self.bytes[start..end], key);
         let cuts = self.cuts(start..end);
-        match is_plain {
-            true => self.append(&mut open, &payload, &cuts, is_whole && fin, None)?,
-            false => self.append_inflated(&mut open, &payload, &cuts, is_whole && fin)?,
+        if is_plain {
+            self.append(&mut open, &payload, &cuts, is_whole && fin, None)?
+        } else {
+            self.append_inflated(&mut open, &payload, &cuts, is_whole && fin)?
         }
         self.at = end;
         if !(is_whole && fin) {
@@ -132,9 +130,10 @@ impl Stream<'_> {
         let inflated = inflate(&wire, &self.history, way, self.rules, is_complete);
         for (index, cut) in cuts.iter().copied().chain([payload.len()]).enumerate() {
             let is_last = index == cuts.len();
-            let bits = match is_last && is_complete {
-                true => usize::MAX,
-                false => (before + cut) * 8,
+            let bits = if is_last && is_complete {
+                usize::MAX
+            } else {
+                (before + cut) * 8
             };
             let there = inflated.times.partition_point(|time| *time <= bits);
             open.payload = inflated.output[..there.min(limit)].to_vec();

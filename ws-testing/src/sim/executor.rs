@@ -220,9 +220,10 @@ impl Sim {
             if let Some(moves) = moves.take() {
                 tasks.moves_left = Some((moves, cx.waker().clone()));
             }
-            match tasks.stands_still {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            if tasks.stands_still {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         })
         .await;

@@ -77,9 +77,12 @@ impl Runtime for Sim {
             Route::Open => {}
             Route::Slow(wait) => {
                 self.sleep(wait).await;
-                poll_fn(|cx| match self.sees(cx) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                poll_fn(|cx| {
+                    if self.sees(cx) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .await;
             }

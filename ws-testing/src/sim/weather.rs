@@ -46,9 +46,10 @@ impl Weather {
     /// Draws how much of `len` bytes a call moves.
     pub(crate) fn chop(&mut self, len: usize) -> usize {
         let most = len.min(self.chop);
-        match most > 1 && self.rng.once_in(2) {
-            true => self.rng.len(1..=most),
-            false => most,
+        if most > 1 && self.rng.once_in(2) {
+            self.rng.len(1..=most)
+        } else {
+            most
         }
     }
 

@@ -125,9 +125,10 @@ async fn pin(State(app): State<App>, Json(draft): Json<Draft>) -> Result<Respons
 }
 
 async fn unpin(State(app): State<App>, Path(id): Path<u64>) -> StatusCode {
-    match app.board.unpin(id) {
-        true => StatusCode::NO_CONTENT,
-        false => StatusCode::NOT_FOUND,
+    if app.board.unpin(id) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
     }
 }
 
