@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// The longest reason, in bytes, that fits a close frame beside the code: 125 bytes of payload less 2 (RFC 6455 §5.5).
+/// The longest reason, in bytes, that fits a close frame beside the code: 125 bytes of payload minus 2 (RFC 6455 §5.5).
 pub const REASON_LIMIT: usize = 123;
 
 /// A close code that may appear on the wire (RFC 6455 §7.4).

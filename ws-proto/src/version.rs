@@ -84,6 +84,7 @@ impl Version {
         }
     }
 
+    /// Returns the bit of this version in [`Versions`].
     const fn bit(self) -> u8 {
         match self {
             Self::Draft75 => 1,
@@ -216,6 +217,7 @@ impl FromStr for Versions {
     ///
     /// Fails if a name is unknown or the list is empty.
     fn from_str(list: &str) -> Result<Self, ParseVersionError> {
+        // An empty list is not an empty set but an error: it splits into one empty name.
         if matches!(list, "all" | "auto") {
             return Ok(Self::ALL);
         }

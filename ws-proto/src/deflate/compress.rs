@@ -54,6 +54,7 @@ impl Compressor {
         }
         let mut compressed = self.run(payload, streams);
         end_message(&mut compressed);
+        // The stream goes back at once, so that the next connection can use it.
         if !self.takeover {
             self.restart(streams);
         }
@@ -118,6 +119,7 @@ impl Compressor {
 
     /// Frees the stream if nothing was compressed since the last call. The next message then starts a new one.
     pub(super) fn release_if_idle(&mut self) {
+        // Inside a message the stream must stay, because the peer's inflater continues with the next fragment.
         if !std::mem::take(&mut self.is_used) && !self.open {
             self.stream = None;
         }
@@ -130,11 +132,14 @@ impl Compressor {
     /// Compresses all of `payload` and flushes it, up to a byte boundary and an empty block (P-M4). Returns nothing
     /// for nothing.
     fn run(&mut self, payload: &[u8], streams: &mut AttachedStreams) -> Vec<u8> {
+        // A second flush without input gives no bytes at all, so `end_message` has to complete an empty message anyway
+        // (PROTOCOL.md §6.4, trap 2).
         if payload.is_empty() {
             return Vec::new();
         }
         self.is_used = true;
         let stream = self.stream.get_or_insert_with(|| {
+            // Without attached streams the connection makes its own.
             let mut own = DeflateStreams::new();
             let streams = streams.as_mut().unwrap_or(&mut own);
             streams.take_compressor(self.level, self.window_bits)
@@ -159,8 +164,10 @@ pub(super) fn compress_standalone(
 
 fn flush(stream: &mut Compress, mut payload: &[u8]) -> Vec<u8> {
     let mut compressed = Vec::with_capacity(worst_case_len(payload.len()));
+    // One call is enough, as far as `worst_case_len` is right. If it is not, the loop costs bytes and not correctness.
     loop {
         let before = stream.total_in();
+        // `Sync`: after a full flush the removal of the trailer would not be correct (PROTOCOL.md §6.4, trap 7).
         let status = stream
             .compress_vec(payload, &mut compressed, FlushCompress::Sync)
             .expect("a stream that is never finished takes whatever comes");

@@ -148,6 +148,7 @@ impl Direct {
         loop {
             self.bits.fill(&mut input);
             let step = self.step(sink, final_block_limit)?;
+            // The bits can hold several steps after the last byte of the input, so the loop ends with a starved one.
             if matches!(step, Step::Starved) && input.is_empty() {
                 return Ok(());
             }
@@ -190,6 +191,8 @@ impl Direct {
         let header = bits.take(3)?;
         self.is_final = header & 1 == 1;
         self.state = match header >> 1 {
+            // The length of a stored block begins at a byte boundary, and the bits before it are ignored (RFC 1951
+            // §3.2.4).
             0 => {
                 bits.align();
                 BlockState::StoredLen
@@ -259,6 +262,7 @@ impl Direct {
             return INVALID;
         }
         let tables = self.tables.get_or_insert_with(|| Box::new(Tables::new()));
+        // Lengths that the block leaves out are zero, and the tables still have those of the block before.
         tables.lens[..LENS_OF_LENS].fill(0);
         self.state = BlockState::LensOfLens { counts, done: 0 };
         DONE
@@ -296,6 +300,7 @@ impl Direct {
             return INVALID;
         };
         let (len, count) = match (symbol, done.checked_sub(1)) {
+            // Symbol 16 repeats the previous length, and the first one has none before it.
             (16, None) => return INVALID,
             (16, Some(last)) => (tables.lens[last], 3 + bits.take(2)?),
             (17, _) => (0, 3 + bits.take(3)?),
@@ -303,6 +308,7 @@ impl Direct {
             (len, _) => (u8::try_from(len).unwrap_or(0), 1),
         };
         let (done, all) = (done + count, counts.literals + counts.distances);
+        // A repetition may run from the literals into the distances, but not beyond them.
         if done > all {
             return INVALID;
         }
@@ -341,6 +347,7 @@ impl Direct {
             self.end_block(bits);
             return DONE;
         }
+        // The fixed codes have symbols that never occur: two lengths here and two distances below (RFC 1951 §3.2.6).
         let Some(span) = LENGTHS.get(usize::from(symbol) - END_OF_BLOCK - 1) else {
             return INVALID;
         };
@@ -356,6 +363,7 @@ impl Direct {
             return INVALID;
         };
         let distance = span.start + bits.take(span.extra)?;
+        // A reference in front of the first byte, or beyond the negotiated window.
         if distance > self.reach {
             return INVALID;
         }

@@ -79,6 +79,7 @@ impl Inflater {
         bounds: Bounds,
         streams: &mut AttachedStreams,
     ) -> Result<(), InflateError> {
+        // Only a whole message, because the length of the rest is not known of a part.
         if is_whole && masked.len() <= SHORT_LEN {
             let direct = Direct::new(&self.history, self.window(), 0);
             self.stream = Some(Stream::Direct(Box::new(direct)));
@@ -120,6 +121,7 @@ impl Inflater {
                 return Err(InflateError::Invalid);
             }
         }
+        // Without attached streams the inflater is dropped.
         if let (Some(Stream::Zlib(stream)), Some(streams)) = (self.stream.take(), streams) {
             streams.give_inflater(stream.inflate);
         }
@@ -168,6 +170,7 @@ impl Inflater {
             if !is_at_end {
                 return Ok(());
             }
+            // zlib ended with the first final block of the message, so the count of them starts at 1.
             let direct = Direct::new(&self.history, window, 1);
             let ended = std::mem::replace(stream, Stream::Direct(Box::new(direct)));
             if let (Stream::Zlib(zlib), Some(streams)) = (ended, streams) {
@@ -239,6 +242,7 @@ impl Zlib {
             let result = self
                 .inflate
                 .decompress_vec(input, output, FlushDecompress::Sync);
+            // zlib's counters, because the result says nothing of how far it came.
             let taken = self.inflate.total_in() - in_before;
             self.has_begun |= taken > 0;
             *input = &input[usize::try_from(taken).unwrap_or(input.len())..];

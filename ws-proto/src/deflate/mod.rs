@@ -127,6 +127,7 @@ impl Compression {
                 compressor.restart(&mut coders.streams);
                 PreparedPayload::Shared(&shared.payload)
             }
+            // A shared payload with a larger window than this peer's is of no use here.
             PreparedCompression::Shared(_) | PreparedCompression::Each => {
                 let compressed = compressor.compress(payload, &mut coders.streams);
                 compressed.map_or(PreparedPayload::Plain, PreparedPayload::Own)
@@ -227,6 +228,7 @@ impl PreparedCompression {
         let window_bits = options.server_max_window_bits;
         let level = options.level;
         let mut compressed = compress::compress_standalone(payload, level, window_bits, streams);
+        // Without a context no later message refers to this one, so it can go plain where that is shorter.
         if compressed.len() >= payload.len() {
             return Self::Never;
         }

@@ -23,6 +23,7 @@ pub struct Deflate {
 impl Default for Deflate {
     fn default() -> Self {
         Self {
+            // zlib's own default.
             level: 6,
             threshold: THRESHOLD,
             // A compressor for each connection costs a server far more memory than a window to inflate with.

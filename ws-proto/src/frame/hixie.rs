@@ -67,6 +67,7 @@ impl Codec {
         &mut self,
         input: &mut &'a [u8],
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        // A loop, because skipped frames and lengths give no piece. Each round takes a byte at least.
         while !input.is_empty() {
             let piece = match self.state {
                 DecodeState::Type => self.read_type(input)?,
@@ -203,6 +204,7 @@ impl Codec {
         bytes: u8,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let byte = take_byte(input);
+        // A length with leading zeros is legal (0x80 0x80 … 0x01), so only the number of bytes bounds it.
         if bytes == LENGTH_BYTES_LIMIT {
             return Err(ProtocolError::LengthOverflow);
         }
@@ -220,6 +222,7 @@ impl Codec {
         }
         self.state = DecodeState::Type;
         if len == 0 {
+            // An empty frame of another type is skipped, and so is draft-76's close in draft-75 (Q22).
             let is_close = frame_type == CLOSE && self.closes;
             return Ok(is_close.then_some(Piece {
                 opcode: Opcode::Close,
@@ -235,6 +238,7 @@ impl Codec {
         if !self.skips_unknown {
             return Err(ProtocolError::UnknownFrameType { frame_type });
         }
+        // Checked before the payload arrives, because the length announces all of it.
         self.check_skip(len)?;
         self.state = DecodeState::Skip { remaining: len };
         Ok(None)

@@ -245,6 +245,7 @@ impl Codec {
         payload: &[u8],
         outgoing: &mut Outgoing,
     ) -> usize {
+        // On the stack, because the queue copies it: a header of 2 bytes, a masking key, the longest payload.
         let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
         let len = self.control_frame(opcode, payload, &mut frame);
         outgoing.push_control(&frame[..len])
@@ -285,7 +286,7 @@ impl Codec {
         header.len + payload.len()
     }
 
-    /// Draws a fresh masking key (R-F7).
+    /// Draws a fresh masking key (R-F7); `None` for a server, which does not mask.
     #[inline]
     fn next_mask(&mut self) -> Option<[u8; 4]> {
         let mut key = [0; 4];
@@ -365,6 +366,7 @@ fn parse(
     if opcode.is_control() && short_len > 125 {
         return Err(ProtocolError::ControlTooLong { len: short_len });
     }
+    // Before the key, so that a bad length is an error as soon as it is there.
     let Some((len, used)) = parse_len(short_len, &input[2..])? else {
         return Ok(None);
     };
@@ -402,6 +404,7 @@ fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Protoco
         },
         len => (u64::from(len), 0, 0),
     };
+    // The most significant bit must be 0 (RFC 6455 §5.2).
     if len >> 63 != 0 {
         return Err(ProtocolError::LengthOverflow);
     }
@@ -419,6 +422,7 @@ pub(super) fn prepare(message: &Message) -> (Bytes, usize) {
     };
     let payload = message.as_bytes();
     let header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+    // Header and payload in one buffer, so that each connection queues a single slice.
     let frame = [header.as_slice(), payload].concat();
     (frame.into(), header.len)
 }

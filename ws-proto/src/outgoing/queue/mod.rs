@@ -300,6 +300,7 @@ impl Queue {
     /// left: see [`moves_whole`](Self::moves_whole).
     pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
         debug_assert!(!self.moves_whole(limit), "the whole queue would be moved");
+        // A control frame that overtakes later must know where the next boundary is, in both queues.
         taken.mid_frame = self.mid_frame;
         while taken.len < limit {
             let Some(segment) = self.pop_segment(in_flight) else {
@@ -313,6 +314,7 @@ impl Queue {
     }
 
     fn pop_segment(&mut self, in_flight: &mut InFlight) -> Option<Segment> {
+        // The rest of the frame goes first, then the control frames as one segment, then the segments behind.
         if let Some(ahead) = self.ahead.take_if(|ahead| ahead.frame.is_empty()) {
             in_flight.add_controls(ahead.controls.len());
             return Some(ahead.into_controls());
@@ -400,6 +402,7 @@ impl Queue {
             self.controls.leave(before);
             count -= before;
             self.mid_frame = ahead.advance_frame(before, self.mid_frame);
+            // Control frames that overtook are not in `controls`, so nothing leaves there.
             if count < ahead.controls.len() {
                 ahead.controls.advance(count);
                 return;
