@@ -174,7 +174,7 @@ impl Queue {
                 if tail.capacity() == 0 {
                     tail.reserve(TAIL_CAPACITY);
                 }
-                // Once for all three parts, so that a frame causes one growth at most.
+                // Once for all three parts, so that the tail does not grow for each of them.
                 tail.reserve(frame_len);
                 tail.extend_from_slice(header);
                 tail.extend_from_slice(payload.as_slice());
