@@ -1,25 +1,25 @@
-//! What a close frame can carry: close codes (RFC 6455 §7.4), and how long a reason may be.
+//! Close codes (RFC 6455 §7.4), and the longest reason that a close frame can carry.
 
 use std::error::Error;
 use std::fmt;
 
-/// The longest reason that fits into a close frame beside its code (RFC 6455 §5.5).
+/// The longest reason, in bytes, that fits a close frame beside the code: 125 bytes of payload minus 2 (RFC 6455 §5.5).
 pub const REASON_LIMIT: usize = 123;
 
 /// A close code that may appear on the wire (RFC 6455 §7.4).
 ///
-/// The codes that only report something, 1005, 1006 and 1015, cannot be made.
+/// The codes 1005, 1006 and 1015 cannot be made: they only report an end locally, and no frame carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// 1000: the purpose of the connection is fulfilled.
+    /// 1000: the connection has fulfilled its purpose.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the endpoint goes away: a server shuts down, a page is left.
+    /// 1001: the endpoint goes away, because a server shuts down or a user leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: the peer sent a type of message that is not accepted here.
+    /// 1003: the peer sent a type of message that this endpoint does not accept.
     pub const UNSUPPORTED: Self = Self(1003);
     /// 1007: a payload does not fit its type, for instance text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
@@ -27,9 +27,9 @@ impl CloseCode {
     pub const POLICY: Self = Self(1008);
     /// 1009: a message is too big.
     pub const TOO_BIG: Self = Self(1009);
-    /// 1010: the server did not agree to an extension that the client needs. For clients only.
+    /// 1010: the server did not accept an extension that the client needs. For clients only.
     pub const EXTENSION_MISSING: Self = Self(1010);
-    /// 1011: an unexpected condition at the server.
+    /// 1011: an unexpected condition stopped the endpoint.
     pub const SERVER_ERROR: Self = Self(1011);
     /// 1012: the service restarts (IANA registry).
     pub const RESTART: Self = Self(1012);
@@ -44,6 +44,8 @@ impl CloseCode {
     ///
     /// Fails unless the code is 1000 to 1003, 1007 to 1014 or 3000 to 4999.
     pub const fn new(code: u16) -> Result<Self, InvalidCloseCode> {
+        // 1004 is reserved, and 1012 to 1014 are in the IANA registry. 1016 to 2999 are reserved for later versions of
+        // the protocol (RFC 6455 §7.4.2), so an application cannot send them.
         match code {
             1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Self(code)),
             0..=999 | 1004..=1006 | 1015..=2999 | 5000..=u16::MAX => Err(InvalidCloseCode { code }),
@@ -88,7 +90,7 @@ impl From<CloseCode> for u16 {
     }
 }
 
-/// A number that is no [`CloseCode`].
+/// Error from a number that is not a [`CloseCode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidCloseCode {
     /// The number.

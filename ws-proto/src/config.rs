@@ -1,4 +1,4 @@
-//! Every option of an open connection, with its default. All its limits and waits are here, by name.
+//! The options of an open connection, with their defaults. Each limit and each wait has its name here.
 //!
 //! `None` means unlimited (or never, for a wait); zero means zero.
 
@@ -42,7 +42,10 @@ impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
             message_limit: Some(1 << 20),
+            // A frame is part of a message, so the message limit bounds it already.
             frame_limit: None,
+            // An empty fragment costs the peer 2 to 6 bytes and adds nothing to the message, so bytes alone do not
+            // bound the work.
             fragment_limit: Some(4096),
             send_queue_limit: Some(256 << 10),
             receive_queue_limit: Some(256 << 10),
@@ -55,6 +58,7 @@ impl Default for ConnectionConfig {
             skip_unknown_frames: false,
             control_events: false,
             receive_fragments: false,
+            // A reason tells strangers about limits.
             close_reasons: false,
         }
     }
@@ -68,45 +72,44 @@ impl ConnectionConfig {
 
     setters! {
         /// Limits a received message, in bytes of payload over all its fragments: 1 MiB. A larger
-        /// one fails the connection with 1009. In the drafts it limits what is skipped, too.
+        /// message fails the connection with 1009. In the drafts the limit holds for skipped frames, too.
         message_limit: Option<usize>,
-        /// Limits the payload of one received frame, in bytes: unlimited, as the message limit
-        /// holds anyway. A larger one fails the connection with 1009.
+        /// Limits the payload of one received frame, in bytes: unlimited, because the message limit
+        /// holds anyway. A larger frame fails the connection with 1009.
         frame_limit: Option<usize>,
         /// Limits the number of fragments of a received message: 4096, empty ones included. More
-        /// fail the connection with 1009.
+        /// fragments fail the connection with 1009.
         fragment_limit: Option<usize>,
-        /// Limits the bytes that wait to be written: 256 KiB. Control frames are exempt. A message
-        /// is taken while less than that waits, so what waits can exceed it by one message.
+        /// Limits the bytes that wait to be written: 256 KiB. Control frames are exempt. The queue accepts a
+        /// message while it is below the limit, so one message can take it above.
         send_queue_limit: Option<usize>,
-        /// Limits the bytes of received messages that wait for the application: 256 KiB. Each event
-        /// counts its payload and its own size, so that empty messages are bounded, too. At it
-        /// [`wants_read`](crate::Connection::wants_read) is false. A message is read while less than that
-        /// waits, so what waits can exceed it by one; zero is the same as one, as nothing would be read
-        /// otherwise, not even a close.
+        /// Limits the bytes of received messages that wait for the application: 256 KiB. Each event counts its
+        /// payload and its own size, so empty messages are bounded, too. At the limit
+        /// [`wants_read`](crate::Connection::wants_read) is false. A connection reads a message while the queue is
+        /// below the limit, so one message can take it above. Zero means the same as one, because a limit of zero
+        /// would stop all reading, even of a close.
         receive_queue_limit: Option<usize>,
-        /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only; the drafts have no
-        /// ping, but see [`silence_limits`](Self::silence_limits). Up to a quarter less where
-        /// [`spread_keepalive`](crate::Connection::spread_keepalive) was called, so that the pings of many
-        /// are spread. While a ping waits to be written no other is added, and that one counts. Zero is
-        /// [refused](Self::check).
+        /// Pings a peer that has been silent for this long: 20 s. RFC 6455 only; the drafts have no ping, but see
+        /// [`silence_limits`](Self::silence_limits). After
+        /// [`spread_keepalive`](crate::Connection::spread_keepalive) the interval is up to a quarter shorter, so that
+        /// many connections do not ping at the same moment. While a ping waits to be written, no other is added, and
+        /// that ping counts. Zero is [refused](Self::check).
         keepalive_interval: Option<Duration>,
-        /// Fails the connection when nothing at all arrives for so long after a ping: 20 s. Zero is
+        /// Fails the connection when nothing at all arrives for this long after a ping: 20 s. Zero is
         /// [refused](Self::check).
         pong_timeout: Option<Duration>,
-        /// Fails an open connection on which bytes wait to be written and the transport takes none of
-        /// them for so long, or up to half as long again: 60 s. Any byte that is written begins it anew,
-        /// so a peer that reads slowly is safe. In all versions; what arrives does not count. Zero is
-        /// [refused](Self::check).
+        /// Fails an open connection when bytes wait to be written and the transport takes none of them for this
+        /// long, or up to half as long again: 60 s. Each byte that is written restarts the wait, so a peer that reads
+        /// slowly is safe. Holds in all versions. Bytes that arrive do not count. Zero is [refused](Self::check).
         stall_timeout: Option<Duration>,
-        /// Fails an open connection with 1008 if less than 4 KiB of a message that began arrive in so long, or up to
-        /// twice as long: 60 s. The end of the message does, too, and a time in which nothing is read because the
-        /// `receive_queue_limit` is reached does not count. Control frames are no part of a message.
-        /// A message that is reported in parts
-        /// ([`receive_fragments`](Self::receive_fragments)) may take for ever, because it is not held.
+        /// Fails an open connection with 1008 if less than 4 KiB of an unfinished message arrive in this time, or in
+        /// up to twice as long: 60 s. The end of the message counts as progress. Time in which nothing is read, because
+        /// the `receive_queue_limit` is reached, does not count. Control frames are not part of a message.
+        /// A message that is reported in fragments ([`receive_fragments`](Self::receive_fragments)) has no such
+        /// limit, because it is not held. Zero is [refused](Self::check).
         message_timeout: Option<Duration>,
-        /// Bounds each wait of the closing handshake: for the peer's close, and for the end of the
-        /// stream after it: 10 s.
+        /// Limits each wait of the closing handshake, for the peer's close and then for the end of the
+        /// stream: 10 s each.
         close_timeout: Option<Duration>,
         /// Replaces invalid UTF-8 in text of the drafts by U+FFFD instead of failing the
         /// connection: off for a server; a client always does it (draft-76 §4.3).
@@ -116,26 +119,27 @@ impl ConnectionConfig {
         skip_unknown_frames: bool,
         /// Reports pings and pongs as events: off. Pings are answered either way.
         control_events: bool,
-        /// Reports a message in parts as they arrive, so that one of any length can be received in
-        /// bounded memory: off. The `message_limit` still holds; lift it if it is to.
+        /// Reports a message in fragments as they arrive, so that a message of any length needs only bounded
+        /// memory: off. The `message_limit` still holds; set it to `None` for messages of any length.
         receive_fragments: bool,
-        /// Says why in the close frame when the connection is failed by a rule of ours, in words that have
-        /// nothing of what the peer sent: off, as it tells strangers about limits. RFC 6455 only; the
-        /// drafts have no reason.
+        /// Gives the reason in the close frame when this endpoint fails the connection: off, because a reason tells
+        /// strangers about limits. The text contains nothing that the peer sent. RFC 6455 only; the drafts have no
+        /// reason.
         close_reasons: bool,
     }
 }
 
 impl ConnectionConfig {
-    /// Checks that the options make sense. [`ClientHandshake::new`](crate::ClientHandshake::new) does it by
-    /// itself; a server does it once, before it makes connections. A connection that was made all the same
-    /// takes a wait of zero for one that ran out.
+    /// Checks that the options make sense. [`ClientHandshake::new`](crate::ClientHandshake::new) calls this
+    /// itself. A server calls it once, before it makes connections. A connection that is made without this check
+    /// treats a wait of zero as one that has run out.
     ///
     /// # Errors
     ///
     /// Fails if the `keepalive_interval`, the `pong_timeout`, the `stall_timeout` or the `message_timeout` is
-    /// zero: no peer could keep it.
+    /// zero, because no peer could meet it.
     pub fn check(&self) -> Result<(), ConfigError> {
+        // Not the `close_timeout`: zero is a legal choice there, and closes without waiting for the peer.
         let waits = [
             ("keepalive_interval", self.keepalive_interval),
             ("pong_timeout", self.pong_timeout),
@@ -149,16 +153,17 @@ impl ConnectionConfig {
     }
 
     /// Returns how long a peer may be silent before it is probed, and how long it may take to answer;
-    /// `None` if it may do so for ever. For transports that probe by themselves where the version has
-    /// no ping.
+    /// `None` if silence has no limit. Meant for transports that send probes of their own where the version
+    /// has no ping.
     pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
         self.keepalive_interval.zip(self.pong_timeout)
     }
 
-    /// Returns how long a message may be that is one frame; `None` if there may be none.
+    /// Returns the length limit of a message in a single frame; `None` if no such message is allowed.
     pub(crate) fn single_frame_limit(&self) -> Option<usize> {
         let limits = [self.message_limit, self.frame_limit];
         let limit = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
+        // A single frame is one fragment.
         Some(limit).filter(|_| self.fragment_limit != Some(0))
     }
 }

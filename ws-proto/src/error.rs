@@ -1,7 +1,7 @@
-//! Errors, by who is at fault: the peer ([`ProtocolError`], [`HandshakeError`] next to the
-//! handshake), the caller ([`SendError`], [`ConfigError`]). A normal close is never an error.
+//! Errors, by the party at fault: the peer ([`ProtocolError`]; [`HandshakeError`] stands next to the
+//! handshake) or the caller ([`SendError`], [`ConfigError`]). A normal close is never an error.
 //!
-//! Each says what was seen, what was allowed, and which option sets it.
+//! Each error says what was seen, what was allowed, and which option sets that.
 
 use std::error::Error;
 use std::fmt;
@@ -12,13 +12,13 @@ use crate::redact::Redacted;
 use crate::state::Role;
 use crate::version::Version;
 
-/// What the peer did on an open connection that made this endpoint fail it.
+/// The peer's violation that made this endpoint fail an open connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A frame that must be masked is not, or the other way round (RFC 6455 §5.1).
+    /// A client's frame is not masked, or a server's frame is masked (RFC 6455 §5.1).
     Masking {
-        /// The role of the endpoint that saw it.
+        /// The role of the endpoint that received the frame.
         role: Role,
     },
     /// A reserved bit is set that no extension defines (RFC 6455 §5.2).
@@ -26,7 +26,7 @@ pub enum ProtocolError {
         /// The first byte of the frame.
         first_byte: u8,
     },
-    /// An opcode that is not defined (RFC 6455 §5.2).
+    /// An undefined opcode (RFC 6455 §5.2).
     UnknownOpcode {
         /// The opcode, 0 to 15.
         opcode: u8,
@@ -36,8 +36,8 @@ pub enum ProtocolError {
         /// The length.
         len: u64,
     },
-    /// A length that does not fit its type: the top bit of 64 (RFC 6455 §5.2), or more than 9 bytes
-    /// or 63 bits of a draft's length.
+    /// A length that does not fit its type: the top bit of 64 is set (RFC 6455 §5.2), or a draft's length has
+    /// more than 9 bytes or 63 bits.
     LengthOverflow,
     /// A control frame that is a fragment (RFC 6455 §5.5).
     FragmentedControl {
@@ -46,14 +46,14 @@ pub enum ProtocolError {
     },
     /// A control frame of more than 125 bytes (RFC 6455 §5.5).
     ControlTooLong {
-        /// The length, as far as the first two bytes tell: 126 or 127.
+        /// The length field of the first two bytes: 126 or 127.
         len: u8,
     },
-    /// A continuation frame when no message is open (RFC 6455 §5.4).
+    /// A continuation frame while no message is open (RFC 6455 §5.4).
     StrayContinuation,
-    /// A new message when the last one is not complete (RFC 6455 §5.4).
+    /// A new message before the previous one is complete (RFC 6455 §5.4).
     Interleaved,
-    /// A compressed message that is not DEFLATE, refers to bytes that never were, or is cut off
+    /// A compressed message that is not DEFLATE, refers to bytes before the first one, or is cut off
     /// (RFC 7692 §6.2).
     InvalidDeflate,
     /// Text or a close reason that is not UTF-8 (RFC 6455 §8.1).
@@ -67,14 +67,14 @@ pub enum ProtocolError {
     },
     /// A message over the limit.
     MessageTooBig {
-        /// Its length in bytes as far as it is known.
+        /// The length in bytes, as far as it is known.
         len: u64,
         /// The limit.
         limit: usize,
     },
     /// A frame over the limit.
     FrameTooBig {
-        /// Its length in bytes as far as it is known.
+        /// The length in bytes, as far as it is known.
         len: u64,
         /// The limit.
         limit: usize,
@@ -84,11 +84,11 @@ pub enum ProtocolError {
         /// The limit.
         limit: usize,
     },
-    /// A compressed message of more compressed bytes than one within the message limit needs.
+    /// A compressed message with more compressed bytes than any message within the message limit needs.
     CompressedTooBig {
-        /// Its compressed length in bytes as far as it is known.
+        /// The compressed length in bytes, as far as it is known.
         len: u64,
-        /// The limit: twice the message limit, and 128 KiB.
+        /// The limit: twice the message limit, plus 128 KiB.
         limit: usize,
     },
     /// A compressed message with more final blocks (RFC 1951 §3.2.3) than it may have fragments.
@@ -103,27 +103,27 @@ pub enum ProtocolError {
     },
     /// Nothing arrived after a ping.
     PongTimeout {
-        /// How long was waited.
+        /// The length of the wait.
         waited: Duration,
     },
-    /// The transport took nothing of what waited to be written: the peer does not read.
+    /// The transport took none of the bytes that wait to be written: the peer does not read.
     WriteStalled {
-        /// How long was waited at least.
+        /// The least length of the wait.
         waited: Duration,
         /// How many bytes wait.
         buffered: usize,
     },
-    /// A message began and next to nothing more of it arrived.
+    /// A message began, but almost nothing more of it arrived.
     MessageStalled {
-        /// How long was waited at least.
+        /// The least length of the wait.
         waited: Duration,
-        /// How many bytes of it arrived, without headers.
+        /// How many bytes of the message arrived, without headers.
         received: u64,
     },
 }
 
 impl ProtocolError {
-    /// Returns the close code that tells the peer (RFC 6455 §7.4.1).
+    /// Returns the close code to send to the peer (RFC 6455 §7.4.1).
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::Masking { .. }
@@ -144,20 +144,25 @@ impl ProtocolError {
             | Self::TooManyFragments { .. }
             | Self::CompressedTooBig { .. }
             | Self::TooManyFinalBlocks { .. } => CloseCode::TOO_BIG,
+            // No registered code says that the peer or the path to it is dead. The peer sent nothing wrong, so the code
+            // must not blame a frame of it.
             Self::PongTimeout { .. } | Self::WriteStalled { .. } => CloseCode::SERVER_ERROR,
+            // The peer is alive and breaks no rule of the RFC: the limit is a policy of this endpoint.
             Self::MessageStalled { .. } => CloseCode::POLICY,
         }
     }
 }
 
 impl ProtocolError {
-    /// Returns why, for a close frame: without anything out of a payload of the peer.
+    /// Returns the reason for a close frame, without any content of the peer's payloads.
     pub(crate) fn close_reason(&self) -> String {
+        // The invalid code came in a payload, so the text must not repeat it.
         let mut reason = if let Self::InvalidCloseCode { .. } = self {
             "a close code that must not be sent".to_owned()
         } else {
             self.to_string()
         };
+        // Cut at a character, because a close reason must be UTF-8 (RFC 6455 §5.5.1).
         let is_end = |end: &usize| reason.is_char_boundary(*end);
         let end = (0..=REASON_LIMIT).rev().find(is_end);
         reason.truncate(end.unwrap_or(0));
@@ -177,7 +182,7 @@ impl fmt::Display for ProtocolError {
             Self::ReservedBits { first_byte } => write!(
                 f,
                 "reserved bits are set in the first byte {first_byte:#04x} of a frame; \
-                 no extension was agreed on that uses them there"
+                 no negotiated extension uses them there"
             ),
             Self::UnknownOpcode { opcode } => {
                 write!(
@@ -203,7 +208,7 @@ impl fmt::Display for ProtocolError {
             ),
             Self::StrayContinuation => f.write_str("continuation frame, but no message is open"),
             Self::Interleaved => {
-                f.write_str("a new message begins before the last fragment of the one before it")
+                f.write_str("a new message begins before the last fragment of the previous one")
             }
             Self::InvalidDeflate => f.write_str("a compressed message cannot be inflated"),
             Self::InvalidUtf8 => f.write_str("text is not valid UTF-8"),
@@ -226,7 +231,7 @@ impl fmt::Display for ProtocolError {
             Self::CompressedTooBig { len, limit } => write!(
                 f,
                 "message of at least {len} compressed bytes; {limit} are allowed \
-                 (option message_limit, twice that and 128 KiB)"
+                 (twice the option message_limit, plus 128 KiB)"
             ),
             Self::TooManyFinalBlocks { limit } => write!(
                 f,
@@ -243,13 +248,13 @@ impl fmt::Display for ProtocolError {
             ),
             Self::WriteStalled { waited, buffered } => write!(
                 f,
-                "{buffered} bytes wait to be written and none was for {waited:?} \
+                "{buffered} bytes wait to be written, and the transport took none for {waited:?} \
                  (option stall_timeout)"
             ),
             Self::MessageStalled { waited, received } => write!(
                 f,
-                "a message of which {received} bytes came is not whole, and less than 4096 of them \
-                 came in the last {waited:?} (option message_timeout)"
+                "a message is incomplete after {received} bytes, and fewer than 4096 of them arrived \
+                 in the last {waited:?} (option message_timeout)"
             ),
         }
     }
@@ -257,21 +262,21 @@ impl fmt::Display for ProtocolError {
 
 impl Error for ProtocolError {}
 
-/// Why something could not be sent. The connection is not harmed by it.
+/// Error from sending. It does not change the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The connection is closing or closed.
     Closed,
-    /// The version of the connection has no such thing.
+    /// The version of the connection does not support this.
     Unsupported {
         /// The version.
         version: Version,
-        /// What it does not have.
+        /// The unsupported item.
         what: &'static str,
     },
-    /// A message is being sent in fragments; nothing else can be sent before its last one, and all
-    /// must be of one type (RFC 6455 §5.4).
+    /// A message is being sent in fragments. No other message can be sent before its last fragment, and all
+    /// fragments must be of one type (RFC 6455 §5.4).
     MessageOpen,
     /// The send queue is at its limit.
     QueueFull {
@@ -280,17 +285,17 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// As many bytes of pings and pongs wait to be written as are allowed, those that were taken to be
-    /// written included. No option sets it.
+    /// The pings and pongs that wait to be written are at their limit. Bytes that were taken out to be
+    /// written count, too. No option sets this limit.
     ControlQueueFull {
         /// Bytes of pings and pongs that wait.
         buffered: usize,
         /// The limit.
         limit: usize,
     },
-    /// A reason, or the payload of a ping, that does not fit a control frame.
+    /// A close reason, or the payload of a ping, does not fit a control frame.
     ControlTooLong {
-        /// Its length in bytes.
+        /// The length in bytes.
         len: usize,
         /// The limit.
         limit: usize,
@@ -307,12 +312,12 @@ impl fmt::Display for SendError {
             }
             Self::QueueFull { buffered, limit } => write!(
                 f,
-                "{buffered} bytes wait to be written; no more are taken at {limit} \
+                "{buffered} bytes wait to be written; the queue is full at {limit} \
                  (option send_queue_limit)"
             ),
             Self::ControlQueueFull { buffered, limit } => write!(
                 f,
-                "{buffered} bytes of pings and pongs wait to be written; no more are taken at {limit} \
+                "{buffered} bytes of pings and pongs wait to be written; the queue is full at {limit} \
                  (fixed, no option sets it)"
             ),
             Self::ControlTooLong { len, limit } => {
@@ -327,40 +332,40 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
-/// An option that makes no sense.
+/// Error from an option that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not a subprotocol: it must be one or more bytes 0x20 to 0x7e in the drafts, a token in
+    /// Not a subprotocol. A subprotocol is one or more bytes 0x20 to 0x7e in the drafts, and a token in
     /// RFC 6455.
     InvalidSubprotocol {
-        /// What was given, of which the length is shown: some clients send a token as a subprotocol.
+        /// The given value. Only its length is shown, because some clients send an access token as a subprotocol.
         value: Redacted,
     },
-    /// Not an origin, one that could never match, or one that has no subdomains to allow.
+    /// Not an origin, an origin that can never match, or an origin that has no subdomains to allow.
     InvalidOrigin {
-        /// What was given.
+        /// The given value.
         value: Redacted,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: &'static str,
     },
     /// Not a host: `host` or `host:port`.
     InvalidHost {
-        /// What was given.
+        /// The given value.
         value: String,
     },
     /// Not a URL that a WebSocket client can open.
     InvalidUrl {
-        /// What was given.
+        /// The given URL.
         url: Redacted,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: &'static str,
     },
-    /// A header that must not be set, or whose name or value is malformed.
+    /// A header that must not be set, or a header with a malformed name or value.
     InvalidHeader {
-        /// Its name.
+        /// The name of the header.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: &'static str,
     },
     /// A status that cannot answer an upgrade.
@@ -368,24 +373,24 @@ pub enum ConfigError {
         /// The status.
         status: u16,
     },
-    /// A number that an option cannot have.
+    /// A number outside the range of an option.
     OutOfRange {
         /// The option.
         option: &'static str,
-        /// What was given.
+        /// The given value.
         value: u8,
-        /// The least that is allowed.
+        /// The smallest value that is allowed.
         least: u8,
-        /// The most that is allowed.
+        /// The largest value that is allowed.
         most: u8,
     },
-    /// A wait of zero, which nobody can keep.
+    /// A wait of zero, which no peer can meet.
     ZeroWait {
         /// The option.
         option: &'static str,
     },
-    /// No request waits for this answer: none came yet, it is plain HTTP, which cannot be accepted, it was
-    /// accepted or rejected before, or it failed.
+    /// No request waits for this answer. No request has arrived yet, it is plain HTTP, which cannot be accepted,
+    /// it was accepted or rejected already, or it failed.
     NotPending,
 }
 
@@ -400,7 +405,7 @@ impl fmt::Display for ConfigError {
             }
             Self::InvalidHost { value } => write!(
                 f,
-                "{value:?} is not a host; host or host:port is allowed, without a star (option hosts)"
+                "{value:?} is not a host; host or host:port is allowed, without a wildcard (option hosts)"
             ),
             Self::InvalidUrl { url, problem } => write!(f, "cannot connect to {url:?}: {problem}"),
             Self::InvalidHeader { name, problem } => write!(f, "header {name:?}: {problem}"),
@@ -421,10 +426,10 @@ impl fmt::Display for ConfigError {
             ),
             Self::ZeroWait { option } => write!(
                 f,
-                "a wait of zero; more than that, or none at all, is allowed (option {option})"
+                "a wait of zero is not allowed; a longer wait, or no limit, is (option {option})"
             ),
             Self::NotPending => f.write_str(
-                "no request waits for this answer: it is no upgrade, was answered before, or failed",
+                "no request waits for this answer: it is not an upgrade, was answered already, or failed",
             ),
         }
     }

@@ -1,5 +1,6 @@
-//! For the driver of this family of crates, which is measured by the instruction. Nothing in here is promised: other
-//! programs get the same from the methods of [`Connection`] and [`EventBatch`], a few instructions later.
+//! Shortcuts for the driver of this family of crates, where each instruction counts. This module promises nothing, and
+//! may change in any release. Other programs use the methods of [`Connection`] and [`EventBatch`], which do the same
+//! for a few instructions more.
 
 use crate::connection::Connection;
 use crate::connection::EventBatch;
@@ -7,14 +8,14 @@ use crate::message::Message;
 
 pub use crate::handshake::{PackedRequest, PackedResponse};
 
-/// Queues a copy of a message of a few dozen bytes if nothing is against it; tells whether it did. Where it did not,
-/// [`Connection::send`] says why, or does it.
+/// Queues a copy of a message that is stored inline, if the connection can take it at once; tells whether it did. If
+/// it did not, [`Connection::send`] queues the message or returns the error.
 #[inline]
 pub fn send_short(connection: &mut Connection, message: &Message) -> bool {
     connection.send_short(message)
 }
 
-/// Takes the first event if that is a message of a few dozen bytes.
+/// Takes the first event if it is a message that is stored inline.
 #[inline]
 pub fn pop_short(batch: &mut EventBatch) -> Option<Message> {
     batch.pop_short()

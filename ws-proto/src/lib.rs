@@ -36,15 +36,17 @@
 //! # Ok::<(), ws_proto::SendError>(())
 //! ```
 
-// Each folder's mod.rs names what it may import. They lie on each other in this order: `message`, `outgoing`,
-// `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several folders need, and
-// import no folder: `config` imports `error`; `error` imports `close_code`, `redact`, `state` and `version`; the
-// others import nothing. `mask` is not in `frame`, because payloads are unmasked while they are copied.
+// The `mod.rs` of each folder lists its imports, and `.ci/check-layers` enforces the lists. The layers, from the bottom
+// up: `message`, `outgoing`, `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several
+// folders need, and import no folder: `config` imports `error`; `error` imports `close_code`, `redact`, `state` and
+// `version`; the others import nothing. `mask` is not in `frame`, because `message` unmasks payloads while it copies
+// them.
 mod close_code;
 mod config;
 mod connection;
 #[cfg(feature = "deflate")]
 mod deflate;
+// The stand-in has the same names and does nothing, so the code above it needs no `cfg`.
 #[cfg(not(feature = "deflate"))]
 #[path = "deflate/off.rs"]
 mod deflate;

@@ -1,24 +1,28 @@
 //! The masking of RFC 6455 §5.3: an XOR with a 4-byte key. Knows nothing of frames.
+//!
+//! Unmasking also finds out whether the result is ASCII. ASCII is valid UTF-8, so most texts need no other check,
+//! and the bytes pass through the registers anyway.
 
-/// A masking key, turned so that it begins at the byte at hand.
+/// A masking key, rotated so that it begins with the key byte of the next payload byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mask([u8; 4]);
 
-/// What is masked and looked at in one round: a line of the cache. A multiple of the key's length.
+/// The number of bytes that one round masks: a cache line. It is a multiple of the key's length, so the key is the
+/// same in each round.
 const LINE_LEN: usize = 64;
 
-/// A line: bytes beside each other, of which the compiler makes vectors.
+/// A line, as an array of fixed length: the compiler turns loops over it into vector instructions.
 type Line = [u8; LINE_LEN];
 
 impl Mask {
-    /// The key that changes nothing.
+    /// The key of zeros, which changes no byte.
     pub(crate) const NONE: Self = Self([0; 4]);
 
     pub(crate) const fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
 
-    /// Masks, or unmasks, `bytes` in place; tells whether the result is ASCII, as it passes by anyway.
+    /// Masks or unmasks `bytes` in place. Tells whether the result is ASCII.
     pub(crate) fn apply(self, bytes: &mut [u8]) -> bool {
         let key = self.line();
         let mut seen = [0; LINE_LEN];
@@ -33,8 +37,8 @@ impl Mask {
         is_ascii(seen)
     }
 
-    /// Appends `bytes`, masked or unmasked, to `buffer`; tells whether the result is ASCII. In one pass, as
-    /// each costs as much as the others.
+    /// Appends `bytes`, masked or unmasked, to `buffer`. Tells whether the result is ASCII. Does all in one pass,
+    /// because each pass over the bytes costs about the same.
     pub(crate) fn append(self, bytes: &[u8], buffer: &mut Vec<u8>) -> bool {
         let key = self.line();
         let mut seen = [0; LINE_LEN];
@@ -44,13 +48,14 @@ impl Mask {
             let line: &Line = bytes.try_into().expect("chunks are lines");
             buffer.extend_from_slice(&mask_line(*line, key, &mut seen));
         }
+        // The rest is masked as a whole line, too, so there is no loop over single bytes.
         let rest = lines.remainder();
         let masked = mask_line(line_of(rest, key), key, &mut seen);
         buffer.extend_from_slice(&masked[..rest.len()]);
         is_ascii(seen)
     }
 
-    /// The key again and again.
+    /// Returns the key, repeated over a whole line.
     fn line(self) -> Line {
         let word = self.wide().to_ne_bytes();
         let mut line = [0; LINE_LEN];
@@ -60,14 +65,14 @@ impl Mask {
         line
     }
 
-    /// The key twice.
+    /// Returns the key twice, in the byte order of the machine.
     #[inline]
     pub(crate) fn wide(self) -> u64 {
         let key = u64::from(u32::from_ne_bytes(self.0));
         key << 32 | key
     }
 
-    /// Returns the mask for what comes `count` bytes later.
+    /// Returns the mask for the byte that comes `count` bytes later.
     pub(crate) fn skip(self, count: usize) -> Self {
         let mut key = self.0;
         key.rotate_left(count % 4);
@@ -75,9 +80,10 @@ impl Mask {
     }
 }
 
-/// Masks a line, and gathers the bits of what comes out.
+/// Masks a line, and collects the bits of the result in `seen`.
 #[inline(always)]
 fn mask_line(mut line: Line, key: Line, seen: &mut Line) -> Line {
+    // `seen` is a line of its own and not one byte, so that each lane of a vector collects its own bits.
     for i in 0..LINE_LEN {
         line[i] ^= key[i];
         seen[i] |= line[i];
@@ -85,8 +91,9 @@ fn mask_line(mut line: Line, key: Line, seen: &mut Line) -> Line {
     line
 }
 
-/// Makes a line of less than one; what is behind its bytes is masked to zeros.
+/// Pads a few bytes to a whole line. The padding becomes zeros when it is masked.
 fn line_of(bytes: &[u8], key: Line) -> Line {
+    // Zeros count as ASCII, so the padding does not change what `seen` tells.
     let mut line = key;
     line[..bytes.len()].copy_from_slice(bytes);
     line
@@ -121,8 +128,7 @@ mod tests {
         }
     }
 
-    /// The same by way of `append`, over more than one line, and ASCII is told from what is not
-    /// wherever it stands.
+    /// The same with `append`, over more than one line. A byte that is not ASCII is found at any place.
     #[test]
     fn appended_bytes_are_unmasked_and_looked_at() {
         let key = [0x37, 0xfa, 0x21, 0x3d];

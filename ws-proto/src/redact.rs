@@ -1,23 +1,23 @@
-//! Text that may hold a secret, and how it is shown: URLs, request targets, header values. Knows no
-//! grammar of them, so that it hides a secret in what is malformed, too.
+//! Text that may contain a secret, and the form in which it is shown: URLs, request targets, header values.
+//! This module knows no grammar of them, so it hides a secret in malformed text, too.
 
 use std::fmt;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// A URL, a request target, or another text from a peer or a caller, that may hold a secret.
+/// A URL, a request target, or another text from a peer or a caller, that may contain a secret.
 ///
-/// Shown with `{}` or `{:?}` it has no password, no query and no fragment: `wss://…@host/path?…`; and of
-/// what is a secret as a whole only the length is shown. What it was is there for who asks for it.
+/// `{}` and `{:?}` show it without password, query and fragment: `wss://…@host/path?…`. Of a text that is a
+/// secret as a whole they show only the length. [`reveal`](Self::reveal) returns the original.
 #[derive(Clone)]
 pub struct Redacted {
     text: Box<str>,
-    /// Whether nothing of it is shown.
+    /// Whether only the length is shown.
     is_secret: bool,
 }
 
 impl Redacted {
-    /// Keeps a text of which all but password, query and fragment may be shown.
+    /// Wraps a text that may be shown except for its password, query and fragment.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self {
             text: text.into(),
@@ -25,7 +25,7 @@ impl Redacted {
         }
     }
 
-    /// Keeps a text of which only the length may be shown.
+    /// Wraps a text of which only the length may be shown.
     pub fn secret(text: impl Into<Box<str>>) -> Self {
         Self {
             text: text.into(),
@@ -33,20 +33,21 @@ impl Redacted {
         }
     }
 
-    /// Returns the whole text, secrets included: not for a log.
+    /// Returns the whole text, secrets included. It does not belong in a log.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
     fn shown(&self) -> String {
-        match self.is_secret {
-            true => format!("… ({} bytes)", self.text.len()),
-            false => redact_url(&self.text),
+        if self.is_secret {
+            format!("… ({} bytes)", self.text.len())
+        } else {
+            redact_url(&self.text)
         }
     }
 }
 
-/// Two are equal if the texts are.
+/// Compares the texts only.
 impl PartialEq for Redacted {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -79,8 +80,8 @@ impl fmt::Debug for Redacted {
     }
 }
 
-/// Returns a URL or a request target as it may be shown in a log or an error: without user information,
-/// query and fragment, each of which becomes `…`. It need not be well-formed.
+/// Returns a URL or a request target in a form that is safe in a log or an error. User information, query
+/// and fragment each become `…`. The text need not be well-formed.
 ///
 /// ```
 /// use ws_proto::redact_url;
@@ -88,11 +89,11 @@ impl fmt::Debug for Redacted {
 /// assert_eq!(redact_url("wss://me:secret@host/chat?token=secret"), "wss://…@host/chat?…");
 /// ```
 pub fn redact_url(url: &str) -> String {
-    // The first of the two: what follows belongs to it, whatever it is.
+    // Whichever of the two comes first: all text behind it belongs to it.
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (before, hidden) = url.split_at(end);
-    // The scheme, which is no secret, is the name in front of `://` (RFC 3986 §3.1). Anything else there can be
-    // user information.
+    // The scheme is not a secret. It is the name in front of `://` (RFC 3986 §3.1). Any other text there can be user
+    // information.
     let is_named = |scheme: &str| {
         let mut bytes = scheme.bytes();
         bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
@@ -104,18 +105,18 @@ pub fn redact_url(url: &str) -> String {
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
     let (user, rest) = match (authority.rfind('@'), rest.rfind('@')) {
         (Some(at), _) => ("…", &rest[at..]),
-        // A password with a slash or a `?` is malformed, and a secret all the same.
+        // A password with a slash or a `?` is malformed, but still a secret.
         (None, Some(at)) if !is_host_and_port(authority) => ("…", &rest[at..]),
         (None, None) if !is_host_and_port(authority) && hidden.contains('@') => ("…", ""),
         (None, _) => ("", rest),
     };
-    // The mark of what is hidden stays, so that it is seen that there was something.
+    // The `?` or `#` stays, so that a reader sees that something is hidden.
     let mark = hidden.get(..1).unwrap_or_default();
     let hidden = if hidden.len() > mark.len() { "…" } else { "" };
     [scheme, user, rest, mark, hidden].concat()
 }
 
-/// Tells whether what follows the first colon can be a port, and not a password.
+/// Tells whether the text behind the first colon can be a port and not a password.
 fn is_host_and_port(authority: &str) -> bool {
     authority.starts_with('[')
         || authority
@@ -125,7 +126,8 @@ fn is_host_and_port(authority: &str) -> bool {
 
 /// Marks the values of headers that hold secrets, so that their `Debug` does not show them.
 pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
-    // Subprotocols are there since browsers can set no other header, so that some clients send a token as one.
+    // The list contains subprotocols, because a page can set no other header. So some clients send an access token as
+    // a subprotocol.
     const SECRET: &[&str] = &[
         "authorization",
         "cookie",
@@ -139,7 +141,7 @@ pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
     }
 }
 
-/// Shows the names of headers without their values: which of those are secrets only an application knows.
+/// Shows the names of headers without their values, because only an application knows which values are secrets.
 pub(crate) struct HeaderNames<'a>(pub(crate) &'a HeaderMap);
 
 impl fmt::Debug for HeaderNames<'_> {
@@ -148,8 +150,8 @@ impl fmt::Debug for HeaderNames<'_> {
     }
 }
 
-/// Shows how many there are of what can be secrets: clients that can set no header send a token as a
-/// subprotocol.
+/// Shows only the number of items, because each can be a secret: clients that can set no header send an access
+/// token as a subprotocol.
 pub(crate) struct Hidden<'a, T>(pub(crate) &'a [T]);
 
 impl<T> fmt::Debug for Hidden<'_, T> {
@@ -163,7 +165,7 @@ impl<T> fmt::Debug for Hidden<'_, T> {
 mod tests {
     use super::*;
 
-    /// SECURITY.md: no text of ours shows a password, a query or a fragment, of what is no URL neither.
+    /// SECURITY.md: no text of ours shows a password, a query or a fragment, even if it is not a URL.
     #[test]
     fn a_url_is_shown_without_its_secrets() {
         for (url, shown) in [

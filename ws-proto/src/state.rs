@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Where a connection stands, from the first byte to the last.
+/// The state of a connection, from the first byte to the last.
 ///
-/// The numbers 0 to 5 are those of node-websocket-server; 6 is ours.
+/// The numbers 0 to 5 are those of node-websocket-server. Number 6 is an addition of this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum State {
@@ -12,21 +12,22 @@ pub enum State {
     Unknown = 0,
     /// The request head is being received.
     Opening = 1,
-    /// The 101 head of draft-76 is out and key3 has not arrived in full.
+    /// The 101 head of draft-76 was sent, and key3 has not arrived in full.
     Waiting = 2,
     /// The request is complete and is being answered.
     Handshaking = 3,
-    /// The opening handshake is done: messages flow.
+    /// The opening handshake is done, and messages can be sent and received.
     Connected = 4,
-    /// The connection is over.
+    /// The connection has ended.
     Closed = 5,
-    /// A close was sent or received and the closing handshake is not done.
+    /// A close was sent or received, and the closing handshake is not done.
     Closing = 6,
 }
 
 impl State {
     /// Returns the number of the state.
     pub const fn number(self) -> u8 {
+        // No `self as u8`: the workspace forbids `as` conversions.
         match self {
             Self::Unknown => 0,
             Self::Opening => 1,
@@ -58,11 +59,11 @@ impl fmt::Display for State {
     }
 }
 
-/// Which side of the connection an endpoint is.
+/// The side of a connection that an endpoint takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The endpoint that accepted the opening handshake.
     Server,
-    /// The endpoint that asked for it.
+    /// The endpoint that started the opening handshake.
     Client,
 }

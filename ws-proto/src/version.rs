@@ -1,6 +1,7 @@
-//! The protocol versions and what each of them can do.
+//! The protocol versions and their features.
 //!
-//! Everything above the frame codec asks [`Version::features`] instead of matching on a version.
+//! Everything above the frame codec asks [`Version::features`] instead of matching on a version. So each
+//! difference between the versions has one name and one place.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +18,7 @@ pub enum Version {
     Rfc6455,
 }
 
-/// What a version can do on an open connection.
+/// The features of a version on an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Features {
@@ -41,7 +42,7 @@ impl Version {
     /// All versions, oldest first.
     pub const ALL: [Self; 3] = [Self::Draft75, Self::Draft76, Self::Rfc6455];
 
-    /// Returns what this version can do.
+    /// Returns the features of this version.
     pub const fn features(self) -> &'static Features {
         match self {
             Self::Draft75 => &Features {
@@ -83,6 +84,7 @@ impl Version {
         }
     }
 
+    /// Returns the bit of this version in [`Versions`].
     const fn bit(self) -> u8 {
         match self {
             Self::Draft75 => 1,
@@ -129,12 +131,13 @@ impl fmt::Display for ParseVersionError {
 
 impl Error for ParseVersionError {}
 
-/// A set of versions: what an endpoint is willing to speak.
+/// A set of versions, such as those that an endpoint accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Versions(u8);
 
 impl Versions {
     /// Every version; the default.
+    // Spelled out, because a loop over `Version::ALL` would need const traits.
     pub const ALL: Self =
         Self(Version::Draft75.bit() | Version::Draft76.bit() | Version::Rfc6455.bit());
 
@@ -208,8 +211,13 @@ impl fmt::Debug for Versions {
 impl FromStr for Versions {
     type Err = ParseVersionError;
 
-    /// Parses a list such as `draft76,rfc6455`; `all` and `auto` mean every version.
+    /// Parses a list such as `draft76,rfc6455`. `all` and `auto` mean every version.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a name is unknown or the list is empty.
     fn from_str(list: &str) -> Result<Self, ParseVersionError> {
+        // An empty list is not an empty set but an error: it splits into one empty name.
         if matches!(list, "all" | "auto") {
             return Ok(Self::ALL);
         }

@@ -49,7 +49,7 @@ impl Connection {
     /// is sent. `None` where messages are sent plain, or with a context.
     #[cfg(feature = "deflate")]
     pub fn deflate_alone(&self) -> Option<Deflate> {
-        self.compression.alone()
+        self.compression.standalone_options()
     }
 
     /// Tells whether no message was read and nothing was sent, as far as it left a trace.

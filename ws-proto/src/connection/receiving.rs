@@ -110,7 +110,7 @@ impl Connection {
 
     /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
     fn take_message(&mut self, is_text: bool, bytes: &[u8], mask: Mask) -> bool {
-        let (payload, is_ascii) = Payload::unmasked_apart(bytes, mask);
+        let (payload, is_ascii) = Payload::unmasked_on_heap(bytes, mask);
         let is_fine = !is_text || is_ascii || utf8::is_whole(&payload);
         if is_fine {
             self.push_message(match is_text {

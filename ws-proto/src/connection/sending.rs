@@ -3,7 +3,7 @@
 
 use super::Connection;
 use super::prepared::PreparedMessage;
-use crate::deflate::Choice;
+use crate::deflate::PreparedPayload;
 use crate::error::SendError;
 use crate::frame::{CONTROL_LIMIT, Opcode};
 use crate::message::{Fragment, Message};
@@ -99,16 +99,16 @@ impl Connection {
             .compression
             .choose(message.compression(), message.payload())
         {
-            Choice::Plain => {
+            PreparedPayload::Plain => {
                 let (frame, header_len) = (message.frame(), message.header_len());
                 let outgoing = &mut self.outgoing;
                 self.codec
                     .encode_prepared(message.opcode(), frame, header_len, outgoing);
             }
-            Choice::Own(payload) => {
+            PreparedPayload::Own(payload) => {
                 self.encode_compressed(message.is_text(), FramePayload::Shared(payload.into()));
             }
-            Choice::Shared(payload) => {
+            PreparedPayload::Shared(payload) => {
                 let payload = FramePayload::Shared(payload.clone());
                 self.encode_compressed(message.is_text(), payload);
             }

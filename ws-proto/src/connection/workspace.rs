@@ -42,8 +42,8 @@ impl Workspace {
     /// Takes the memory back that left an attached connection with bytes that were
     /// [taken](Connection::take_outgoing_into). Bytes that still wait move to memory of their own.
     pub fn recycle(&mut self, taken: &mut Outgoing) {
-        if let Some(memory) = taken.reclaim() {
-            if (1..=OUTGOING_LIMIT).contains(&memory.room()) {
+        if let Some(memory) = taken.detach() {
+            if (1..=OUTGOING_LIMIT).contains(&memory.memory_len()) {
                 self.outgoing = memory;
             }
         }
@@ -59,7 +59,7 @@ impl Workspace {
 
     /// Returns the bytes of memory that it keeps for the next connection, its streams apart.
     pub fn memory(&self) -> usize {
-        self.outgoing.room() + self.events.room()
+        self.outgoing.memory_len() + self.events.room()
     }
 
     /// Returns the streams of zlib, for messages that are compressed for many connections.
@@ -73,7 +73,7 @@ impl Connection {
     /// Gives the memory of a workspace to the connection, as far as it has none of its own: what is sent and received
     /// next is kept in there. To attach it again costs little and does no harm.
     pub fn attach(&mut self, workspace: &mut Workspace) {
-        self.outgoing.lend(&mut workspace.outgoing);
+        self.outgoing.attach(&mut workspace.outgoing);
         self.events.lend(&mut workspace.events);
     }
 
@@ -92,12 +92,12 @@ impl Connection {
     /// the other, and both need streams for a call at a time only.
     #[inline]
     pub fn attach_streams(&mut self, workspace: &mut Workspace) {
-        self.compression.lend(&mut workspace.streams);
+        self.compression.attach(&mut workspace.streams);
     }
 
     /// Gives the streams back. One that is in the midst of a message, or keeps a context, stays with the connection.
     #[inline]
     pub fn detach_streams(&mut self, workspace: &mut Workspace) {
-        self.compression.reclaim(&mut workspace.streams);
+        self.compression.detach(&mut workspace.streams);
     }
 }

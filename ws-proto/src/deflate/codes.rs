@@ -1,25 +1,27 @@
-//! Huffman codes of DEFLATE (RFC 1951 §3.2), read bit by bit from the counts of their lengths. A block that brings its
-//! own codes so costs as much as they have symbols: there is no table to fill for each word.
+//! Huffman codes of DEFLATE (RFC 1951 §3.2). They are decoded bit by bit, from the number of code words of each length.
+//! A lookup table would be faster for long blocks, but has to be filled for each block with codes of its own. So the
+//! cost of such a block is proportional to its number of symbols, and a peer cannot make short blocks expensive.
 
+/// The longest code word, in bits (RFC 1951 §3.2.7).
 const LEN_LIMIT: usize = 15;
 
 /// A code for at most `N` symbols.
 #[derive(Clone, Debug)]
 pub(super) struct Code<const N: usize> {
-    /// How many words there are of each length.
+    /// The number of code words of each length.
     counts: [u16; LEN_LIMIT + 1],
-    /// The symbols, in the order of their words.
+    /// The symbols, in the order of their code words.
     symbols: [u16; N],
-    /// How many words of the greatest length stand for nothing.
+    /// How many words of the greatest length have no symbol.
     left: u32,
 }
 
-/// A word of a code.
+/// A code word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
-    /// What it stands for, if it does for anything.
+    /// The symbol; `None` if the code has no symbol for this word.
     pub(super) symbol: Option<u16>,
-    /// Its bits.
+    /// The number of bits.
     pub(super) len: u32,
 }
 
@@ -32,18 +34,21 @@ impl<const N: usize> Code<N> {
         }
     }
 
-    /// Takes the lengths of the words of all symbols (RFC 1951 §3.2.2); false if there cannot be so many words.
+    /// Builds the code from the lengths of all symbols' words (RFC 1951 §3.2.2). Returns false if there are more words
+    /// than the lengths allow.
     pub(super) fn set(&mut self, lens: &[u8]) -> bool {
         self.counts = [0; LEN_LIMIT + 1];
         for len in lens {
             self.counts[usize::from(*len)] += 1;
         }
+        // A length of zero means that the symbol does not occur.
         self.counts[0] = 0;
         let mut starts = [0_u16; LEN_LIMIT + 1];
         let (mut left, mut used) = (1_u32, 0);
         for (start, count) in starts.iter_mut().zip(self.counts).skip(1) {
             *start = used;
             used += count;
+            // Each unused word of one length is the beginning of two words of the next length.
             let Some(rest) = (left * 2).checked_sub(count.into()) else {
                 return false;
             };
@@ -68,7 +73,7 @@ impl<const N: usize> Code<N> {
         self.counts == [0; LEN_LIMIT + 1]
     }
 
-    /// Whether a block may use it: it is complete, or has no more than one word, of one bit (RFC 1951 §3.2.7).
+    /// Tells whether a block may use the code: it is complete, or has at most one word, of one bit (RFC 1951 §3.2.7).
     pub(super) fn is_usable(&self) -> bool {
         self.is_complete() || self.has_at_most_one()
     }
@@ -77,9 +82,11 @@ impl<const N: usize> Code<N> {
         self.counts[1] <= 1 && self.counts[2..] == [0; LEN_LIMIT - 1]
     }
 
-    /// Reads a word from the lowest of `held` bits; `None` if they are too few.
+    /// Reads a word from the lowest of `held` bits. Returns `None` if there are too few bits.
     pub(super) fn read(&self, mut bits: u64, held: u32) -> Option<Word> {
+        // Words of one length are consecutive numbers from `first` on, and their symbols begin at `index`.
         let (mut word, mut first, mut index) = (0_u16, 0_u16, 0_u16);
+        // In a code with one word, a wrong first bit is an error at once, as in zlib.
         let last = if self.has_at_most_one() { 1 } else { LEN_LIMIT };
         for (len, count) in (1..).zip(&self.counts[1..=last]) {
             if len > held {
@@ -103,6 +110,8 @@ impl<const N: usize> Code<N> {
 
 /// Reads a word of the fixed code for literals and lengths (RFC 1951 §3.2.6).
 pub(super) fn read_fixed_literal(bits: u64, held: u32) -> Option<Word> {
+    // The standard's table, by the first 7 and the first 8 of 9 bits. Missing bits are zeros, and the check of `held`
+    // below rejects a word that needs them.
     let word = first_bits(bits, 9);
     let (symbol, len) = match (word >> 2, word >> 1) {
         (start @ 0..=0x17, _) => (256 + start, 7),
@@ -120,23 +129,24 @@ pub(super) fn read_fixed_distance(bits: u64, held: u32) -> Option<Word> {
     (held >= 5).then_some(Word { symbol, len: 5 })
 }
 
-/// The lowest bits of `bits`, the first one on top: words come from there.
+/// Returns the lowest bits of `bits` in reverse order, because code words start with their highest bit (RFC 1951
+/// §3.1.1).
 fn first_bits(bits: u64, count: u32) -> u16 {
     u16::try_from(bits & 0xffff).unwrap_or(0).reverse_bits() >> (16 - count)
 }
 
-/// The lengths, or the distances, that a symbol stands for (RFC 1951 §3.2.5).
+/// The range of lengths or distances that a symbol stands for (RFC 1951 §3.2.5).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) start: usize,
-    /// The bits behind the symbol that say which one it is.
+    /// The number of bits behind the symbol that select a value of the range.
     pub(super) extra: u32,
 }
 
-/// What the symbols from 257 on stand for.
+/// The lengths of the symbols from 257 on.
 pub(super) const LENGTHS: [Span; 29] = {
     let mut spans = spans::<29>(3, 4);
-    // One that could be said by the symbol before it as well.
+    // 258 breaks the pattern: the symbol before it could express it, too, and this one needs no additional bits.
     spans[28] = Span {
         start: 258,
         extra: 0,
@@ -144,10 +154,10 @@ pub(super) const LENGTHS: [Span; 29] = {
     spans
 };
 
-/// What the symbols of distances stand for.
+/// The distances of the symbols from 0 on.
 pub(super) const DISTANCES: [Span; 30] = spans(1, 2);
 
-/// Spans that follow each other; from the second `group` on, each group has a bit more than the one before it.
+/// Returns adjacent spans. From the third group on, each group of `group` spans has one bit more than the one before.
 const fn spans<const N: usize>(first: usize, group: usize) -> [Span; N] {
     let mut all = [Span { start: 0, extra: 0 }; N];
     let (mut at, mut start, mut extra) = (0, first, 0);
@@ -166,7 +176,7 @@ const fn spans<const N: usize>(first: usize, group: usize) -> [Span; N] {
 mod tests {
     use super::*;
 
-    /// RFC 1951 §3.2.5: the ends of its two tables, and the bits where they change.
+    /// RFC 1951 §3.2.5: the first and last rows of its two tables, and the rows where the bits change.
     #[test]
     fn the_spans_are_those_of_the_standard() {
         let length = |symbol: usize| {
@@ -184,7 +194,7 @@ mod tests {
         assert_eq!(distances, expected);
     }
 
-    /// RFC 1951 §3.2.6: the fixed code is the one with these lengths, whichever way it is read.
+    /// RFC 1951 §3.2.6: the fixed code is the code with these lengths, and both functions read it in the same way.
     #[test]
     fn the_fixed_code_is_that_of_the_lengths() {
         let lens = [(144, 8), (112, 9), (24, 7), (8, 8)].map(|(count, len)| vec![len; count]);

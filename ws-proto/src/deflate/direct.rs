@@ -1,13 +1,15 @@
-//! Inflates in plain steps and reads what it refers to where it is kept (RFC 1951). zlib needs a copy of the window
-//! before it can begin, which costs as much as hundreds of bytes of a message. This begins at once, so a short message
-//! and what follows a final block (BFINAL) are inflated here. Each step takes one part of a block or leaves the
-//! input as it is, so a message can be cut anywhere. Knows nothing of messages.
+//! Inflates in plain steps, and reads earlier bytes in place, where the history keeps them (RFC 1951).
+//!
+//! zlib needs a copy of the window before it can begin, which costs as much as hundreds of bytes of a message. This
+//! inflater begins at once, so it takes short messages and the bytes behind a final block (BFINAL). Each step takes one
+//! part of a block or leaves the input unchanged, so the input can be split anywhere. Knows nothing of messages.
 
 use super::bounds::{InflateError, reserve};
 use super::codes::{self, Code, DISTANCES, LENGTHS, Word};
 use super::history::{FULL_WINDOW, History};
 
-/// More than any step takes: a length and a distance with their additional bits are 48 bits.
+/// The least number of bits that are held before a step, if there is input: more than any step takes. The longest step
+/// is a length and a distance with their additional bits: 48 bits.
 const ENOUGH_BITS: u32 = 56;
 
 const LITERALS_LIMIT: usize = 286;
@@ -22,34 +24,34 @@ const ORDER: [usize; LENS_OF_LENS] = [
 
 const END_OF_BLOCK: usize = 256;
 
-/// A DEFLATE stream that goes on behind final blocks.
+/// A DEFLATE stream that continues behind final blocks.
 #[derive(Debug)]
 pub(super) struct Direct {
     bits: Bits,
-    stage: Stage,
-    /// Whether the block is a final one; between blocks, whether the last one was, or there was none.
+    state: BlockState,
+    /// Whether the current block is a final one. Between blocks: whether the last block was, or there was no block.
     is_final: bool,
     final_blocks: usize,
-    /// How far back the next byte may refer. Invariant: `reach <= FULL_WINDOW`.
+    /// The greatest distance that the next byte may refer to. Invariant: `reach <= FULL_WINDOW`.
     reach: usize,
-    /// How far back a byte behind a final block may refer to what came before that block's end.
+    /// How many bytes in front of a final block's end may be referred to behind it: the negotiated window.
     window: usize,
-    /// Made for the first block that brings its own codes.
+    /// Made for the first block with codes of its own, because most short messages use the fixed codes.
     tables: Option<Box<Tables>>,
     #[cfg(test)]
     steps: usize,
 }
 
-/// Input that was taken and is not used.
+/// Bits of the input that were taken and not used yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bits {
     hold: u64,
     len: u32,
 }
 
-/// What comes next.
+/// The part of a block that comes next.
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum BlockState {
     Header,
     StoredLen,
     Stored {
@@ -77,7 +79,7 @@ struct Counts {
     lens_of_lens: usize,
 }
 
-/// The codes of a block that brings its own.
+/// The codes of a block with codes of its own.
 #[derive(Debug)]
 struct Tables {
     lens: [u8; LENS_LIMIT],
@@ -86,30 +88,30 @@ struct Tables {
     distances: Code<DISTANCES_LIMIT>,
 }
 
-/// What a step did.
+/// The result of a step.
 enum Step {
     Done,
-    /// It needs more input.
+    /// The step needs more input.
     Starved,
 }
 
-/// Where what comes out goes, and what came out before.
+/// The output, and the bytes that it may refer to.
 pub(super) struct Sink<'a> {
     pub(super) history: &'a History,
     pub(super) output: &'a mut Vec<u8>,
-    /// What is behind this place in `output` is not in the history yet.
+    /// The bytes of `output` from this place on are not in the history yet.
     pub(super) noted: usize,
-    /// The length that `output` may have.
-    pub(super) most: usize,
+    /// The most bytes that `output` may have.
+    pub(super) output_limit: usize,
 }
 
 impl Direct {
-    /// Begins behind `final_blocks` final blocks of a message, or with a message. The history must go on with all
-    /// that comes out, up to the full window, as long as this is used.
+    /// Begins behind `final_blocks` final blocks of a message, or at the beginning of a message. While this is in use,
+    /// the caller must add all output to the history, up to the full window.
     pub(super) fn new(history: &History, window: usize, final_blocks: usize) -> Self {
         Self {
             bits: Bits::default(),
-            stage: Stage::Header,
+            state: BlockState::Header,
             is_final: true,
             final_blocks,
             reach: history.len().min(window),
@@ -120,20 +122,20 @@ impl Direct {
         }
     }
 
-    /// Returns how many steps there were since this was last asked.
+    /// Returns the number of steps since the last call.
     #[cfg(test)]
     pub(super) fn take_steps(&mut self) -> usize {
         std::mem::take(&mut self.steps)
     }
 
-    /// Tells whether a message may end here without a trailer: behind a final block, or before the first one.
+    /// Tells whether a message may end here without a trailer: behind a final block, or before the first block.
     pub(super) fn is_fresh(&self) -> bool {
         self.is_final && self.is_between_blocks()
     }
 
     /// Tells whether a block could begin here, at the boundary of a byte.
     pub(super) fn is_between_blocks(&self) -> bool {
-        matches!(self.stage, Stage::Header) && self.bits.len == 0
+        matches!(self.state, BlockState::Header) && self.bits.len == 0
     }
 
     /// Inflates all of the input.
@@ -146,6 +148,7 @@ impl Direct {
         loop {
             self.bits.fill(&mut input);
             let step = self.step(sink, final_block_limit)?;
+            // The bits can hold several steps after the last byte of the input, so the loop ends with a starved one.
             if matches!(step, Step::Starved) && input.is_empty() {
                 return Ok(());
             }
@@ -161,15 +164,17 @@ impl Direct {
         {
             self.steps += 1;
         }
+        // A step works on a copy of the bits, which is kept only if the step succeeds. So a step that runs out of bits
+        // leaves no trace, and is tried again when more input is there.
         let mut bits = self.bits;
-        let step = match self.stage {
-            Stage::Header => self.header(&mut bits, final_block_limit),
-            Stage::StoredLen => self.stored_len(&mut bits),
-            Stage::Stored { remaining } => self.stored(&mut bits, remaining, sink),
-            Stage::Counts => self.counts(&mut bits),
-            Stage::LensOfLens { counts, done } => self.lens_of_lens(&mut bits, counts, done),
-            Stage::Lens { counts, done } => self.lens(&mut bits, counts, done),
-            Stage::Symbols { is_fixed } => self.symbol(&mut bits, is_fixed, sink),
+        let step = match self.state {
+            BlockState::Header => self.header(&mut bits, final_block_limit),
+            BlockState::StoredLen => self.stored_len(&mut bits),
+            BlockState::Stored { remaining } => self.stored(&mut bits, remaining, sink),
+            BlockState::Counts => self.counts(&mut bits),
+            BlockState::LensOfLens { counts, done } => self.lens_of_lens(&mut bits, counts, done),
+            BlockState::Lens { counts, done } => self.lens(&mut bits, counts, done),
+            BlockState::Symbols { is_fixed } => self.symbol(&mut bits, is_fixed, sink),
         };
         match step {
             Some(Ok(())) => {
@@ -185,15 +190,19 @@ impl Direct {
     fn header(&mut self, bits: &mut Bits, final_block_limit: usize) -> Attempt {
         let header = bits.take(3)?;
         self.is_final = header & 1 == 1;
-        self.stage = match header >> 1 {
+        self.state = match header >> 1 {
+            // The length of a stored block begins at a byte boundary, and the bits before it are ignored (RFC 1951
+            // §3.2.4).
             0 => {
                 bits.align();
-                Stage::StoredLen
+                BlockState::StoredLen
             }
-            1 => Stage::Symbols { is_fixed: true },
-            2 => Stage::Counts,
+            1 => BlockState::Symbols { is_fixed: true },
+            2 => BlockState::Counts,
             _ => return INVALID,
         };
+        // An empty final block is two bytes and gives no output, so without a limit a message could consist of them
+        // for ever.
         if self.is_final {
             self.final_blocks = self.final_blocks.saturating_add(1);
             if self.final_blocks > final_block_limit {
@@ -205,8 +214,10 @@ impl Direct {
     }
 
     fn end_block(&mut self, bits: &mut Bits) {
-        self.stage = Stage::Header;
+        self.state = BlockState::Header;
         if self.is_final {
+            // A final block ends a DEFLATE stream (RFC 7692 §7.2.3.4). The next one starts at a byte boundary, and can
+            // refer to the negotiated window only.
             bits.align();
             self.reach = self.reach.min(self.window);
         }
@@ -218,7 +229,8 @@ impl Direct {
         if len != !inverse & 0xffff {
             return INVALID;
         }
-        self.stage = Stage::Stored { remaining: len };
+        self.state = BlockState::Stored { remaining: len };
+        // There is no byte that would end the block.
         if len == 0 {
             self.end_block(bits);
         }
@@ -230,7 +242,7 @@ impl Direct {
             |error| Some(Err(error)),
             |()| {
                 let remaining = remaining - 1;
-                self.stage = Stage::Stored { remaining };
+                self.state = BlockState::Stored { remaining };
                 if remaining == 0 {
                     self.end_block(bits);
                 }
@@ -250,8 +262,9 @@ impl Direct {
             return INVALID;
         }
         let tables = self.tables.get_or_insert_with(|| Box::new(Tables::new()));
+        // Lengths that the block leaves out are zero, and the tables still have those of the block before.
         tables.lens[..LENS_OF_LENS].fill(0);
-        self.stage = Stage::LensOfLens { counts, done: 0 };
+        self.state = BlockState::LensOfLens { counts, done: 0 };
         DONE
     }
 
@@ -259,11 +272,12 @@ impl Direct {
         let tables = self.tables.as_mut()?;
         tables.lens[ORDER[done]] = bits.small(3)?;
         let done = done + 1;
-        self.stage = Stage::LensOfLens { counts, done };
+        self.state = BlockState::LensOfLens { counts, done };
         if done == counts.lens_of_lens {
-            self.stage = Stage::Lens { counts, done: 0 };
+            self.state = BlockState::Lens { counts, done: 0 };
             let lens = &tables.lens[..LENS_OF_LENS];
-            // zlib takes a code without symbols and finds out behind the lengths.
+            // zlib accepts a code without symbols here, and reports the error behind the lengths. This does the same,
+            // so that the two inflaters fail at the same byte.
             let is_right = tables.lens_code.set(lens)
                 && (tables.lens_code.is_complete() || tables.lens_code.is_empty());
             if !is_right {
@@ -276,6 +290,7 @@ impl Direct {
     fn lens(&mut self, bits: &mut Bits, counts: Counts, done: usize) -> Attempt {
         let tables = self.tables.as_mut()?;
         let word = if tables.lens_code.is_empty() {
+            // zlib reads each bit as the length 0 then.
             let symbol = Some(0);
             Some(Word { symbol, len: 1 }).filter(|_| bits.len > 0)
         } else {
@@ -285,6 +300,7 @@ impl Direct {
             return INVALID;
         };
         let (len, count) = match (symbol, done.checked_sub(1)) {
+            // Symbol 16 repeats the previous length, and the first one has none before it.
             (16, None) => return INVALID,
             (16, Some(last)) => (tables.lens[last], 3 + bits.take(2)?),
             (17, _) => (0, 3 + bits.take(3)?),
@@ -292,14 +308,16 @@ impl Direct {
             (len, _) => (u8::try_from(len).unwrap_or(0), 1),
         };
         let (done, all) = (done + count, counts.literals + counts.distances);
+        // A repetition may run from the literals into the distances, but not beyond them.
         if done > all {
             return INVALID;
         }
         tables.lens[done - count..done].fill(len);
-        self.stage = Stage::Lens { counts, done };
+        self.state = BlockState::Lens { counts, done };
         if done == all {
-            self.stage = Stage::Symbols { is_fixed: false };
+            self.state = BlockState::Symbols { is_fixed: false };
             let (literals, distances) = tables.lens[..all].split_at(counts.literals);
+            // Without the symbol that ends the block, the block could not end.
             let is_right = literals[END_OF_BLOCK] != 0
                 && tables.literals.set(literals)
                 && tables.distances.set(distances)
@@ -329,6 +347,7 @@ impl Direct {
             self.end_block(bits);
             return DONE;
         }
+        // The fixed codes have symbols that never occur: two lengths here and two distances below (RFC 1951 §3.2.6).
         let Some(span) = LENGTHS.get(usize::from(symbol) - END_OF_BLOCK - 1) else {
             return INVALID;
         };
@@ -344,6 +363,7 @@ impl Direct {
             return INVALID;
         };
         let distance = span.start + bits.take(span.extra)?;
+        // A reference in front of the first byte, or beyond the negotiated window.
         if distance > self.reach {
             return INVALID;
         }
@@ -351,7 +371,7 @@ impl Direct {
     }
 }
 
-/// `None` if the input does not suffice; nothing has changed then.
+/// The result of a part of a step; `None` if it needs more input, and has changed nothing.
 type Attempt = Option<Result<(), InflateError>>;
 
 const DONE: Attempt = Some(Ok(()));
@@ -385,7 +405,7 @@ impl Bits {
         self.small(8)
     }
 
-    /// Takes a word; returns what it stands for.
+    /// Removes a word. Returns its symbol.
     fn skip(&mut self, word: Word) -> Option<u16> {
         self.hold >>= word.len;
         self.len -= word.len;
@@ -400,35 +420,38 @@ impl Bits {
 
 impl Sink<'_> {
     fn push(&mut self, byte: u8, reach: &mut usize) -> Result<(), InflateError> {
-        if self.output.len() == self.most {
+        if self.output.len() == self.output_limit {
             return Err(InflateError::TooLong);
         }
-        reserve(self.output, 0, self.most);
+        reserve(self.output, 0, self.output_limit);
         self.output.push(byte);
         *reach = (*reach + 1).min(FULL_WINDOW);
         Ok(())
     }
 
-    /// Appends what is `distance` back, `len` bytes of it, which can overlap what is appended.
+    /// Appends `len` bytes that begin `distance` bytes before the end. They can overlap the appended bytes.
     fn repeat(
         &mut self,
         distance: usize,
         len: usize,
         reach: &mut usize,
     ) -> Result<(), InflateError> {
-        let mut remaining = len.min(self.most - self.output.len());
+        // Output up to the limit is appended before the error is reported, so the same bytes come out however the input
+        // is split.
+        let mut remaining = len.min(self.output_limit - self.output.len());
         let is_too_long = remaining < len;
         *reach = (*reach + remaining).min(FULL_WINDOW);
         while self.output.capacity() - self.output.len() < remaining {
-            reserve_more(self.output, remaining, self.most);
+            reserve_more(self.output, remaining, self.output_limit);
         }
+        // The oldest of the bytes can be in the history, and the rest in the output.
         let new = self.output.len() - self.noted;
         if let Some(back) = distance.checked_sub(new).filter(|back| *back > 0) {
             let count = back.min(remaining);
             self.history.copy(back, count, self.output);
             remaining -= count;
         }
-        // What was appended belongs to what is referred to, so each round can take twice as much.
+        // Appended bytes are part of the source, so each round can copy twice as many.
         let start = self.output.len() - distance.min(self.output.len() - self.noted);
         while remaining > 0 {
             let count = remaining.min(self.output.len() - start);
@@ -442,11 +465,11 @@ impl Sink<'_> {
     }
 }
 
-/// Makes room for `additional` bytes, as [`reserve`] does for one.
-fn reserve_more(output: &mut Vec<u8>, additional: usize, most: usize) {
+/// Reserves capacity for `additional` bytes, as [`reserve`] does for one byte.
+fn reserve_more(output: &mut Vec<u8>, additional: usize, output_limit: usize) {
     let wanted = additional.max(output.len());
-    let most_room = most.saturating_add(1).saturating_sub(output.len());
-    output.reserve_exact(wanted.min(most_room));
+    let free = output_limit.saturating_add(1).saturating_sub(output.len());
+    output.reserve_exact(wanted.min(free));
 }
 
 impl Tables {

@@ -1,41 +1,42 @@
-//! Inflates what the peer compressed: in steps, so that the limit counts what comes out, and a bomb ends
-//! at it. Knows nothing of frames but their masks.
+//! Inflates messages of the peer. It works in steps, so the limit counts the bytes that come out, and a
+//! decompression bomb ends at the limit. Knows nothing of frames but their masks.
 //!
-//! Each message has an inflater of its own; what a connection keeps between messages is the end of what
-//! came out, as far as the next message may refer to it. So an idle connection holds no more than that;
-//! behind a final block (BFINAL), which zlib takes for the end of everything, `direct.rs` goes on with the same
-//! memory; and no message can leave an inflater in a state that spoils the next one (PROTOCOL.md §6.4,
-//! traps 1 and 3).
+//! Each message has an inflater of its own. Between messages a connection keeps only the last inflated bytes, as far as
+//! the next message may refer to them. An inflater that lives as long as its connection was rejected for three reasons:
+//! - it takes 47 KiB, also on an idle connection;
+//! - zlib takes a final block (BFINAL) for the end of all, while `direct.rs` continues behind it with the same history;
+//! - one message could leave it in a state that breaks the next one (PROTOCOL.md §6.4, traps 1 and 3).
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::bounds::{Bounds, InflateError, reserve};
 use super::direct::{Direct, Sink};
 use super::history::{FULL_WINDOW, History};
-use super::streams::{DeflateStreams, Lent};
+use super::streams::{AttachedStreams, DeflateStreams};
 use super::terms::Direction;
 use crate::mask::Mask;
 
-/// What a sender leaves out at the end of a message (P-M4, P-M5).
+/// The bytes that a sender leaves out at the end of a message (P-M4, P-M5).
 pub(super) const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// An empty final block, stored. Behind a trailer all of it is taken and ends the stream without a byte; in
-/// the midst of a block that was cut off it is something else, or ends that block by its first bits.
+/// An empty final block, stored. Behind a trailer, zlib takes all of it and ends the stream without output. Inside a
+/// block that was cut off, zlib reads it as something else, or the first bits of it end that block.
 const FINAL_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 const FINAL_BLOCK_LEN: u64 = 5;
 
-/// Bytes that are unmasked in one go, on the stack.
+/// The number of bytes that are unmasked at once, on the stack.
 const BLOCK_LEN: usize = 1024;
 
-/// A whole message of so many bytes is inflated without zlib: to copy the window to it would take longer.
+/// The longest whole message, in compressed bytes, that is inflated without zlib. Copying the window to zlib would take
+/// longer than the message itself.
 const SHORT_LEN: usize = 32;
 
-/// Inflates the messages of one connection, one after the other.
+/// Inflates the messages of one connection, one after another.
 #[derive(Debug)]
 pub(super) struct Inflater {
     terms: Direction,
     history: History,
-    /// While a message is open.
+    /// The stream of the message that is being received.
     stream: Option<Stream>,
     #[cfg(test)]
     work: tests::Work,
@@ -45,15 +46,15 @@ pub(super) struct Inflater {
 #[derive(Debug)]
 enum Stream {
     Zlib(Zlib),
-    /// Of a short message, or behind a final block. zlib would have to begin anew there and copy the window for each
-    /// final block, which can be two bytes; and it would be given back and taken anew.
+    /// For a short message, and behind a final block. There zlib would have to restart and copy the window for each
+    /// final block, and such a block can be two bytes.
     Direct(Box<Direct>),
 }
 
 #[derive(Debug)]
 struct Zlib {
     inflate: Box<Decompress>,
-    /// Whether it has seen a byte.
+    /// Whether it has taken a byte.
     has_begun: bool,
 }
 
@@ -68,7 +69,7 @@ impl Inflater {
         }
     }
 
-    /// Appends to `output` what comes out of a part of a message, or of a whole one.
+    /// Inflates a part of a message, or a whole one, and appends the result to `output`.
     pub(super) fn inflate(
         &mut self,
         masked: &[u8],
@@ -76,49 +77,53 @@ impl Inflater {
         is_whole: bool,
         output: &mut Vec<u8>,
         bounds: Bounds,
-        lent: &mut Lent,
+        streams: &mut AttachedStreams,
     ) -> Result<(), InflateError> {
+        // Only a whole message, because the length of the rest is not known of a part.
         if is_whole && masked.len() <= SHORT_LEN {
             let direct = Direct::new(&self.history, self.window(), 0);
             self.stream = Some(Stream::Direct(Box::new(direct)));
         }
         let Some(mut mask) = mask else {
-            return self.feed(masked, output, bounds, lent);
+            return self.feed(masked, output, bounds, streams);
         };
+        // The input is borrowed from the caller, so it is unmasked in a copy. Block by block, because a copy of the
+        // whole input would need an allocation.
         let mut block = [0; BLOCK_LEN];
         for part in masked.chunks(BLOCK_LEN) {
             let block = &mut block[..part.len()];
             block.copy_from_slice(part);
             mask.apply(block);
             mask = mask.skip(block.len());
-            self.feed(block, output, bounds, lent)?;
+            self.feed(block, output, bounds, streams)?;
         }
         Ok(())
     }
 
-    /// Ends a message: as [`inflate`](Self::inflate) for what is left out at its end.
-    ///
-    /// A message that ends behind a final block, or has no byte at all, lacks the byte that the
-    /// trailer completes (P-M12, trap 3). What it means is clear, so it is let pass.
+    /// Ends a message: inflates the trailer, which the sender has left out, and checks that nothing is cut off.
     pub(super) fn finish(
         &mut self,
         output: &mut Vec<u8>,
         bounds: Bounds,
-        lent: &mut Lent,
+        streams: &mut AttachedStreams,
     ) -> Result<(), InflateError> {
+        // A message that ends behind a final block, or has no byte at all, lacks the byte that the trailer completes
+        // (P-M12, trap 3). Its meaning is clear, so it is accepted without a trailer.
         if self
             .stream
             .as_ref()
             .is_some_and(|stream| !stream.is_fresh())
         {
-            self.feed(&TRAILER, output, bounds, lent)?;
+            self.feed(&TRAILER, output, bounds, streams)?;
+            // The trailer inside of a block that was cut off would be content.
             let stream = self.stream.as_mut();
             if !stream.is_some_and(Stream::is_between_blocks) {
                 return Err(InflateError::Invalid);
             }
         }
-        if let (Some(Stream::Zlib(stream)), Some(lent)) = (self.stream.take(), lent) {
-            lent.give_inflater(stream.inflate);
+        // Without attached streams the inflater is dropped.
+        if let (Some(Stream::Zlib(stream)), Some(streams)) = (self.stream.take(), streams) {
+            streams.give_inflater(stream.inflate);
         }
         if self.terms.takeover {
             self.history.settle(self.window());
@@ -128,10 +133,10 @@ impl Inflater {
         Ok(())
     }
 
-    /// Gives up the message that is open, and all memory: there will be no other.
-    pub(super) fn stop(&mut self, lent: &mut Lent) {
-        if let (Some(Stream::Zlib(zlib)), Some(lent)) = (self.stream.take(), lent) {
-            lent.give_inflater(zlib.inflate);
+    /// Drops the unfinished message and frees all memory, because no other message will arrive.
+    pub(super) fn stop(&mut self, streams: &mut AttachedStreams) {
+        if let (Some(Stream::Zlib(zlib)), Some(streams)) = (self.stream.take(), streams) {
+            streams.give_inflater(zlib.inflate);
         }
         *self = Self::new(self.terms);
     }
@@ -145,29 +150,31 @@ impl Inflater {
         mut input: &[u8],
         output: &mut Vec<u8>,
         bounds: Bounds,
-        lent: &mut Lent,
+        streams: &mut AttachedStreams,
     ) -> Result<(), InflateError> {
         let window = self.window();
         let stream = self.stream.get_or_insert_with(|| {
             #[cfg(test)]
             self.work.count_window(self.history.len());
-            let mut none = DeflateStreams::new();
-            let zlib = Zlib::new(lent.as_mut().unwrap_or(&mut none), &self.history);
+            let mut own = DeflateStreams::new();
+            let zlib = Zlib::new(streams.as_mut().unwrap_or(&mut own), &self.history);
             Stream::Zlib(zlib)
         });
         if let Stream::Zlib(zlib) = stream {
             let noted = output.len();
             #[cfg(test)]
             self.work.count_turns(1);
-            let is_at_end = zlib.feed(&mut input, output, bounds.most)?;
+            let is_at_end = zlib.feed(&mut input, output, bounds.output_limit)?;
+            // zlib keeps the full window itself, so the history needs the negotiated one only.
             self.history.note(&output[noted..], window);
             if !is_at_end {
                 return Ok(());
             }
+            // zlib ended with the first final block of the message, so the count of them starts at 1.
             let direct = Direct::new(&self.history, window, 1);
             let ended = std::mem::replace(stream, Stream::Direct(Box::new(direct)));
-            if let (Stream::Zlib(zlib), Some(lent)) = (ended, lent) {
-                lent.give_inflater(zlib.inflate);
+            if let (Stream::Zlib(zlib), Some(streams)) = (ended, streams) {
+                streams.give_inflater(zlib.inflate);
             }
         }
         if let Stream::Direct(direct) = stream {
@@ -176,9 +183,11 @@ impl Inflater {
                 history: &self.history,
                 output,
                 noted,
-                most: bounds.most,
+                output_limit: bounds.output_limit,
             };
             let result = direct.feed(input, &mut sink, bounds.final_blocks);
+            // The full window, because within a message zlib would accept references over all of it, too. `finish` cuts
+            // it to the negotiated one.
             self.history.note(&output[noted..], FULL_WINDOW);
             #[cfg(test)]
             self.work.count_turns(direct.take_steps());
@@ -197,7 +206,7 @@ impl Stream {
         }
     }
 
-    /// Tells whether a block could begin here. The stream cannot be used any more.
+    /// Tells whether a block could begin here. The stream cannot be used afterwards.
     fn is_between_blocks(&mut self) -> bool {
         match self {
             Self::Zlib(zlib) => zlib.is_between_blocks(),
@@ -211,7 +220,7 @@ impl Zlib {
         let mut inflate = streams.take_inflater();
         for bytes in history.as_slices() {
             let set = inflate.set_dictionary(bytes);
-            debug_assert!(set.is_ok(), "a raw stream takes a dictionary at any time");
+            debug_assert!(set.is_ok(), "a raw stream accepts a dictionary at any time");
         }
         Self {
             inflate,
@@ -219,30 +228,33 @@ impl Zlib {
         }
     }
 
-    /// Inflates the input up to the end of a final block; tells whether that was reached.
+    /// Inflates the input up to the end of a final block. Tells whether it was reached.
     fn feed(
         &mut self,
         input: &mut &[u8],
         output: &mut Vec<u8>,
-        most: usize,
+        output_limit: usize,
     ) -> Result<bool, InflateError> {
+        // A full output can hide more output that zlib still holds, so it is called again without input.
         while !input.is_empty() || output.len() == output.capacity() {
-            reserve(output, input.len(), most);
+            reserve(output, input.len(), output_limit);
             let (len_before, in_before) = (output.len(), self.inflate.total_in());
             let result = self
                 .inflate
                 .decompress_vec(input, output, FlushDecompress::Sync);
+            // zlib's counters, because the result says nothing of how far it came.
             let taken = self.inflate.total_in() - in_before;
             self.has_begun |= taken > 0;
             *input = &input[usize::try_from(taken).unwrap_or(input.len())..];
-            if output.len() > most {
-                output.truncate(most);
+            if output.len() > output_limit {
+                output.truncate(output_limit);
                 return Err(InflateError::TooLong);
             }
             match result {
                 Ok(Status::StreamEnd) => return Ok(true),
                 Ok(Status::Ok | Status::BufError) if taken > 0 || output.len() > len_before => {}
                 Ok(Status::Ok | Status::BufError) if input.is_empty() => break,
+                // No progress in spite of input and capacity: calling again would loop for ever.
                 Ok(Status::Ok | Status::BufError) | Err(_) => return Err(InflateError::Invalid),
             }
         }
@@ -250,6 +262,7 @@ impl Zlib {
     }
 
     fn is_between_blocks(&mut self) -> bool {
+        // zlib does not say where it is, so the answer is what it makes of a block that only fits here.
         let mut nothing = [0];
         let before = self.inflate.total_in();
         let status = self
@@ -264,13 +277,13 @@ impl Zlib {
 mod tests {
     use super::*;
 
-    /// What inflating took, in counts.
+    /// The work of inflating, in counts.
     #[derive(Debug, Default)]
     pub(super) struct Work {
         /// How often a window was copied to zlib, and how many bytes.
         windows: usize,
         copied: usize,
-        /// Calls of zlib, and steps beside it.
+        /// Calls of zlib, and steps of `direct.rs`.
         turns: usize,
     }
 
@@ -287,7 +300,7 @@ mod tests {
 
     const WINDOW: usize = 32 << 10;
 
-    /// Inflates messages, in the parts that are given, behind a window that is full; returns what that took.
+    /// Inflates messages, in the given parts, behind a full window. Returns the work.
     fn work(messages: &[&[&[u8]]], is_whole: bool) -> Work {
         let terms = Direction {
             takeover: true,
@@ -295,24 +308,25 @@ mod tests {
         };
         let mut inflater = Inflater::new(terms);
         inflater.history.note(&[7; WINDOW], WINDOW);
-        let (mut output, mut lent) = (Vec::new(), Some(DeflateStreams::new()));
+        let (mut output, mut streams) = (Vec::new(), Some(DeflateStreams::new()));
         let bounds = Bounds {
-            most: usize::MAX,
+            output_limit: usize::MAX,
             final_blocks: usize::MAX,
         };
         for parts in messages {
             output.clear();
             for part in *parts {
-                let result = inflater.inflate(part, None, is_whole, &mut output, bounds, &mut lent);
+                let result =
+                    inflater.inflate(part, None, is_whole, &mut output, bounds, &mut streams);
                 assert_eq!(result, Ok(()));
             }
-            assert_eq!(inflater.finish(&mut output, bounds, &mut lent), Ok(()));
+            assert_eq!(inflater.finish(&mut output, bounds, &mut streams), Ok(()));
         }
         inflater.work
     }
 
-    /// X21: a message copies the window once, however many final blocks it has, and takes a few turns for each byte;
-    /// however it is cut.
+    /// X21: a message copies the window once, however many final blocks it has, and takes a few steps for each byte,
+    /// however it is split.
     #[test]
     fn final_blocks_copy_no_window() {
         let units: [(&str, &[u8]); 4] = [

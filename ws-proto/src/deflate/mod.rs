@@ -1,11 +1,10 @@
-//! permessage-deflate (RFC 7692): messages are compressed, each on its own or with what went before in
-//! mind.
+//! permessage-deflate (RFC 7692): compresses messages, each on its own or with reference to earlier ones.
 //!
 //! Imports: `config`, `error`, `frame`, `mask`, `message`, `state`.
 //!
-//! The seam is small: the frame codec lets a reserved bit pass, the assembler has inflated what arrives,
-//! the connection has compressed what it sends. What is agreed on is for the handshakes. Without the feature,
-//! `off.rs` has the same names and does nothing.
+//! The rest of the crate touches this in three places: the frame codec accepts a reserved bit, the assembler
+//! inflates what arrives, and the connection compresses what it sends. The handshakes negotiate the parameters. Without
+//! the feature, `off.rs` has the same names and does nothing, so no other folder needs a `cfg` for it.
 
 mod bounds;
 mod codes;
@@ -22,7 +21,7 @@ use bytes::Bytes;
 use self::bounds::Bounds;
 use self::compress::Compressor;
 use self::inflate::Inflater;
-use self::streams::Lent;
+use self::streams::AttachedStreams;
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::{Opcode, Piece};
@@ -37,98 +36,107 @@ pub(crate) use self::terms::{
     Parameters, SERVER_MAX_WINDOW_BITS, SERVER_NO_CONTEXT_TAKEOVER,
 };
 
-/// Compression on one connection, if it was agreed on.
+/// Compression on one connection, if the handshake agreed on it. Boxed, because most connections have none.
 #[derive(Debug, Default)]
-pub(crate) struct Compression(Option<Box<Both>>);
+pub(crate) struct Compression(Option<Box<Coders>>);
 
 #[derive(Debug)]
-struct Both {
+struct Coders {
     compressor: Compressor,
     inflater: Inflater,
-    lent: Lent,
+    streams: AttachedStreams,
 }
 
 impl Compression {
     pub(crate) fn new(terms: Option<&DeflateTerms>) -> Self {
         Self(terms.map(|terms| {
-            Box::new(Both {
+            Box::new(Coders {
                 compressor: Compressor::new(terms),
                 inflater: Inflater::new(terms.receiving),
-                lent: None,
+                streams: None,
             })
         }))
     }
 
-    /// Tells whether the peer may send compressed messages.
+    /// Tells whether the handshake agreed on compression, so that the peer may send compressed messages.
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Returns the options by which messages can be compressed elsewhere.
-    pub(crate) fn alone(&self) -> Option<Deflate> {
-        self.0.as_ref()?.compressor.alone()
+    /// Returns the options for compressing this connection's messages elsewhere, for instance without its lock; `None`
+    /// if they depend on each other.
+    pub(crate) fn standalone_options(&self) -> Option<Deflate> {
+        self.0.as_ref()?.compressor.standalone_options()
     }
 
-    /// Lends streams to the work on messages.
-    pub(crate) fn lend(&mut self, streams: &mut DeflateStreams) {
-        if let Some(both) = &mut self.0 {
-            both.lent.get_or_insert_with(|| std::mem::take(streams));
+    /// Attaches streams, for the next calls that compress or inflate.
+    pub(crate) fn attach(&mut self, streams: &mut DeflateStreams) {
+        if let Some(coders) = &mut self.0 {
+            coders
+                .streams
+                .get_or_insert_with(|| std::mem::take(streams));
         }
     }
 
-    /// Gives back what was lent.
-    pub(crate) fn reclaim(&mut self, streams: &mut DeflateStreams) {
-        if let Some(lent) = self.0.as_mut().and_then(|both| both.lent.take()) {
-            *streams = lent;
+    /// Gives attached streams back.
+    pub(crate) fn detach(&mut self, streams: &mut DeflateStreams) {
+        if let Some(attached) = self.0.as_mut().and_then(|coders| coders.streams.take()) {
+            *streams = attached;
         }
     }
 
-    /// Compresses a message; `None` if it is to be sent plain.
+    /// Compresses a message. Returns `None` if the caller must send it plain.
     #[inline]
     pub(crate) fn compress(&mut self, message: &Message) -> Option<Vec<u8>> {
-        let both = self.0.as_mut()?;
-        both.compressor.compress(message.as_bytes(), &mut both.lent)
+        let coders = self.0.as_mut()?;
+        coders
+            .compressor
+            .compress(message.as_bytes(), &mut coders.streams)
     }
 
-    /// Compresses a part of a message; `None` if all of it is to be sent plain.
+    /// Compresses a fragment of a message. Returns `None` if the caller must send the whole message plain.
     pub(crate) fn compress_fragment(
         &mut self,
         content: &Message,
         first: bool,
         last: bool,
     ) -> Option<Vec<u8>> {
-        let both = self.0.as_mut()?;
-        let lent = &mut both.lent;
-        both.compressor
-            .compress_fragment(content.as_bytes(), first, last, lent)
+        let coders = self.0.as_mut()?;
+        let streams = &mut coders.streams;
+        coders
+            .compressor
+            .compress_fragment(content.as_bytes(), first, last, streams)
     }
 
-    /// Chooses how a message is sent that was encoded before.
+    /// Chooses the payload for a message that was encoded before.
     #[inline]
     pub(crate) fn choose<'a>(
         &mut self,
         prepared: &'a PreparedCompression,
         payload: &[u8],
-    ) -> Choice<'a> {
-        let Some(both) = &mut self.0 else {
-            return Choice::Plain;
+    ) -> PreparedPayload<'a> {
+        let Some(coders) = &mut self.0 else {
+            return PreparedPayload::Plain;
         };
-        let compressor = &mut both.compressor;
+        let compressor = &mut coders.compressor;
         match prepared {
-            PreparedCompression::Never => Choice::Plain,
+            PreparedCompression::Never => PreparedPayload::Plain,
             PreparedCompression::Shared(shared) if compressor.can_send(shared.window_bits) => {
-                compressor.begin_anew(&mut both.lent);
-                Choice::Shared(&shared.payload)
+                // The peer now has this message in its window, and our compressor has not seen it. So the next message
+                // must not refer to anything in front of it.
+                compressor.restart(&mut coders.streams);
+                PreparedPayload::Shared(&shared.payload)
             }
+            // A shared payload with a larger window than this peer's is of no use here.
             PreparedCompression::Shared(_) | PreparedCompression::Each => {
-                let compressed = compressor.compress(payload, &mut both.lent);
-                compressed.map_or(Choice::Plain, Choice::Own)
+                let compressed = compressor.compress(payload, &mut coders.streams);
+                compressed.map_or(PreparedPayload::Plain, PreparedPayload::Own)
             }
         }
     }
 
-    /// Appends to `output` what comes out of a part of a compressed message, the last one if `ends`;
-    /// `received` bytes were there before. What came out before an error is appended, too.
+    /// Inflates a piece of a compressed message and appends the result to `output`. `given_out` bytes of the message
+    /// are no longer in `output`, and count. Bytes that were inflated before an error are appended, too.
     pub(crate) fn inflate(
         &mut self,
         piece: &Piece<'_>,
@@ -136,92 +144,97 @@ impl Compression {
         given_out: usize,
         config: &ConnectionConfig,
     ) -> Result<(), ProtocolError> {
-        let Some(both) = &mut self.0 else {
-            debug_assert!(false, "the codec refuses what was not agreed on");
+        let Some(coders) = &mut self.0 else {
+            debug_assert!(
+                false,
+                "without an agreement the codec refuses compressed frames"
+            );
             return Err(ProtocolError::InvalidDeflate);
         };
         let limit = config.message_limit.unwrap_or(usize::MAX);
         let bounds = Bounds {
-            most: limit.saturating_sub(given_out),
+            output_limit: limit.saturating_sub(given_out),
             // A sender that ends each fragment with a final block stays within this.
             final_blocks: config.fragment_limit.unwrap_or(usize::MAX),
         };
-        let (inflater, lent) = (&mut both.inflater, &mut both.lent);
+        let (inflater, streams) = (&mut coders.inflater, &mut coders.streams);
         let ends = piece.last && piece.fin;
         let is_whole = piece.opcode != Opcode::Continuation && piece.first && ends;
         let (bytes, mask) = (piece.payload, piece.mask);
-        let mut inflated = inflater.inflate(bytes, mask, is_whole, output, bounds, lent);
+        let mut inflated = inflater.inflate(bytes, mask, is_whole, output, bounds, streams);
         if ends {
-            inflated = inflated.and_then(|()| inflater.finish(output, bounds, lent));
+            inflated = inflated.and_then(|()| inflater.finish(output, bounds, streams));
         }
         inflated.map_err(|error| error.into_protocol_error(limit))
     }
 
-    /// Gives back what was kept for messages that are still to arrive: none will.
+    /// Frees the memory for messages from the peer, because no more will arrive.
     pub(crate) fn stop_receiving(&mut self) {
-        if let Some(both) = &mut self.0 {
-            both.inflater.stop(&mut both.lent);
+        if let Some(coders) = &mut self.0 {
+            coders.inflater.stop(&mut coders.streams);
         }
     }
 
-    /// Gives back what was kept for messages of either side; what is lent waits for its owner.
+    /// Frees the memory for messages of both directions. Attached streams stay until they are detached.
     pub(crate) fn end(&mut self) {
-        if let Some(both) = &mut self.0 {
-            both.inflater.stop(&mut both.lent);
-            both.compressor.begin_anew(&mut both.lent);
+        if let Some(coders) = &mut self.0 {
+            coders.inflater.stop(&mut coders.streams);
+            coders.compressor.restart(&mut coders.streams);
         }
     }
 
-    /// Gives back what the next message to be sent can do without, if none was sent for a while.
-    pub(crate) fn rest(&mut self) {
-        if let Some(both) = &mut self.0 {
-            both.compressor.rest();
+    /// Frees the memory that the next message to send does not need, if nothing was compressed since the last call.
+    pub(crate) fn release_if_idle(&mut self) {
+        if let Some(coders) = &mut self.0 {
+            coders.compressor.release_if_idle();
         }
     }
 }
 
-/// How a message that was encoded before is sent.
-pub(crate) enum Choice<'a> {
-    /// As it is.
+/// The form in which one connection sends a message that was encoded before.
+pub(crate) enum PreparedPayload<'a> {
+    /// Not compressed.
     Plain,
-    /// As it was compressed for all.
+    /// Compressed once for all connections.
     Shared(&'a Bytes),
-    /// As it was compressed for this connection.
+    /// Compressed for this connection.
     Own(Vec<u8>),
 }
 
-/// What a prepared message knows of compression.
+/// The compression of a prepared message.
 #[derive(Clone, Debug)]
 pub(crate) enum PreparedCompression {
-    /// Each connection compresses it for itself.
+    /// Each connection compresses the message for itself.
     Each,
-    /// It is sent plain.
+    /// All connections send the message plain.
     Never,
-    /// It was compressed for all that can inflate it.
-    Shared(Shared),
+    /// All connections that can inflate it send this payload.
+    Shared(SharedPayload),
 }
 
-/// A message that was compressed on its own, so that any peer with such a window can inflate it.
+/// A message that was compressed on its own, so that any peer with a window of this size can inflate it.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedPayload {
     payload: Bytes,
     window_bits: u8,
 }
 
 impl PreparedCompression {
-    /// Compresses a payload for all, as the options of a server say.
+    /// Compresses a payload for all connections, with the options of a server.
     pub(crate) fn shared(payload: &[u8], options: &Deflate, streams: &mut DeflateStreams) -> Self {
         if payload.len() < options.threshold {
             return Self::Never;
         }
         let window_bits = options.server_max_window_bits;
         let level = options.level;
-        let mut compressed = compress::compress_alone(payload, level, window_bits, streams);
+        let mut compressed = compress::compress_standalone(payload, level, window_bits, streams);
+        // Without a context no later message refers to this one, so it can go plain where that is shorter.
         if compressed.len() >= payload.len() {
             return Self::Never;
         }
+        // It lives as long as the slowest peer has not received it, so it must not hold unused memory.
         compressed.shrink_to_fit();
-        Self::Shared(Shared {
+        Self::Shared(SharedPayload {
             payload: compressed.into(),
             window_bits,
         })

@@ -1,11 +1,12 @@
-//! Stands in for permessage-deflate where the feature is off: nothing is offered, accepted or compressed.
+//! The stand-in for permessage-deflate without the feature: it offers, accepts and compresses nothing. It has the same
+//! names, so that connection, handshake and assembler need no `cfg`.
 
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::frame::Piece;
 use crate::message::Message;
 
-/// What nobody can agree on.
+/// The terms of an agreement, of which there are no values.
 #[derive(Clone, Debug)]
 pub(crate) enum DeflateTerms {}
 
@@ -15,7 +16,7 @@ impl std::fmt::Display for DeflateTerms {
     }
 }
 
-/// None are needed.
+/// A pool of no streams.
 #[derive(Debug, Default)]
 pub(crate) struct DeflateStreams;
 
@@ -39,10 +40,10 @@ impl Compression {
     }
 
     #[inline]
-    pub(crate) fn lend(&mut self, _: &mut DeflateStreams) {}
+    pub(crate) fn attach(&mut self, _: &mut DeflateStreams) {}
 
     #[inline]
-    pub(crate) fn reclaim(&mut self, _: &mut DeflateStreams) {}
+    pub(crate) fn detach(&mut self, _: &mut DeflateStreams) {}
 
     #[inline]
     pub(crate) fn compress(&mut self, _: &Message) -> Option<Vec<u8>> {
@@ -55,8 +56,12 @@ impl Compression {
     }
 
     #[inline]
-    pub(crate) fn choose<'a>(&mut self, _: &'a PreparedCompression, _: &[u8]) -> Choice<'a> {
-        Choice::Plain
+    pub(crate) fn choose<'a>(
+        &mut self,
+        _: &'a PreparedCompression,
+        _: &[u8],
+    ) -> PreparedPayload<'a> {
+        PreparedPayload::Plain
     }
 
     pub(crate) fn inflate(
@@ -66,25 +71,28 @@ impl Compression {
         _: usize,
         _: &ConnectionConfig,
     ) -> Result<(), ProtocolError> {
-        debug_assert!(false, "the codec refuses what was not agreed on");
+        debug_assert!(
+            false,
+            "without an agreement the codec refuses compressed frames"
+        );
         Err(ProtocolError::InvalidDeflate)
     }
 
     pub(crate) fn stop_receiving(&mut self) {}
 
-    pub(crate) fn rest(&mut self) {}
+    pub(crate) fn release_if_idle(&mut self) {}
 
     pub(crate) fn end(&mut self) {}
 }
 
-/// What a prepared message knows of compression: nothing.
+/// The compression of a prepared message: each connection decides, and none compresses.
 #[derive(Clone, Debug)]
 pub(crate) enum PreparedCompression {
     Each,
 }
 
-/// How a message that was encoded before is sent: as it is.
-pub(crate) enum Choice<'a> {
+/// The form in which one connection sends a message that was encoded before: always plain.
+pub(crate) enum PreparedPayload<'a> {
     Plain,
     #[expect(dead_code, reason = "nothing is ever compressed")]
     Shared(&'a bytes::Bytes),

@@ -1,23 +1,23 @@
-//! Streams of zlib between two messages: they are large, take long to make, and most connections need one for
-//! a moment only.
+//! A pool of zlib streams. They are large and take long to make, and most connections need one for a moment only, so
+//! connections use the same ones in turn.
 
 use flate2::{Compress, Compression as Level, Decompress};
 
 use super::options::FULL_WINDOW_BITS;
 
-/// A compressor and an inflater, used in turn: by connections, for messages that are compressed on their own and
-/// for all that they inflate, and for [what is prepared](crate::PreparedMessage::compress_for) for many. A connection
-/// that was lent none makes its own for each message, and gives the memory back.
+/// A compressor and an inflater for use in turn. Connections compress with them messages that do not refer to others,
+/// and inflate all messages. [`PreparedMessage::compress_for`](crate::PreparedMessage::compress_for) uses them, too. A
+/// connection without attached streams makes its own for each message, and frees them.
 ///
-/// It begins empty, and keeps what is left in it: up to 430 KB.
+/// The pool begins empty and keeps the streams that are given back: up to 430 KB.
 #[derive(Debug, Default)]
 pub(crate) struct DeflateStreams {
     compressor: Option<IdleCompressor>,
     inflater: Option<Box<Decompress>>,
 }
 
-/// The streams that were lent to a connection, if there are any.
-pub(super) type Lent = Option<DeflateStreams>;
+/// The streams that are attached to a connection, if there are any.
+pub(super) type AttachedStreams = Option<DeflateStreams>;
 
 #[derive(Debug)]
 struct IdleCompressor {
@@ -27,7 +27,7 @@ struct IdleCompressor {
 }
 
 impl DeflateStreams {
-    /// Makes one that is empty.
+    /// Makes an empty pool.
     pub(crate) const fn new() -> Self {
         Self {
             compressor: None,
@@ -35,9 +35,11 @@ impl DeflateStreams {
         }
     }
 
-    /// Returns a compressor that has seen nothing.
+    /// Returns a compressor in its initial state.
     pub(super) fn take_compressor(&mut self, level: u8, window_bits: u8) -> Box<Compress> {
         match self.compressor.take() {
+            // Level and window cannot be changed later. One compressor is kept, because the connections of a server
+            // usually have the same ones.
             Some(mut idle) if (idle.level, idle.window_bits) == (level, window_bits) => {
                 idle.stream.reset();
                 idle.stream
@@ -49,7 +51,7 @@ impl DeflateStreams {
         }
     }
 
-    /// Keeps a compressor that was made so.
+    /// Keeps a compressor that was made with this level and window.
     pub(super) fn give_compressor(&mut self, stream: Box<Compress>, level: u8, window_bits: u8) {
         self.compressor = Some(IdleCompressor {
             stream,
@@ -58,9 +60,11 @@ impl DeflateStreams {
         });
     }
 
-    /// Returns an inflater that has seen nothing. Its window is the full one, whatever was agreed on: the memory is
-    /// the same, and what a message may refer to must not depend on how it is cut.
+    /// Returns an inflater in its initial state.
     pub(super) fn take_inflater(&mut self) -> Box<Decompress> {
+        // Always the full window, even if the handshake agreed on less. The memory is the same. And zlib checks a
+        // reference against its window only when it copies from there, so with a smaller one the same message would
+        // pass or fail by the way it is split.
         match self.inflater.take() {
             Some(mut stream) => {
                 stream.reset(false);
@@ -70,7 +74,7 @@ impl DeflateStreams {
         }
     }
 
-    /// Keeps an inflater.
+    /// Keeps an inflater for the next message.
     pub(super) fn give_inflater(&mut self, stream: Box<Decompress>) {
         self.inflater = Some(stream);
     }

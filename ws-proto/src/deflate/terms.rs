@@ -1,5 +1,5 @@
-//! What two endpoints agreed on (RFC 7692 §7.1), and how it is written down. Knows nothing of how they came to
-//! agree, and nothing of how messages are compressed.
+//! The terms that two endpoints agreed on (RFC 7692 §7.1), and their text form. Knows nothing of negotiating, and
+//! nothing of compressing.
 
 use std::fmt;
 
@@ -10,26 +10,28 @@ pub(crate) const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover"
 pub(crate) const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 pub(crate) const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// The smallest window of the compressor: zlib has none of 256 bytes (PROTOCOL.md §6.4, trap 4).
+/// The smallest window of the compressor, as a power of two: zlib does not support one of 256 bytes (PROTOCOL.md §6.4,
+/// trap 4).
 pub(crate) const LEAST_COMPRESSOR_BITS: u8 = 9;
 
-/// What two endpoints agreed on, as one of them sees it. As text it is the server's answer.
+/// The terms that two endpoints agreed on, from the view of one of them. Its text form is the server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeflateTerms {
-    /// Who sees it: the server that [accepted](crate::Deflate::accept), or the client that
+    /// The endpoint whose view it is: the server that [accepted](crate::Deflate::accept), or the client that
     /// [confirmed](crate::Deflate::confirm).
     pub(crate) role: Role,
     pub(crate) level: u8,
     pub(crate) threshold: usize,
-    /// What holds for what this side sends; it can be less than was agreed on.
+    /// The terms for messages that this endpoint sends. They can be narrower than the agreement.
     pub(crate) sending: Direction,
-    /// What holds for what the peer sends.
+    /// The terms for messages that the peer sends.
     pub(crate) receiving: Direction,
     pub(crate) answer: Parameters,
 }
 
 impl DeflateTerms {
-    /// Returns whose they are: a server's from [`Deflate::accept`](crate::Deflate::accept), a client's from
+    /// Returns the role of the endpoint whose terms they are: the server for terms from
+    /// [`Deflate::accept`](crate::Deflate::accept), the client for terms from
     /// [`Deflate::confirm`](crate::Deflate::confirm).
     pub fn role(&self) -> Role {
         self.role
@@ -42,12 +44,12 @@ impl fmt::Display for DeflateTerms {
     }
 }
 
-/// What was agreed on for one direction.
+/// The terms for one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Direction {
-    /// How far back a message may refer: two to this power, in bytes; 8 to 15.
+    /// The greatest distance that a message may refer to: 2^`window_bits` bytes; 8 to 15.
     pub(crate) window_bits: u8,
-    /// Whether a message may refer to those before it.
+    /// Whether a message may refer to earlier messages.
     pub(crate) takeover: bool,
 }
 
@@ -56,7 +58,7 @@ pub(crate) struct Direction {
 pub(crate) struct Parameters {
     pub(crate) server_no_context_takeover: bool,
     pub(crate) client_no_context_takeover: bool,
-    /// Whether it is there, and with which value.
+    /// Whether the parameter is there, and its value. An offer can have it without one (RFC 7692 §7.1.2.2).
     pub(crate) server_max_window_bits: Option<Option<u8>>,
     pub(crate) client_max_window_bits: Option<Option<u8>>,
 }

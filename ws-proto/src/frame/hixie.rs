@@ -1,5 +1,5 @@
-//! The frames of draft-75 §4.2 and draft-76 §4.2. They share one format and differ in one thing:
-//! draft-76 has a closing frame, 0xFF 0x00.
+//! The frames of draft-75 §4.2 and draft-76 §4.2. They share one format, and so one codec, and differ in one
+//! flag: draft-76 has a closing frame, 0xFF 0x00.
 
 use memchr::memchr;
 
@@ -17,28 +17,29 @@ const END: u8 = 0xff;
 const CLOSE: u8 = 0xff;
 
 /// The most bytes that a length may take (X16). 9 bytes of 7 bits are 63 bits, so a length in them
-/// cannot overflow; a longer one is either absurd or padded to keep us busy (CVE-2026-54466).
+/// cannot overflow. A longer length is absurd, or is padded to cost us time (CVE-2026-54466).
 const LENGTH_BYTES_LIMIT: u8 = 9;
 
-/// How far the end of a text is looked for before it is read as it comes: otherwise one that is longer
-/// than a read would be looked through twice.
+/// How many bytes [`Codec::peek_message`] searches for the end of a text. Without a limit, a text that is longer than a
+/// read would be searched twice.
 const QUICK_LIMIT: usize = 4096;
 
 /// Reads and writes frames; one for each connection.
 #[derive(Debug)]
 pub(crate) struct Codec {
+    /// Whether the version has a closing frame.
     closes: bool,
-    /// Whether frames that no peer may send are skipped or refused (Q20, Q21).
+    /// Whether frames that no peer may send are skipped; otherwise they are an error (Q20, Q21).
     skips_unknown: bool,
     /// The most bytes that are skipped for one frame (Q27).
     skip_limit: Option<usize>,
-    state: State,
-    /// Whether a text is half written.
+    state: DecodeState,
+    /// Whether a text frame was begun and not finished by this endpoint.
     text_open: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DecodeState {
     /// Before a type byte.
     Type,
     /// Inside text.
@@ -57,7 +58,7 @@ impl Codec {
             closes: version.features().close_frame,
             skips_unknown: role == Role::Client || config.skip_unknown_frames,
             skip_limit: config.message_limit,
-            state: State::Type,
+            state: DecodeState::Type,
             text_open: false,
         }
     }
@@ -66,17 +67,18 @@ impl Codec {
         &mut self,
         input: &mut &'a [u8],
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
+        // A loop, because skipped frames and lengths give no piece. Each round takes a byte at least.
         while !input.is_empty() {
             let piece = match self.state {
-                State::Type => self.read_type(input)?,
-                State::Text { first } => Some(self.read_text(input, first)),
-                State::Terminated { skipped } => self.skip_terminated(input, skipped)?,
-                State::Length {
+                DecodeState::Type => self.read_type(input)?,
+                DecodeState::Text { first } => Some(self.read_text(input, first)),
+                DecodeState::Terminated { skipped } => self.skip_terminated(input, skipped)?,
+                DecodeState::Length {
                     frame_type,
                     len,
                     bytes,
                 } => self.read_length(input, frame_type, len, bytes)?,
-                State::Skip { remaining } => self.skip_payload(input, remaining),
+                DecodeState::Skip { remaining } => self.skip_payload(input, remaining),
             };
             if piece.is_some() {
                 return Ok(piece);
@@ -106,10 +108,10 @@ impl Codec {
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
-        self.state == State::Type
+        self.state == DecodeState::Type
     }
 
-    /// Writes a part of a text. A frame that is not finished cannot be followed by a close.
+    /// Writes a fragment of a text. The drafts have no fragments on the wire, so all of them go into one long frame.
     pub(super) fn encode_part(
         &mut self,
         payload: FramePayload<'_>,
@@ -123,8 +125,10 @@ impl Codec {
         self.text_open = !last;
     }
 
-    /// Writes a close, unless a text is half written (D76-X7).
+    /// Writes a close, unless a text frame is unfinished (D76-X7).
     pub(super) fn encode_close(&self, outgoing: &mut Outgoing) {
+        // The 0xFF of a close inside a text frame would end the frame, and the peer would take half of the text for all
+        // of it. So no close is written, and the end of this connection is not clean.
         if self.closes && !self.text_open {
             outgoing.push(&[CLOSE, 0x00]);
         }
@@ -133,9 +137,9 @@ impl Codec {
     fn read_type<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, ProtocolError> {
         let frame_type = take_byte(input);
         self.state = match frame_type {
-            TEXT => State::Text { first: true },
+            TEXT => DecodeState::Text { first: true },
             // An empty frame of this type is legal in both drafts: close or nothing (Q22).
-            CLOSE => State::Length {
+            CLOSE => DecodeState::Length {
                 frame_type,
                 len: 0,
                 bytes: 0,
@@ -143,8 +147,8 @@ impl Codec {
             _ if !self.skips_unknown => {
                 return Err(ProtocolError::UnknownFrameType { frame_type });
             }
-            0x01..=0x7f => State::Terminated { skipped: 0 },
-            0x80..=0xfe => State::Length {
+            0x01..=0x7f => DecodeState::Terminated { skipped: 0 },
+            0x80..=0xfe => DecodeState::Length {
                 frame_type,
                 len: 0,
                 bytes: 0,
@@ -159,9 +163,9 @@ impl Codec {
         *input = end.map_or(&[], |end| &input[end + 1..]);
         let last = end.is_some();
         self.state = if last {
-            State::Type
+            DecodeState::Type
         } else {
-            State::Text { first: false }
+            DecodeState::Text { first: false }
         };
         Piece {
             opcode: Opcode::Text,
@@ -185,9 +189,9 @@ impl Codec {
         self.check_skip(u64::try_from(skipped).unwrap_or(u64::MAX))?;
         *input = end.map_or(&[], |end| &input[end + 1..]);
         self.state = if end.is_some() {
-            State::Type
+            DecodeState::Type
         } else {
-            State::Terminated { skipped }
+            DecodeState::Terminated { skipped }
         };
         Ok(None)
     }
@@ -200,6 +204,7 @@ impl Codec {
         bytes: u8,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let byte = take_byte(input);
+        // A length with leading zeros is legal (0x80 0x80 … 0x01), so only the number of bytes bounds it.
         if bytes == LENGTH_BYTES_LIMIT {
             return Err(ProtocolError::LengthOverflow);
         }
@@ -208,15 +213,16 @@ impl Codec {
             .and_then(|len| len.checked_add(u64::from(byte & 0x7f)))
             .ok_or(ProtocolError::LengthOverflow)?;
         if byte & 0x80 != 0 {
-            self.state = State::Length {
+            self.state = DecodeState::Length {
                 frame_type,
                 len,
                 bytes: bytes + 1,
             };
             return Ok(None);
         }
-        self.state = State::Type;
+        self.state = DecodeState::Type;
         if len == 0 {
+            // An empty frame of another type is skipped, and so is draft-76's close in draft-75 (Q22).
             let is_close = frame_type == CLOSE && self.closes;
             return Ok(is_close.then_some(Piece {
                 opcode: Opcode::Close,
@@ -232,8 +238,9 @@ impl Codec {
         if !self.skips_unknown {
             return Err(ProtocolError::UnknownFrameType { frame_type });
         }
+        // Checked before the payload arrives, because the length announces all of it.
         self.check_skip(len)?;
-        self.state = State::Skip { remaining: len };
+        self.state = DecodeState::Skip { remaining: len };
         Ok(None)
     }
 
@@ -241,19 +248,20 @@ impl Codec {
         let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
         if let Some(remaining) = remaining.checked_sub(available).filter(|left| *left > 0) {
             *input = &[];
-            self.state = State::Skip { remaining };
+            self.state = DecodeState::Skip { remaining };
         } else {
             let len = usize::try_from(remaining).unwrap_or(input.len());
             *input = &input[len..];
-            self.state = State::Type;
+            self.state = DecodeState::Type;
         }
         None
     }
 
-    /// Says the same of a frame whatever part of it has arrived: no more than what is over.
+    /// Checks the skipped bytes of a frame against the limit.
     fn check_skip(&self, len: u64) -> Result<(), ProtocolError> {
         match self.skip_limit {
             Some(limit) if u64::try_from(limit).is_ok_and(|limit| len > limit) => {
+                // Not the given `len`, which depends on how the input is split: the error must not.
                 let len = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
                 Err(ProtocolError::MessageTooBig { len, limit })
             }
@@ -262,11 +270,12 @@ impl Codec {
     }
 }
 
-/// Writes a short text frame.
+/// Writes a frame of a text that is stored inline.
 #[inline]
 pub(super) fn encode_inline(text: &Inline, outgoing: &mut Outgoing) {
     let len = text.len();
     let mut block: [u8; BLOCK_LEN] = *text.as_block();
+    // The text is shorter than the block (`INLINE_LIMIT`), so its end fits behind it.
     block[len] = END;
     outgoing.push_block([TEXT], &block, len + 1);
 }
@@ -286,7 +295,7 @@ fn take_byte(input: &mut &[u8]) -> u8 {
 mod tests {
     use super::*;
 
-    /// PROTOCOL.md §2.10, lengths: values, non-minimal forms, and what is too long.
+    /// PROTOCOL.md §2.10, lengths: values, non-minimal forms, and lengths that are too long.
     #[test]
     fn lengths_are_read_as_the_drafts_write_them() {
         let config = ConnectionConfig::new().message_limit(None);
@@ -310,7 +319,7 @@ mod tests {
             let mut codec = Codec::new(Version::Draft76, Role::Client, &config);
             let input = [b"\x80", bytes].concat();
             let decoded = codec.decode(&mut &input[..]).map(|_| {
-                let State::Skip { remaining } = codec.state else {
+                let DecodeState::Skip { remaining } = codec.state else {
                     panic!("{bytes:x?} leads to {:?}", codec.state)
                 };
                 remaining

@@ -1,5 +1,5 @@
-//! Frames. [`Codec`] is the only place where the versions' wire formats meet: what is above it sees
-//! logical frames only. It knows nothing of messages, limits of messages, or closing.
+//! Frames. [`Codec`] is the only place where the wire formats of the versions meet. The code above it sees
+//! logical frames only. A codec knows nothing of messages, limits of messages, or closing.
 //!
 //! Imports: `close_code`, `config`, `error`, `mask`, `message`, `outgoing`, `randomness`, `state`, `version`.
 
@@ -22,7 +22,7 @@ use crate::version::Version;
 /// The longest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const CONTROL_LIMIT: usize = 125;
 
-/// What a frame is for (RFC 6455 §5.2). The drafts have text and close.
+/// The purpose of a frame (RFC 6455 §5.2). The drafts have text and close only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation,
@@ -34,6 +34,7 @@ pub(crate) enum Opcode {
 }
 
 impl Opcode {
+    // A table in each direction, because `as` conversions are forbidden and a number from a peer can be undefined.
     const fn number(self) -> u8 {
         match self {
             Self::Continuation => 0x0,
@@ -62,9 +63,10 @@ impl Opcode {
     }
 }
 
-/// A part of a received frame: as much of its payload as the input holds.
+/// A part of a received frame: as much of its payload as the input contains.
 ///
-/// The first piece of a frame can be empty: it tells the header as soon as that is complete.
+/// The first piece of a frame can be empty. A codec returns it as soon as the header is complete, so that an error
+/// in the header is found before the payload arrives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
     pub(crate) opcode: Opcode,
@@ -72,22 +74,22 @@ pub(crate) struct Piece<'a> {
     pub(crate) fin: bool,
     /// Whether the message that begins with the frame is compressed (RFC 7692 §6).
     pub(crate) compressed: bool,
-    /// What of the frame's payload is yet to come, this piece included; the drafts do not say.
+    /// The bytes of the frame's payload that are left, this piece included. A text of the drafts has no length.
     pub(crate) remaining: Option<u64>,
     /// Whether the frame begins with this piece.
     pub(crate) first: bool,
     /// Whether the frame ends with this piece.
     pub(crate) last: bool,
-    /// As it came: masked if `mask` is there.
+    /// The payload as received: masked if `mask` is there. It is unmasked when it is copied, in the same pass.
     pub(crate) payload: &'a [u8],
     pub(crate) mask: Option<Mask>,
 }
 
-/// A received frame that is a message.
+/// A received frame that is a whole message.
 #[derive(Debug)]
 pub(crate) struct Whole<'a> {
     pub(crate) is_text: bool,
-    /// The payload as it came, and whatever is behind it.
+    /// The payload as received, and all input behind it: a block of fixed length can then be copied (see `Inline`).
     pub(crate) bytes: &'a [u8],
     /// The length of the payload.
     pub(crate) len: usize,
@@ -116,7 +118,7 @@ impl Codec {
         }
     }
 
-    /// Lets compressed messages pass, which are refused otherwise.
+    /// Accepts compressed messages from now on. Without this call they are an error.
     pub(crate) fn allow_compressed(&mut self) {
         match self {
             Self::Hixie(_) => debug_assert!(false, "the drafts have no extensions"),
@@ -124,7 +126,7 @@ impl Codec {
         }
     }
 
-    /// Takes the next piece of a frame from the front of `input`, or `None` once it needs more.
+    /// Takes the next piece of a frame from the front of `input`. Returns `None` if it needs more input.
     pub(crate) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -135,9 +137,10 @@ impl Codec {
         }
     }
 
-    /// Looks at the front of `input` for a frame that is a message of at most `limit` bytes and is there
-    /// as a whole, if that is quickly seen: what a connection sees most. Returns it and what is behind
-    /// it, and takes nothing. `None` says nothing; [`decode`](Self::decode) then looks at each byte.
+    /// Returns the frame at the front of `input` and the bytes behind it, if the frame is a whole message of at most
+    /// `limit` bytes, is complete, and this is quickly seen. Takes nothing. `None` means only that
+    /// [`decode`](Self::decode) has to look at the input.
+    // The usual case gets a path of its own, and reports no errors: each check and each error is in `decode` only.
     #[inline(always)]
     pub(crate) fn peek_message<'a>(
         &self,
@@ -150,7 +153,7 @@ impl Codec {
         }
     }
 
-    /// Tells whether the input so far ends between two frames.
+    /// Tells whether the input so far ended between two frames.
     pub(crate) fn is_between_frames(&self) -> bool {
         match self {
             Self::Hixie(codec) => codec.is_between_frames(),
@@ -167,7 +170,7 @@ impl Codec {
         });
     }
 
-    /// As [`encode_message`](Self::encode_message), of a short one.
+    /// Does the same as [`encode_message`](Self::encode_message) for a message that is stored inline.
     #[inline(always)]
     pub(crate) fn encode_inline(
         &mut self,
@@ -181,7 +184,7 @@ impl Codec {
         }
     }
 
-    /// Writes a part of a message.
+    /// Writes a fragment of a message.
     pub(crate) fn encode_fragment(&mut self, fragment: Fragment, outgoing: &mut Outgoing) {
         let Fragment {
             content,
@@ -199,8 +202,8 @@ impl Codec {
         });
     }
 
-    /// Writes a message that was encoded before: `frame` is RFC 6455's unmasked frame, its payload
-    /// begins at `header_len`.
+    /// Writes a message that was encoded before. `frame` is the unmasked frame of RFC 6455, and its payload begins at
+    /// `header_len`.
     pub(crate) fn encode_prepared(
         &mut self,
         opcode: Opcode,
@@ -213,6 +216,7 @@ impl Codec {
                 let payload = FramePayload::Shared(frame.slice(header_len..));
                 hixie::encode_text(payload, outgoing);
             }
+            // A client needs a fresh masking key for each frame (R-F7), so it can share neither header nor payload.
             Self::Rfc6455(codec) if codec.masks() => {
                 let payload = FramePayload::Copied(&frame[header_len..]);
                 codec.encode(opcode, true, payload, outgoing);
@@ -223,7 +227,7 @@ impl Codec {
         }
     }
 
-    /// Writes a part of a compressed message, or all of it.
+    /// Writes a compressed message or a fragment of it.
     pub(crate) fn encode_compressed(
         &mut self,
         opcode: Opcode,
@@ -237,7 +241,7 @@ impl Codec {
         }
     }
 
-    /// Writes a ping or a pong; the drafts have none. Returns how many bytes wait up to its end.
+    /// Writes a ping or a pong, which the drafts do not have. Returns how many bytes wait up to the end of the frame.
     pub(crate) fn encode_control(
         &mut self,
         opcode: Opcode,
@@ -257,7 +261,7 @@ impl Codec {
         }
     }
 
-    /// Writes a close, as far as the version has one.
+    /// Writes a close frame, if the version has one.
     pub(crate) fn encode_close(
         &mut self,
         code: Option<CloseCode>,
@@ -273,13 +277,14 @@ impl Codec {
 
 #[inline]
 const fn opcode_of(is_text: bool) -> Opcode {
-    match is_text {
-        true => Opcode::Text,
-        false => Opcode::Binary,
+    if is_text {
+        Opcode::Text
+    } else {
+        Opcode::Binary
     }
 }
 
-/// Hands a payload over in the form that costs least.
+/// Passes a payload to `encode` in the form that costs least.
 fn with_payload(payload: Payload, encode: impl FnOnce(FramePayload<'_>)) {
     match payload.try_into_shared() {
         Ok(bytes) => encode(FramePayload::Shared(bytes)),
@@ -287,7 +292,7 @@ fn with_payload(payload: Payload, encode: impl FnOnce(FramePayload<'_>)) {
     }
 }
 
-/// Encodes a message as RFC 6455's unmasked frame; returns it and the length of its header.
+/// Encodes a message as an unmasked frame of RFC 6455. Returns the frame and the length of its header.
 pub(crate) fn prepare(message: &Message) -> (Bytes, usize) {
     rfc6455::prepare(message)
 }

@@ -12,7 +12,7 @@ use crate::outgoing::{FramePayload, Outgoing};
 use crate::randomness::Randomness;
 use crate::state::Role;
 
-/// The longest header: 2 bytes, a 64-bit length, a masking key.
+/// The longest header: 2 bytes, 8 bytes of length, 4 bytes of masking key.
 const HEADER_LIMIT: usize = 14;
 
 const FIN: u8 = 0x80;
@@ -29,7 +29,7 @@ const MASKED: u8 = 0x80;
 /// Reads and writes frames; one for each connection.
 pub(crate) struct Codec {
     role: Role,
-    /// The header as far as it has arrived, when it is split.
+    /// The bytes of a header that is split over several reads.
     partial: [u8; HEADER_LIMIT],
     partial_len: usize,
     /// The frame whose payload is being read. Invariant: `remaining > 0`.
@@ -43,9 +43,9 @@ struct Header {
     opcode: Opcode,
     fin: bool,
     compressed: bool,
-    /// What is left of the payload.
+    /// The bytes of the payload that are left.
     remaining: u64,
-    /// Turned to the next byte of the payload.
+    /// Rotated so that it begins at the next byte of the payload.
     mask: Option<Mask>,
 }
 
@@ -76,6 +76,7 @@ impl Codec {
         input: &mut &'a [u8],
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let (header, first) = match self.frame.take() {
+            // No input is no piece: an empty piece would say that the frame ends or begins here.
             Some(header) if input.is_empty() => {
                 self.frame = Some(header);
                 return Ok(None);
@@ -88,9 +89,10 @@ impl Codec {
         };
         let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
         let last = header.remaining <= available;
-        let len = match last {
-            true => usize::try_from(header.remaining).unwrap_or(input.len()),
-            false => input.len(),
+        let len = if last {
+            usize::try_from(header.remaining).unwrap_or(input.len())
+        } else {
+            input.len()
         };
         let payload;
         (payload, *input) = input.split_at(len);
@@ -113,7 +115,8 @@ impl Codec {
         }))
     }
 
-    /// See [`super::Codec::peek_message`]. Its length is 16 bits at most.
+    /// See [`super::Codec::peek_message`]. A length of 64 bits is left to [`decode`](Self::decode), because such a
+    /// message rarely arrives whole in one read.
     #[inline(always)]
     pub(super) fn peek_message<'a>(
         &self,
@@ -126,6 +129,7 @@ impl Codec {
         let &[first_byte, second_byte, ref rest @ ..] = input else {
             return None;
         };
+        // One comparison checks the FIN bit, the reserved bits and the opcode.
         let is_text = match first_byte {
             WHOLE_TEXT => true,
             WHOLE_BINARY => false,
@@ -139,17 +143,17 @@ impl Codec {
             126 => {
                 let (bytes, rest) = rest.split_first_chunk()?;
                 let len = u16::from_be_bytes(*bytes);
+                // A length that fits the second byte is an error (R-F6), and `decode` reports it.
                 (usize::from(Some(len).filter(|len| *len > 125)?), rest)
             }
             127 => return None,
             len => (usize::from(len), rest),
         };
-        let (mask, bytes) = match is_masked {
-            true => {
-                let (key, rest) = rest.split_first_chunk()?;
-                (Mask::new(*key), rest)
-            }
-            false => (Mask::NONE, rest),
+        let (mask, bytes) = if is_masked {
+            let (key, rest) = rest.split_first_chunk()?;
+            (Mask::new(*key), rest)
+        } else {
+            (Mask::NONE, rest)
         };
         let (_, behind) = bytes.split_at_checked(len).filter(|_| len <= limit)?;
         let whole = Whole {
@@ -165,7 +169,7 @@ impl Codec {
         self.frame.is_none() && self.partial_len == 0
     }
 
-    /// Tells whether this side masks.
+    /// Tells whether this endpoint masks its frames.
     pub(super) fn masks(&self) -> bool {
         self.masks.is_some()
     }
@@ -182,7 +186,7 @@ impl Codec {
         self.encode_frame(fin | opcode.number(), payload, outgoing);
     }
 
-    /// Writes a frame of a compressed message; the first one says so (P-M1).
+    /// Writes a frame of a compressed message. Only the first frame has the bit that says so (P-M1).
     pub(super) fn encode_compressed(
         &mut self,
         opcode: Opcode,
@@ -211,7 +215,7 @@ impl Codec {
         }
     }
 
-    /// Writes a whole message that is short.
+    /// Writes a whole message that is stored inline.
     #[inline(always)]
     pub(super) fn encode_inline(
         &mut self,
@@ -225,6 +229,7 @@ impl Codec {
                 let header = [FIN | opcode.number(), len];
                 outgoing.push_block(header, payload.as_block(), payload.len());
             }
+            // A client masks its copy, so the block cannot be appended as it is.
             (_, _) => self.encode(
                 opcode,
                 true,
@@ -240,12 +245,13 @@ impl Codec {
         payload: &[u8],
         outgoing: &mut Outgoing,
     ) -> usize {
+        // On the stack, because the queue copies it: a header of 2 bytes, a masking key, the longest payload.
         let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
         let len = self.control_frame(opcode, payload, &mut frame);
         outgoing.push_control(&frame[..len])
     }
 
-    /// A close keeps its place behind all that was sent before.
+    /// Writes a close frame.
     pub(super) fn encode_close(
         &mut self,
         code: Option<CloseCode>,
@@ -259,6 +265,8 @@ impl Codec {
         }
         let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
         let len = self.control_frame(Opcode::Close, &payload, &mut frame);
+        // `push` and not `push_control`: a close never overtakes, because a peer discards data behind it
+        // (RFC 6455 §1.4), and the connection has accepted the data already.
         outgoing.push(&frame[..len]);
     }
 
@@ -278,7 +286,7 @@ impl Codec {
         header.len + payload.len()
     }
 
-    /// Draws a fresh masking key (R-F7).
+    /// Draws a fresh masking key (R-F7); `None` for a server, which does not mask.
     #[inline]
     fn next_mask(&mut self) -> Option<[u8; 4]> {
         let mut key = [0; 4];
@@ -286,15 +294,17 @@ impl Codec {
         Some(key)
     }
 
-    /// Reads a header from the front of `input`. A header that is split is gathered byte by byte,
-    /// so that what is wrong is found at the same byte however the input is split.
+    /// Reads a header from the front of `input`; `None` if it needs more input.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
+        // A header that is not split is parsed in place.
         if self.partial_len == 0 {
             if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
                 *input = &input[used..];
                 return Ok(Some(header));
             }
         }
+        // A header that is split is collected byte by byte and parsed after each of them, at most 14 times. So an error
+        // is found at the same byte however the input is split.
         while let Some((byte, rest)) = input.split_first() {
             self.partial[self.partial_len] = *byte;
             self.partial_len += 1;
@@ -322,8 +332,8 @@ impl std::fmt::Debug for Codec {
     }
 }
 
-/// Parses a header and says how many bytes it took; `None` if it is not complete. Every check is
-/// made as soon as its byte is there (R-F1 to R-F8, P-M1).
+/// Parses a header, and returns it and its length; `None` if it is not complete. Each check is made as soon as
+/// its byte is there (R-F1 to R-F8, P-M1).
 fn parse(
     input: &[u8],
     role: Role,
@@ -334,6 +344,7 @@ fn parse(
     };
     let number = first_byte & 0x0f;
     let begins_message = number == Opcode::Text.number() || number == Opcode::Binary.number();
+    // RSV1 stands on the first frame of a message only: not on a continuation or a control frame (RFC 7692 §6).
     let compressed = first_byte & RESERVED == RSV1 && allows_compressed && begins_message;
     if first_byte & RESERVED != 0 && !compressed {
         return Err(ProtocolError::ReservedBits { first_byte });
@@ -355,6 +366,7 @@ fn parse(
     if opcode.is_control() && short_len > 125 {
         return Err(ProtocolError::ControlTooLong { len: short_len });
     }
+    // Before the key, so that a bad length is an error as soon as it is there.
     let Some((len, used)) = parse_len(short_len, &input[2..])? else {
         return Ok(None);
     };
@@ -379,7 +391,7 @@ fn parse(
     )))
 }
 
-/// Parses the length and says how many bytes it took beyond the first two (R-F5, R-F6).
+/// Parses the length, and returns it and the number of bytes that it takes behind the first two (R-F5, R-F6).
 fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     let (len, used, least) = match short_len {
         126 => match rest.first_chunk() {
@@ -392,6 +404,7 @@ fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Protoco
         },
         len => (u64::from(len), 0, 0),
     };
+    // The most significant bit must be 0 (RFC 6455 §5.2).
     if len >> 63 != 0 {
         return Err(ProtocolError::LengthOverflow);
     }
@@ -401,7 +414,7 @@ fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Protoco
     Ok(Some((len, used)))
 }
 
-/// Encodes a whole message in an unmasked frame; returns it and the length of its header.
+/// Encodes a whole message in an unmasked frame. Returns the frame and the length of its header.
 pub(super) fn prepare(message: &Message) -> (Bytes, usize) {
     let opcode = match message {
         Message::Text(_) => Opcode::Text,
@@ -409,11 +422,12 @@ pub(super) fn prepare(message: &Message) -> (Bytes, usize) {
     };
     let payload = message.as_bytes();
     let header = HeaderBuf::new(FIN | opcode.number(), payload.len());
+    // Header and payload in one buffer, so that each connection queues a single slice.
     let frame = [header.as_slice(), payload].concat();
     (frame.into(), header.len)
 }
 
-/// A header being written.
+/// A header that is being written.
 struct HeaderBuf {
     bytes: [u8; HEADER_LIMIT],
     len: usize,

@@ -1,34 +1,40 @@
-//! A few bytes that live inside a value, so that small messages cost no allocation. They are copied,
-//! masked and looked at as whole words in registers. Knows nothing of messages.
+//! A few bytes that are stored inside a value, so that small messages cost no allocation. They are copied,
+//! unmasked and checked as whole words in registers. Knows nothing of messages.
+//!
+//! A block is an array of bytes, and all work on it is on three words, because a value that is written in small
+//! stores and then read as words makes the processor wait for each store. A queue of the public enum did that, and
+//! was slower by measurement.
 
 use crate::mask::Mask;
 
-/// The words of a block. Three, as a value that is this or [`Bytes`](bytes::Bytes) then is no larger than
-/// the latter: the fourth word of that, which is never zero, tells them apart.
+/// The number of words in a block. Three, because an enum of a block and [`Bytes`](bytes::Bytes) is then no larger than
+/// `Bytes` alone: that has four words, and the one that is never zero serves as the tag.
 const WORDS: usize = 3;
 
 /// The length of a block.
 pub(crate) const BLOCK_LEN: usize = WORDS * 8;
 
-/// The most bytes that fit: a block less the byte that has the length.
+/// The most bytes that fit: a block without the byte that contains the length.
 pub(crate) const INLINE_LIMIT: usize = BLOCK_LEN - 1;
 
-/// At most [`INLINE_LIMIT`] bytes; those behind them are zero, but for the last one of all, which has the
-/// length.
+/// At most [`INLINE_LIMIT`] bytes. The last byte of the block is the length, and the bytes in between are zero.
 #[derive(Clone, Debug)]
 pub(crate) struct Inline([u8; BLOCK_LEN]);
 
 impl Inline {
     pub(crate) const EMPTY: Self = Self([0; BLOCK_LEN]);
 
-    /// Copies the first `len` of bytes that are masked, if they fit; tells whether what they are is ASCII.
-    /// Costs least if there are more bytes than that, as a whole block is copied then.
+    /// Copies and unmasks the first `len` bytes of `masked`, if they fit. Tells whether the result is ASCII. Costs
+    /// least if `masked` has a whole block of bytes or more.
+    // `inline(always)`: as a call, the block would go through memory, and not from register to register.
     #[inline(always)]
     pub(crate) fn unmasked(masked: &[u8], len: usize, mask: Mask) -> Option<(Self, bool)> {
         let kept = KEPT.get(len)?;
+        // A copy of fixed length is a few instructions, while a copy of `len` bytes is a call. The bytes behind `len`
+        // belong to the next frame, and `kept` clears them.
         let block = match masked.first_chunk() {
             Some(block) => *block,
-            None => short(&masked[..len]),
+            None => padded(&masked[..len]),
         };
         let wide = mask.wide();
         let [first, second, third] = words(block);
@@ -37,17 +43,17 @@ impl Inline {
         let third = (third ^ wide) & kept[2];
         let is_ascii = (first | second | third) & HIGH_BITS == 0;
         let third = third | u64::try_from(len).ok()? << (64 - 8);
-        Some((Self::of([first, second, third]), is_ascii))
+        Some((Self::from_words([first, second, third]), is_ascii))
     }
 
-    /// Adds a mark, or none, that only [`unmarked`](Self::unmarked) knows of: nothing else may be asked of a
-    /// value that is marked.
+    /// Sets the mark if `mark` is true. No method but [`unmarked`](Self::unmarked) may be called on a marked value.
     #[inline(always)]
     pub(crate) fn marked(self, mark: bool) -> Self {
+        // The top bit of the length is free, because a length is at most 23.
         self.with_last_word(|word| word | u64::from(mark) << 63)
     }
 
-    /// Takes the mark off; tells whether it was there.
+    /// Removes the mark. Tells whether it was set.
     #[inline(always)]
     pub(crate) fn unmarked(self) -> (Self, bool) {
         let [_, _, last] = words(self.0);
@@ -57,7 +63,7 @@ impl Inline {
         )
     }
 
-    /// Leaves the others alone, so that they move as they are.
+    /// Changes the last word only, so that the compiler moves the other two as they are.
     #[inline(always)]
     fn with_last_word(mut self, change: impl FnOnce(u64) -> u64) -> Self {
         let [_, _, last] = words(self.0);
@@ -66,7 +72,7 @@ impl Inline {
     }
 
     #[inline(always)]
-    fn of([first, second, third]: [u64; WORDS]) -> Self {
+    fn from_words([first, second, third]: [u64; WORDS]) -> Self {
         let mut block = [0; BLOCK_LEN];
         block[..8].copy_from_slice(&first.to_le_bytes());
         block[8..16].copy_from_slice(&second.to_le_bytes());
@@ -83,26 +89,28 @@ impl Inline {
         &self.0[..self.len()]
     }
 
-    /// Returns the block; only the first [`len`](Self::len) of its bytes mean anything.
+    /// Returns the block. Only the first [`len`](Self::len) bytes of it are content.
     #[inline]
     pub(crate) fn as_block(&self) -> &[u8; BLOCK_LEN] {
         &self.0
     }
 }
 
-/// Makes a block of fewer bytes.
+/// Pads a few bytes to a block.
+// `inline(never)`: of the messages of a read only the last ones come here, and the path of the others stays short.
 #[inline(never)]
-fn short(bytes: &[u8]) -> [u8; BLOCK_LEN] {
+fn padded(bytes: &[u8]) -> [u8; BLOCK_LEN] {
     let mut block = [0; BLOCK_LEN];
     block[..bytes.len()].copy_from_slice(bytes);
     block
 }
 
-/// The words of a block; on any machine their low byte is the first.
+/// Returns the words of a block. The low byte of a word is the first one, on any machine.
 #[inline(always)]
 const fn words(block: [u8; BLOCK_LEN]) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     let mut word = 0;
+    // A `while`, and each byte by its index, because a const fn has neither `for` nor a subslice of a range.
     while word < WORDS {
         let [a, b, c, d, e, f, g, h] = [
             block[word * 8],
@@ -123,7 +131,8 @@ const fn words(block: [u8; BLOCK_LEN]) -> [u64; WORDS] {
 /// In each byte of a word, the bit that no ASCII character has.
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// For each length, the bits of the words that are content.
+/// For each length, a mask of the bits that are content.
+// A table, because shifts over three words need branches.
 const KEPT: [[u64; WORDS]; INLINE_LIMIT + 1] = {
     let mut table = [[0; WORDS]; INLINE_LIMIT + 1];
     let mut len = 0;
@@ -144,8 +153,7 @@ const KEPT: [[u64; WORDS]; INLINE_LIMIT + 1] = {
 mod tests {
     use super::*;
 
-    /// Whatever stands behind them, the bytes come out unmasked, and ASCII is told from what is not by
-    /// them alone.
+    /// The bytes come out unmasked, and only they decide whether the result is ASCII, whatever bytes follow them.
     #[test]
     fn bytes_are_unmasked_and_looked_at_to_their_length() {
         let key = [0x37, 0xfa, 0x21, 0x3d];

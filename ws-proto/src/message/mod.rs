@@ -1,5 +1,5 @@
-//! Messages and what they are made of: [`Payload`] (bytes) and [`Utf8Bytes`] (bytes that are
-//! valid UTF-8). Both are cheap to clone; a small payload lives inside the value itself.
+//! Messages and their content: [`Payload`] (bytes) and [`Utf8Bytes`] (bytes that are valid UTF-8). Both
+//! are cheap to clone. A small payload is stored inside the value itself.
 //!
 //! Imports: `error`, `mask`.
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use self::payload::{Payload, Utf8Bytes};
 
-/// An application message: text or binary (RFC 6455 §5.6). The drafts know text only.
+/// An application message: text or binary (RFC 6455 §5.6). The drafts have text only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// Text, always valid UTF-8.
@@ -49,7 +49,7 @@ impl Message {
         }
     }
 
-    /// Returns the payload of either.
+    /// Returns the payload of a text or a binary message.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -57,13 +57,13 @@ impl Message {
         }
     }
 
-    /// Makes a text of bytes that are known to be one.
+    /// Makes a text of bytes that are known to be valid UTF-8.
     #[inline]
     pub(crate) fn text_of(payload: Payload) -> Self {
         Self::Text(Utf8Bytes::from_checked(payload))
     }
 
-    /// Returns the payload of either.
+    /// Returns the payload of a text or a binary message.
     pub(crate) fn payload(&self) -> &Payload {
         match self {
             Self::Text(text) => &text.0,
@@ -71,7 +71,7 @@ impl Message {
         }
     }
 
-    /// Gives up the payload of either.
+    /// Converts the message into its payload, text or binary.
     pub fn into_payload(self) -> Payload {
         match self {
             Self::Text(text) => text.into_payload(),
@@ -99,20 +99,20 @@ impl<const N: usize> From<&[u8; N]> for Message {
     }
 }
 
-/// A part of a message. Where a message is split carries no meaning (RFC 6455 §5.4); a text is split
-/// between characters only.
+/// A part of a message. The places where a message is split carry no meaning (RFC 6455 §5.4). A text is
+/// split between characters only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// The part itself, of the message's type. Can be empty.
+    /// The content of this part, of the message's type. It can be empty.
     pub content: Message,
-    /// Whether the message begins with it.
+    /// Whether this is the first fragment of the message.
     pub first: bool,
-    /// Whether the message ends with it.
+    /// Whether this is the last fragment of the message.
     pub last: bool,
 }
 
 impl From<Message> for Fragment {
-    /// Makes the only fragment of a message.
+    /// Makes a single fragment that is the whole message.
     fn from(content: Message) -> Self {
         Self {
             content,

@@ -1,4 +1,4 @@
-//! What a message is made of: bytes, and bytes that are text. Knows no messages.
+//! The content of messages: bytes, and bytes that are text. Knows no messages.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,11 +10,12 @@ use bytes::Bytes;
 use super::inline::{INLINE_LIMIT, Inline};
 use crate::mask::Mask;
 
-/// Bytes of a message or a control frame: cheap to clone, small ones without an allocation.
+/// The bytes of a message or a control frame: cheap to clone, and stored without an allocation if they are few.
 #[derive(Clone)]
 pub struct Payload(Repr);
 
-/// Which of the two costs no room: a word of [`Bytes`] that is never zero tells.
+/// The two forms of a payload. The enum needs no tag of its own: [`Bytes`] contains a reference, which is never null,
+/// so the compiler uses a null there for the other variant. A test below checks that.
 #[derive(Clone)]
 enum Repr {
     Inline(Inline),
@@ -32,7 +33,7 @@ impl Payload {
         Self(Repr::Shared(Bytes::from_static(bytes)))
     }
 
-    /// Gives the bytes up as [`Bytes`]; copies a small payload, hands over a large one.
+    /// Converts the payload into [`Bytes`]. A small payload is copied, a large one is not.
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Repr::Inline(_) => Bytes::copy_from_slice(&self),
@@ -40,16 +41,17 @@ impl Payload {
         }
     }
 
-    /// Copies bytes that came over the wire, unmasked; tells whether they are ASCII.
+    /// Copies and unmasks bytes that a peer sent. Tells whether the result is ASCII.
     pub(crate) fn unmasked(bytes: &[u8], mask: Mask) -> (Self, bool) {
         match Inline::unmasked(bytes, bytes.len(), mask) {
             Some((inline, is_ascii)) => (inline.into(), is_ascii),
-            None => Self::unmasked_apart(bytes, mask),
+            None => Self::unmasked_on_heap(bytes, mask),
         }
     }
 
-    /// As [`unmasked`](Self::unmasked), in memory of their own.
-    pub(crate) fn unmasked_apart(bytes: &[u8], mask: Mask) -> (Self, bool) {
+    /// Does the same as [`unmasked`](Self::unmasked), but always allocates. For a caller that has tried the inline
+    /// form already.
+    pub(crate) fn unmasked_on_heap(bytes: &[u8], mask: Mask) -> (Self, bool) {
         let mut copy = Vec::with_capacity(bytes.len());
         let is_ascii = mask.append(bytes, &mut copy);
         (Self::from(copy), is_ascii)
@@ -64,7 +66,7 @@ impl Payload {
         }
     }
 
-    /// Gives the bytes up if they are not stored inline.
+    /// Converts the payload into [`Bytes`] if it is not stored inline, and returns it unchanged if it is.
     pub(crate) fn try_into_shared(self) -> Result<Bytes, Self> {
         match self.0 {
             Repr::Inline(_) => Err(self),
@@ -136,6 +138,7 @@ impl From<Inline> for Payload {
 impl From<&[u8]> for Payload {
     fn from(content: &[u8]) -> Self {
         match content.len() {
+            // Not `Bytes`, even of a few bytes, because that would allocate.
             ..=INLINE_LIMIT => Self::unmasked(content, Mask::NONE).0,
             _ => Self(Repr::Shared(Bytes::copy_from_slice(content))),
         }
@@ -150,6 +153,7 @@ impl<const N: usize> From<&[u8; N]> for Payload {
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
+        // Kept as it is, however short: the memory exists already, and `into_bytes` gets it back without a copy.
         Self(Repr::Shared(bytes))
     }
 }
@@ -183,12 +187,13 @@ impl Utf8Bytes {
 
     /// Returns the text.
     pub fn as_str(&self) -> &str {
-        // The type's invariant; the check is the price of having no unsafe code, and simdutf8
-        // makes it a small one. The empty string can never be reached.
+        // The bytes are valid by the type's invariant, and are checked again on each call, because the conversion
+        // without a check is unsafe code, which these crates forbid. simdutf8 makes the check cheap. The default, an
+        // empty string, cannot be reached.
         simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Returns the bytes; free, where [`as_str`](Self::as_str) is not quite.
+    /// Returns the bytes. This is free, while [`as_str`](Self::as_str) checks the UTF-8 again.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -203,7 +208,7 @@ impl Utf8Bytes {
         self.0.is_empty()
     }
 
-    /// Gives up the bytes.
+    /// Converts the text into its bytes.
     pub fn into_payload(self) -> Payload {
         self.0
     }
@@ -284,7 +289,7 @@ impl TryFrom<Payload> for Utf8Bytes {
     type Error = str::Utf8Error;
 
     fn try_from(payload: Payload) -> Result<Self, str::Utf8Error> {
-        // The fast check says only that something is wrong; the standard library's says where.
+        // The fast check only says that the text is invalid. The standard library's check then says where.
         if simdutf8::basic::from_utf8(&payload).is_err() {
             str::from_utf8(&payload)?;
         }
@@ -329,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_bytes_take_no_more_room_than_shared_ones() {
+    fn inline_bytes_take_no_more_memory_than_shared_ones() {
         assert_eq!(size_of::<Payload>(), size_of::<Bytes>());
     }
 

@@ -1,15 +1,16 @@
-//! UTF-8 checks that can stop in the middle of a character and go on later.
+//! UTF-8 checks that can stop in the middle of a character and continue later.
 
 use crate::error::ProtocolError;
 
-/// Checks `bytes` as the next part of a text and returns how many of them are done with: all but
-/// the first bytes of a character that is not complete. Those, at most 3, must be given again,
-/// followed by what comes next.
+/// Checks `bytes` as the next part of a text. Returns how many bytes are checked: all but the first bytes of
+/// an incomplete character at the end. The caller passes those again, at most 3, with the bytes that follow.
 ///
 /// Fails at the first byte that no continuation can make valid (R-U3).
 pub(crate) fn check(bytes: &[u8]) -> Result<usize, ProtocolError> {
+    // `compat`, because only this flavor says where the text becomes invalid.
     match simdutf8::compat::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),
+        // No length of the error means that the text ends within a character that can still become valid.
         Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
         Err(_) => Err(ProtocolError::InvalidUtf8),
     }
@@ -17,14 +18,16 @@ pub(crate) fn check(bytes: &[u8]) -> Result<usize, ProtocolError> {
 
 /// Checks a whole text.
 pub(crate) fn check_whole(bytes: &[u8]) -> Result<(), ProtocolError> {
-    match is_whole(bytes) {
-        true => Ok(()),
-        false => Err(ProtocolError::InvalidUtf8),
+    if is_whole(bytes) {
+        Ok(())
+    } else {
+        Err(ProtocolError::InvalidUtf8)
     }
 }
 
 /// Tells whether this is a whole text.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+    // `basic` is the faster flavor. It does not say where an error is, and nobody asks.
     simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
@@ -32,7 +35,7 @@ pub(crate) fn is_whole(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// R-U4, R-U1: what is text and what is not, checked as a whole.
+    /// R-U4, R-U1: valid and invalid texts, checked as a whole.
     #[test]
     fn whole_texts_are_valid_or_not() {
         let valid: [&[u8]; 8] = [

@@ -1,29 +1,29 @@
-//! Where control frames lie among bytes that wait, so that what they take can be bounded by itself: data
-//! that leaves makes no room for them. Knows lengths, and no bytes.
+//! The places of control frames among the bytes that wait. They have a limit of their own, so data that leaves
+//! must not make capacity for more of them. Knows lengths, and no bytes.
 
 use std::collections::VecDeque;
 
-/// Runs that are told apart. A peer that pings between messages and does not read makes one for each ping;
-/// beyond this the last one grows over the data in between, and its control frames count until all of it
-/// has left. So a count is exact up to here, and never too low.
+/// The most runs that are kept. A peer that pings between messages and does not read makes one run for each
+/// ping. Beyond the limit the last run grows over the data in between, and its control frames count until all
+/// of it has left. So a count is exact up to this number of runs, and never too low.
 const RUN_LIMIT: usize = 256;
 
 /// The control frames among the bytes of a queue.
 #[derive(Debug, Default)]
 pub(super) struct Controls {
     runs: VecDeque<Run>,
-    /// The bytes up to the end of the last run; what is behind it is data. It is the sum of the spans.
+    /// The bytes up to the end of the last run; all bytes behind it are data. Invariant: the sum of the spans.
     covered: usize,
-    /// The bytes of control frames. It is the sum of the lengths.
+    /// The bytes of control frames. Invariant: the sum of the lengths.
     len: usize,
 }
 
-/// Control frames behind each other, and the data between the run before them and their end.
+/// Adjacent control frames, with the data in front of them up to the run before.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// Bytes from the end of the run before, or the front of the queue, to the end of this one.
+    /// The bytes from the end of the run before, or from the front of the queue, to the end of this run.
     span: usize,
-    /// How many of them are control frames. Invariant: `len <= span`.
+    /// How many of these bytes are control frames, at the end of the span. Invariant: `len <= span`.
     len: usize,
 }
 
@@ -33,19 +33,20 @@ impl Controls {
         self.len
     }
 
-    /// Adds control frames of `len` bytes behind all that waits: `ahead` bytes.
+    /// Adds control frames of `len` bytes behind the `ahead` bytes that wait.
     pub(super) fn push(&mut self, ahead: usize, len: usize) {
         self.add(ahead, Run { span: len, len });
     }
 
-    /// Takes the news that the first `count` bytes have left.
+    /// Records that the first `count` bytes have left.
     pub(super) fn leave(&mut self, count: usize) {
+        // Data alone has no runs, so most calls end here.
         if self.len > 0 {
             self.cut(count, |_| {});
         }
     }
 
-    /// Moves what is among the first `count` bytes behind another queue's `ahead` bytes.
+    /// Moves the runs among the first `count` bytes behind the `ahead` bytes of another queue.
     pub(super) fn move_front(&mut self, count: usize, to: &mut Self, ahead: usize) {
         if self.len == 0 {
             return;
@@ -63,7 +64,7 @@ impl Controls {
     }
 
     /// Returns the bytes of memory that it holds.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn memory_len(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
     }
 
@@ -78,6 +79,7 @@ impl Controls {
         self.len += run.len;
         let is_full = self.runs.len() >= RUN_LIMIT;
         match self.runs.back_mut() {
+            // `span == run.len`: there is no data in between, so this is still the same run.
             Some(last) if is_full || span == run.len => {
                 last.span += span;
                 last.len += run.len;
@@ -86,11 +88,11 @@ impl Controls {
         }
     }
 
-    /// Takes the first `count` bytes off, and hands on what is in each part of them.
+    /// Removes the first `count` bytes, and passes the removed part of each run to `take`.
     fn cut(&mut self, mut count: usize, mut take: impl FnMut(Run)) {
         while let Some(first) = self.runs.front_mut().filter(|_| count > 0) {
             let span = count.min(first.span);
-            // The frames are at the end of the span.
+            // The control frames are at the end of the span, so data leaves first.
             let len = first.len - first.len.min(first.span - span);
             first.span -= span;
             first.len -= len;
@@ -105,32 +107,34 @@ impl Controls {
     }
 }
 
-/// Bytes that were taken out of a queue to be written, and are not known to be written yet.
+/// Bytes that were taken out of a queue to be written, and whose writing is not confirmed yet.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     len: usize,
-    /// Boxed, as it is seldom there.
+    /// Boxed, because control frames are rare and an idle connection keeps this struct.
     controls: Option<Box<Controls>>,
 }
 
 impl InFlight {
-    /// Returns how many there are.
+    /// Returns the number of bytes.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns how many of them are control frames.
+    /// Returns how many of the bytes belong to control frames.
     pub(super) fn control_len(&self) -> usize {
         self.controls.as_ref().map_or(0, |controls| controls.len())
     }
 
-    /// Takes the news that `count` of them were written, or all, if there are fewer; returns how many.
+    /// Records that `count` bytes were written, or all if there are fewer. Returns how many.
     pub(crate) fn note_written(&mut self, count: usize) -> usize {
+        // A caller can report more than it has taken. That must not underflow.
         let count = count.min(self.len);
         self.len -= count;
         if let Some(controls) = &mut self.controls {
             controls.leave(count);
+            // An idle connection keeps no memory for this.
             if controls.len() == 0 {
                 self.controls = None;
             }
@@ -138,7 +142,7 @@ impl InFlight {
         count
     }
 
-    /// Adds `count` bytes, with the control frames among as many of another queue.
+    /// Adds `count` bytes, and the control frames among the first `count` bytes of another queue.
     pub(super) fn add(&mut self, count: usize, controls: &mut Controls) {
         if controls.len() > 0 {
             let own = self.controls.get_or_insert_default();
@@ -163,7 +167,7 @@ impl InFlight {
 mod tests {
     use super::*;
 
-    /// Bytes, `true` in a control frame, and what is known of them.
+    /// Bytes, `true` in a control frame, and the count of them under test.
     #[derive(Default)]
     struct Queue {
         bytes: VecDeque<bool>,
@@ -183,7 +187,7 @@ mod tests {
         }
     }
 
-    /// Whatever comes, moves and leaves, control frames count until they have left, and data never does.
+    /// Control frames count until they have left, and data never counts, whatever is added, moved and written.
     #[test]
     fn control_frames_count_until_they_have_left() {
         for seed in 0..200_usize {
@@ -216,7 +220,7 @@ mod tests {
         }
     }
 
-    /// With more runs than are told apart a count can be too high for a while, but never too low.
+    /// With more runs than are kept, a count can be too high for a while, but never too low.
     #[test]
     fn the_count_of_many_runs_is_never_too_low() {
         let mut queue = Queue::default();

@@ -1,5 +1,5 @@
-//! What is to be written next: a handle to a queue of bytes, or to none, as a connection at rest has
-//! none. Knows what is lent to it, and counts what has left.
+//! The bytes to be written next: a handle to a queue, or to no queue, because an idle connection has none.
+//! Knows whether the memory of a workspace is attached, and counts the bytes that have left.
 //!
 //! Imports: `mask`, `message`.
 
@@ -24,15 +24,16 @@ pub(crate) use self::queue::FramePayload;
 /// [`advance`](Buf::advance) by what the transport took.
 #[derive(Debug, Default)]
 pub struct Outgoing {
+    // A pointer, and null while nothing waits: most connections of a server are idle, and a queue is large.
     queue: Option<Box<Queue>>,
-    /// Bytes that are known to have left for good.
+    /// How many bytes have left in all, as far as the owner has reported it.
     left: u64,
 }
 
 impl Outgoing {
-    /// Bytes of control frames beyond which no more are taken: 16 KiB, those that were taken to be written
-    /// included. When a peer sends pings and does not read, the pongs over it are dropped: only the latest
-    /// ping needs an answer, and one will follow (RFC 6455 §5.5.3, X18).
+    /// The most bytes of control frames that may wait: 16 KiB. Bytes that were taken out to be written count, too.
+    /// When a peer sends pings and does not read, the pongs over the limit are dropped, because only the latest
+    /// ping needs an answer (RFC 6455 §5.5.3) and another ping will follow (X18).
     pub(crate) const CONTROL_LIMIT: usize = 16 << 10;
 
     /// Makes an empty queue; it holds no memory.
@@ -43,20 +44,21 @@ impl Outgoing {
         }
     }
 
-    /// Gives memory to a queue that has none, so that what is queued next needs no allocation: that of `spare`, in which
-    /// nothing waits, or memory that is made for it. It is [taken back](Self::reclaim) before long.
-    pub(crate) fn lend(&mut self, spare: &mut Self) {
-        if self.queue.is_none() && spare.is_empty() {
-            let mut queue = spare.queue.take().unwrap_or_default();
-            queue.lend();
+    /// Attaches the memory of a workspace, so that the next bytes need no allocation. It is `memory`, in which nothing
+    /// waits, or new memory if that has none. [`detach`](Self::detach) gives it back. Does nothing if this queue has
+    /// memory of its own.
+    pub(crate) fn attach(&mut self, memory: &mut Self) {
+        if self.queue.is_none() && memory.is_empty() {
+            let mut queue = memory.queue.take().unwrap_or_default();
+            queue.mark_attached();
             self.queue = Some(queue);
         }
     }
 
-    /// Gives memory that was [lent](Self::lend) back. Bytes that still wait in it are moved to memory of
-    /// their own.
-    pub(crate) fn reclaim(&mut self) -> Option<Self> {
-        let queue = self.queue.as_mut().filter(|queue| queue.is_lent())?;
+    /// Returns the [attached](Self::attach) memory. Bytes that still wait in it move to memory of their own.
+    pub(crate) fn detach(&mut self) -> Option<Self> {
+        let queue = self.queue.as_mut().filter(|queue| queue.is_attached())?;
+        // The copy has the length of what waits, so a slow peer does not keep the large memory of a thread.
         let own = if queue.is_empty() {
             None
         } else {
@@ -66,27 +68,27 @@ impl Outgoing {
         Some(Self { queue, left: 0 })
     }
 
-    /// Drops what waits; memory that is lent stays.
+    /// Drops all bytes that wait. Attached memory stays.
     pub(crate) fn clear(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.clear();
-            if queue.is_spent() {
+            if queue.is_unused() {
                 self.queue = None;
             }
         }
     }
 
-    /// Returns the bytes of memory that it holds besides the payloads that it shares.
-    pub(crate) fn room(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.room())
+    /// Returns the bytes of memory that the queue holds, without the payloads that it shares.
+    pub(crate) fn memory_len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.memory_len())
     }
 
-    /// Appends bytes that stand for themselves, such as the head of an answer.
+    /// Appends bytes that are a unit of their own, such as the head of an answer.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.queue().push(bytes);
     }
 
-    /// As [`push`](Self::push); takes the memory over if the queue has none.
+    /// Does the same as [`push`](Self::push), but takes over the memory of `bytes` if the queue has none.
     pub(crate) fn push_owned(&mut self, bytes: Vec<u8>) {
         self.queue().push_owned(bytes);
     }
@@ -97,8 +99,8 @@ impl Outgoing {
         self.queue().push_frame(header, payload, trailer);
     }
 
-    /// Appends a frame: a header and the first `len` bytes of a block. Both are copied as they are, whatever
-    /// `len` is, which takes a few instructions; to copy so many bytes takes a call.
+    /// Appends a frame: a header and the first `len` bytes of a block. The whole block is copied, whatever `len` is,
+    /// because a copy of fixed length takes a few instructions and a copy of `len` bytes a call.
     #[inline(always)]
     pub(crate) fn push_block<const HEADER: usize, const BLOCK: usize>(
         &mut self,
@@ -109,7 +111,7 @@ impl Outgoing {
         self.queue().push_block(header, block, len);
     }
 
-    /// Appends a client's frame, whose payload is masked: a large one in memory of its own.
+    /// Appends a client's frame, and masks its payload. A large payload gets memory of its own.
     pub(crate) fn push_masked_frame(
         &mut self,
         header: &[u8],
@@ -119,8 +121,8 @@ impl Outgoing {
         self.queue().push_masked_frame(header, payload, mask);
     }
 
-    /// Adds a control frame. If much is waiting it goes to the next frame boundary, behind the
-    /// control frames that are there already. Returns how many bytes wait up to its end.
+    /// Adds a control frame. If many bytes wait, it goes to the next frame boundary, behind the control frames that
+    /// are there already. Returns how many bytes wait up to the end of the frame.
     pub(crate) fn push_control(&mut self, frame: &[u8]) -> usize {
         self.queue().push_control(frame)
     }
@@ -131,25 +133,31 @@ impl Outgoing {
         queue.map_or(0, |queue| queue.control_len()) + in_flight.control_len()
     }
 
-    /// Takes the news that bytes that were moved out have left.
+    /// Records that `count` bytes which were moved out have left.
     pub(crate) fn note_left(&mut self, count: usize) {
+        // 64 bits do not overflow in practice. Should they, a wrong count is better than a panic.
         self.left = self.left.wrapping_add(u64::try_from(count).unwrap_or(0));
     }
 
-    /// Returns how many bytes have left; those that were moved out when that was noted.
+    /// Returns how many bytes have left. Bytes that were moved out count when their owner reports them.
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Moves whole segments out, until at least `limit` bytes are moved or nothing is left, so
-    /// that they can be written while this queue is used by others: behind what is in `taken`.
+    /// Moves whole segments behind the bytes in `taken`, until at least `limit` bytes are moved or nothing is left.
+    /// The caller writes them while others use this queue.
     pub(crate) fn move_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
         if !taken.is_empty() {
             return self.append_front(limit, taken, in_flight);
         }
         let Some(queue) = &mut self.queue else {
-            // What is queued next goes into the memory that went along with what was taken last.
-            if taken.queue.as_ref().is_some_and(|queue| queue.is_lent()) {
+            // The attached memory went with the bytes that were taken last. They were written, so the next bytes can
+            // use it again.
+            if taken
+                .queue
+                .as_ref()
+                .is_some_and(|queue| queue.is_attached())
+            {
                 self.queue = taken.queue.take();
             }
             return;
@@ -159,22 +167,23 @@ impl Outgoing {
         }
         if queue.moves_whole(limit) {
             queue.note_moved(in_flight);
-            // Each goes on with the other's memory, which costs no allocation.
+            // Each continues with the memory of the other, which costs no allocation.
             std::mem::swap(&mut self.queue, &mut taken.queue);
         } else {
             queue.move_front(limit, taken.queue.get_or_insert_default(), in_flight);
         }
     }
 
-    /// What [`move_front`](Self::move_front) does if something waits in `taken`.
+    /// Does the work of [`move_front`](Self::move_front) if bytes wait in `taken`.
+    // Cold: a driver usually takes more bytes only after it has written all that it took before.
     #[cold]
     fn append_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
         let mut more = Self::new();
         self.move_front(limit, &mut more, in_flight);
         if let Some(queue) = &mut more.queue {
             taken.queue().append(queue);
-            // Memory that is lent does not go with bytes that were copied out of it.
-            if self.queue.is_none() && queue.is_lent() {
+            // Attached memory stays here, because the bytes were copied out of it.
+            if self.queue.is_none() && queue.is_attached() {
                 self.queue = more.queue;
             }
         }
@@ -216,7 +225,7 @@ impl Buf for Outgoing {
     ///
     /// # Panics
     ///
-    /// Panics if fewer wait.
+    /// Panics if fewer bytes wait.
     fn advance(&mut self, count: usize) {
         assert!(
             count <= self.len(),
@@ -226,7 +235,8 @@ impl Buf for Outgoing {
         self.note_left(count);
         if let Some(queue) = &mut self.queue {
             queue.advance(count);
-            if queue.is_spent() {
+            // A connection at rest holds no memory of its own.
+            if queue.is_unused() {
                 self.queue = None;
             }
         }
@@ -282,8 +292,8 @@ mod tests {
         assert_eq!(written, format!("{dots}><{dots}>12"));
     }
 
-    /// However it is written, in place or part by part elsewhere, what overtook goes out whole, once, and at
-    /// the first boundary; and it counts until it has left.
+    /// Control frames that overtook go out whole, once, and at the first boundary, whether they are written in place
+    /// or part by part elsewhere. They count until they have left.
     #[test]
     fn what_overtakes_keeps_its_place_however_it_is_taken() {
         let large = Bytes::from(vec![b'.'; OVERTAKE_LEN]);
@@ -318,7 +328,7 @@ mod tests {
         }
     }
 
-    /// A queue in which something waits is gone on with; what is lent stays with who had it.
+    /// Bytes go behind those that wait in `taken` already. Attached memory stays in its queue.
     #[test]
     fn what_is_taken_goes_behind_what_was_taken() {
         let large = Bytes::from(vec![b'.'; COPY_LIMIT]);
@@ -327,7 +337,7 @@ mod tests {
         let mut taken = Outgoing::new();
         let mut expected = Vec::new();
         for _ in 0..3 {
-            outgoing.lend(&mut used());
+            outgoing.attach(&mut used());
             for name in [b"a", b"b"] {
                 outgoing.push_frame(name, FramePayload::Shared(large.clone()), b"");
                 expected.extend([name, &*large].concat());
@@ -341,8 +351,11 @@ mod tests {
             assert!(outgoing.is_empty());
         }
         assert_eq!(drain(&mut taken, 1000), expected);
-        let spare = [outgoing.reclaim(), taken.reclaim()];
-        assert!(spare.iter().any(Option::is_some), "what was lent is there");
+        let memory = [outgoing.detach(), taken.detach()];
+        assert!(
+            memory.iter().any(Option::is_some),
+            "attached memory is there"
+        );
     }
 
     #[test]
@@ -378,10 +391,10 @@ mod tests {
         let mut outgoing = Outgoing::new();
         outgoing.push(&[0; 1000]);
         outgoing.advance(1000);
-        assert_eq!(outgoing.room(), 0);
+        assert_eq!(outgoing.memory_len(), 0);
     }
 
-    /// Bytes that leave a queue that is never empty do not stay in memory.
+    /// A queue that is never empty does not keep the bytes that have left.
     #[test]
     fn what_has_left_is_not_kept() {
         let mut outgoing = Outgoing::new();
@@ -390,62 +403,65 @@ mod tests {
             outgoing.push(&[0; 1000]);
             outgoing.advance(1000);
         }
-        assert!(outgoing.room() <= 5 * COPY_LIMIT);
+        assert!(outgoing.memory_len() <= 5 * COPY_LIMIT);
     }
 
-    /// Memory that something went through.
+    /// Returns memory that was used before.
     fn used() -> Outgoing {
-        let mut spare = Outgoing::new();
+        let mut memory = Outgoing::new();
         let mut outgoing = Outgoing::new();
-        outgoing.lend(&mut spare);
+        outgoing.attach(&mut memory);
         outgoing.push(&[0; 1000]);
         outgoing.advance(1000);
-        outgoing.reclaim().unwrap()
+        outgoing.detach().unwrap()
     }
 
-    /// What is lent comes back, also by way of what was taken; what still waits then stays.
+    /// Attached memory comes back, also with the bytes that were taken. Bytes that still wait stay.
     #[test]
-    fn what_is_lent_comes_back() {
+    fn attached_memory_comes_back() {
         let mut outgoing = Outgoing::new();
-        let mut spare = used();
-        let room = spare.room();
-        assert!(room >= 1000);
-        outgoing.lend(&mut spare);
-        assert_eq!((outgoing.room(), spare.room()), (room, 0));
-        outgoing.lend(&mut used());
+        let mut memory = used();
+        let held = memory.memory_len();
+        assert!(held >= 1000);
+        outgoing.attach(&mut memory);
+        assert_eq!((outgoing.memory_len(), memory.memory_len()), (held, 0));
+        outgoing.attach(&mut used());
         outgoing.push(b"small");
         let mut taken = Outgoing::new();
         outgoing.move_front(usize::MAX, &mut taken, &mut InFlight::default());
-        assert!(outgoing.reclaim().is_none(), "it went with what was taken");
+        assert!(outgoing.detach().is_none(), "it went with what was taken");
         assert_eq!(drain(&mut taken, 1), b"small");
-        let mut spare = taken.reclaim().unwrap();
-        assert_eq!((spare.room(), taken.room()), (room, 0));
+        let mut memory = taken.detach().unwrap();
+        assert_eq!((memory.memory_len(), taken.memory_len()), (held, 0));
 
-        outgoing.lend(&mut spare);
+        outgoing.attach(&mut memory);
         outgoing.push(b"12345");
         outgoing.advance(2);
-        assert_eq!(outgoing.reclaim().map(|spare| spare.room()), Some(room));
-        assert!(outgoing.room() < 200);
+        assert_eq!(
+            outgoing.detach().map(|memory| memory.memory_len()),
+            Some(held)
+        );
+        assert!(outgoing.memory_len() < 200);
         outgoing.push(b"6");
         assert_eq!(drain(&mut outgoing, 1), b"3456");
-        assert!(outgoing.reclaim().is_none());
+        assert!(outgoing.detach().is_none());
     }
 
-    /// Segments that are cut off a lent buffer leave it to its owner.
+    /// Segments that are cut off an attached buffer do not take the buffer with them.
     #[test]
-    fn large_payloads_do_not_take_a_lent_buffer_along() {
+    fn large_payloads_do_not_take_an_attached_buffer_along() {
         let large = Bytes::from(vec![7; COPY_LIMIT]);
         let mut outgoing = Outgoing::new();
-        let mut spare = used();
-        let room = spare.room();
-        outgoing.lend(&mut spare);
+        let mut memory = used();
+        let held = memory.memory_len();
+        outgoing.attach(&mut memory);
         outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b">");
         outgoing.push_frame(b"<", FramePayload::Shared(large.clone()), b"");
         assert_eq!(
             drain(&mut outgoing, 1000),
             [b"<", &*large, b"><", &*large].concat()
         );
-        assert!(outgoing.reclaim().unwrap().room() >= room);
-        assert_eq!(outgoing.room(), 0);
+        assert!(outgoing.detach().unwrap().memory_len() >= held);
+        assert_eq!(outgoing.memory_len(), 0);
     }
 }

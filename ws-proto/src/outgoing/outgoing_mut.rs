@@ -1,5 +1,5 @@
-//! A connection's queue as its owner sees it: to be written from, not to be taken away. Knows nothing of
-//! what is in it.
+//! The view of a connection's queue for its owner, who can write from it but not replace it. Knows nothing of
+//! the content.
 
 use std::io::IoSlice;
 
@@ -7,11 +7,12 @@ use bytes::Buf;
 
 use super::Outgoing;
 
-/// What a [`Connection`](crate::Connection) has to write, where it is, as a [`Buf`]: see
+/// The bytes that a [`Connection`](crate::Connection) has to write, in place, as a [`Buf`]: see
 /// [`Connection::outgoing`](crate::Connection::outgoing).
 ///
-/// It can be written from. It cannot be replaced, because the connection counts what leaves; what is to be written
-/// elsewhere is [taken](crate::Connection::take_outgoing).
+/// The caller writes from it and advances it. The queue itself cannot be replaced, because the connection
+/// counts the bytes that leave. To write the bytes elsewhere,
+/// [take](crate::Connection::take_outgoing) them.
 ///
 /// ```compile_fail
 /// # let now = std::time::Instant::now();
@@ -51,11 +52,11 @@ impl Buf for OutgoingMut<'_> {
         self.0.chunks_vectored(slices)
     }
 
-    /// Drops the first `count` bytes: they were written.
+    /// Drops the first `count` bytes, which were written.
     ///
     /// # Panics
     ///
-    /// Panics if fewer wait.
+    /// Panics if fewer bytes wait.
     fn advance(&mut self, count: usize) {
         self.0.advance(count);
     }

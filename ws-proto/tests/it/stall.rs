@@ -72,7 +72,7 @@ fn a_peer_that_sends_and_never_reads_is_gone_after_the_stall_timeout() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{waiting} bytes wait to be written and none was for 60s (option stall_timeout)"
+                "{waiting} bytes wait to be written, and the transport took none for 60s (option stall_timeout)"
             )
         );
         assert_eq!(stall, Some((60, error)), "{role:?} {version}");

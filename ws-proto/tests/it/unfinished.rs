@@ -67,7 +67,7 @@ fn a_message_that_does_not_go_on_fails_after_the_message_timeout() {
         assert_eq!(error.close_code(), CloseCode::POLICY);
         assert_eq!(
             error.to_string(),
-            "a message of which 100 bytes came is not whole, and less than 4096 of them came in \
+            "a message is incomplete after 100 bytes, and fewer than 4096 of them arrived in \
              the last 60s (option message_timeout)"
         );
         let sent = written(&mut connection);

@@ -1,18 +1,19 @@
-//! What goes ahead of a queue: control frames in front of data. Knows nothing of what they go ahead of.
+//! The part of a queue that is written first: control frames that overtook data. Knows nothing of that data.
 
 use std::collections::VecDeque;
 
 use super::{Segment, Tail};
 
-/// Control frames that overtook, and what they could not overtake. They have a place of their own, so that
-/// one more costs the same however many there are.
+/// Control frames that overtook, and the frame that they could not overtake. They are not inserted into the segments,
+/// because an insertion would move all segments behind it: here one more control frame costs the same however many
+/// there are.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// The rest of the frame that is being written.
+    /// The rest of the frame that is being written. A control frame can stand between frames only.
     pub(super) frame: VecDeque<Segment>,
-    /// Its bytes.
+    /// The bytes of that rest.
     pub(super) frame_len: usize,
-    /// The control frames, behind it. Invariant: it is not empty.
+    /// The control frames behind it. Invariant: it is not empty.
     pub(super) controls: Tail,
 }
 
@@ -21,7 +22,7 @@ impl Ahead {
         self.frame_len + self.controls.len()
     }
 
-    /// Drops the first `count` bytes of the frame; tells whether some of it is left, and was begun.
+    /// Drops the first `count` bytes of the frame. Tells whether the next byte is inside a frame.
     pub(super) fn advance_frame(&mut self, mut count: usize, mut mid_frame: bool) -> bool {
         self.frame_len -= count;
         while let Some(segment) = self.frame.front_mut() {
@@ -43,7 +44,7 @@ impl Ahead {
         Some(segment)
     }
 
-    /// Makes a segment of the control frames.
+    /// Converts the control frames into a segment.
     pub(super) fn into_controls(mut self) -> Segment {
         Segment::new(self.controls.split(), true)
     }

@@ -1,6 +1,5 @@
-//! The bytes that wait to be written: small payloads are copied together, large ones are kept by
-//! reference, so that one gather write can take them all. Knows where frames end, nothing else about
-//! them.
+//! The bytes that wait to be written. Small payloads are copied together, large ones are kept by reference, so
+//! that one gather write can take them all. Knows where frames end, and nothing else about them.
 //!
 //! Imports: `mask`, `message`, `outgoing::controls`.
 
@@ -22,31 +21,32 @@ use crate::message::inline::INLINE_LIMIT;
 /// Below a few KiB a copy costs less than one more slice in a gather write.
 pub(super) const COPY_LIMIT: usize = 4096;
 
-/// Room that is made at first where none is lent, as with a broadcast: more small frames may follow.
-const TAIL_START: usize = 256;
+/// The first capacity of a tail without attached memory, as with a broadcast: more small frames may follow.
+const TAIL_CAPACITY: usize = 256;
 
-/// Bytes that are copied together before a new segment begins: bounds the cost of a frame that
-/// goes ahead of others.
+/// The most bytes that are copied together before a new segment begins. A control frame that overtakes can pass
+/// whole segments only, so this bounds how long it waits.
 const TAIL_LIMIT: usize = 64 << 10;
 
-/// With so many bytes waiting, a control frame goes ahead of them, to the next frame boundary.
-/// With fewer it keeps its place, so that a peer sees answers in the order of what it sent.
+/// The least number of waiting bytes that a control frame overtakes, to the next frame boundary. With fewer bytes it
+/// keeps its place, so that a peer sees answers in the order of its messages. With more, a ping is answered in
+/// time while a large message is written.
 pub(super) const OVERTAKE_LEN: usize = 64 << 10;
 
-/// Room for segments that a queue keeps when it is empty: as many as go into one gather write.
-const SEGMENTS_KEPT: usize = 64;
+/// The capacity for segments that an empty queue keeps: the segments of one gather write.
+const SEGMENTS_CAPACITY: usize = 64;
 
 /// Bytes in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// What goes ahead of the segments, while there is something.
+    /// The bytes in front of the segments, while a control frame overtakes. Boxed, because that is rare.
     ahead: Option<Box<Ahead>>,
     segments: VecDeque<Segment>,
-    /// What comes behind the segments and still grows.
+    /// The bytes behind the segments. Only they still grow.
     tail: Tail,
-    /// All that waits, in bytes.
+    /// All bytes that wait.
     len: usize,
-    /// The control frames that did not overtake, among all bytes but those that did.
+    /// The control frames that did not overtake. Their places count all bytes but those that did overtake.
     controls: Controls,
     /// Whether the first byte that waits is inside a frame.
     mid_frame: bool,
@@ -54,9 +54,9 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Segment {
-    /// The head of a large frame is short, and lies in the segment itself.
+    /// A `Payload` and not `Bytes`, because the header of a large frame is short and needs no allocation so.
     bytes: Payload,
-    /// Where those begin that wait; those before have left. Invariant: `start <= bytes.len()`.
+    /// The place of the first byte that has not left. Invariant: `start <= bytes.len()`.
     start: usize,
     /// Whether a frame ends with the last byte.
     ends_frame: bool,
@@ -81,17 +81,19 @@ impl Segment {
 }
 
 impl Queue {
-    /// Notes that its memory is lent: it is kept, and what is cut off it is copied.
-    pub(super) fn lend(&mut self) {
-        self.tail.is_lent = true;
+    /// Marks the memory as that of a workspace. It is then kept when the queue is empty, and segments that are cut off
+    /// it are copied.
+    pub(super) fn mark_attached(&mut self) {
+        self.tail.is_attached = true;
     }
 
-    pub(super) fn is_lent(&self) -> bool {
-        self.tail.is_lent
+    pub(super) fn is_attached(&self) -> bool {
+        self.tail.is_attached
     }
 
-    /// Moves what waits to a queue of its own length.
+    /// Moves all bytes that wait to a new queue, which holds no more memory than they need.
     pub(super) fn split(&mut self) -> Self {
+        // By way of a `Vec`, which has the exact capacity.
         let segments: Vec<_> = self.segments.drain(..).collect();
         let own = Self {
             ahead: self.ahead.take(),
@@ -108,7 +110,7 @@ impl Queue {
         own
     }
 
-    /// Drops what waits.
+    /// Drops all bytes that wait.
     pub(super) fn clear(&mut self) {
         self.ahead = None;
         self.segments.clear();
@@ -117,23 +119,23 @@ impl Queue {
         (self.len, self.mid_frame) = (0, false);
     }
 
-    /// Returns the bytes of memory that it holds besides payloads.
-    pub(super) fn room(&self) -> usize {
+    /// Returns the bytes of memory that the queue holds, without payloads.
+    pub(super) fn memory_len(&self) -> usize {
         let segments = self.segments.capacity() * size_of::<Segment>();
         let ahead = self.ahead.as_ref().map_or(0, |ahead| {
             let frame = ahead.frame.capacity() * size_of::<Segment>();
             size_of::<Ahead>() + frame + ahead.controls.bytes.capacity()
         });
-        let own = size_of::<Self>() + self.controls.room();
+        let own = size_of::<Self>() + self.controls.memory_len();
         own + segments + ahead + self.tail.bytes.capacity()
     }
 
-    /// Tells whether it holds memory that is not lent for nothing.
-    pub(super) fn is_spent(&self) -> bool {
-        self.len == 0 && !self.tail.is_lent
+    /// Tells whether the queue is empty and its memory is its own, so that it can be dropped.
+    pub(super) fn is_unused(&self) -> bool {
+        self.len == 0 && !self.tail.is_attached
     }
 
-    /// Appends bytes that stand for themselves, such as the head of an answer.
+    /// Appends bytes that are a unit of their own, such as the head of an answer.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.tail.bytes.extend_from_slice(bytes);
         self.len += bytes.len();
@@ -142,8 +144,9 @@ impl Queue {
         }
     }
 
-    /// As [`push`](Self::push); takes the memory over if the queue has none.
+    /// Does the same as [`push`](Self::push), but takes over the memory of `bytes` if the queue has none.
     pub(super) fn push_owned(&mut self, bytes: Vec<u8>) {
+        // `push` cuts a segment off a tail that is too long.
         if self.tail.bytes.capacity() > 0 || bytes.len() >= TAIL_LIMIT {
             return self.push(&bytes);
         }
@@ -159,6 +162,7 @@ impl Queue {
         let tail = &mut self.tail.bytes;
         match payload {
             FramePayload::Shared(bytes) if bytes.len() >= COPY_LIMIT => {
+                // The header shares a segment with the small frames in front of it, so it costs no slice of its own.
                 tail.extend_from_slice(header);
                 self.end_segment(false);
                 let ends_frame = trailer.is_empty();
@@ -168,11 +172,13 @@ impl Queue {
             }
             FramePayload::Shared(_) | FramePayload::Copied(_) => {
                 if tail.capacity() == 0 {
-                    tail.reserve(TAIL_START);
+                    tail.reserve(TAIL_CAPACITY);
                 }
+                // Once for all three parts, so that the tail does not grow for each of them.
                 tail.reserve(frame_len);
                 tail.extend_from_slice(header);
                 tail.extend_from_slice(payload.as_slice());
+                // RFC 6455 has no trailer, and a copy of no bytes is still a call.
                 if !trailer.is_empty() {
                     tail.extend_from_slice(trailer);
                 }
@@ -183,8 +189,8 @@ impl Queue {
         }
     }
 
-    /// Appends a frame: a header and the first `len` bytes of a block. Both are copied as they are, whatever
-    /// `len` is, which takes a few instructions; to copy so many bytes takes a call.
+    /// Appends a frame: a header and the first `len` bytes of a block.
+    // `inline(always)`, because the lengths of header and block must be constants where this is compiled.
     #[inline(always)]
     pub(super) fn push_block<const HEADER: usize, const BLOCK: usize>(
         &mut self,
@@ -194,6 +200,8 @@ impl Queue {
     ) {
         let tail = &mut self.tail.bytes;
         let end = tail.len() + HEADER + len;
+        // The whole block is copied, whatever `len` is: a copy of fixed length takes a few instructions, and a copy of
+        // `len` bytes a call. Then the bytes behind the content are cut off again.
         tail.reserve(HEADER + BLOCK);
         tail.extend_from_slice(&header);
         tail.extend_from_slice(block);
@@ -204,7 +212,7 @@ impl Queue {
         }
     }
 
-    /// Appends a client's frame, whose payload is masked: a large one in memory of its own.
+    /// Appends a client's frame, and masks its payload. A large payload gets memory of its own.
     pub(super) fn push_masked_frame(
         &mut self,
         header: &[u8],
@@ -212,6 +220,8 @@ impl Queue {
         mask: Mask,
     ) {
         let payload = payload.as_slice();
+        // A masked payload has to be copied anyway. A large one is not put into the tail, which would be copied again
+        // when it grows.
         if payload.len() >= COPY_LIMIT {
             let mut masked = Vec::with_capacity(payload.len());
             mask.append(payload, &mut masked);
@@ -226,17 +236,18 @@ impl Queue {
         }
     }
 
-    /// Adds a control frame. If much is waiting it goes to the next frame boundary, behind the
-    /// control frames that are there already. Returns how many bytes wait up to its end.
+    /// Adds a control frame. If many bytes wait, it goes to the next frame boundary, behind the control frames that
+    /// are there already. Returns how many bytes wait up to the end of the frame.
     pub(super) fn push_control(&mut self, frame: &[u8]) -> usize {
         if self.len < OVERTAKE_LEN {
+            // Without the bytes that overtook, because these are not in `controls`.
             let ahead = self.len - self.overtaking_len();
             self.controls.push(ahead, frame.len());
             self.push(frame);
             return self.len;
         }
         if self.ahead.is_none() {
-            let ahead = self.part_frame();
+            let ahead = self.split_frame();
             self.ahead = Some(Box::new(ahead));
         }
         let ahead = self.ahead.get_or_insert_default();
@@ -245,11 +256,14 @@ impl Queue {
         ahead.len()
     }
 
-    /// Parts the rest of the frame that is being written, a header and a payload, from what comes behind it.
-    fn part_frame(&mut self) -> Ahead {
+    /// Splits the rest of the frame that is being written, a header and a payload, off the segments.
+    fn split_frame(&mut self) -> Ahead {
         let mut ahead = Ahead::default();
+        // Between two frames there is no rest, and the control frame goes to the front.
         if self.mid_frame {
             let ends = |segment: &Segment| segment.ends_frame;
+            // The frame may end in the tail only. Boundaries within the tail are not recorded, so all of it goes ahead:
+            // at most `TAIL_LIMIT` bytes.
             if !self.segments.iter().any(ends) {
                 self.end_segment(true);
             }
@@ -271,8 +285,9 @@ impl Queue {
         ahead.map_or(0, |ahead| ahead.controls.len())
     }
 
-    /// Tells whether [`move_front`](Self::move_front) would move all there is.
+    /// Tells whether [`move_front`](Self::move_front) would move all bytes.
     pub(super) fn moves_whole(&self, limit: usize) -> bool {
+        // Segments are moved until `limit` is reached, so the last one goes too if those before it do not reach it.
         let last = match (self.tail.len(), self.segments.back()) {
             (0, Some(segment)) => segment.len(),
             (0, None) => self.overtaking_len(),
@@ -281,10 +296,11 @@ impl Queue {
         self.len.saturating_sub(last) < limit
     }
 
-    /// Moves whole segments out, until at least `limit` bytes are moved, so that they can be written while
-    /// this queue is used by others. Something is left: see [`moves_whole`](Self::moves_whole).
+    /// Moves whole segments out, until at least `limit` bytes are moved. The caller has made sure that some bytes are
+    /// left: see [`moves_whole`](Self::moves_whole).
     pub(super) fn move_front(&mut self, limit: usize, taken: &mut Self, in_flight: &mut InFlight) {
         debug_assert!(!self.moves_whole(limit), "the whole queue would be moved");
+        // A control frame that overtakes later must know where the next boundary is, in both queues.
         taken.mid_frame = self.mid_frame;
         while taken.len < limit {
             let Some(segment) = self.pop_segment(in_flight) else {
@@ -298,6 +314,7 @@ impl Queue {
     }
 
     fn pop_segment(&mut self, in_flight: &mut InFlight) -> Option<Segment> {
+        // The rest of the frame goes first, then the control frames as one segment, then the segments behind.
         if let Some(ahead) = self.ahead.take_if(|ahead| ahead.frame.is_empty()) {
             in_flight.add_controls(ahead.controls.len());
             return Some(ahead.into_controls());
@@ -310,8 +327,9 @@ impl Queue {
         Some(segment)
     }
 
-    /// Takes the news that all of it is moved out.
+    /// Records that all bytes are moved out.
     pub(super) fn note_moved(&mut self, in_flight: &mut InFlight) {
+        // In the order in which they are written: the rest of a frame, the control frames that overtook, all else.
         let mut behind = self.len;
         if let Some(ahead) = &self.ahead {
             in_flight.add(ahead.frame_len, &mut self.controls);
@@ -321,8 +339,9 @@ impl Queue {
         in_flight.add(behind, &mut self.controls);
     }
 
-    /// Moves all of another one behind what waits here.
+    /// Moves all bytes of another queue behind those of this one.
     pub(super) fn append(&mut self, other: &mut Self) {
+        // The tail of each becomes a segment, because `segments` comes before `tail`.
         self.end_segment(true);
         if let Some(mut ahead) = other.ahead.take() {
             self.segments.append(&mut ahead.frame);
@@ -370,7 +389,7 @@ impl Queue {
         count
     }
 
-    /// Drops the first `count` bytes; panics if fewer wait.
+    /// Drops the first `count` bytes. Panics if fewer bytes wait.
     pub(super) fn advance(&mut self, mut count: usize) {
         assert!(
             count <= self.len,
@@ -383,6 +402,7 @@ impl Queue {
             self.controls.leave(before);
             count -= before;
             self.mid_frame = ahead.advance_frame(before, self.mid_frame);
+            // Control frames that overtook are not in `controls`, so nothing leaves there.
             if count < ahead.controls.len() {
                 ahead.controls.advance(count);
                 return;
@@ -403,7 +423,8 @@ impl Queue {
         }
         if count == self.tail.len() {
             self.tail.clear();
-            self.segments.shrink_to(SEGMENTS_KEPT);
+            // A burst of large messages leaves a long list behind.
+            self.segments.shrink_to(SEGMENTS_CAPACITY);
             self.mid_frame = false;
         } else if count > 0 {
             self.tail.advance(count);
@@ -429,10 +450,10 @@ impl Queue {
 #[derive(Debug, Default)]
 struct Tail {
     bytes: Vec<u8>,
-    /// Where those begin that wait; those before have left. Invariant: `start <= bytes.len()`.
+    /// The place of the first byte that has not left. Invariant: `start <= bytes.len()`.
     start: usize,
-    /// Whether the memory belongs to somebody who will want it back.
-    is_lent: bool,
+    /// Whether the memory belongs to a workspace, which takes it back.
+    is_attached: bool,
 }
 
 impl Tail {
@@ -450,27 +471,30 @@ impl Tail {
 
     fn advance(&mut self, count: usize) {
         self.start += count;
-        // Moving what is left costs no more than writing it did, so the front cannot grow for ever.
+        // Bytes that have left are removed when they are at least half of the buffer. So each byte is moved once on
+        // average, and the front cannot grow without bound. Below `COPY_LIMIT` it is too small to matter.
         if self.start >= self.len() && self.start >= COPY_LIMIT {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
     }
 
-    /// All has left. Memory that is not lent is given back: a queue at rest holds none.
+    /// Drops all bytes.
     fn clear(&mut self) {
-        match self.is_lent {
-            true => {
-                self.bytes.clear();
-                self.start = 0;
-            }
-            false => *self = Self::default(),
+        if self.is_attached {
+            self.bytes.clear();
+            self.start = 0;
+        } else {
+            // Frees the memory: a queue at rest holds none of its own.
+            *self = Self::default();
         }
     }
 
-    /// Hands the bytes over. What is lent is copied, as it is to come back, and so are a few bytes.
+    /// Takes all bytes out, without a copy if possible.
     fn split(&mut self) -> Payload {
-        if self.is_lent || self.len() <= INLINE_LIMIT {
+        // Attached memory goes back to the workspace, so its bytes are copied. A few bytes are copied, too, because
+        // they need no memory beside the payload itself.
+        if self.is_attached || self.len() <= INLINE_LIMIT {
             let bytes = Payload::from(self.as_slice());
             self.clear();
             return bytes;
@@ -484,9 +508,9 @@ impl Tail {
 
 /// The payload of a frame to be queued.
 pub(crate) enum FramePayload<'a> {
-    /// Is copied.
+    /// Bytes to copy.
     Copied(&'a [u8]),
-    /// Can be kept by reference.
+    /// Bytes that the queue can keep by reference.
     Shared(Bytes),
 }
 

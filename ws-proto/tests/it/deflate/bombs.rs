@@ -204,7 +204,7 @@ fn more_compressed_bytes_than_the_limit_needs_fail_with_1009() {
     assert_eq!(
         error.to_string(),
         "message of at least 2228225 compressed bytes; 2228224 are allowed \
-         (option message_limit, twice that and 128 KiB)"
+         (twice the option message_limit, plus 128 KiB)"
     );
     // Without a limit for what comes out there is none for what goes in.
     let unlimited = config().message_limit(None);
