@@ -2,13 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::attempts::Attempts;
 use super::error::{ConnectError, ConnectStage};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
+use crate::util::race::{Winner, race};
 
 /// Waits for one stage after the other, but not for longer than the `connect_timeout` in all.
 pub(crate) struct Patience<R: Runtime> {
@@ -35,25 +35,19 @@ impl<R: Runtime> Patience<R> {
         stage: ConnectStage,
         work: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        let mut work = pin!(work);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.poll_over(cx).map(|waited| {
-                let attempts = Attempts::default();
-                Err(ConnectError::Timeout {
-                    stage,
-                    waited,
-                    attempts,
-                })
+        match race(pin!(work), self.wait_over()).await {
+            Winner::First(result) => result,
+            Winner::Second(waited) => Err(ConnectError::Timeout {
+                stage,
+                waited,
+                attempts: Attempts::default(),
             }),
-        })
-        .await
+        }
     }
 
-    /// Is ready with the `connect_timeout` once it has passed. To be asked last in each poll, when what is
-    /// waited for has not come.
-    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+    /// Waits until the `connect_timeout` has passed, and returns it: the second side of a race with the work.
+    pub(crate) fn wait_over(&mut self) -> impl Future<Output = Duration> + Unpin {
         let waited = self.timeout.unwrap_or_default();
-        self.timer.poll(&self.runtime, cx).map(|()| waited)
+        poll_fn(move |cx| self.timer.poll(&self.runtime, cx).map(|()| waited))
     }
 }

@@ -16,6 +16,7 @@ use super::connect_timeout::Patience;
 use super::error::{ConnectError, ConnectStage};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
+use crate::util::race::{Winner, race};
 
 /// Opens a stream to a host, which is a name or an address without brackets.
 pub(crate) async fn reach<R: Runtime>(
@@ -26,26 +27,23 @@ pub(crate) async fn reach<R: Runtime>(
 ) -> Result<(R::Stream, SocketAddr), ConnectError> {
     let lookup = lookup(runtime, host, port);
     let addrs = patience.wait(ConnectStage::Reach, lookup).await?;
-    let mut race = Race::new(addrs, runtime.now());
+    let mut tries = Race::new(addrs, runtime.now());
     let mut timer = DeadlineTimer::new(runtime);
-    let raced = poll_fn(|cx| {
+    let connecting = poll_fn(|cx| {
         let connect = |addr| runtime.connect(addr);
-        match race.poll(cx, runtime, &mut timer, connect) {
-            Poll::Ready(first) => Poll::Ready(Ok(first)),
-            Poll::Pending => patience.poll_over(cx).map(Err),
-        }
+        tries.poll(cx, runtime, &mut timer, connect)
     });
-    match raced.await {
-        Ok(Some(first)) => Ok(first),
-        Ok(None) => Err(ConnectError::Unreachable {
+    match race(connecting, patience.wait_over()).await {
+        Winner::First(Some(first)) => Ok(first),
+        Winner::First(None) => Err(ConnectError::Unreachable {
             host: host.to_owned(),
             port,
-            attempts: race.into_attempts(),
+            attempts: tries.into_attempts(),
         }),
-        Err(waited) => Err(ConnectError::Timeout {
+        Winner::Second(waited) => Err(ConnectError::Timeout {
             stage: ConnectStage::Reach,
             waited,
-            attempts: race.into_attempts(),
+            attempts: tries.into_attempts(),
         }),
     }
 }

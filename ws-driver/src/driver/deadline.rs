@@ -5,7 +5,7 @@
 //! that have passed and with bytes in its sockets that came in time. Some runtimes run their timers before
 //! they look at their sockets.
 
-#[cfg(feature = "upgrade")]
+#[cfg(any(feature = "rustls", feature = "upgrade"))]
 use std::future::{Future, poll_fn};
 #[cfg(feature = "upgrade")]
 use std::pin::pin;
@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::runtime::{Runtime, Timer};
+#[cfg(feature = "upgrade")]
+use crate::util::race::race;
 
 /// A timer that is more than this late says that the process stood still, or is overloaded. Runtimes round
 /// to a millisecond or two.
@@ -98,6 +100,12 @@ impl<R: Runtime> DeadlineTimer<R> {
             }
         }
     }
+
+    /// Waits as [`poll`](Self::poll) does: the second side of a race with what uses the stream.
+    #[cfg(any(feature = "rustls", feature = "upgrade"))]
+    pub(crate) fn wait(&mut self, runtime: &R) -> impl Future<Output = ()> + Unpin {
+        poll_fn(|cx| self.poll(runtime, cx))
+    }
 }
 
 /// Waits for `work`, but not beyond a deadline.
@@ -107,14 +115,9 @@ pub(crate) async fn until<R: Runtime, T>(
     deadline: Option<Instant>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let mut work = pin!(work);
     let mut timer = DeadlineTimer::new(runtime);
     if let Some(deadline) = deadline {
         timer.set(deadline);
     }
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => timer.poll(runtime, cx).map(|()| None),
-    })
-    .await
+    race(pin!(work), timer.wait(runtime)).await.first()
 }

@@ -14,6 +14,7 @@ use super::deadline::DeadlineTimer;
 use super::fairness::{self, Budget};
 use super::workspace;
 use crate::runtime::Runtime;
+use crate::util::race::{Winner, race};
 
 /// What the two handshakes have in common.
 pub(crate) trait Handshake {
@@ -137,19 +138,18 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         machine: &mut impl Handshake,
         decision: impl Future<Output = T>,
     ) -> io::Result<Option<T>> {
-        let mut decision = pin!(decision);
-        poll_fn(|cx| {
-            if let Poll::Ready(decision) = decision.as_mut().poll(cx) {
-                return Poll::Ready(Ok(Some(decision)));
-            }
+        let over = poll_fn(|cx| {
             while self.poll_progress(cx, machine)? {
                 if machine.state() == State::Closed {
-                    return Poll::Ready(Ok(None));
+                    return Poll::Ready(Ok(()));
                 }
             }
             Poll::Pending
-        })
-        .await
+        });
+        match race(pin!(decision), over).await {
+            Winner::First(decision) => Ok(Some(decision)),
+            Winner::Second(over) => over.map(|()| None),
+        }
     }
 
     /// Writes the rest of a refusal and closes the stream so that the peer can still read it: ends
@@ -162,6 +162,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         if let Some(deadline) = deadline {
             self.timer.set(deadline);
         }
+        // A race by hand, because both sides are parts of `self`.
         poll_fn(|cx| match self.poll_finish(cx, outgoing) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => self.timer.poll(&self.runtime, cx),

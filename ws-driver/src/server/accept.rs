@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -17,6 +16,7 @@ use super::task;
 use super::transport::Plain;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
+use crate::util::race::{Winner, race};
 
 pub(super) async fn accept_all<R, H>(shared: &Arc<Shared<R>>, host: H) -> io::Result<()>
 where
@@ -24,10 +24,12 @@ where
     H: Host + Clone,
 {
     let result = loop {
-        match shared.stop.unless(Phase::Closed, accept(shared)).await {
-            None => break Ok(()),
-            Some(Err(error)) => break Err(error),
-            Some(Ok((stream, addr))) => {
+        // The stop comes first: a listener that always has a stream would otherwise never be closed.
+        let closed = pin!(shared.stop.wait(Phase::Closed));
+        match race(closed, pin!(accept(shared))).await {
+            Winner::First(()) => break Ok(()),
+            Winner::Second(Err(error)) => break Err(error),
+            Winner::Second(Ok((stream, addr))) => {
                 // Entered here, as the next stream may be accepted before the task first runs.
                 let entry = shared.clients.enter(None).expect("there is no limit");
                 let (shared_too, host) = (Arc::clone(shared), host.clone());
@@ -55,16 +57,12 @@ where
 pub(super) async fn accept_one<R: Runtime>(
     shared: &Arc<Shared<R>>,
 ) -> io::Result<Option<Connection>> {
-    let mut opened = pin!(shared.opened.pop());
-    let mut accepting = pin!(accept_all(shared, HandOut(Arc::clone(shared))));
-    poll_fn(|cx| match opened.as_mut().poll(cx) {
-        Poll::Ready(connection) => Poll::Ready(Ok(Some(connection))),
-        Poll::Pending => accepting
-            .as_mut()
-            .poll(cx)
-            .map_ok(|()| shared.opened.pop_last()),
-    })
-    .await
+    let opened = pin!(shared.opened.pop());
+    let accepting = pin!(accept_all(shared, HandOut(Arc::clone(shared))));
+    match race(opened, accepting).await {
+        Winner::First(connection) => Ok(Some(connection)),
+        Winner::Second(accepted) => accepted.map(|()| shared.opened.pop_last()),
+    }
 }
 
 /// Takes a stream that the application made; tells whether it did.
@@ -89,7 +87,9 @@ where
             shared.clients.wait_below(limit.unwrap_or(usize::MAX)).await;
         }
     };
-    let Some(entry) = shared.stop.unless(Phase::Closed, entering).await else {
+    // The stop comes first: a server that has closed takes no stream, although it has room for it.
+    let closed = pin!(shared.stop.wait(Phase::Closed));
+    let Winner::Second(entry) = race(closed, pin!(entering)).await else {
         return false;
     };
     let life = task::run(

@@ -13,6 +13,7 @@ use super::shutdown_phase::Phase;
 use crate::driver::shared_machine::Standing;
 use crate::handle::sender::Sender;
 use crate::runtime::{Runtime, Timer};
+use crate::util::race::race;
 
 /// What came of a [`shutdown`](crate::Server::shutdown): each connection that was open when it was called is
 /// in one column, so that their sum is how many there were.
@@ -100,19 +101,15 @@ async fn until<R: Runtime>(
     if let Some(end) = end {
         timer.set(end);
     }
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
-        }
+    let over = poll_fn(|cx| {
         // The clock is asked, too, since the timer of a thread that is busy runs out late.
         let is_late = end.is_some_and(|end| runtime.now() >= end);
-        if is_late || timer.poll(cx).is_ready() {
-            return Poll::Ready(false);
+        if is_late {
+            return Poll::Ready(());
         }
-        Poll::Pending
-    })
-    .await
+        timer.poll(cx)
+    });
+    race(pin!(work), over).await.first().is_some()
 }
 
 /// Lets the other tasks of the thread have a turn.

@@ -1,11 +1,11 @@
 //! Tells the tasks of a server to stop, and who has heard it.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
-use std::task::Poll;
 
 use event_listener::listener;
 
+use crate::util::race::race;
 use crate::util::sync::Notice;
 use crate::util::sync::atomic::{AtomicU8, Ordering};
 
@@ -48,15 +48,10 @@ impl Stop {
         }
     }
 
-    /// Waits for `work`; `None` if the server has come to `phase` before that, or at the same time.
+    /// Waits for `work`; `None` if the server has come to `phase` before that. If both are so at once the work counts,
+    /// and it is polled once even if the server came to `phase` long ago: an answer that is ready is still written.
     pub(crate) async fn unless<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Option<T> {
-        let mut stop = pin!(self.wait(phase));
-        let mut work = pin!(work);
-        poll_fn(|cx| match stop.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => work.as_mut().poll(cx).map(Some),
-        })
-        .await
+        race(pin!(work), pin!(self.wait(phase))).await.first()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The life of one stream, from accept to the end, in one task: TLS if there is any, the opening
 //! handshake, plain HTTP if that is what comes, the open connection.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -98,7 +98,7 @@ where
             deadline,
         } = handover;
         let upgrading = until(&shared.runtime, deadline, on_upgrade);
-        let Some(upgraded) = or_stop(&shared, upgrading).await else {
+        let Some(upgraded) = shared.stop.unless(Phase::ShuttingDown, upgrading).await else {
             witness.note_stopped();
             return None;
         };
@@ -188,7 +188,8 @@ where
         info,
         shared.clients.clone(),
     );
-    let stream = match or_stop(shared, layer.open(shared, stream, arrived)).await {
+    let opening = layer.open(shared, stream, arrived);
+    let stream = match shared.stop.unless(Phase::ShuttingDown, opening).await {
         Some(Ok(stream)) => stream,
         Some(Err(rejected)) => {
             witness.note_rejected(&rejected);
@@ -315,7 +316,7 @@ where
             Some(event) => event,
             None => {
                 let next = exchange.next_event(&mut handshake);
-                let Some(event) = or_stop(shared, next).await else {
+                let Some(event) = shared.stop.unless(Phase::ShuttingDown, next).await else {
                     witness.note_stopped();
                     return None;
                 };
@@ -339,7 +340,7 @@ where
                     // Pinned here: who is handed a future to pin it keeps room for it twice.
                     let deciding = pin!(decide::decide(shared, request, &witness.info));
                     let deciding = pin!(exchange.decide(&mut handshake, deciding));
-                    or_stop(shared, deciding).await
+                    shared.stop.unless(Phase::ShuttingDown, deciding).await
                 };
                 let decision = match decision {
                     Some(Ok(Some(decision))) => decision,
@@ -397,17 +398,7 @@ where
         }
     }
     let deadline = handshake.close_deadline(shared.runtime.now());
-    or_stop(shared, exchange.finish(handshake.outgoing(), deadline)).await;
+    let finishing = exchange.finish(handshake.outgoing(), deadline);
+    shared.stop.unless(Phase::ShuttingDown, finishing).await;
     None
-}
-
-/// Gives `work` up when the server shuts down.
-async fn or_stop<R: Runtime, T>(shared: &Shared<R>, work: impl Future<Output = T>) -> Option<T> {
-    let mut stop = pin!(shared.stop.wait(Phase::ShuttingDown));
-    let mut work = pin!(work);
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => stop.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

@@ -52,9 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for Plain {
 
 #[cfg(feature = "rustls")]
 mod tls {
-    use std::future::poll_fn;
     use std::pin::pin;
-    use std::task::Poll;
 
     use ws_proto::HandshakeError;
 
@@ -63,6 +61,7 @@ mod tls {
     use crate::tls::server::refuse_plain_http;
     use crate::tls::stream::TlsStream;
     use crate::tls::{ServerTls, TlsError};
+    use crate::util::race::race;
 
     impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for ServerTls {
         type Stream = TlsStream<S>;
@@ -79,25 +78,16 @@ mod tls {
             if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
                 timer.set(deadline);
             }
-            let mut opening = pin!(self.open(stream));
-            let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
-                Poll::Ready(opened) => Poll::Ready(Some(opened)),
-                Poll::Pending => timer.poll(runtime, cx).map(|()| None),
-            });
-            match opened.await {
+            let opened = race(pin!(self.open(stream)), timer.wait(runtime)).await;
+            match opened.first() {
                 Some(Ok(stream)) => Ok(stream),
                 // A stream that brought nothing asked for nothing, whichever way it ended.
                 Some(Err((TlsError::Disconnected | TlsError::Io(_), Some(_)))) => {
                     Err(Rejected::Handshake(HandshakeError::Empty))
                 }
                 Some(Err((TlsError::PlainHttp, Some(stream)))) => {
-                    let mut refusing = pin!(refuse_plain_http(stream));
                     // Whether the peer takes it, changes nothing.
-                    poll_fn(|cx| match refusing.as_mut().poll(cx) {
-                        Poll::Ready(_) => Poll::Ready(()),
-                        Poll::Pending => timer.poll(runtime, cx),
-                    })
-                    .await;
+                    let _ = race(pin!(refuse_plain_http(stream)), timer.wait(runtime)).await;
                     Err(Rejected::Tls(TlsError::PlainHttp))
                 }
                 Some(Err((error, _))) => Err(Rejected::Tls(error)),

@@ -1,7 +1,8 @@
-//! Tools that know nothing of connections: locks and notices, random numbers, panics.
+//! Tools that know nothing of connections: locks and notices, races of futures, random numbers, panics.
 //!
 //! Imports: nothing.
 
 pub(crate) mod panics;
+pub(crate) mod race;
 pub(crate) mod random;
 pub(crate) mod sync;
