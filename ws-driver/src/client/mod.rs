@@ -303,7 +303,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match exchange.event_at_hand(handshake).await {
+    match exchange.ready_event(handshake).await {
         // The end of the stream is what the error says better.
         Ok(
             Some(HandshakeEvent::Failed(

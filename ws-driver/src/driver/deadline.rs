@@ -1,9 +1,9 @@
-//! A timer for deadlines that end something: it believes that one has passed only after the task had one more
-//! chance to read its stream.
+//! A timer for deadlines that end something. It reports a deadline only after the task had one more chance to read its
+//! stream.
 //!
-//! A process that stood still (a debugger, a frozen container, a laptop that slept) wakes up with deadlines
-//! that have passed and with bytes in its sockets that came in time. Some runtimes run their timers before
-//! they look at their sockets.
+//! A process that stood still (a debugger, a frozen container, a laptop that slept) wakes up with deadlines that have
+//! passed and with bytes in its sockets that came in time. Some runtimes run their timers before they look at their
+//! sockets.
 
 #[cfg(any(feature = "rustls", feature = "upgrade"))]
 use std::future::{Future, poll_fn};
@@ -16,33 +16,33 @@ use crate::runtime::{Runtime, Timer};
 #[cfg(feature = "upgrade")]
 use crate::util::race::race;
 
-/// A timer that is more than this late says that the process stood still, or is overloaded. Runtimes round
-/// to a millisecond or two.
+/// A timer that is later than this shows that the process stood still or is overloaded. Runtimes round to a
+/// millisecond or two.
 const LATE: Duration = Duration::from_millis(10);
 
-/// How long the runtime gets to look at its sockets then. Its timers and its sockets are looked at in the
-/// same round, so a second timer that runs out proves that the sockets were looked at since: unless the process
-/// stood still once more, so it is asked for a look without a wait, too.
+/// How long a late runtime gets to look at its sockets. It looks at its timers and its sockets in the same round, so
+/// a second timer that runs out shows that it has looked at the sockets since. The process may have stood still once
+/// more, so the runtime is then also asked for a look without a wait.
 const LOOK_WAIT: Duration = Duration::from_millis(10);
 
-/// A timer whose [`poll`](Self::poll) is ready once its deadline has passed and the stream was read in vain since.
-/// The caller has to poll the stream first, in each poll of its task.
+/// A timer whose [`poll`](Self::poll) is ready once its deadline has passed and a later read of the stream brought
+/// nothing. The caller polls the stream first, in each poll of its task.
 #[derive(Debug)]
 pub(crate) struct DeadlineTimer<R: Runtime> {
     timer: R::Timer,
     deadline: Option<Instant>,
-    stage: Stage,
+    expiry: Expiry,
 }
 
-/// What is known of the deadline.
+/// How far a deadline has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Expiry {
     /// It has not passed.
     Ahead,
-    /// It had passed long before the timer ran out, and the runtime was given time.
+    /// It had passed long before the timer ran out, so the runtime gets [`LOOK_WAIT`].
     Late,
-    /// It has passed, and the runtime was asked to look at the sockets.
-    Doubted,
+    /// It has passed, and the runtime was asked to look at the sockets once more.
+    Unconfirmed,
 }
 
 impl<R: Runtime> DeadlineTimer<R> {
@@ -51,7 +51,7 @@ impl<R: Runtime> DeadlineTimer<R> {
         Self {
             timer: runtime.timer(),
             deadline: None,
-            stage: Stage::Ahead,
+            expiry: Expiry::Ahead,
         }
     }
 
@@ -59,17 +59,17 @@ impl<R: Runtime> DeadlineTimer<R> {
     pub(crate) fn set(&mut self, deadline: Instant) {
         if self.deadline != Some(deadline) {
             self.deadline = Some(deadline);
-            self.stage = Stage::Ahead;
+            self.expiry = Expiry::Ahead;
             self.timer.set(deadline);
         }
     }
 
-    /// Returns the deadline that is set and not known to have passed.
+    /// Returns the deadline that is set and that the timer has not reported yet.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Is ready once the deadline has passed, and wakes the task until then. Once it was ready it is not set.
+    /// Is ready once the deadline has passed, and wakes the task for that. Afterwards no deadline is set.
     pub(crate) fn poll(&mut self, runtime: &R, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else {
             return Poll::Pending;
@@ -78,23 +78,24 @@ impl<R: Runtime> DeadlineTimer<R> {
             return Poll::Pending;
         }
         let now = runtime.now();
-        match self.stage {
-            Stage::Ahead if now.saturating_duration_since(deadline) > LATE => {
-                self.stage = Stage::Late;
+        match self.expiry {
+            Expiry::Ahead if now.saturating_duration_since(deadline) > LATE => {
+                self.expiry = Expiry::Late;
                 self.timer.set(now + LOOK_WAIT);
-                // It has to be polled to wake the task.
+                // A timer wakes the task only after a poll.
                 if self.timer.poll(cx).is_ready() {
                     runtime.yield_now(cx);
                 }
                 Poll::Pending
             }
-            Stage::Ahead | Stage::Late => {
-                self.stage = Stage::Doubted;
+            Expiry::Ahead | Expiry::Late => {
+                // The timer stays due, so the next poll of the task, behind its read, comes back here.
+                self.expiry = Expiry::Unconfirmed;
                 self.timer.set(deadline);
                 runtime.yield_now(cx);
                 Poll::Pending
             }
-            Stage::Doubted => {
+            Expiry::Unconfirmed => {
                 self.deadline = None;
                 Poll::Ready(())
             }
@@ -108,7 +109,7 @@ impl<R: Runtime> DeadlineTimer<R> {
     }
 }
 
-/// Waits for `work`, but not beyond a deadline.
+/// Waits for `work`, but not beyond a deadline; `None` if that has passed.
 #[cfg(feature = "upgrade")]
 pub(crate) async fn until<R: Runtime, T>(
     runtime: &R,

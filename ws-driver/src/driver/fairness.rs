@@ -1,6 +1,6 @@
-//! What one poll of a task may do, and how a task that has more to do gives way: to the other tasks of its
-//! thread, and to the runtime's look at the sockets, which executors take only after many polls. The same for
-//! the tasks of those who hold a connection.
+//! Bounds the work of one poll, and makes a task that has more to do give way: to the other tasks of its thread, and
+//! to the runtime's look at its sockets, because executors look only after many polls. The tasks of users that hold a
+//! connection are bounded in the same way.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use ws_proto::READ_FRAME_LIMIT;
 
 use crate::runtime::Runtime;
 
-/// Bytes that an open connection reads and writes in one poll before it gives way: a message of the default limit
-/// and its echo. A read that was begun is finished, so it can be 128 KiB more. The frames of a read are bounded by
+/// Bytes that an open connection reads and writes in one poll before it gives way: a message of the default limit and
+/// its echo. A read that was begun is finished, so it can be 128 KiB more. The frames of a read are bounded by
 /// [`READ_FRAME_LIMIT`], and the time by [`POLL_TIME`].
 ///
-/// With 64 KiB, messages of 1 MiB on four connections grew in turn, and were moved each time they did: an echo
-/// took 3.3 times the processor's time of one that is read in one poll.
+/// With 64 KiB, messages of 1 MiB on four connections grew by turns, and were moved each time they grew: an echo took
+/// 3.3 times the processor time of an echo that is read in one poll.
 const MESSAGE_BYTES: usize = 2 << 20;
 
-/// The same for all else: plain HTTP, and what is discarded behind a refusal.
+/// Bytes that other tasks read and write in one poll: plain HTTP, and streams that linger after a refusal.
 const POLL_BYTES: usize = 64 << 10;
 
-/// Time after which a poll begins no other read, and of several writes no other one. Bytes alone do not say what
-/// work is: with TLS a byte can be a record of its own, and a handler can take long for each message.
+/// The time after which a poll begins no other read and, after its first write, no other write. Bytes alone do not
+/// measure the work: with TLS a byte can be a record of its own, and a handler can take long for each message.
 const POLL_TIME: Duration = Duration::from_millis(1);
 
-/// How often a thread asks the runtime to look at its sockets: a look costs a system call or two, and a
-/// good peer does not feel a millisecond.
+/// How often a thread asks the runtime to look at its sockets. A look costs a system call or two, and no peer notices a
+/// millisecond.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 thread_local! {
@@ -36,11 +36,11 @@ thread_local! {
     static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// What is left of one poll.
+/// The rest of what one poll may do.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: usize,
-    /// When the time was first taken in this poll.
+    /// The first time that was taken in this poll.
     began: Option<Instant>,
 }
 
@@ -52,7 +52,7 @@ impl Budget {
         }
     }
 
-    /// That of an open connection.
+    /// Makes the budget of an open connection.
     pub(crate) const fn of_messages() -> Self {
         Self {
             bytes: MESSAGE_BYTES,
@@ -64,14 +64,14 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Takes the time of a read, which the driver asks for anyway.
+    /// Notes the time of a read. The driver has asked the clock for it anyway.
     pub(crate) fn note_read(&mut self, now: Instant) {
         if self.is_late(now) {
             self.spend_all();
         }
     }
 
-    /// Tells whether the time of the poll is over; it begins when it is first asked for.
+    /// Returns whether the time of the poll is over. It begins with the first call.
     pub(crate) fn is_late(&mut self, now: Instant) -> bool {
         let began = *self.began.get_or_insert(now);
         now.saturating_duration_since(began) >= POLL_TIME
@@ -86,8 +86,8 @@ impl Budget {
     }
 }
 
-/// What is left of one poll where somebody else, such as hyper, moves the bytes: one handle is for who polls, and
-/// one for the stream.
+/// The rest of what one poll may do where other code, such as hyper, moves the bytes. The task that polls has one
+/// handle, and the stream has the other.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedBudget(Arc<AtomicUsize>);
 
@@ -96,13 +96,13 @@ impl SharedBudget {
         Self(Arc::new(AtomicUsize::new(POLL_BYTES)))
     }
 
-    /// Begins with the next poll.
+    /// Begins anew, for the next poll.
     pub(crate) fn renew(&self) {
         self.0.store(POLL_BYTES, Ordering::Relaxed);
     }
 
     pub(crate) fn spend(&self, bytes: usize) {
-        // All happens within one poll, so nothing comes in between.
+        // Both handles are used in one task, so no other change comes in between.
         let left = self.0.load(Ordering::Relaxed);
         self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
     }
@@ -112,14 +112,14 @@ impl SharedBudget {
     }
 }
 
-/// What the users of a connection did in a row: to receive and to send need not wait as long as the peer
-/// sends, or reads, as fast as they do, and a loop of it would keep its thread from all other tasks.
+/// The work that users of a connection did without a wait. While the peer sends or reads as fast as they do, no call
+/// waits, and a loop of such calls would keep the thread from all other tasks.
 ///
-/// Small, as each connection has one.
+/// Small, because each connection has one.
 #[derive(Debug, Default)]
 pub(crate) struct Streak {
     events: u16,
-    /// What was written, in units of [`WRITE_COST`] bytes.
+    /// The bytes that were written, in units of [`WRITE_COST`].
     writes: u16,
 }
 
@@ -130,18 +130,18 @@ impl Streak {
         self.events = self.events.saturating_add(events);
     }
 
-    /// Notes that nothing was at hand, so that the receiver waits.
+    /// Notes that no event was available, so that the receiver waits.
     pub(crate) const fn note_receiver_waits(&mut self) {
         self.events = 0;
     }
 
-    /// Notes that a sender writes so many bytes by itself.
+    /// Notes that a sender writes `bytes` bytes by itself.
     pub(crate) fn note_written(&mut self, bytes: usize) {
         let writes = u16::try_from(bytes / WRITE_COST).unwrap_or(u16::MAX);
         self.writes = self.writes.saturating_add(writes.max(1));
     }
 
-    /// Tells whether the receiver is to give way before it goes on; the count begins anew then.
+    /// Returns whether the receiver is to give way before it goes on. If so, the count begins anew.
     pub(crate) fn ends_for_receiver(&mut self) -> bool {
         let ends = usize::from(self.events) >= READ_FRAME_LIMIT;
         if ends {
@@ -150,13 +150,13 @@ impl Streak {
         ends
     }
 
-    /// Tells whether whoever sends is to give way first.
+    /// Returns whether a sender is to give way before it goes on.
     #[inline]
     pub(crate) const fn is_over_for_senders(&self) -> bool {
         self.writes >= STREAK_WRITES
     }
 
-    /// As [`is_over_for_senders`](Self::is_over_for_senders); the count begins anew then.
+    /// Returns the same as [`is_over_for_senders`](Self::is_over_for_senders). If it is `true`, the count begins anew.
     pub(crate) fn ends_for_sender(&mut self) -> bool {
         let ends = self.is_over_for_senders();
         if ends {
@@ -166,23 +166,22 @@ impl Streak {
     }
 }
 
-/// What senders write in a row before one of them gives way, in units of [`WRITE_COST`] bytes. It takes a
+/// What senders write in a row before one of them gives way, in units of [`WRITE_COST`] bytes. That takes a
 /// millisecond or two.
 const STREAK_WRITES: u16 = 256;
 
-/// What a write counts at least, in bytes, as the system call costs as much.
+/// The bytes that a write counts at least, because its system call costs as much as to write them.
 const WRITE_COST: usize = 1 << 10;
 
-/// Makes the task run again, behind the others that are ready, and from time to time only after the runtime
-/// has looked at its sockets.
-///
-/// Waking oneself is not enough: an executor that always has a task to run looks at its sockets after 61
-/// polls on tokio's current-thread runtime and after 200 on smol's, and for so long other peers are not
-/// heard.
+/// Makes the task run again, behind the other tasks that are ready, and from time to time only after the runtime has
+/// looked at its sockets.
 pub(crate) fn give_way<R: Runtime>(runtime: &R, cx: &mut Context<'_>) {
     let now = runtime.now();
     let is_due = |last: Instant| now.saturating_duration_since(last) >= LOOK_INTERVAL;
+    // To wake the task is not enough: an executor that always has a task to run looks at its sockets after 61 polls on
+    // tokio's current-thread runtime and after 200 on smol's, and does not hear other peers before that.
     if LAST_LOOK.get().is_none_or(is_due) {
+        // One task asks for the whole thread: its look serves the sockets of all.
         LAST_LOOK.set(Some(now));
         runtime.yield_now(cx);
     } else {

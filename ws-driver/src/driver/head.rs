@@ -1,5 +1,5 @@
-//! The head that the peer sent in the opening handshake. It is kept packed, and unpacked for good when
-//! somebody asks for it: most never do.
+//! The head that the peer sent in the opening handshake. It is kept packed, because a parsed head is a hash table of
+//! over a kilobyte and most are never read. The first reader unpacks it for good.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use ws_proto::{RequestHead, ResponseHead};
 pub(crate) enum Head {
     Request(PackedRequest, OnceLock<Box<RequestHead>>),
     Response(PackedResponse, OnceLock<Box<ResponseHead>>),
-    /// The handshake was done elsewhere.
+    /// Other code did the handshake.
     Unknown,
 }
 

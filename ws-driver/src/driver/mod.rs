@@ -1,8 +1,8 @@
-//! Drives one open connection: polls its stream, its timer and the handler of its user in one task
-//! (P1). What is protocol is done by the machine in the shared machine; what is order and fairness, here.
+//! Drives one open connection: polls its stream, its timer and its handler in one task (P1). Order and fairness are
+//! decided here. The protocol is the business of the machine in the shared machine.
 //!
-//! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated as
-//! long as they get somewhere, within the budget of a poll; then the other tasks of the thread have theirs.
+//! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated while they make
+//! progress, within the budget of a poll. Then the other tasks of the thread run.
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `observe`.
 
@@ -35,22 +35,22 @@ use self::shared_machine::{Awake, SharedMachine};
 use crate::runtime::Runtime;
 use crate::util::panics::{self, Panicked};
 
-/// Turns in one poll of the task, if they read and write little.
+/// Turns in one poll of the task. It bounds polls that read and write little, which their budget does not.
 const TURN_LIMIT: usize = 16;
 
-/// What a driver tells the one who started it.
+/// What a driver reports to the code that started it.
 pub(crate) trait Watch {
-    /// The state of the machine may have changed.
-    fn stirred(&mut self, state: State);
+    /// The machine is in this state, which may be the same as before.
+    fn note_state(&mut self, state: State);
     /// The stream is closed.
     fn ended(&mut self);
     /// The handler panicked.
     fn panicked(&mut self);
 }
 
-/// A future that drives a connection to its end, and the handler to its own.
+/// A future that drives a connection and its handler, each to its end.
 ///
-/// When it is dropped before that, the connection ends: see [`Drop`].
+/// If it is dropped earlier the connection ends; see [`Drop`].
 pub(crate) struct Driver<R, S, H, W>
 where
     R: Runtime,
@@ -61,13 +61,13 @@ where
     runtime: R,
     /// `None` once it is closed.
     stream: Option<S>,
-    /// Was read from the stream, but not taken by the machine yet; there is seldom any, so it takes no room
-    /// here.
+    /// Bytes that were read from the stream, but not taken by the machine yet. Boxed, because there are seldom any, and
+    /// every idle connection would have a place for them.
     unread: Option<Box<Bytes>>,
     read_ended: bool,
     /// Whether the stream will wake the task when there is something to read.
     read_waits: bool,
-    /// Taken from the machine, not written yet.
+    /// Bytes that were taken from the machine, but not written yet.
     writing: Outgoing,
     needs_flush: bool,
     /// Whether the stream will wake the task when it takes more.
@@ -78,15 +78,15 @@ where
     timer: DeadlineTimer<R>,
     /// Whether the timer will wake the task when it runs out.
     timer_waits: bool,
-    /// Boxed, as it is moved from hand to hand until it gets here, and each keeps room for it.
+    /// Boxed, because it is moved through several functions until it gets here, and each would keep memory for it.
     handler: Option<Pin<Box<H>>>,
-    /// Whether something came that concerns the handler.
+    /// Whether the handler is to be polled in this turn.
     calls_handler: bool,
     machine: Arc<SharedMachine>,
     watch: W,
 }
 
-/// Nothing is pinned in place but what is boxed.
+/// Only boxed fields are pinned.
 impl<R, S, H, W> Unpin for Driver<R, S, H, W>
 where
     R: Runtime,
@@ -147,7 +147,7 @@ where
         }
     }
 
-    /// Goes on with a timer that was used before, instead of a new one.
+    /// Uses the timer of the opening handshake instead of a new one.
     pub(crate) fn with_timer(mut self, timer: DeadlineTimer<R>) -> Self {
         self.timer = timer;
         self
@@ -157,7 +157,7 @@ where
         &self.runtime
     }
 
-    /// Calls the handler and drives what it returns, too.
+    /// Calls the handler, and drives the future that it returns together with the connection.
     pub(crate) fn with_handler(mut self, handler: impl FnOnce() -> H) -> Self {
         match panics::catch(handler) {
             Ok(handler) => self.handler = Some(Box::pin(handler)),
@@ -176,9 +176,9 @@ where
         self.write_waits = false;
         self.shutdown_waits = false;
         self.timer_waits &= is_same_task;
-        // When something was last read; the time is asked for once, as a clock costs as much as a message.
+        // The time of the last read. The clock is asked once for each read, because it costs as much as a message.
         let mut now = None;
-        // Whoever woke the task may have meant the handler.
+        // A waker does not say for which part of the task it was, so the handler is polled in the first turn.
         self.calls_handler = true;
         let mut budget = Budget::of_messages();
         for _ in 0..TURN_LIMIT {
@@ -186,6 +186,8 @@ where
                 self.handler = None;
                 self.reset(cx);
             }
+            // Read first, so that the handler answers what has arrived in the same turn, and the answers leave
+            // together.
             let has_read = wants_read && self.poll_read(cx, &mut budget, &mut now);
             if std::mem::take(&mut self.calls_handler) {
                 self.poll_handler(cx);
@@ -196,10 +198,10 @@ where
             if wants.shutdown {
                 self.poll_shutdown(cx);
             }
-            // To set a timer can cost a system call, and a stream that is about to be closed waits for none.
+            // No timer for a stream that is about to be closed, because to set one can cost a system call.
             let deadline = wants.deadline.filter(|_| !wants.is_finished);
             self.poll_timer(cx, deadline, &mut now);
-            self.watch.stirred(wants.state);
+            self.watch.note_state(wants.state);
             if wants.is_finished && self.stream.is_some() {
                 self.close();
             }
@@ -208,6 +210,7 @@ where
                 self.machine.note_driven();
                 return Poll::Ready(());
             }
+            // Asked at the end of a turn, so that what was read is answered before the task gives way.
             if budget.is_spent() {
                 break;
             }
@@ -219,7 +222,7 @@ where
         Poll::Pending
     }
 
-    /// Reads once; tells whether anything came of it.
+    /// Reads once; returns whether anything was read or failed.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -230,16 +233,16 @@ where
         let (machine, runtime, unread) = (&self.machine, &self.runtime, &mut self.unread);
         if let Some(rest) = unread {
             let now = runtime.now();
-            let (taken, is_stirred) =
+            let (taken, calls_handler) =
                 machine.drive(cx, |machine| machine.handle_read_some(now, rest));
             rest.advance(taken);
             if rest.is_empty() {
                 *unread = None;
             }
-            // It may be as many frames as one call looks at, also if nothing is left of it.
+            // The machine may have taken as many frames as one call takes, even if no byte is left.
             budget.spend_all();
             *last = Some(now);
-            self.calls_handler |= is_stirred;
+            self.calls_handler |= calls_handler;
             return true;
         }
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
@@ -247,9 +250,10 @@ where
         };
         let read = workspace::with_buffer(|buffer| {
             let read = Pin::new(stream).poll_read(cx, buffer);
+            // Parsed right out of the thread's buffer: the bytes are copied once, into their message.
             read.map_ok(|len| {
                 let now = runtime.now();
-                let (taken, is_stirred) = machine.drive(cx, |machine| match len {
+                let (taken, calls_handler) = machine.drive(cx, |machine| match len {
                     0 => {
                         machine.handle_eof(now);
                         0
@@ -257,20 +261,21 @@ where
                     _ => machine.handle_read_some(now, &buffer[..len]),
                 });
                 if taken < len {
-                    // The machine took as many frames as one call may bring, or its queue is full.
+                    // The machine took as many frames as one call takes, or its queue is full. The rest is copied,
+                    // because the buffer is the thread's.
                     budget.spend_all();
                     *unread = Some(Box::new(Bytes::copy_from_slice(&buffer[taken..len])));
                 }
-                (len, now, is_stirred)
+                (len, now, calls_handler)
             })
         });
         match read {
-            Poll::Ready(Ok((len, now, is_stirred))) => {
+            Poll::Ready(Ok((len, now, calls_handler))) => {
                 budget.note_read(now);
                 budget.spend(len);
                 self.read_ended = len == 0;
                 *last = Some(now);
-                self.calls_handler |= is_stirred;
+                self.calls_handler |= calls_handler;
                 true
             }
             Poll::Ready(Err(error)) => {
@@ -284,7 +289,7 @@ where
         }
     }
 
-    /// Polls the handler. If it panics only this connection ends (P8).
+    /// Polls the handler. If it panics, only this connection ends (P8).
     fn poll_handler(&mut self, cx: &mut Context<'_>) {
         let Some(handler) = &mut self.handler else {
             return;
@@ -295,13 +300,13 @@ where
             Poll::Ready(Err(Panicked)) => {
                 self.machine.abandon(CloseCode::SERVER_ERROR);
                 self.watch.panicked();
-                // What it held may panic again when it is dropped; that changes nothing any more.
+                // A value that it held may panic again when it is dropped. That changes nothing any more.
                 let _ = panics::catch(|| self.handler = None);
             }
         }
     }
 
-    /// Tells the machine the time if its deadline has passed.
+    /// Reports the time to the machine if its deadline has passed.
     fn poll_timer(
         &mut self,
         cx: &mut Context<'_>,
@@ -311,7 +316,8 @@ where
         let Some(deadline) = deadline.filter(|_| self.stream.is_some()) else {
             return;
         };
-        // A timer that runs out early does no harm; setting it for each small change would.
+        // Set only for an earlier deadline: most deadlines move later with each read, and a timer that runs out early
+        // costs less than one that is moved each time.
         let armed = match self.timer.deadline() {
             Some(armed) if armed <= deadline => armed,
             Some(_) | None => {
@@ -320,7 +326,7 @@ where
                 deadline
             }
         };
-        // One that has not run out need not be asked: it wakes the task.
+        // A timer that has not run out need not be polled again: it wakes the task.
         if self.timer_waits && last.is_some_and(|now| now < armed) {
             return;
         }
@@ -329,16 +335,17 @@ where
             return;
         }
         self.timer_waits = false;
+        // A clock that is a little behind the timer would have the machine do nothing, and the timer run out again.
         let now = self.runtime.now().max(armed);
         *last = Some(now);
-        let ((), is_stirred) = self
+        let ((), calls_handler) = self
             .machine
             .drive(cx, |machine| machine.handle_timeout(now));
-        self.calls_handler |= is_stirred;
+        self.calls_handler |= calls_handler;
     }
 
-    /// Waits, unless there is anything to do that nobody will wake the task for: others can change the
-    /// machine at any time of a turn, also after the step that would have seen it.
+    /// Notes that the task waits, unless there is work that nothing would wake it for: a handle can change the
+    /// machine at any time in a turn, also after the step that looks at it. Returns whether the task waits.
     fn park(&mut self, cx: &Context<'_>) -> bool {
         let is_open = self.stream.is_some();
         let may_read = self.unread.is_some() || !self.read_ended && !self.read_waits;
@@ -364,20 +371,21 @@ where
     }
 
     fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) {
+        // An interrupted call is made again. Any other error ends the stream.
         if error.kind() != io::ErrorKind::Interrupted {
             self.reset(cx);
         }
     }
 
-    /// Gives the stream up.
+    /// Gives the stream up: nothing is read or written any more.
     fn reset(&mut self, cx: &mut Context<'_>) {
         self.read_ended = true;
         self.write_ended = true;
         workspace::with(|workspace| workspace.recycle(&mut self.writing));
         self.writing = Outgoing::new();
         let now = self.runtime.now();
-        let ((), is_stirred) = self.machine.drive(cx, |machine| machine.handle_reset(now));
-        self.calls_handler |= is_stirred;
+        let ((), calls_handler) = self.machine.drive(cx, |machine| machine.handle_reset(now));
+        self.calls_handler |= calls_handler;
     }
 }
 
@@ -390,7 +398,7 @@ where
 {
     fn write_queued(&mut self, cx: &mut Context<'_>, was_polled: bool) -> bool {
         if self.write_waits || self.stream.is_none() {
-            // The stream wakes the task, which then takes all that is queued.
+            // The stream wakes the task once it takes more, and the task then takes all that is queued.
             return false;
         }
         self.write_rounds(cx);
@@ -398,14 +406,14 @@ where
         if was_polled && !takes_more {
             return !self.park(cx);
         }
-        // If the task was not polled yet its first poll is still to come and sees what is left.
+        // A task that was not polled yet sees what is left in its first poll.
         self.machine.release(&mut self.writing);
         takes_more
     }
 }
 
-/// A driver that is dropped before it is done leaves nobody to wait for ever: its runtime ends, or
-/// something in it panicked.
+/// A driver is dropped before it is done if its runtime ends or something in it panicked. It ends the connection
+/// then, so that no task waits for it for ever.
 impl<R, S, H, W> Drop for Driver<R, S, H, W>
 where
     R: Runtime,
@@ -416,8 +424,8 @@ where
     fn drop(&mut self) {
         if self.stream.is_some() {
             let mut cx = Context::from_waker(Waker::noop());
-            // What was sent leaves if the stream takes it at once: there is no other chance. A stream that
-            // panicked is left alone, and one that panics now harms nobody (P8).
+            // This is the last chance for what was sent: it leaves if the stream takes it at once. A stream that
+            // panicked is not called again, and a panic now ends here (P8).
             if !std::thread::panicking() {
                 let _ = panics::catch(|| {
                     if self.write_rounds(&mut cx).shutdown {
@@ -433,7 +441,7 @@ where
         }
         self.machine.release(&mut self.writing);
         self.machine.note_driven();
-        // Dropped when the end is known, so that what it does then finds it.
+        // Dropped last, so that its destructors find the connection ended.
         let handler = self.handler.take();
         let _ = panics::catch(|| drop(handler));
     }

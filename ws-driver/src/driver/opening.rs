@@ -16,7 +16,7 @@ use super::workspace;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
 
-/// What the two handshakes have in common.
+/// The methods that the handshakes of both sides share.
 pub(crate) trait Handshake {
     fn poll_event(&mut self) -> Option<HandshakeEvent>;
     fn outgoing(&mut self) -> &mut Outgoing;
@@ -68,7 +68,7 @@ pub(crate) struct Exchange<R: Runtime, S> {
     stream: S,
     timer: DeadlineTimer<R>,
     read_ended: bool,
-    /// Reads without a wait whose bytes were discarded.
+    /// Reads in a row, without a wait, whose bytes were discarded.
     discarded: usize,
 }
 
@@ -88,12 +88,12 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         self.stream
     }
 
-    /// Gives the timer up, too, as the connection can go on with it.
+    /// Returns the timer, too, so that the connection can use it again.
     pub(crate) fn into_parts(self) -> (S, DeadlineTimer<R>) {
         (self.stream, self.timer)
     }
 
-    /// Waits for the next event of the machine; writes meanwhile.
+    /// Waits for the next event of the machine, and writes meanwhile.
     pub(crate) async fn next_event(
         &mut self,
         machine: &mut impl Handshake,
@@ -103,6 +103,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
                 if let Some(event) = machine.poll_event() {
                     return Poll::Ready(Ok(event));
                 }
+                // Whether all is written does not matter here: the peer can answer what it has.
                 let _ = self.poll_write(cx, machine.outgoing())?;
                 if !self.poll_progress(cx, machine)? {
                     return Poll::Pending;
@@ -112,9 +113,8 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         .await
     }
 
-    /// Returns the event that what has arrived makes of the machine, if it makes one. Writes nothing and
-    /// waits for nothing.
-    pub(crate) async fn event_at_hand(
+    /// Returns the next event of the machine if the bytes that have arrived complete one. It neither writes nor waits.
+    pub(crate) async fn ready_event(
         &mut self,
         machine: &mut impl Handshake,
     ) -> io::Result<Option<HandshakeEvent>> {
@@ -131,8 +131,8 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         .await
     }
 
-    /// Waits for an answer of the application, but not beyond the machine's deadline and not if the
-    /// peer is gone: then the machine has an event and `None` is returned.
+    /// Waits for a decision of the application. Returns `None` if the deadline of the machine passes or the peer
+    /// goes; then the machine has an event.
     pub(crate) async fn decide<T>(
         &mut self,
         machine: &mut impl Handshake,
@@ -152,12 +152,12 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         }
     }
 
-    /// Writes the rest of a refusal and closes the stream so that the peer can still read it: ends
-    /// our side, then discards what arrives until the peer ends its own, or the deadline. Each step is
-    /// tried once even if the deadline has passed, so a stream that takes the refusal at once gets it.
+    /// Writes the rest of a refusal, and closes the stream so that the peer can still read it: ends our side, then
+    /// discards what arrives until the peer ends its side, or until the deadline. Each step is tried once even if the
+    /// deadline has passed, so a stream that takes the refusal at once gets it.
     ///
-    /// The stream keeps its place in the `connection_limit` meanwhile, as it costs what any other does.
-    /// So the deadline bounds all of it: the answer, the close_notify of TLS, the peer's end.
+    /// The stream keeps its place in the `connection_limit` meanwhile, because it costs as much as any other. So the
+    /// deadline bounds all of it: the answer, the close_notify of TLS, the end of the peer's side.
     pub(crate) async fn finish(mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.timer.set(deadline);
@@ -180,8 +180,10 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             Ok(()) => {}
             Err(_) => return Poll::Ready(()),
         }
+        // A stream that is closed with unread bytes is reset, and the refusal would be lost.
         let mut budget = Budget::new();
         while self.discarded < DISCARD_LIMIT {
+            // A peer that sends without a pause must not keep the thread.
             if budget.is_spent() {
                 fairness::give_way(&self.runtime, cx);
                 return Poll::Pending;
@@ -194,6 +196,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {
+                    // A peer that pauses is waited for, until the deadline: only reads in a row count.
                     self.discarded = 0;
                     return Poll::Pending;
                 }
@@ -202,7 +205,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
         Poll::Ready(())
     }
 
-    /// Reads once or looks at the time; tells whether anything came of it.
+    /// Reads once, or else looks at the time; returns whether the machine may have news.
     fn poll_progress(
         &mut self,
         cx: &mut Context<'_>,
@@ -225,12 +228,14 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
                 return Ok(true);
             }
         }
+        // Behind the read: bytes that came in time count, even if the task runs late.
         let Some(deadline) = machine.poll_timeout() else {
             return Ok(false);
         };
         self.timer.set(deadline);
         let is_late = self.timer.poll(&self.runtime, cx).is_ready();
         if is_late {
+            // A clock that is a little behind the timer would have the machine do nothing.
             machine.handle_timeout(now.max(deadline));
         }
         Ok(is_late)
@@ -258,6 +263,6 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 }
 
-/// Reads without a wait whose bytes are discarded after a refusal: a peer that sends faster than that is not
-/// waited for.
+/// Reads in a row, without a wait, whose bytes are discarded after a refusal. If a peer sends faster than that, its
+/// end is not waited for.
 const DISCARD_LIMIT: usize = 64;

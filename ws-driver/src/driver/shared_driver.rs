@@ -1,8 +1,13 @@
-//! A driver in a task of its own that the handles of its connection use, too: who sends a message writes it,
-//! so that it has left when `send` returns, whether or not the runtime ever polls the task again.
+//! A driver in a task of its own that senders use, too. A sender writes its message by itself, so that the message
+//! has left when `send` returns, even if the runtime never polls the task again: a program may end after `send`, or
+//! call `block_on` for each message.
 //!
-//! Whoever uses the driver takes it out, and no lock is held while it is used. Its user looks at the queue
-//! once more before it gives the driver back, or wakes the task; so what others queue meanwhile is seen.
+//! The driver lies in a slot. The task takes it out for each poll, and a sender for one write, with the task's waker.
+//! No lock is held while it is used. A user looks at the queue once more before it gives the driver back, or wakes
+//! the task, so it sees what others queue meanwhile.
+//!
+//! Two other ways were rejected. A send that is pending until the driver has written would have queued its message
+//! when it is dropped. A task switch for each message is slower than the write.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,50 +18,50 @@ use std::time::Duration;
 use crate::util::panics;
 use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, ThreadId, Weak, thread};
 
-/// How long a sender waits for another thread that uses the driver, for one use. A use takes
-/// microseconds; the limit is for streams, wakers and observers whose code waits for this very sender.
+/// How long a sender waits for one use of the driver by another thread. A use takes microseconds. The limit is for
+/// streams, wakers and observers whose code waits for this very sender.
 const USE_LIMIT: Duration = Duration::from_millis(10);
 
-/// Uses by others that a sender waits for: the one that may have looked at the queue already, and one that
-/// begins before the sender gets the driver. That one writes what was queued before it.
+/// Uses by others that a sender waits for: one that may have looked at the queue before the sender queued, and one that
+/// begins before the sender gets the driver. The second one writes what the sender queued.
 const USES_AWAITED: usize = 2;
 
-/// What is shared: a driver that can write what is queued out of turn.
+/// A driver that can be shared: it can write what is queued outside of its turns.
 pub(crate) trait Drive: Future<Output = ()> + Unpin {
-    /// Writes what is queued, as far as the stream takes it; tells whether the task is to be woken, as more
-    /// is left to do. `was_polled` says whether the waker is that of the task.
+    /// Writes what is queued, as far as the stream takes it. Returns whether the task is to be woken, because more is
+    /// left to do. `was_polled` says whether the task was polled before, so that the waker is the task's.
     fn write_queued(&mut self, cx: &mut Context<'_>, was_polled: bool) -> bool;
 }
 
-/// What a shared machine knows of the driver of its connection.
+/// The part of a shared driver that senders use, without its type.
 pub(crate) trait WriteAtOnce: Send + Sync {
-    /// Writes what is queued, as far as the stream takes it. Does not wait but for another thread that
-    /// does so, or drives the connection: for [`USES_AWAITED`] times [`USE_LIMIT`] at the most.
+    /// Writes what is queued, as far as the stream takes it. It waits only for another thread that uses the driver,
+    /// for at most [`USES_AWAITED`] times [`USE_LIMIT`].
     fn write_at_once(&self);
 }
 
 struct SharedDriver<D> {
     slot: Mutex<Slot<D>>,
-    /// Tells that the driver was given back.
+    /// Notified when the driver is given back.
     given_back: Condvar,
 }
 
 struct Slot<D> {
     /// `None` while it is used, and once it is gone.
     driver: Option<Box<D>>,
-    /// That of the task; `None` before its first poll.
+    /// The waker of the task; `None` before its first poll.
     task: Option<Waker>,
-    /// Who uses the driver.
+    /// The thread that uses the driver.
     user: Option<ThreadId>,
     /// Whether senders wait until it is given back.
     is_awaited: bool,
-    /// Whether somebody wanted it and did not wait.
+    /// Whether a thread found it in use and did not wait. The task is woken then, when the driver is given back.
     was_missed: bool,
     /// Whether the task was dropped.
     is_over: bool,
 }
 
-/// The task of a driver that is shared. When it is dropped, so is the driver.
+/// The task of a driver that is shared. The driver is dropped with it.
 pub(crate) struct DriverTask<D> {
     shared: Arc<SharedDriver<D>>,
 }
@@ -80,7 +85,7 @@ impl<D: Drive + Send + 'static> DriverTask<D> {
         }
     }
 
-    /// Makes a handle that writes with the driver as long as there is one.
+    /// Makes a handle that writes with the driver while there is one.
     pub(crate) fn writer(&self) -> Weak<dyn WriteAtOnce> {
         let shared: Weak<SharedDriver<D>> = Arc::downgrade(&self.shared);
         shared
@@ -97,8 +102,8 @@ impl<D: Drive> Future for DriverTask<D> {
             None => slot.task = Some(cx.waker().clone()),
         }
         let Some(mut used) = self.shared.take(&mut slot) else {
-            // A sender that is writing wakes the task when it is done; to wait here would keep the thread
-            // from other tasks. Without a user the driver has panicked.
+            // A sender that is writing wakes the task when it is done. To wait for it here would block the other
+            // tasks of the thread. Without a user the driver has panicked.
             slot.was_missed = true;
             return match slot.user {
                 Some(_) => Poll::Pending,
@@ -139,15 +144,15 @@ impl<D: Drive + Send> WriteAtOnce for SharedDriver<D> {
         match panics::catch(write) {
             Ok(false) => {}
             Ok(true) => waker.wake_by_ref(),
-            // The stream panicked: that ends its connection, and is none of the sender's business (P8).
+            // The stream panicked: that ends its connection and does not reach the sender (P8).
             Err(_) => used.discard(),
         }
     }
 }
 
 impl<D> SharedDriver<D> {
-    /// Takes the driver, and waits for another thread that uses it; `None` if there is no driver any more, or
-    /// whoever uses it is to write instead.
+    /// Takes the driver, and waits for another thread that uses it. Returns `None` if there is no driver any more, or
+    /// if its user writes instead.
     fn wait_for_driver(&self) -> Option<(Used<'_, D>, Option<Waker>)> {
         let mut slot = self.lock();
         for uses in 0.. {
@@ -155,8 +160,8 @@ impl<D> SharedDriver<D> {
                 return Some((used, slot.task.clone()));
             }
             let user = slot.user?;
-            // On the same thread this is called by what the driver calls: a waker, a stream. To wait for
-            // itself would be for ever.
+            // On the same thread the caller is code that the driver calls, such as a waker or a stream. It would wait
+            // for itself for ever.
             if uses == USES_AWAITED || user == thread_id() {
                 slot.was_missed = true;
                 return None;
@@ -178,12 +183,12 @@ impl<D> SharedDriver<D> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot<D>> {
-        // Nothing that is locked panics.
+        // No code under the lock panics, so a poisoned lock is used on.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A driver that was taken to be used. It is given back when this is dropped.
+/// A driver that is in use. It is given back when this is dropped.
 struct Used<'a, D> {
     shared: &'a SharedDriver<D>,
     driver: Option<Box<D>>,
@@ -197,7 +202,7 @@ impl<D: Unpin> Used<'_, D> {
 }
 
 impl<D> Used<'_, D> {
-    /// Drops the driver, which ends the connection if it was not over.
+    /// Drops the driver, which ends the connection if it has not ended.
     fn discard(&mut self) {
         drop(self.driver.take());
     }
@@ -206,21 +211,21 @@ impl<D> Used<'_, D> {
 impl<D> Drop for Used<'_, D> {
     fn drop(&mut self) {
         if panicking() {
-            // In the poll of the task, as senders catch what panics: the driver is of no use any more.
+            // This is the poll of the task, because senders catch panics. A driver that panicked is not used again.
             self.discard();
         }
         let mut slot = self.shared.lock();
         slot.user = None;
-        let dropped = match slot.is_over {
-            true => self.driver.take(),
-            false => {
-                slot.driver = self.driver.take();
-                None
-            }
+        let dropped = if slot.is_over {
+            self.driver.take()
+        } else {
+            slot.driver = self.driver.take();
+            None
         };
         let is_awaited = std::mem::take(&mut slot.is_awaited);
         let was_missed = std::mem::take(&mut slot.was_missed);
         let task = slot.task.clone().filter(|_| was_missed);
+        // Unlocked first: a waker is code of the runtime, and a dropped driver drops its stream.
         drop(slot);
         if is_awaited {
             self.shared.given_back.notify_all();
@@ -232,7 +237,7 @@ impl<D> Drop for Used<'_, D> {
     }
 }
 
-/// Names this thread. Kept, as the standard library counts references for each question.
+/// Returns the id of this thread. Cached, because the standard library counts references for each call.
 #[cfg(not(shuttle))]
 fn thread_id() -> ThreadId {
     thread_local! {
@@ -241,7 +246,7 @@ fn thread_id() -> ThreadId {
     ID.with(|id| *id)
 }
 
-/// Names this thread of the checker.
+/// Returns the id of this thread of the checker.
 #[cfg(shuttle)]
 fn thread_id() -> ThreadId {
     thread::current().id()
@@ -310,8 +315,8 @@ mod tests {
         Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// A sender waits for another thread that drives the connection, then writes. Of some attempts one at least, because
-    /// on a busy machine the other thread can be away for longer than a sender waits.
+    /// A sender waits for another thread that drives the connection, then writes. Of some attempts one at least,
+    /// because on a busy machine the other thread can be away for longer than a sender waits.
     #[test]
     fn a_sender_waits_for_a_poll_in_another_thread() {
         let waits = || {
@@ -341,7 +346,7 @@ mod tests {
         assert!((0..50).any(|_| waits()));
     }
 
-    /// It does not wait for ever: what the other thread does may wait for it.
+    /// A sender does not wait for ever, because the other thread may wait for the sender.
     #[test]
     fn a_sender_gives_up_on_a_poll_that_does_not_end() {
         let counts = Counts::default();
@@ -360,7 +365,7 @@ mod tests {
         assert_eq!(poll(&mut task), Poll::Pending);
     }
 
-    /// What the driver itself calls may send, too; it does not wait for itself, and the task is woken.
+    /// Code that the driver calls may send, too. It does not wait for itself, and the task is woken.
     #[test]
     fn a_driver_that_sends_does_not_wait_for_itself() {
         struct Count(AtomicUsize);
@@ -391,7 +396,7 @@ mod tests {
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     }
 
-    /// A driver that panics is dropped there and then, and nobody waits for it.
+    /// A driver that panics is dropped at once, and no sender waits for it.
     #[test]
     fn a_driver_that_panics_is_gone() {
         let counts = Counts::default();
@@ -403,7 +408,7 @@ mod tests {
         assert_eq!(poll(&mut task), Poll::Ready(()));
     }
 
-    /// With the task the driver goes; when a sender uses it at that moment, right after.
+    /// The driver is dropped with its task, or right after a sender that uses it at that moment.
     #[test]
     fn the_driver_goes_with_its_task() {
         let counts = Counts::default();

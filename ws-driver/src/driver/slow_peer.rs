@@ -1,40 +1,37 @@
-//! What happens when somebody sends to a peer that reads too slowly and cannot wait for it.
+//! The policies for sends that do not wait, to a peer that reads too slowly.
 
-/// What a send that does not wait does when the send queue of its peer is at the `send_queue_limit`.
+/// Says what a send that does not wait does when the send queue of its peer is at the `send_queue_limit`.
 ///
-/// It holds for sends by id and for broadcasts, to all or to a topic: what many peers are to get must
-/// not wait for the slowest of them. It does not hold where the sender has the connection in its hands:
-/// [`Connection::send`](crate::Connection::send) waits, and
-/// [`try_send`](crate::Connection::try_send) says that the queue is full. Pings, pongs and the close
-/// are exempt, too.
+/// A policy applies to sends by id and to broadcasts, to all or to a topic, because a message for many peers must not
+/// wait for the slowest one. It does not apply to senders that hold the connection:
+/// [`Connection::send`](crate::Connection::send) waits, and [`try_send`](crate::Connection::try_send) fails because
+/// the queue is full. Pings, pongs and the close are exempt, too.
 ///
-/// While a message is sent to a peer in fragments, which nothing can go between, what is sent to it by id
-/// or in a broadcast is kept until that ends, up to the same limit, under every policy. A connection that
-/// begins to close drops what is kept for it, and counts it.
+/// No message can go between the fragments of another one. While a message is sent to a peer in fragments, sends by
+/// id and broadcasts to it are kept until that message ends, up to the same limit, under every policy. A connection
+/// that begins to close drops the messages that are kept for it, and counts them.
 ///
-/// Set with [`ServerBuilder::slow_peer`](crate::ServerBuilder::slow_peer). Whatever it is, a message
-/// goes out whole or not at all, and one peer's slowness does not touch the others.
+/// Set with [`ServerBuilder::slow_peer`](crate::ServerBuilder::slow_peer). Under every policy a message goes out
+/// whole or not at all, and a slow peer does not delay the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlowPeer {
-    /// Leaves the peer alone: the message is not queued, and the caller is told, by an error or by a
-    /// smaller count. [`Clients::send_wait`](crate::Clients::send_wait) and
-    /// [`Clients::broadcast_wait`](crate::Clients::broadcast_wait) wait for room instead (under every
-    /// policy). For applications that can slow down what they send.
+    /// Does not queue the message. The caller learns of it by an error or by a smaller count.
+    /// [`Clients::send_wait`](crate::Clients::send_wait) and
+    /// [`Clients::broadcast_wait`](crate::Clients::broadcast_wait) wait for capacity instead, under every policy. For
+    /// applications that can slow down their own sending.
     Wait,
-    /// Drops the message for that peer, and counts it. For what is of use complete or not at all, such
-    /// as a stream of samples of which some can be missed.
+    /// Drops the message for that peer, and counts it. For messages that can be missed one by one, such as samples of a
+    /// measurement.
     DropNewest,
-    /// Keeps the message in a backlog for that peer, also limited by the `send_queue_limit`, where the
-    /// oldest messages make way and are counted. For what is outdated by what comes after it, such as
-    /// positions or prices.
+    /// Keeps the message in a backlog for that peer, which is limited by the `send_queue_limit`, too. At the limit the
+    /// oldest messages are dropped and counted. For messages that later ones replace, such as positions or prices.
     ///
-    /// The backlog moves into the send queue, in order, as that gets room. What is sent otherwise goes
-    /// behind it: [`Connection::send`](crate::Connection::send) waits until it is empty.
+    /// The backlog moves into the send queue, in order, as that gets capacity. Other sends go behind it:
+    /// [`Connection::send`](crate::Connection::send) waits until it is empty.
     DropOldest,
-    /// Closes the connection with 1013 and the reason `too slow`, and takes nothing more for it: the
-    /// peer gets everything up to a point and is told that there was more. The default, as no gap
-    /// passes silently.
+    /// Closes the connection with 1013 and the reason `too slow`, and takes no more messages for it. The peer gets
+    /// everything up to some message and learns that there was more. The default, because the peer knows of the gap.
     #[default]
     Close,
 }

@@ -1,4 +1,4 @@
-//! What others do to a connection at the end of a turn.
+//! Changes that other tasks make to a connection at the end of a turn.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -103,11 +103,11 @@ impl AsyncWrite for Silent {
     }
 }
 
-/// Does what another task might do, once, behind the last step of a turn.
+/// Does once, behind the last step of a turn, what another task might do there.
 struct Meddler(Arc<SharedMachine>, Option<fn(&SharedMachine)>);
 
 impl Watch for Meddler {
-    fn stirred(&mut self, _: State) {
+    fn note_state(&mut self, _: State) {
         if let Some(meddle) = self.1.take() {
             meddle(&self.0);
         }
@@ -140,8 +140,8 @@ fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachin
     (polled, shutdowns.load(Ordering::SeqCst), machine)
 }
 
-/// A close that comes when a turn is all but over is seen before the task waits, also in draft-75,
-/// where it has no bytes to write: nobody would wake the task for it.
+/// A close that comes near the end of a turn is seen before the task waits, also in draft-75, where it has no bytes to
+/// write: nothing would wake the task for it.
 #[test]
 fn a_close_at_the_end_of_a_turn_is_not_missed() {
     let (polled, shutdowns, _) =
@@ -149,7 +149,7 @@ fn a_close_at_the_end_of_a_turn_is_not_missed() {
     assert_eq!((polled, shutdowns), (Poll::Pending, 1));
 }
 
-/// The same of an abort: the task ends, and sets no timer on the way.
+/// An abort that comes then ends the task, which sets no timer before that.
 #[test]
 fn an_abort_at_the_end_of_a_turn_is_not_missed() {
     let (polled, _, machine) = polled_once(SharedMachine::abort);

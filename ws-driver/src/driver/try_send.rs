@@ -1,4 +1,4 @@
-//! What a send that does not wait says if the message was not queued.
+//! The error of a send that does not wait.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl TrySendError {
         &self.reason
     }
 
-    /// Returns the message, to be sent later or elsewhere.
+    /// Returns the message, so that it can be sent later or elsewhere.
     pub fn into_message(self) -> Message {
         self.message
     }
@@ -33,7 +33,7 @@ impl From<TrySendError> for SendError {
     }
 }
 
-/// Says the reason, and nothing of the message.
+/// Displays the reason. The message is never shown.
 impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason.fmt(f)

@@ -1,5 +1,5 @@
-//! The memory of a thread, so that an idle connection holds none (P5): the buffer that streams are read into, with
-//! room to spare for each read, and the [`Workspace`] of the connection at work.
+//! The memory of a thread, so that an idle connection holds none (P5): the buffer that streams are read into, and the
+//! [`Workspace`] of the connection that the thread works on.
 
 use std::cell::RefCell;
 use std::task::Poll;
@@ -8,8 +8,8 @@ use ws_proto::{Connection as Machine, Workspace};
 #[cfg(feature = "deflate")]
 use ws_proto::{Deflate, PreparedMessage};
 
-/// Bytes that one read can take. Large enough that the kernel is asked rarely, small enough to stay
-/// in the cache while its content is parsed.
+/// Bytes that one read can take. Large enough for few system calls, and small enough to stay in the cache while its
+/// content is parsed.
 const BUFFER_LEN: usize = 128 << 10;
 
 thread_local! {
@@ -17,17 +17,20 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = const { RefCell::new(Workspace::new()) };
 }
 
-/// Lends the thread's buffer. Inside of itself, and once the thread ends, it lends a fresh one.
+/// Calls a function with the thread's buffer. A call inside of another one, and a call while the thread ends, gets a
+/// fresh buffer.
 pub(crate) fn with_buffer<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> Poll<T> {
+    // Taken out and not borrowed, because a stream can be polled inside of the poll of another stream.
     let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
     buffer.resize(BUFFER_LEN, 0);
     let result = use_buffer(&mut buffer);
-    // A thread that ends has no use for it.
+    // A thread that ends does not need the buffer any more.
     let _ = BUFFER.try_with(|place| place.replace(buffer));
     result
 }
 
-/// Lends the thread's workspace; once the thread ends, a fresh one. Nothing in here lends it again.
+/// Calls a function with the thread's workspace, or with a fresh one while the thread ends. The function must not do
+/// this again.
 #[inline]
 pub(crate) fn with<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
     let mut work = Some(work);
@@ -38,7 +41,9 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
     }
 }
 
-/// Lets a machine work on messages with the thread's streams of zlib, if it has use for them.
+/// Attaches the thread's zlib streams to a machine while it works on messages, if it compresses.
+///
+/// For one step and not for the turn, because a handler sends on other connections meanwhile.
 #[inline]
 pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Machine) -> T) -> T {
     if machine.has_deflate() {
@@ -53,7 +58,7 @@ pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Mach
     }
 }
 
-/// Compresses a message for many, or before it is sent, with the thread's streams of zlib.
+/// Compresses a message outside of any machine, with the thread's zlib streams.
 #[cfg(feature = "deflate")]
 pub(crate) fn compress(message: PreparedMessage, options: &Deflate) -> PreparedMessage {
     with(|workspace| message.compress_for(options, workspace))

@@ -1,5 +1,5 @@
-//! The write side of a driver: what was queued is written, flushed and, at the end, shut down, within the budget of
-//! a poll. What waits to be written is the machine's to say.
+//! The write side of a driver. It writes and flushes what was queued, within the budget of a poll, and shuts the stream
+//! down at the end. The machine decides what is written next.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -15,24 +15,24 @@ use super::shared_machine::Wants;
 use super::{Driver, Watch};
 use crate::runtime::Runtime;
 
-/// Budgets that a sender may spend who does the writing: what a send queue holds by default, and not for
-/// ever for a peer that reads as fast as others send.
+/// Poll budgets that a sender spends when it writes by itself. They are enough for what a send queue holds by
+/// default. The bound keeps the sender from writing for ever to a peer that reads as fast as others send.
 const WRITE_ROUNDS: usize = 4;
 
-/// Pieces in one gather write; Linux takes up to 1024.
+/// Slices in one vectored write; Linux takes up to 1024.
 const SLICE_LIMIT: usize = 64;
 
-/// Bytes that are written in one call. A long message is one slice, and a stream that takes all of it at once,
-/// encrypted perhaps, would keep the thread for as long as that takes.
+/// Bytes that are written in one call. A long message is one slice, and a stream that takes all of it at once, and
+/// perhaps encrypts it, would block the thread meanwhile.
 const WRITE_LIMIT: usize = 512 << 10;
 
-/// Bytes after which a poll begins no other write: enough for a message of the default limit, 1 MiB, with what is in
-/// front of it and, in the drafts, behind it.
+/// Bytes after which a poll begins no other write. They are enough for a message of the default limit, 1 MiB, with the
+/// bytes in front of it and, in the drafts, behind it.
 const WRITE_BYTES: usize = 3 * WRITE_LIMIT;
 
-/// Calls after which a poll begins no other write, because a stream can take few bytes each time. The three calls of a
-/// long message are not enough: the byte behind a text of the drafts is taken from the machine apart, and one that was
-/// left to another poll was moved to memory of its own.
+/// Calls after which a poll begins no other write, because a stream can take few bytes each time. More than the three
+/// calls of a long message: the byte behind a text of the drafts is taken from the machine separately, and if it is
+/// left to another poll it moves to memory of its own.
 const WRITE_CALLS: usize = 16;
 
 impl<R, S, H, W> Driver<R, S, H, W>
@@ -42,22 +42,21 @@ where
     H: Future,
     W: Watch,
 {
-    /// Writes until all is written, the stream takes no more or the budget is spent; tells what the machine
-    /// wants then.
+    /// Writes until all is written, the stream takes no more or the budget is spent. Returns what the machine wants
+    /// then.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
         let (mut written, mut bytes, mut calls) = (0, 0, 0);
         loop {
             let is_flushed = !self.needs_flush;
-            let (wants, is_stirred) =
+            let (wants, calls_handler) =
                 self.machine
-                    .consult(cx, written, is_flushed, &mut self.writing);
-            self.calls_handler |= is_stirred;
+                    .next_outgoing(cx, written, is_flushed, &mut self.writing);
+            self.calls_handler |= calls_handler;
             let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
                 return wants;
             };
-            // Only once anything was written, so that the answers to what was read leave in its turn. A message of
-            // a megabyte leaves in one turn as well, because to stop in its midst means to move the rest out of
-            // the thread's buffer.
+            // Only after the first write, so that the answers to a read leave in the same turn. A message of a megabyte
+            // leaves in one turn as well, because a stop inside it moves its rest out of the thread's workspace.
             let has_more = written > 0 && self.writing.has_remaining();
             let has_done_much = bytes >= WRITE_BYTES || calls >= WRITE_CALLS;
             if has_more && (has_done_much || budget.is_late(self.runtime.now())) {
@@ -74,7 +73,9 @@ where
             } else {
                 return wants;
             };
+            // The machine learns of it in the next round, under the lock that also takes the next bytes.
             written = match polled {
+                // A stream that takes nothing without an error would be written to for ever.
                 Poll::Ready(Ok(0)) if self.writing.has_remaining() => {
                     self.handle_error(cx, &io::ErrorKind::WriteZero.into());
                     0
@@ -106,11 +107,12 @@ where
         }
     }
 
-    /// Writes out of turn: as much as the stream takes, in up to [`WRITE_ROUNDS`] times the budget of a poll.
+    /// Writes outside of a turn, as much as the stream takes, within [`WRITE_ROUNDS`] budgets of a poll.
     pub(super) fn write_rounds(&mut self, cx: &mut Context<'_>) -> Wants {
         let mut wants = self.poll_write(cx, &mut Budget::of_messages());
         for _ in 1..WRITE_ROUNDS {
             let is_unfinished = self.writing.has_remaining() || self.needs_flush;
+            // The stream wakes the task for what is left.
             if self.write_waits || self.write_ended || !is_unfinished {
                 break;
             }
@@ -119,8 +121,8 @@ where
         wants
     }
 
-    /// Flushes a stream that takes no more, as somebody waits for that: otherwise it is flushed only when
-    /// all is written, which may never be so.
+    /// Flushes a stream before all is written, because a task waits for a flush. A queue that never becomes empty would
+    /// keep it waiting.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let Some(stream) = &mut self.stream else {
             return;
@@ -132,7 +134,7 @@ where
         }
     }
 
-    /// Shuts the write side down.
+    /// Shuts the write side of the stream down.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
             return;
@@ -145,13 +147,14 @@ where
     }
 }
 
-/// Writes as much as goes in one call.
+/// Writes as much as one call takes.
 fn poll_write_some<S: AsyncWrite>(
     stream: Pin<&mut S>,
     cx: &mut Context<'_>,
     outgoing: &Outgoing,
 ) -> Poll<io::Result<usize>> {
     let first = outgoing.chunk();
+    // One slice is the usual case, and streams have less to do for it than for a list of one.
     if first.len() == outgoing.len() || first.len() >= WRITE_LIMIT {
         return stream.poll_write(cx, &first[..first.len().min(WRITE_LIMIT)]);
     }
@@ -163,7 +166,8 @@ fn poll_write_some<S: AsyncWrite>(
     poll_write_cut(stream, cx, &slices[..count])
 }
 
-/// Writes the front of what is more than goes in one call.
+/// Writes the first [`WRITE_LIMIT`] bytes of several slices. Not inlined, because its array of slices would lie on the
+/// stack of each write.
 #[inline(never)]
 fn poll_write_cut<S: AsyncWrite>(
     stream: Pin<&mut S>,

@@ -8,7 +8,7 @@ use ws_proto::{Message, PreparedMessage, SendError};
 
 use super::join_all;
 use super::sender::Sender;
-use crate::driver::shared_machine::{Draft, Open, SharedMachine, Then};
+use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Then};
 use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
@@ -86,7 +86,7 @@ impl Clients {
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         let policy = self.registry.options.slow_peer;
         let draft = Draft::new(message.into());
-        let sent = self.require(id)?.offer(draft, policy);
+        let sent = self.require(id)?.send_by_policy(draft, policy);
         sent.map_err(SendToError::Send)
     }
 
@@ -111,7 +111,7 @@ impl Clients {
     ) -> Result<(), SendToError> {
         let machine = self.require(id)?;
         let draft = Draft::new(message.into());
-        let sent = machine.send_wait(draft, Open::Wait, Then::Write).await;
+        let sent = machine.send_wait(draft, IfOpen::Wait, Then::Write).await;
         sent.map_err(SendToError::Send)
     }
 
@@ -328,7 +328,7 @@ fn offer_all(
         .filter(|machine| Some(machine.facts.id) != except)
         .filter(|machine| {
             let message = message.for_one(machine);
-            machine.offer(message, policy).is_ok()
+            machine.send_by_policy(message, policy).is_ok()
         });
     meant.count()
 }
@@ -351,7 +351,7 @@ async fn send_all(
     }
     let message = &message.message;
     let waiting = slow.into_iter().map(|machine| async move {
-        let sent = machine.send_wait(message, Open::Wait, Then::Write).await;
+        let sent = machine.send_wait(message, IfOpen::Wait, Then::Write).await;
         sent.is_ok()
     });
     reached + join_all::count_true(waiting).await

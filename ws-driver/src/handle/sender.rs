@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
 
-use crate::driver::shared_machine::{Draft, Open, SharedMachine, Standing, Then};
+use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Standing, Then};
 use crate::driver::try_send::TrySendError;
 use crate::id::ConnectionId;
 use crate::observe::counters::ConnectionCounters;
@@ -43,7 +43,9 @@ impl Sender {
     /// If the future is dropped before it is ready, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let draft = Draft::new(message.into());
-        self.machine.send_wait(draft, Open::Wait, Then::Write).await
+        self.machine
+            .send_wait(draft, IfOpen::Wait, Then::Write)
+            .await
     }
 
     /// Queues a message without waiting.
@@ -67,7 +69,7 @@ impl Sender {
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.machine
-            .send_wait(message, Open::Wait, Then::Write)
+            .send_wait(message, IfOpen::Wait, Then::Write)
             .await
     }
 

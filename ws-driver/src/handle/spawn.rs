@@ -68,7 +68,7 @@ where
 struct Unwatched;
 
 impl Watch for Unwatched {
-    fn stirred(&mut self, _: State) {}
+    fn note_state(&mut self, _: State) {}
     fn ended(&mut self) {}
     fn panicked(&mut self) {}
 }

@@ -165,7 +165,7 @@ impl OpenWitness {
         if !self.registration.end() {
             return;
         }
-        self.stirred(State::Closed);
+        self.note_state(State::Closed);
         let closed = self.registration.machine.closed();
         // Without an account it was dropped, as its runtime ended or its task panicked.
         let closed = closed.unwrap_or_else(Closed::disconnected);
@@ -186,7 +186,7 @@ impl OpenWitness {
 }
 
 impl Watch for OpenWitness {
-    fn stirred(&mut self, state: State) {
+    fn note_state(&mut self, state: State) {
         if state != self.state {
             let previous = std::mem::replace(&mut self.state, state);
             self.tell(|observer, info| observer.state_change(info, state, previous));

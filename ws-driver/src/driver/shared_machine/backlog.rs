@@ -1,17 +1,17 @@
-//! Messages that wait for room in the send queue of a slow peer; at the limit the oldest make way for
-//! the newest. Knows nothing of connections.
+//! Messages that wait for capacity in the send queue of a slow peer. At the limit the oldest make way for the newest.
+//! Knows nothing of connections.
 
 use std::collections::VecDeque;
 
 use ws_proto::PreparedMessage;
 
-/// What a message counts against the limit besides its payload, so that empty ones are bounded, too.
+/// Bytes that a message counts against the limit besides its payload, so that empty messages are bounded, too.
 const MESSAGE_COST: usize = size_of::<PreparedMessage>();
 
-/// Small while it is empty, as it is at almost all connections.
+/// Messages in the order in which they were sent. One pointer while it is empty, as it is on almost all connections.
 #[derive(Default)]
 pub(crate) struct Backlog {
-    /// Invariant: holds a message.
+    /// Invariant: if it is there, it holds at least one message.
     waiting: Option<Box<Waiting>>,
 }
 
@@ -29,8 +29,8 @@ impl Backlog {
         waiting.messages.push_back(message);
     }
 
-    /// Drops the oldest messages while there are more than `limit` bytes, but not the newest one, as it
-    /// may be larger than the limit by itself; returns how many were dropped.
+    /// Drops the oldest messages while there are more than `limit` bytes; returns how many it dropped. The newest
+    /// message stays, because it may be larger than the limit by itself.
     pub(crate) fn shorten(&mut self, limit: usize) -> u64 {
         let mut dropped = 0;
         while self.count() > 1 && self.cost() > limit {
@@ -49,12 +49,12 @@ impl Backlog {
             waiting.len -= message.len();
         }
         if waiting.messages.is_empty() {
-            // Gives the memory back: a connection at rest holds none.
+            // A connection at rest holds no memory (P5).
             self.waiting = None;
         }
     }
 
-    /// Drops all messages; returns how many there were.
+    /// Drops all messages; returns how many it dropped.
     pub(crate) fn clear(&mut self) -> u64 {
         let count = self.count();
         self.waiting = None;
@@ -74,7 +74,7 @@ impl Backlog {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
 
-    /// Returns what counts against the limit, in bytes.
+    /// Returns the bytes that count against the limit.
     pub(crate) fn cost(&self) -> usize {
         self.len() + self.count() * MESSAGE_COST
     }

@@ -1,4 +1,4 @@
-//! How far the queue has been written: what `flush` waits for.
+//! How far the queue has been written and flushed, which is what `flush` waits for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,17 +11,17 @@ use super::{Inner, SharedMachine};
 /// The most bytes of one control frame: two of the head, four of the mask, 125 of payload (RFC 6455 §5.5).
 const CONTROL_LEN: u64 = 131;
 
-/// How far flushing has come. How much was written the machine knows.
+/// How far flushing has come. The machine counts what was written.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Bytes since the connection opened that were followed by a flush of the stream. Without overflow:
-    /// 2^64 bytes take too long.
+    /// Bytes since the connection opened that were followed by a flush of the stream. It cannot overflow: 2^64 bytes
+    /// take centuries.
     flushed: u64,
-    /// Whether the machine gave up what had not left: it was told of a reset, or it ran out of patience.
+    /// Whether the machine dropped bytes that had not left, because of a reset or a timeout.
     is_lost: bool,
-    /// Whether somebody waits for a flush.
+    /// Whether a task waits for a flush.
     is_awaited: bool,
-    /// Whether something changed for them.
+    /// Whether something changed for such tasks.
     has_news: bool,
 }
 
@@ -30,24 +30,24 @@ impl Progress {
         self.is_awaited
     }
 
-    /// Tells whether those who wait for a flush are to be woken.
+    /// Returns whether tasks that wait for a flush are to be woken, and forgets it.
     #[inline]
     pub(super) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
     }
 }
 
-/// A flush that has begun: all that was queued then.
+/// A flush that has begun. It is done once everything has left that was queued then.
 pub(crate) struct Flush {
-    /// What has to have left for it, if no control frame overtakes.
+    /// Bytes since the connection opened that have to leave, if no control frame overtakes them.
     target: u64,
-    /// Control frames that had come and gone when it began. Later ones can overtake what it waits for.
+    /// Control frames that had been queued when it began. Later ones can overtake the bytes that it waits for.
     control_frames: u64,
     listener: Option<EventListener>,
 }
 
 impl Flush {
-    /// Waits for what it listens to; ready at once if that is nothing.
+    /// Waits for the listener. Without a listener it is ready at once.
     fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(listener) = &mut self.listener {
             ready!(Pin::new(listener).poll(cx));
@@ -58,7 +58,7 @@ impl Flush {
 }
 
 impl SharedMachine {
-    /// Begins a flush, and writes what is queued.
+    /// Begins a flush, and writes what is queued if the driver has a task of its own.
     pub(crate) fn begin_flush(&self) -> Flush {
         let flush = {
             let inner = self.lock();
@@ -72,7 +72,7 @@ impl SharedMachine {
         flush
     }
 
-    /// Waits until the stream has taken all that was queued when the flush began; fails if it ended before.
+    /// Waits until the stream has taken all that was queued when the flush began. Fails if the stream ended before.
     pub(crate) fn poll_flush(
         &self,
         cx: &mut Context<'_>,
@@ -96,8 +96,8 @@ impl SharedMachine {
         }
     }
 
-    /// Waits for the end of the stream; fails if that came before all had left that was queued when
-    /// `flush` began.
+    /// Waits for the end of the stream. Fails if the stream ended before all had left that was queued when `flush`
+    /// began.
     pub(crate) fn poll_ended(
         &self,
         cx: &mut Context<'_>,
@@ -114,7 +114,7 @@ impl SharedMachine {
         }
     }
 
-    /// Tells whether the stream is closed.
+    /// Returns whether the stream is closed.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().has_ended
     }
@@ -131,16 +131,17 @@ impl Inner {
         }
     }
 
-    /// Returns how far the queue will have been written when all has left that is in it.
+    /// Returns the bytes that will have left since the connection opened once the queue is empty.
     #[inline]
     pub(super) fn mark(&self) -> u64 {
         let buffered = self.machine.buffered_amount();
         self.machine.bytes_written() + u64::try_from(buffered).unwrap_or(u64::MAX)
     }
 
-    /// Notes whether the machine has ended and dropped what was in the queue.
+    /// Notes whether the machine dropped its queue since it was at `mark`.
     #[inline]
     pub(super) fn note_lost_since(&mut self, mark: u64) {
+        // An empty queue, of which not all has left.
         let is_empty = self.machine.buffered_amount() == 0;
         self.progress.is_lost |= is_empty && self.machine.bytes_written() < mark;
     }
@@ -154,8 +155,8 @@ impl Inner {
             flushed, is_lost, ..
         } = self.progress;
         let written = self.machine.bytes_written();
-        // A ping or a pong that was queued later may have gone ahead; each counts as if it had, at its
-        // longest, so that the flush never ends too early.
+        // A ping or a pong that was queued later may have gone ahead. Each counts as if it had, at its longest, so that
+        // the flush never ends too early.
         let later = self.control_frames().saturating_sub(flush.control_frames);
         let is_past = flushed
             >= flush

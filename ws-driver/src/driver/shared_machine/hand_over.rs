@@ -1,4 +1,4 @@
-//! Who writes what was queued: the driver's task, once it is woken, or the one who sent it.
+//! Which task writes what was queued: the driver's, once it is woken, or the sender's.
 
 use std::task::Context;
 
@@ -9,10 +9,10 @@ use crate::util::sync::{Arc, MutexGuard, Weak};
 /// What follows when a message was queued.
 #[derive(Clone, Copy)]
 pub(crate) enum Then {
-    /// It is written at once if the driver has a task of its own, and the sender is none of the runtime's tasks;
-    /// otherwise as [`Wake`](Self::Wake).
+    /// The sender writes it at once if the driver has a task of its own and the sender is outside of the runtime's
+    /// tasks. Otherwise the same as [`Wake`](Self::Wake).
     Write,
-    /// The driver is woken, so that what is sent until it runs leaves together.
+    /// The driver is woken. All that is sent until it runs leaves together.
     Wake,
 }
 
@@ -36,7 +36,7 @@ impl DriverHandle {
 }
 
 impl SharedMachine {
-    /// Lets those who send write with the driver, once its task has it.
+    /// Lets senders write with the driver of a task of its own.
     pub(crate) fn share_driver(
         &self,
         driver: Weak<dyn WriteAtOnce>,
@@ -52,14 +52,16 @@ impl SharedMachine {
         debug_assert!(before.is_none(), "a connection has one driver");
     }
 
-    /// Sees to it that what was queued is written.
+    /// Has what was queued written, and releases the lock.
     #[inline(always)]
     pub(super) fn hand_over(&self, mut inner: MutexGuard<'_, Inner>, then: Then) {
         match (then, &inner.shared_driver) {
-            // In a task the driver surely runs later, and what is sent until then leaves together.
+            // Outside of the runtime's tasks the program may end, or block, before the driver's task is polled again.
+            // In a task the driver surely runs later, or is dropped, and what is sent until then leaves together.
             (Then::Write, Some(handle)) if !(handle.is_in_task)() => {
                 let handle = Arc::clone(handle);
                 inner.note_written();
+                // The driver locks the machine for itself.
                 drop(inner);
                 handle.write_at_once();
             }
@@ -83,14 +85,14 @@ impl SharedMachine {
         drop(inner);
         match handle {
             Some(handle) => (handle.give_way)(cx),
-            // It is a part of the driver's task, which gives way by itself.
+            // The caller is a handler in the driver's own task, which gives way by itself.
             None => cx.waker().wake_by_ref(),
         }
     }
 }
 
 impl Inner {
-    /// Notes that a sender writes what is queued.
+    /// Notes that a sender writes what is queued. Counted before the write, while the machine is locked anyway.
     #[inline]
     fn note_written(&mut self) {
         let bytes = self.machine.buffered_amount();

@@ -1,8 +1,11 @@
-//! Where a connection's driver and the handles of its users meet: the protocol machine behind a
-//! lock, and the wakers of those who wait for it.
+//! The protocol machine of a connection behind a lock. The driver and the handles of users work on it, and the wakers
+//! of the tasks that wait for it stand beside it.
 //!
-//! The lock is held for protocol work only: never across a poll of the stream or of user code. It comes
-//! behind the lock of the registry, which is never taken while this one is held.
+//! A lock, and not a channel of commands: a channel would need a task switch for each message, a second queue with a
+//! second limit, and a way back for answers such as "full" and "closed".
+//!
+//! The lock is held for protocol work only, which is bounded, and never across a poll of the stream or of user code.
+//! Lock order: the registry's lock comes first and is never taken while this one is held.
 //!
 //! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
 //! `driver::slow_peer`, `driver::try_send`, `driver::workspace`.
@@ -10,6 +13,7 @@
 mod backlog;
 mod flush;
 mod hand_over;
+mod item;
 mod precompress;
 mod send;
 mod send_policy;
@@ -30,8 +34,10 @@ pub(crate) use self::flush::Flush;
 use self::flush::Progress;
 use self::hand_over::DriverHandle;
 pub(crate) use self::hand_over::Then;
-pub(crate) use self::send::{Draft, Open, Part, Room};
-use self::send::{Full, Item};
+use self::item::Item;
+pub(crate) use self::item::{Draft, Part};
+use self::send::IfFull;
+pub(crate) use self::send::{CapacityWait, IfOpen};
 pub(crate) use self::turn::{Awake, Wants};
 use self::waiter::Waiter;
 use crate::driver::fairness::Streak;
@@ -44,7 +50,7 @@ use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 /// The clock of a runtime.
 pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What is known of a connection and does not change.
+/// The facts about a connection that do not change.
 pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) peer_addr: Option<SocketAddr>,
@@ -54,38 +60,42 @@ pub(crate) struct Facts {
     pub(crate) head: Head,
 }
 
+/// A protocol machine that the driver and the handles of users share.
 pub(crate) struct SharedMachine {
     pub(crate) facts: Facts,
     clock: Clock,
     inner: Mutex<Inner>,
-    /// Tells of room in the send queue, of a flush, and of the end.
+    /// Notified of capacity in the send queue, of the end of a message in fragments, of a flush, and of the end of the
+    /// connection. Always after the lock is released, because a task that wakes takes it.
     changed: Notice,
-    /// Whether compression was agreed on.
+    /// Whether compression was agreed on. Outside of the lock, because each send asks before it locks.
     pub(crate) compresses: bool,
 }
 
+/// The part of a [`SharedMachine`] that the lock protects.
 pub(crate) struct Inner {
     machine: Machine,
-    /// The driver's task; others who give it work wake it.
+    /// The driver's task. A handle that makes work for the driver wakes it.
     driver: Waiter,
-    /// The driver, if it has a task of its own: who sends writes with it, once this is unlocked. Boxed, as
-    /// those of handlers have none.
+    /// The driver, if it has a task of its own. A sender writes with it, once this is unlocked. Behind a pointer,
+    /// because a driver that also polls a handler is not shared.
     shared_driver: Option<Arc<DriverHandle>>,
     /// The task that waits in `recv`.
     receiver: Waiter,
-    /// Whether somebody can take what is received; otherwise it is discarded.
+    /// Whether a handle can still receive. If not, messages that arrive are discarded.
     has_receiver: bool,
-    /// Whether the connection is to be dropped as it is.
+    /// Whether the connection is to be dropped without a closing handshake.
     aborted: bool,
     /// Whether the stream is closed.
     has_ended: bool,
-    /// Whether it was closed because its peer reads too slowly.
+    /// Whether the policy [`Close`](crate::SlowPeer::Close) closed it.
     is_too_slow: bool,
     progress: Progress,
-    /// What waits for room in the machine, or for the end of a message that is sent in fragments; empty
-    /// while the machine takes messages.
+    /// Messages that wait for capacity in the machine, or for the end of a message that is sent in fragments.
+    ///
+    /// Invariant: empty while the machine takes messages. So messages leave in the order in which they were sent.
     backlog: Backlog,
-    /// What the machine does not count itself.
+    /// Counts that the machine does not keep itself.
     tally: SentTally,
     streak: Streak,
 }
@@ -121,50 +131,52 @@ impl SharedMachine {
 
     // For the handles of users.
 
-    /// Takes all that arrived, at least one event, behind what is in `batch`; `false` once the connection
-    /// has ended and our answer to the peer's close is written: a program may end when it hears of it. After
-    /// many events without a wait it gives way once.
+    /// Appends all events that have arrived to `batch`, and waits for at least one. Is ready with `false` once the
+    /// connection has ended and our answer to the peer's close is written, because a program may end as soon as it
+    /// learns of the end. After many events without a wait it gives way once.
     pub(crate) fn poll_events(&self, cx: &mut Context<'_>, batch: &mut EventBatch) -> Poll<bool> {
         let mut inner = self.lock();
         if inner.streak.ends_for_receiver() {
             self.give_way(inner, cx);
             return Poll::Pending;
         }
+        // All at once: one lock for everything that a read brought, and not one for each message.
         let wanted_read = inner.machine.wants_read();
         let len = batch.len();
         inner.machine.take_events(batch);
         inner.streak.note_received(batch.len() - len);
         if batch.is_empty() && inner.machine.has_deferred_end() {
-            // Now that everything was taken, the machine answers the close that came behind it.
+            // Everything in front of the peer's close was taken, so the machine answers the close now. Earlier, the
+            // application could not have answered a message that came in the same segment as the close.
             let now = (self.clock)();
             inner.machine.poll_events(now, batch);
             self.wake_driver(inner);
             self.changed.notify(usize::MAX);
             return Poll::Ready(true);
         }
-        let polled = match batch.is_empty() {
-            false => Poll::Ready(true),
-            true if inner.is_over() => {
-                drop(inner.receiver.take_last());
-                Poll::Ready(false)
-            }
-            true => {
-                inner.receiver.wait(cx);
-                inner.streak.note_receiver_waits();
-                Poll::Pending
-            }
+        let polled = if !batch.is_empty() {
+            Poll::Ready(true)
+        } else if inner.is_over() {
+            drop(inner.receiver.take_last());
+            Poll::Ready(false)
+        } else {
+            inner.receiver.wait(cx);
+            inner.streak.note_receiver_waits();
+            Poll::Pending
         };
+        // A full receive queue stopped the reading, and it is not full any more.
         if !wanted_read && inner.machine.wants_read() {
             self.wake_driver(inner);
         }
         polled
     }
 
-    /// Returns a listener if the send queue is full now; it tells when that may have changed.
+    /// Returns a listener if the send queue is full. It is notified when that may have changed.
     pub(crate) fn listen_if_full(&self) -> Option<EventListener> {
         if !self.lock().is_full() {
             return None;
         }
+        // Asked again behind the listener, because a change in between would be missed.
         let listener = self.changed.listen();
         self.lock().is_full().then_some(listener)
     }
@@ -173,24 +185,25 @@ impl SharedMachine {
         self.command(|machine, _| machine.ping(payload))
     }
 
-    /// Begins to close.
+    /// Begins the closing handshake.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.command(|machine, clock| machine.close(clock(), Some(code), reason))?;
-        // A program may end once it has said so. While a thread panics, no code of a stream is called.
+        // Written at once, because a program may end after its last close. Not while the thread panics, because a
+        // stream may be what panicked.
         if !std::thread::panicking() {
             self.write_at_once();
         }
         Ok(())
     }
 
-    /// Drops the connection as it is, its handler included.
+    /// Has the driver drop the connection without a closing handshake, and its handler too.
     pub(crate) fn abort(&self) {
         let mut inner = self.lock();
         inner.aborted = true;
         self.wake_driver(inner);
     }
 
-    /// Nobody will receive any more: closes, and discards what arrives.
+    /// Closes the connection because its last receiver is gone. What still arrives is discarded.
     pub(crate) fn abandon(&self, code: CloseCode) {
         {
             let mut inner = self.lock();
@@ -204,7 +217,7 @@ impl SharedMachine {
         );
     }
 
-    /// Tells whether the connection has ended, and how.
+    /// Returns whether the connection has ended, and how.
     pub(crate) fn standing(&self) -> Standing {
         let inner = self.lock();
         match inner.machine.closed() {
@@ -261,12 +274,13 @@ impl SharedMachine {
         self.lock().tally()
     }
 
-    /// Returns what is to be counted of a connection that has ended.
+    /// Returns the counts and the end of a connection that has ended.
     pub(crate) fn settle(&self) -> (Tally, Option<Closed>) {
         let inner = self.lock();
         (inner.tally(), inner.machine.closed().cloned())
     }
 
+    /// Has a handle change the machine, and wakes every task that this concerns.
     fn command<T>(&self, command: impl FnOnce(&mut Machine, &Clock) -> T) -> T {
         let mut inner = self.lock();
         let before = inner.status();
@@ -287,9 +301,11 @@ impl SharedMachine {
         }
     }
 
+    /// Wakes the driver, out of line: in a handler's task the driver is awake when its handler sends.
     #[cold]
     fn wake_waiting_driver(mut inner: MutexGuard<'_, Inner>) {
         if let Some(driver) = inner.driver.take() {
+            // Unlocked first: a waker is code of the runtime.
             drop(inner);
             driver.wake();
         }
@@ -297,20 +313,20 @@ impl SharedMachine {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // The machine has no invariant that a panic in user code could break: none runs in here.
+        // A poisoned lock is used on: no user code runs under it, so no panic of a user breaks an invariant.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Whether a message has to wait for room. Once the connection is closing none has to.
+    /// Returns whether a message has to wait for capacity. On a connection that is closing it is refused instead.
     fn is_full(&self) -> bool {
         self.machine.is_writable() && !self.has_capacity()
     }
 
-    /// Whether a receiver can be told that the connection has ended: not before the answer to the
-    /// peer's close is written.
+    /// Returns whether a receiver can be told that the connection has ended.
     fn is_over(&self) -> bool {
+        // Not before our answer to the peer's close is written: a program may end as soon as it is told.
         let is_written = self.machine.buffered_amount() == 0;
         self.machine.closed().is_some_and(|closed| {
             self.has_ended || is_written || closed.cause != CloseCause::Handshake
@@ -351,18 +367,18 @@ impl Inner {
     }
 }
 
-/// Whether a connection has ended.
+/// How a connection stands: whether it has ended, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It has not, or our answer to the close of the peer still waits to be written.
+    /// It has not ended, or our answer to the peer's close is not written yet.
     Open,
-    /// With a closing handshake, where its version has one.
+    /// It ended with a closing handshake, if its version has one.
     Closed,
-    /// Without one.
+    /// It ended without a closing handshake.
     Lost,
 }
 
-/// What those wait for who listen to `changed`.
+/// The conditions that tasks wait for when they listen to `changed`.
 #[derive(Clone, Copy)]
 struct Status {
     has_capacity: bool,
@@ -372,6 +388,7 @@ struct Status {
 }
 
 impl Status {
+    /// Returns whether a task that waited under the status `before` may go on.
     fn is_news(self, before: Self) -> bool {
         self.has_capacity && !before.has_capacity
             || !self.is_message_open && before.is_message_open
@@ -402,7 +419,7 @@ mod tests {
         SharedMachine::new(facts, machine, Arc::new(Instant::now))
     }
 
-    /// One of a connection that compresses as a server with these options does.
+    /// The shared machine of a server that compresses with these options.
     #[cfg(feature = "deflate")]
     pub(super) fn compressing(options: &ws_proto::Deflate) -> SharedMachine {
         let name = ::http::header::SEC_WEBSOCKET_EXTENSIONS;

@@ -1,36 +1,39 @@
-//! Long messages are compressed before the lock is taken, so that neither the driver nor others who send wait
-//! for it. Only where no context is kept: otherwise the order of messages is that of the compressor.
+//! Compresses long messages before the lock is taken, so that neither the driver nor other senders wait for that.
+//! This is possible only where no context is kept: with a context, messages have to leave in the order of their
+//! compression.
 
 #[cfg(feature = "deflate")]
 use ws_proto::Message;
 
-use super::{Draft, Full, SharedMachine};
+use super::{Draft, IfFull, SharedMachine};
 #[cfg(feature = "deflate")]
 use crate::driver::workspace;
 
-/// Bytes of a message that are compressed under the lock, at most: some hundred microseconds.
+/// The longest message, in bytes, that is compressed under the lock. It takes some hundred microseconds.
 #[cfg(feature = "deflate")]
 const UNDER_LOCK_LIMIT: usize = 16 << 10;
 
 impl SharedMachine {
-    /// Compresses a message as the machine would, if that takes long and the message would be queued now.
-    /// Otherwise it is left to the machine.
+    /// Compresses a message as the machine would, if that takes long and the message would be queued now. Otherwise the
+    /// machine does it.
     #[cfg(feature = "deflate")]
-    pub(super) fn precompress(&self, draft: &mut Draft, full: Full) {
+    pub(super) fn precompress(&self, draft: &mut Draft, full: IfFull) {
         let message = draft.message.as_ref();
         let is_long = |message: &&Message| message.len() > UNDER_LOCK_LIMIT;
         let Some(message) = message.filter(is_long) else {
             return;
         };
         if draft.compressed.is_some() {
-            // It had to wait again after that.
+            // The sender has had to wait since.
             return;
         }
+        // The answer can be out of date once the lock is released. Then the draft has to wait or is refused after all,
+        // with its compressed message.
         let options = {
             let inner = self.lock();
             let may_send = match full {
-                Full::Wait => !inner.is_full(),
-                Full::Refuse | Full::Policy(_) => inner.has_capacity(),
+                IfFull::Wait => !inner.is_full(),
+                IfFull::Refuse | IfFull::Policy(_) => inner.has_capacity(),
             };
             let alone = inner.machine.deflate_alone();
             alone.filter(|_| inner.machine.is_writable() && may_send)
@@ -42,7 +45,7 @@ impl SharedMachine {
     }
 
     #[cfg(not(feature = "deflate"))]
-    pub(super) fn precompress(&self, _: &mut Draft, _: Full) {
+    pub(super) fn precompress(&self, _: &mut Draft, _: IfFull) {
         debug_assert!(!self.compresses, "nothing is agreed on");
     }
 }
@@ -59,7 +62,11 @@ mod tests {
     use super::*;
     use crate::driver::slow_peer::SlowPeer;
 
-    const FULL: [Full; 3] = [Full::Wait, Full::Refuse, Full::Policy(SlowPeer::DropOldest)];
+    const FULL: [IfFull; 3] = [
+        IfFull::Wait,
+        IfFull::Refuse,
+        IfFull::Policy(SlowPeer::DropOldest),
+    ];
 
     /// Numbers, which take their time.
     fn text(len: usize) -> String {
@@ -68,8 +75,8 @@ mod tests {
         text
     }
 
-    /// Proves that a message is the same bytes whoever compresses it, and that only long ones on connections
-    /// without a context are compressed apart.
+    /// Proves that a message is the same bytes wherever it is compressed, and that only long messages on connections
+    /// without a context are compressed before the lock is taken.
     #[test]
     fn a_message_is_the_same_wherever_it_is_compressed() {
         for (keeps, len) in [(false, UNDER_LOCK_LIMIT), (false, 50_000), (true, 50_000)] {
@@ -87,15 +94,15 @@ mod tests {
             let queued = under_lock.command(|machine, _| machine.send(message.clone()));
             assert_eq!(queued, Ok(()));
             assert!(outgoing(&apart) == outgoing(&under_lock));
-            // What would not be queued is not compressed.
+            // A message that would not be queued is not compressed.
             let plain = PreparedMessage::plain(vec![0; 1 << 20]);
             while apart.try_send_prepared(&plain).is_ok() {}
             assert!(!FULL.iter().any(|full| is_apart(*full)));
         }
     }
 
-    /// Proves that others get at the connection while a message is compressed: of some messages one at least does
-    /// not keep them waiting, however busy the machine is.
+    /// Proves that others can lock the connection while a message is compressed: of some messages at least one does not
+    /// keep them waiting, however busy the machine is.
     #[test]
     fn nobody_waits_for_a_message_that_is_compressed() {
         let machine = compressing(&Deflate::new());

@@ -1,5 +1,5 @@
-//! What is done with a message for a peer that reads too slowly, if its sender does not wait: what the policy
-//! says, and the backlog of what the machine cannot take yet.
+//! Messages for a peer that reads too slowly, from a sender that does not wait: the policy decides about them, and the
+//! backlog keeps what the machine cannot take yet.
 
 use ws_proto::{CloseCode, SendError};
 
@@ -9,8 +9,8 @@ use crate::driver::workspace;
 use crate::util::sync::MutexGuard;
 
 impl SharedMachine {
-    /// Does what the policy says about a message that was not queued for lack of room: under the same lock, so
-    /// that nothing is taken in between.
+    /// Applies the policy to a message that was not queued for lack of capacity. It takes the lock that saw the full
+    /// queue, so that no message is taken in between.
     pub(super) fn apply(&self, mut inner: MutexGuard<'_, Inner>, policy: SlowPeer) {
         match policy {
             SlowPeer::Wait => {}
@@ -21,6 +21,7 @@ impl SharedMachine {
                 let code = Some(CloseCode::TRY_AGAIN);
                 let closing = inner.machine.close(now, code, TOO_SLOW);
                 debug_assert!(closing.is_ok(), "a reason as short as this fits");
+                // Drops and counts what was kept back: the connection takes no more messages.
                 inner.refill();
                 self.wake_driver(inner);
                 self.changed.notify(usize::MAX);
@@ -30,21 +31,23 @@ impl SharedMachine {
 }
 
 impl Inner {
-    /// Adds a message that the machine cannot take now to the backlog, as far as there is room.
+    /// Adds a message that the machine cannot take now to the backlog, if the limit allows it.
     pub(super) fn keep(&mut self, item: &mut dyn Item, policy: SlowPeer) -> Result<(), SendError> {
+        // Checked now, because the sender has gone on when the machine would refuse the message.
         let version = self.machine.version();
         if !item.is_text() && !version.features().binary {
             let what = "binary messages";
             return Err(SendError::Unsupported { version, what });
         }
         let limit = self.machine.send_queue_limit().unwrap_or(usize::MAX);
-        let has_room = match policy {
+        let has_capacity = match policy {
             SlowPeer::Wait | SlowPeer::DropNewest | SlowPeer::Close => {
                 self.buffered_amount() < limit && self.backlog.cost() < limit
             }
+            // The oldest messages make way below. A limit of zero allows none at all.
             SlowPeer::DropOldest => limit > 0,
         };
-        if !has_room {
+        if !has_capacity {
             let buffered = self.buffered_amount();
             return Err(SendError::QueueFull { buffered, limit });
         }
@@ -55,8 +58,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Moves the backlog into the machine as far as that takes it; gives it up once the connection is
-    /// closing.
+    /// Moves messages from the backlog to the machine, as many as it takes. Once the connection is closing, the rest is
+    /// dropped and counted.
     pub(super) fn refill(&mut self) {
         while let Some(message) = self.backlog.oldest() {
             match workspace::with_streams(&mut self.machine, |machine| {
@@ -100,11 +103,11 @@ mod tests {
         message: impl Into<Message>,
         policy: SlowPeer,
     ) -> Result<(), SendError> {
-        machine.offer(Draft::new(message.into()), policy)
+        machine.send_by_policy(Draft::new(message.into()), policy)
     }
 
-    /// While a message is sent in fragments, what is offered waits for its end, then goes out in order;
-    /// no policy takes the wait for slowness as long as there is room.
+    /// While a message is sent in fragments, other messages wait for its end and then go out in order. No policy takes
+    /// the wait for slowness while there is capacity.
     #[test]
     fn an_offer_waits_for_the_end_of_an_open_message() {
         for policy in [
@@ -121,7 +124,10 @@ mod tests {
             };
             fragment("a", false);
             assert_eq!(offer_message(&machine, "b", policy), Ok(()), "{policy:?}");
-            assert_eq!(machine.offer(&PreparedMessage::from("c"), policy), Ok(()));
+            assert_eq!(
+                machine.send_by_policy(&PreparedMessage::from("c"), policy),
+                Ok(())
+            );
             assert_eq!(outgoing(&machine), b"\x01\x01a");
             fragment("d", true);
             assert_eq!(outgoing(&machine), b"\x80\x01d\x81\x01b\x81\x01c");
@@ -130,7 +136,7 @@ mod tests {
         }
     }
 
-    /// What waits for the end of an open message is bounded, and then the policy holds.
+    /// Messages that wait for the end of an open message are bounded, and at the limit the policy applies.
     #[test]
     fn what_waits_for_an_open_message_is_bounded() {
         for (policy, slow_closes) in [
@@ -153,7 +159,7 @@ mod tests {
         }
     }
 
-    /// What a version cannot carry is refused at once, not kept for later.
+    /// A message that the version cannot carry is refused at once, not kept for later.
     #[test]
     fn a_backlog_takes_only_what_the_version_can_carry() {
         let machine = machine(Version::Draft76);

@@ -1,5 +1,5 @@
-//! What the driver does with the shared machine: it is awake, it works on the machine, it hears what the
-//! machine wants, it waits. Each step takes the lock once, as a message costs little more than that.
+//! The steps of a driver's turn on the shared machine: it wakes up, feeds the machine, takes what is to be written, and
+//! waits. Each step takes the lock once, because the locks of a short message cost a visible part of its time.
 
 use std::task::Context;
 use std::time::Instant;
@@ -10,15 +10,15 @@ use ws_proto::{Connection as Machine, Outgoing, State};
 use super::{Inner, SharedMachine};
 use crate::driver::workspace;
 
-/// Bytes that are taken from the machine to be written at once; what is taken can not be overtaken
-/// by control frames any more.
+/// Bytes that are taken from the machine to be written at once. Control frames cannot overtake bytes that were taken,
+/// so this bounds how long a pong waits behind data.
 const WRITE_LEN: usize = 256 << 10;
 
-/// What the driver is to do. Others can change it at any time; [`SharedMachine::park`] looks once more.
+/// What the driver is to do. Handles can change it at any time, so [`SharedMachine::park`] looks once more.
 pub(crate) struct Wants {
     pub(crate) read: bool,
     pub(crate) shutdown: bool,
-    /// Whether somebody waits for the stream to be flushed.
+    /// Whether a task waits for the stream to be flushed.
     pub(crate) flush: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) is_finished: bool,
@@ -30,13 +30,13 @@ pub(crate) struct Wants {
 pub(crate) struct Awake {
     pub(crate) is_aborted: bool,
     pub(crate) wants_read: bool,
-    /// Whether it runs in the task that it ran in before.
+    /// Whether it runs in the task of its last poll, so that wakers from then still wake it.
     pub(crate) is_same_task: bool,
 }
 
 impl SharedMachine {
-    /// Notes that the driver is at work and needs no waking. Lends the machine the thread's buffer
-    /// until it [parks](Self::park).
+    /// Notes that the driver runs and needs no waking. Attaches the thread's workspace to the machine until the driver
+    /// [parks](Self::park) or [releases](Self::release) it.
     pub(crate) fn note_awake(&self, cx: &Context<'_>) -> Awake {
         let mut inner = self.lock();
         inner.attach();
@@ -48,16 +48,18 @@ impl SharedMachine {
         }
     }
 
-    /// Lets the driver work on the machine; tells those who wait what came of it. Tells whether the
-    /// one who waits to receive runs in the driver's own task, so that the driver is to poll it.
+    /// Has the driver change the machine, and wakes the tasks that this concerns. Returns whether the driver is to poll
+    /// its handler: something arrived, and the receiver waits in the driver's own task.
     pub(crate) fn drive<T>(
         &self,
         cx: &Context<'_>,
         work: impl FnOnce(&mut Machine) -> T,
     ) -> (T, bool) {
         self.work(cx, |inner| {
+            // Not each step is in a turn, which attaches it: a sender that writes and a driver that is dropped can
+            // reset the machine.
             inner.attach();
-            // What ends the connection drops what is queued.
+            // An end of the connection drops the queue, and a flush must not take that for written.
             let mark = inner.mark();
             let result = workspace::with_streams(&mut inner.machine, work);
             inner.note_lost_since(mark);
@@ -65,11 +67,12 @@ impl SharedMachine {
         })
     }
 
-    /// Says that `written` bytes of what was taken have left, takes more if there is none in `writing`,
-    /// and asks what the machine wants. `is_flushed` says that the stream has been flushed since the last
-    /// bytes left. Discards what was received if nobody can take it. Tells, too,
-    /// what [`drive`](Self::drive) does.
-    pub(crate) fn consult(
+    /// Goes on with the writing: reports that `written` bytes have left, moves the next bytes to `writing` if it is
+    /// empty, and returns what the machine wants. `is_flushed` means that the stream was flushed since the last bytes
+    /// left. The second result is the same as that of [`drive`](Self::drive).
+    ///
+    /// One call for all of it, because each would take the lock.
+    pub(crate) fn next_outgoing(
         &self,
         cx: &Context<'_>,
         written: usize,
@@ -77,15 +80,16 @@ impl SharedMachine {
         writing: &mut Outgoing,
     ) -> (Wants, bool) {
         self.work(cx, |inner| {
+            // Without a receiver events are discarded here. The machine would otherwise stop reading once they fill its
+            // queue, and would never see the peer's close.
             if !inner.has_receiver && !inner.machine.is_worked_off() {
                 let now = (self.clock)();
-                // What ends the connection drops what is queued.
                 let mark = inner.mark();
                 while inner.machine.poll_event(now).is_some() {}
                 inner.note_lost_since(mark);
             }
             inner.machine.handle_written(written);
-            // What has just been written cannot have been flushed before.
+            // Bytes that have just left were not flushed yet.
             if is_flushed && written == 0 {
                 inner.note_flushed();
             }
@@ -96,6 +100,7 @@ impl SharedMachine {
         })
     }
 
+    /// Does one step of the driver under one lock, and wakes the tasks that it concerns once that is released.
     fn work<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Inner) -> T) -> (T, bool) {
         let mut inner = self.lock();
         let before = inner.status();
@@ -103,11 +108,13 @@ impl SharedMachine {
         inner.refill();
         let has_news = inner.status().is_news(before) | inner.progress.take_news();
         let concerns_receiver = inner.machine.has_events() || inner.is_over();
-        let is_own = inner.receiver.is(cx);
-        let (calls_handler, receiver) = match concerns_receiver {
-            true if is_own => (inner.receiver.resume(), None),
-            true => (false, inner.receiver.take()),
-            false => (false, None),
+        let (calls_handler, receiver) = if !concerns_receiver {
+            (false, None)
+        } else if inner.receiver.is(cx) {
+            // In the driver's own task a wake would cost another poll, so the driver polls the handler in this one.
+            (inner.receiver.resume(), None)
+        } else {
+            (false, inner.receiver.take())
         };
         drop(inner);
         if has_news {
@@ -119,7 +126,7 @@ impl SharedMachine {
         (result, calls_handler)
     }
 
-    /// Notes that the driver waits, unless it has work; tells whether it may.
+    /// Notes that the driver waits, unless there is work for it; returns whether it waits.
     pub(crate) fn park(
         &self,
         cx: &Context<'_>,
@@ -128,6 +135,7 @@ impl SharedMachine {
         has_work: impl FnOnce(&mut Machine, &Outgoing) -> bool,
     ) -> bool {
         let mut inner = self.lock();
+        // One look under the lock that also notes the wait: a handle that makes work later finds a driver to wake.
         let discards = !inner.has_receiver && inner.machine.has_events();
         if inner.aborted || discards || has_work(&mut inner.machine, writing) {
             return false;
@@ -145,7 +153,7 @@ impl SharedMachine {
         true
     }
 
-    /// Gives the thread's buffer back, as the driver gives way to other tasks.
+    /// Detaches the thread's workspace, because the driver gives way to other tasks, whose connections need it.
     pub(crate) fn release(&self, writing: &mut Outgoing) {
         self.lock().release(writing);
     }
@@ -165,14 +173,14 @@ impl SharedMachine {
         }
     }
 
-    /// Notes that the driver is done; who holds a handle keeps nothing of its task.
+    /// Notes that the driver is done. Handles that live on then keep no memory of its task.
     pub(crate) fn note_driven(&self) {
         drop(self.lock().driver.take_last());
     }
 }
 
 impl Inner {
-    /// Has the machine work with the thread's memory.
+    /// Attaches the thread's workspace, if it is not attached.
     fn attach(&mut self) {
         workspace::with(|workspace| self.machine.attach(workspace));
     }
@@ -189,7 +197,7 @@ impl Inner {
         }
     }
 
-    /// Gives the thread's memory back; what waits for a slow peer or handler has memory of its own.
+    /// Detaches the thread's workspace. Bytes that wait for a slow peer or handler move to memory of their own.
     fn release(&mut self, writing: &mut Outgoing) {
         workspace::with(|workspace| {
             workspace.recycle(writing);

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use ws_proto::{Message, SendError};
 
 use super::Connection;
-use crate::driver::shared_machine::{Draft, Open, Room, SharedMachine, Then};
+use crate::driver::shared_machine::{CapacityWait, Draft, IfOpen, SharedMachine, Then};
 
 /// The next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
@@ -41,7 +41,7 @@ pub struct SendFuture<'a> {
     machine: &'a SharedMachine,
     draft: Draft,
     then: Then,
-    room: Room,
+    wait: CapacityWait,
 }
 
 impl<'a> SendFuture<'a> {
@@ -51,7 +51,7 @@ impl<'a> SendFuture<'a> {
             machine,
             draft: Draft::new(message),
             then,
-            room: Room::default(),
+            wait: CapacityWait::default(),
         }
     }
 }
@@ -65,9 +65,9 @@ impl Future for SendFuture<'_> {
             machine,
             draft,
             then,
-            room,
+            wait,
         } = &mut *self;
-        machine.poll_send(cx, draft, Open::Refuse, *then, room)
+        machine.poll_send(cx, draft, IfOpen::Refuse, *then, wait)
     }
 }
 

@@ -20,7 +20,7 @@ use ws_proto::{
 };
 
 use super::sender::Sender;
-use crate::driver::shared_machine::{Flush, Open, Part, SharedMachine, Then};
+use crate::driver::shared_machine::{Flush, IfOpen, Part, SharedMachine, Then};
 use crate::driver::try_send::TrySendError;
 use crate::driver::workspace;
 use crate::id::ConnectionId;
@@ -184,7 +184,7 @@ impl Connection {
     ) -> Result<(), SendError> {
         let part = Part::new(content.into(), last);
         self.machine
-            .send_wait(part, Open::Refuse, Then::Write)
+            .send_wait(part, IfOpen::Refuse, Then::Write)
             .await
     }
 
@@ -199,7 +199,7 @@ impl Connection {
     /// As [`send`](Self::send).
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.machine
-            .send_wait(message, Open::Refuse, Then::Write)
+            .send_wait(message, IfOpen::Refuse, Then::Write)
             .await
     }
 
