@@ -1,11 +1,11 @@
-//! Where a connection is known by its id: in the registry of a server, or, that of a client, nowhere.
+//! The link from a connection to the registry that knows its id. A client's connection is in no registry.
 
 use super::Registry;
 use super::topics::TopicError;
 use crate::id::ConnectionId;
 use crate::util::sync::{Arc, Weak};
 
-/// What the handles of a connection know of its registry; it does not keep it.
+/// The registry of a connection, for its handles. Weak, so that a handle does not keep a server's connections alive.
 #[derive(Clone, Default)]
 pub(crate) struct Membership(Option<Weak<Registry>>);
 
@@ -14,14 +14,14 @@ impl Membership {
         Self(Some(Arc::downgrade(registry)))
     }
 
-    /// Joins a topic of the server; tells whether the connection was not a member.
+    /// Joins a topic of the server; returns whether the connection was not a member before.
     pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
         let registry = self.0.as_ref().ok_or(TopicError::NoServer)?;
         let registry = registry.upgrade().ok_or(TopicError::Closed)?;
         registry.join(topic, id)
     }
 
-    /// Leaves a topic; tells whether the connection was a member.
+    /// Leaves a topic; returns whether the connection was a member.
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
         let registry = self.0.as_ref().and_then(Weak::upgrade);
         registry.is_some_and(|registry| registry.leave(topic, id))

@@ -1,9 +1,11 @@
-//! Where a server keeps its connections: their ids, the topics that they have joined, and what those
-//! that have ended leave to be counted.
+//! The connections of a server: their ids, the topics that they have joined, and the counters of connections that
+//! have ended.
 //!
-//! Its lock comes before the lock of a shared machine: only the end of a connection needs both, and nothing
-//! takes this one with a shared machine locked. Nothing is sent with it locked: a broadcast takes a list of its
-//! receivers first.
+//! Lock order: this lock comes before the lock of a shared machine. Only the end of a connection takes both, and no
+//! code takes this one while a shared machine is locked.
+//!
+//! Nothing is sent under this lock: a broadcast first takes a list of its receivers. So two broadcasts from two
+//! threads at the same time can arrive in either order, because an order would need one lock around all sending.
 //!
 //! Imports: `util`, `id`, `observe`, `driver`.
 
@@ -23,26 +25,27 @@ use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
 use crate::observe::rejected::Rejected;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
+/// The connections of a server.
 pub(crate) struct Registry {
     slots: Mutex<Slots>,
-    /// Tells that a connection has gone.
+    /// Notified when a place becomes free.
     left: Notice,
     pub(crate) options: RegistryConfig,
 }
 
-/// What a registry was told, once and for all.
+/// The options of a registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryConfig {
     pub(crate) slow_peer: SlowPeer,
     /// The most topics that one connection can join.
     pub(crate) topic_limit: Option<usize>,
-    /// How messages are compressed that go to many.
+    /// How broadcasts are compressed.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<ws_proto::Deflate>,
 }
 
 impl RegistryConfig {
-    /// Compresses a message that goes to many: once, for all that can share it.
+    /// Compresses a broadcast once, for all receivers that can share the result.
     #[cfg(feature = "deflate")]
     pub(crate) fn compress(&self, message: PreparedMessage) -> PreparedMessage {
         match &self.deflate {
@@ -71,10 +74,10 @@ impl Default for RegistryConfig {
 #[derive(Default)]
 struct Slots {
     slab: Slab<Slot>,
-    /// Counts all connections that there ever were, so that no id is used again.
+    /// The number of connections that there ever were, so that no id is used twice.
     generation: u64,
     open_len: usize,
-    /// Connections that have ended, and of which the observers are being told.
+    /// Connections that have ended, but whose end is not reported to all observers yet.
     ending_len: usize,
     /// The members are open connections.
     topics: Topics<Arc<SharedMachine>>,
@@ -150,6 +153,7 @@ impl Registry {
         } = slots.totals;
         let opening = slots.slab.len() - slots.open_len - slots.ending_len;
         let machines: Vec<_> = slots.open().collect();
+        // Each machine is locked below, and the registry is not to stay locked for all of them.
         drop(slots);
         let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
         for machine in &machines {
@@ -183,8 +187,8 @@ impl Registry {
         self.lock().totals.panics += 1;
     }
 
-    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
-    /// open or being opened.
+    /// Gives an id to a connection that is being opened. Returns `None` if there are `limit` streams, open or being
+    /// opened.
     pub(crate) fn enter(self: &Arc<Self>, limit: Option<usize>) -> Option<Entry> {
         let mut slots = self.lock();
         if limit.is_some_and(|limit| slots.slab.len() >= limit) {
@@ -202,9 +206,10 @@ impl Registry {
         })
     }
 
-    /// Waits until there are fewer streams than `limit`, open or being opened.
+    /// Waits until fewer than `limit` streams are open or being opened.
     pub(crate) async fn wait_below(&self, limit: usize) {
         while self.lock().slab.len() >= limit {
+            // Asked again behind the listener, because a place that becomes free in between would be missed.
             let left = self.left.listen();
             if self.lock().slab.len() >= limit {
                 left.await;
@@ -212,8 +217,8 @@ impl Registry {
         }
     }
 
-    /// Makes a connection that has ended unknown, and counts what it leaves. Its place stays taken until
-    /// it is [given back](Self::give_back).
+    /// Removes a connection that has ended from the registry, and adds its counters to the server's. Its place stays
+    /// taken until it is [given back](Self::give_back).
     fn forget(&self, id: ConnectionId) {
         let mut slots = self.lock();
         slots.topics.leave_all(id.slot);
@@ -221,16 +226,17 @@ impl Registry {
         if let Some(machine) = &machine {
             slots.open_len -= 1;
             slots.ending_len += 1;
+            // Under both locks, so that the counters of a connection are neither missed nor counted twice.
             let (tally, closed) = machine.settle();
             slots.totals.ended.add(&tally);
             let end = closed.as_ref().map(|closed| (closed.code, &closed.cause));
             slots.totals.closes.note(end);
         }
         drop(slots);
-        // The last handle may be dropped with `machine`, and wakers with it: not under the lock.
+        // Unlocked before `machine` is dropped: it may be the last handle, and wakers of the runtime go with it.
     }
 
-    /// Takes the place of a stream back.
+    /// Frees the place of a stream.
     fn give_back(&self, id: ConnectionId, was_open: bool) {
         let mut slots = self.lock();
         slots.slab.remove(id.slot);
@@ -240,6 +246,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
+        // A poisoned lock is used on: no user code runs under it.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -260,7 +267,7 @@ impl Slots {
     }
 }
 
-/// The place of a connection that is being opened; it is given back when this is dropped.
+/// The place of a connection that is being opened. It is freed when this is dropped.
 pub(crate) struct Entry {
     /// `None` once it is open.
     registry: Option<Arc<Registry>>,
@@ -268,7 +275,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Makes the connection known.
+    /// Adds the connection to the registry, because it is open.
     pub(crate) fn open(mut self, machine: Arc<SharedMachine>) -> Registration {
         let registry = self.registry.take().expect("it opens once");
         let mut slots = registry.lock();
@@ -292,7 +299,7 @@ impl Drop for Entry {
     }
 }
 
-/// The place of an open connection; it is given back at its end, or when this is dropped.
+/// The place of an open connection. It is freed at the end of the connection, or when this is dropped.
 pub(crate) struct Registration {
     pub(crate) registry: Arc<Registry>,
     pub(crate) machine: Arc<SharedMachine>,
@@ -303,14 +310,15 @@ pub(crate) struct Registration {
 enum Place {
     /// The connection is open.
     Known,
-    /// It has ended; the place is still taken, as whoever waits for it to be free waits for the observers
-    /// to be told, too.
+    /// The connection has ended. The place is still taken, because a task that waits for a free place, such as a
+    /// shutdown, also waits for the observers.
     Forgotten,
+    /// The place was given back.
     Free,
 }
 
 impl Registration {
-    /// Makes the connection unknown, as it has ended; tells whether this is its first end.
+    /// Removes the connection from the registry, because it has ended; returns whether this is the first call.
     pub(crate) fn end(&mut self) -> bool {
         if self.place != Place::Known {
             return false;
@@ -320,7 +328,7 @@ impl Registration {
         true
     }
 
-    /// Gives the place back, once all is told.
+    /// Frees the place, once the observers know of the end.
     pub(crate) fn give_back(&mut self) {
         if self.place == Place::Forgotten {
             self.place = Place::Free;

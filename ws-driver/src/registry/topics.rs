@@ -1,26 +1,26 @@
-//! Named topics: who has joined which. Each list of members is dense, so that what goes to a topic
-//! costs no more than its members; joining and leaving take the same time however many there are.
+//! Named topics and their members. Each list of members is dense, so that a broadcast to a topic costs no more than its
+//! members. To join and to leave takes constant time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name of a topic, in bytes: enough for a path or a few ids, and little enough that names
-/// which come from peers cost no memory to speak of.
+/// The longest name of a topic, in bytes. It is long enough for a path or a few ids, and short enough that names from
+/// peers cost little memory.
 pub const TOPIC_NAME_LIMIT: usize = 256;
 
 /// Why a connection could not join a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// The connection is one of a client: topics are a server's.
+    /// The connection was opened as a client. Only a server has topics.
     NoServer,
     /// The connection has ended.
     Closed,
-    /// The connection has joined as many topics as it may.
+    /// The connection has joined as many topics as the option `topic_limit` allows.
     TooManyTopics {
-        /// How many it has joined.
+        /// The number of topics that it has joined.
         joined: usize,
         /// The limit: option `topic_limit`.
         limit: usize,
@@ -38,9 +38,9 @@ impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoServer => f.write_str(
-                "a connection that was opened as a client has no topics; those of a server have",
+                "a connection that was opened as a client has no topics; only a server's connections have",
             ),
-            Self::Closed => f.write_str("the connection has ended; only open ones join topics"),
+            Self::Closed => f.write_str("the connection has ended; only open connections join topics"),
             Self::TooManyTopics { joined, limit } => write!(
                 f,
                 "the connection has joined {joined} topics; {limit} are allowed \
@@ -56,13 +56,16 @@ impl fmt::Display for TopicError {
 
 impl std::error::Error for TopicError {}
 
-/// All topics of a server. A topic exists while it has members.
+/// All topics of a server. A topic exists only while it has members.
 ///
-/// A member is known by its slot in the registry; `M` is what is kept for it.
+/// A member is identified by its slot in the registry. `M` is the value that is kept for it.
 pub(crate) struct Topics<M> {
+    /// The members of each topic.
+    ///
+    /// Invariant: no roster is empty, so a topic that everybody left costs no memory.
     rosters: HashMap<Arc<str>, Vec<(usize, M)>>,
-    /// By slot: the place of the member in the roster of each topic that it has joined. Has no entry
-    /// for those that have joined none.
+    /// By slot: the place of the member in the roster of each topic that it has joined. It makes leaving take
+    /// constant time. A connection without topics has no entry.
     places: HashMap<usize, HashMap<Arc<str>, usize>>,
 }
 
@@ -76,7 +79,7 @@ impl<M> Default for Topics<M> {
 }
 
 impl<M: Clone> Topics<M> {
-    /// Adds a member to a topic; tells whether it was not there.
+    /// Adds a member to a topic; returns whether it was not in it before.
     pub(crate) fn join(
         &mut self,
         name: &str,
@@ -96,6 +99,7 @@ impl<M: Clone> Topics<M> {
         if let Some(limit) = limit.filter(|limit| joined >= *limit) {
             return Err(TopicError::TooManyTopics { joined, limit });
         }
+        // One copy of the name for all members.
         let name = match self.rosters.get_key_value(name) {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(name),
@@ -109,7 +113,7 @@ impl<M: Clone> Topics<M> {
         Ok(true)
     }
 
-    /// Takes a member out of a topic; tells whether it was there.
+    /// Removes a member from a topic; returns whether it was in it.
     pub(crate) fn leave(&mut self, name: &str, slot: usize) -> bool {
         let Entry::Occupied(mut places) = self.places.entry(slot) else {
             return false;
@@ -125,7 +129,7 @@ impl<M: Clone> Topics<M> {
         true
     }
 
-    /// Takes a member out of all topics.
+    /// Removes a member from all topics.
     pub(crate) fn leave_all(&mut self, slot: usize) {
         let places = self.places.remove(&slot);
         shrink(&mut self.places);
@@ -152,10 +156,10 @@ impl<M: Clone> Topics<M> {
         self.rosters.keys().map(Arc::clone).collect()
     }
 
-    /// Frees a place in a roster; the last member moves there.
+    /// Frees a place in a roster. The last member moves there, so that the roster stays dense.
     fn remove(&mut self, name: &Arc<str>, place: usize) {
         let Entry::Occupied(mut roster) = self.rosters.entry(Arc::clone(name)) else {
-            debug_assert!(false, "who has joined a topic is in its roster");
+            debug_assert!(false, "a member of a topic is in its roster");
             return;
         };
         let members = roster.get_mut();
@@ -163,7 +167,10 @@ impl<M: Clone> Topics<M> {
         if let Some((slot, _)) = members.get(place) {
             let places = self.places.get_mut(slot);
             let moved = places.and_then(|places| places.get_mut(name));
-            debug_assert!(moved.is_some(), "who is in a roster has joined the topic");
+            debug_assert!(
+                moved.is_some(),
+                "the members in a roster have joined the topic"
+            );
             if let Some(moved) = moved {
                 *moved = place;
             }
@@ -172,13 +179,16 @@ impl<M: Clone> Topics<M> {
             roster.remove();
             shrink(&mut self.rosters);
         } else if members.len() < members.capacity() / 4 {
+            // As in `shrink`.
             members.shrink_to(members.len() * 2);
         }
     }
 }
 
-/// Gives memory back after a peak; as it halves, each removal pays for a constant part of it.
+/// Gives memory back after a peak.
 fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
+    // Only from a quarter down to a half: a map that changes around a size is not moved each time, and each removal
+    // pays for a constant part of the move.
     if map.len() < map.capacity() / 4 {
         map.shrink_to(map.len() * 2);
     }
