@@ -1,4 +1,4 @@
-//! What is counted for each connection and for a server: plain numbers that are read at any time.
+//! The counters of each connection and of a server: plain numbers that can be read at any time.
 
 use std::fmt;
 
@@ -8,63 +8,61 @@ use crate::observe::rejected::Rejected;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
-/// What was counted on one connection so far.
+/// The counters of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionCounters {
-    /// Messages that arrived, those included that the application did not take.
+    /// Messages that arrived, including messages that the application did not take.
     pub messages_received: u64,
-    /// Bytes of payload in them.
+    /// Bytes of payload in the messages that arrived.
     pub bytes_received: u64,
     /// Messages that were queued to be written.
     pub messages_sent: u64,
-    /// Bytes of payload in them.
+    /// Bytes of payload in the messages that were queued.
     pub bytes_sent: u64,
-    /// Messages that were dropped by [`DropNewest`](crate::SlowPeer::DropNewest) or
-    /// [`DropOldest`](crate::SlowPeer::DropOldest), or were still kept back when the connection closed.
+    /// Messages that [`DropNewest`](crate::SlowPeer::DropNewest) or [`DropOldest`](crate::SlowPeer::DropOldest)
+    /// dropped, and messages that were still kept back when the connection closed.
     pub messages_dropped: u64,
-    /// Pings that were queued to be written, those of the keepalive included; the drafts have none.
+    /// Pings that were queued to be written, including pings of the keepalive. The drafts have no pings.
     pub pings_sent: u64,
-    /// Pings of the peer; each is answered without being asked for.
+    /// Pings of the peer. They are answered automatically.
     pub pings_received: u64,
     /// Bytes that wait to be written now; see
     /// [`buffered_amount`](crate::Connection::buffered_amount).
     pub buffered_amount: usize,
 }
 
-/// What was counted on all connections of a server so far, those that have ended included.
+/// The counters of a server, over all of its connections, including connections that have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerCounters {
     /// Connections that are open now.
     pub open: VersionCounts,
-    /// Streams that are being opened now, or have plain HTTP on them.
+    /// Streams that are being opened now, and streams with plain HTTP on them.
     pub opening: usize,
-    /// Connections that were ever opened: those that are open, and those that were
-    /// [closed](Self::closes).
+    /// All connections that were opened: open ones, and [closed](Self::closes) ones.
     pub opened: VersionCounts,
-    /// Upgrades that were refused, and opening handshakes that failed: what an
-    /// [`Observer::rejected`](crate::Observer::rejected) is told.
+    /// Upgrades that were refused, and opening handshakes that failed. Each is a call of
+    /// [`Observer::rejected`](crate::Observer::rejected).
     pub rejected: u64,
-    /// The same by their reason.
+    /// The same, by their reasons.
     pub rejections: RejectionCounts,
     /// Handlers that panicked.
     pub panics: u64,
-    /// Messages that arrived, those included that the application did not take.
+    /// Messages that arrived, including messages that the application did not take.
     pub messages_received: u64,
-    /// Bytes of payload in them.
+    /// Bytes of payload in the messages that arrived.
     pub bytes_received: u64,
-    /// Messages that were queued to be written; a broadcast counts once for each connection that took
-    /// it.
+    /// Messages that were queued to be written. A broadcast counts once for each connection that took it.
     pub messages_sent: u64,
-    /// Bytes of payload in them.
+    /// Bytes of payload in the messages that were queued.
     pub bytes_sent: u64,
-    /// Messages that were dropped by [`DropNewest`](crate::SlowPeer::DropNewest) or
-    /// [`DropOldest`](crate::SlowPeer::DropOldest), or were still kept back when the connection closed.
+    /// Messages that [`DropNewest`](crate::SlowPeer::DropNewest) or [`DropOldest`](crate::SlowPeer::DropOldest)
+    /// dropped, and messages that were still kept back when the connection closed.
     pub messages_dropped: u64,
-    /// Connections that a policy closed as they were too slow: [`Close`](crate::SlowPeer::Close).
+    /// Connections that the policy [`Close`](crate::SlowPeer::Close) closed because their peers read too slowly.
     pub slow_closes: u64,
-    /// Connections that have ended.
+    /// Connections that have ended, by their close codes.
     pub closes: CloseCounts,
     /// Bytes that wait to be written now, on all open connections.
     pub buffered_amount: usize,
@@ -75,19 +73,19 @@ pub struct ServerCounters {
 pub struct VersionCounts([u64; Version::ALL.len()]);
 
 impl VersionCounts {
-    /// Returns the number of those in one version.
+    /// Returns the number of connections in one version.
     pub fn of(&self, version: Version) -> u64 {
         self.iter()
             .find(|(other, _)| *other == version)
             .map_or(0, |(_, count)| count)
     }
 
-    /// Returns the number of all.
+    /// Returns the sum of all numbers.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Iterates over the versions, oldest first, and their numbers.
+    /// Iterates over the versions, oldest first, and their numbers of connections.
     pub fn iter(&self) -> impl Iterator<Item = (Version, u64)> + use<> {
         Version::ALL.into_iter().zip(self.0)
     }
@@ -105,8 +103,8 @@ impl fmt::Debug for VersionCounts {
     }
 }
 
-/// Numbers of upgrades that were refused and of opening handshakes that failed, by the class of their
-/// reason. There are only these classes, whatever peers send.
+/// Numbers of upgrades that were refused and of opening handshakes that failed, by the class of their reason. There
+/// are only these classes, and no peer can add one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectionCounts {
@@ -114,31 +112,32 @@ pub struct RejectionCounts {
     pub malformed: u64,
     /// The head was over the option `head_limit` or `header_limit`.
     pub too_large: u64,
-    /// The version is not spoken here, or is not clear; the option `versions`.
+    /// The version is not enabled, or the request does not say clearly which one it means; option `versions`.
     pub version: u64,
-    /// The origin is not allowed; the option `origins`.
+    /// The origin is not allowed; option `origins`.
     pub origin: u64,
-    /// The host is not allowed; the option `hosts`.
+    /// The host is not allowed; option `hosts`.
     pub host: u64,
-    /// A client of a draft insisted on a subprotocol that is not spoken here.
+    /// A client of a draft insisted on a subprotocol that the server does not have.
     pub subprotocol: u64,
-    /// It took longer than the option `handshake_timeout`.
+    /// The handshake took longer than the option `handshake_timeout`.
     pub timeout: u64,
     /// The stream ended too early, or broke.
     pub disconnected: u64,
-    /// `on_upgrade` said so, or the handler of a request that another HTTP server read.
+    /// `on_upgrade` refused the request, or the handler of a request that another HTTP server read dropped it.
     pub application: u64,
-    /// The server had closed or shut down; or there were too many connections, on requests that another
-    /// HTTP server read.
+    /// The server had closed or shut down. Or there were too many connections, for a request that another HTTP server
+    /// read.
     pub unavailable: u64,
-    /// The other HTTP server that read the request could not give its stream up, or read it in HTTP/2.
+    /// The other HTTP server that read the request could not hand its stream over, or read the request in HTTP/2 or
+    /// HTTP/3.
     pub no_upgrade: u64,
-    /// There was no TLS with the peer, for another reason than a timeout or an early end.
+    /// The handshake of TLS failed, for another reason than a timeout or an early end.
     pub tls: u64,
 }
 
 impl RejectionCounts {
-    /// Returns the number of all.
+    /// Returns the sum of all numbers.
     pub fn total(&self) -> u64 {
         self.iter().map(|(_, count)| count).sum()
     }
@@ -225,7 +224,7 @@ impl RejectionCounts {
     }
 }
 
-/// The close codes that are counted one by one: those of RFC 6455 §7.4.1 and its registry.
+/// The close codes that are counted one by one: the codes of RFC 6455 §7.4.1 and its registry.
 const CODES: [(u16, &str); 15] = [
     (1000, "1000"),
     (1001, "1001"),
@@ -244,26 +243,26 @@ const CODES: [(u16, &str); 15] = [
     (1015, "1015"),
 ];
 
-/// The others, in ranges, so that no peer can make the table longer.
+/// The other close codes, in ranges, so that no peer can make the table longer.
 const RANGES: [&str; 3] = ["3000-3999", "4000-4999", "other"];
 
 /// Numbers of connections that have ended, by the class of their close code.
 ///
-/// The code is the one that the peer sent, or the one that it was sent because of what it did.
+/// The code is the one that the peer sent, or the one that our side sent because of what the peer did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseCounts {
-    /// 1000 and 1001: the purpose is fulfilled, or one side goes away; and closes without a code, as
-    /// all are in the drafts.
+    /// 1000 and 1001: the purpose is fulfilled, or one side goes away. Closes without a code count here, too; in the
+    /// drafts no close has one.
     pub normal: u64,
-    /// 1002, 1003 and 1007 to 1010: one side broke a rule, or sent what the other cannot take.
+    /// 1002, 1003 and 1007 to 1010: one side broke a rule, or sent something that the other side cannot take.
     pub protocol: u64,
     /// 1011 to 1014: one side failed, or had too much to do.
     pub failure: u64,
-    /// 1006: there was no closing handshake. The stream ended, the peer vanished, or it did not answer
-    /// a close in time.
+    /// 1006: there was no closing handshake. The stream ended, the peer vanished, or the peer did not answer a close in
+    /// time.
     pub abnormal: u64,
-    /// 3000 to 4999: what the application means by it.
+    /// 3000 to 4999: the application decides what they mean.
     pub application: u64,
     /// Any other code.
     pub other: u64,
@@ -272,7 +271,7 @@ pub struct CloseCounts {
 }
 
 impl CloseCounts {
-    /// Returns the number of all.
+    /// Returns the sum of all numbers.
     pub fn total(&self) -> u64 {
         let Self {
             normal,
@@ -286,18 +285,17 @@ impl CloseCounts {
         normal + protocol + failure + abnormal + application + other
     }
 
-    /// Iterates over close codes and their numbers: `1000` to `1015`, where `1005` is a close without a
-    /// code, and as ranges `3000-3999`, `4000-4999` and `other`. There are only these, whatever peers send.
+    /// Iterates over close codes and their numbers: `1000` to `1015`, where `1005` is a close without a code, and the
+    /// ranges `3000-3999`, `4000-4999` and `other`. There are only these, and no peer can add one.
     pub fn codes(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let known = CODES.into_iter().map(|(_, name)| name);
         known.chain(RANGES).zip(self.codes)
     }
 
-    /// Counts an end, by its code and its cause; `None` is one that nobody saw, as the task was
-    /// dropped.
+    /// Counts an end by its code and its cause. `None` means that the task was dropped, so that no end was seen.
     pub(crate) fn note(&mut self, end: Option<(u16, &CloseCause)>) {
         let code = match end {
-            // It is told 1011, but it is the peer that has vanished.
+            // Our close says 1011, but the cause is that the peer has vanished.
             None
             | Some((
                 _,
@@ -327,7 +325,8 @@ impl CloseCounts {
     }
 }
 
-/// What is counted of a connection under the lock of its shared machine; the machine counts what is received.
+/// The counters of a connection that are kept under the lock of its shared machine. The machine itself counts what it
+/// receives.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct SentTally {
     pub(crate) messages_sent: u64,
@@ -336,14 +335,14 @@ pub(crate) struct SentTally {
 }
 
 impl SentTally {
-    /// Counts a message that was queued, or a fragment of one: the last makes it a message.
+    /// Counts a message that was queued, or a fragment of one. The last fragment counts as the message.
     pub(crate) fn note_sent(&mut self, len: usize, last: bool) {
         self.messages_sent += u64::from(last);
         self.bytes_sent += count(len);
     }
 }
 
-/// All that is counted of a connection.
+/// The counters of a connection that go into those of its server.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) messages_received: u64,
@@ -373,7 +372,7 @@ impl Tally {
     }
 }
 
-/// What the connections of a server that have ended leave behind, and what never was one.
+/// The counters of connections that have ended, and of streams that never became one.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) opened: VersionCounts,
@@ -383,7 +382,7 @@ pub(crate) struct Totals {
     pub(crate) ended: Tally,
 }
 
-/// A length as what is counted.
+/// Converts a length for a counter.
 pub(crate) fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

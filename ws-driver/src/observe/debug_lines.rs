@@ -1,4 +1,4 @@
-//! What `debug` prints.
+//! The log lines of the option `debug`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,13 +8,13 @@ use ws_proto::{Closed, State, redact_url};
 use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer};
 
-/// What `debug(true)` adds: a readable line for everything that happens, through `tracing` at level
-/// `DEBUG` with the target `ws`. Payloads and queries are never shown.
+/// The observer that `debug(true)` adds. It logs a readable line for each event, through `tracing` at level `DEBUG`
+/// with the target `ws`. It never shows payloads or queries.
 #[derive(Debug)]
 pub(crate) struct DebugLines;
 
 macro_rules! line {
-    // Outside of the connection's span, as each says by itself what it is about.
+    // Outside of the connection's span, because each line names its connection by itself.
     ($($arg:tt)+) => { tracing::debug!(target: "ws", parent: None, $($arg)+) };
 }
 
@@ -32,7 +32,7 @@ impl Observer for DebugLines {
     }
 
     fn request(&self, info: &ConnectionInfo, head: &http::request::Parts) {
-        // A query is where tokens are, and a line stays in files.
+        // Queries often have tokens in them, and log lines stay in files.
         let uri = redact_url(&head.uri.to_string());
         line!("{info}: request {} {uri}", head.method);
     }
@@ -55,8 +55,8 @@ impl Observer for DebugLines {
 
     fn shutdown(&self, error: Option<&io::Error>) {
         match error {
-            Some(error) => line!("stopped to accept: {error}"),
-            None => line!("stopped to accept"),
+            Some(error) => line!("stopped accepting: {error}"),
+            None => line!("stopped accepting"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tells an application what happens to its connections: events for observers, counters, debug lines, spans.
+//! Reports to an application what happens to its connections: events for observers, counters, debug lines, spans.
 //!
 //! Imports: `id`, `tls`.
 
@@ -18,21 +18,21 @@ use crate::id::ConnectionId;
 use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
-/// Looks on at what a server does. Every method does nothing unless it is written.
+/// Observes what a server does. Every method does nothing by default.
 ///
-/// The methods are called from the tasks of the connections; they should be quick.
+/// The methods are called from the tasks of the connections, so they should be quick.
 pub trait Observer: Send + Sync + 'static {
-    /// The server listens.
+    /// The server listens on an address.
     fn listening(&self, addr: SocketAddr) {
         let _ = addr;
     }
 
-    /// A stream arrived. Whatever becomes of it, [`close`](Self::close) follows, once.
+    /// A stream arrived. One call of [`close`](Self::close) follows in every case.
     fn stream(&self, info: &ConnectionInfo) {
         let _ = info;
     }
 
-    /// A connection is open; its handler is about to be called.
+    /// A connection is open, and its handler is about to be called.
     fn connection(&self, info: &ConnectionInfo) {
         let _ = info;
     }
@@ -52,36 +52,36 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (info, reason);
     }
 
-    /// A handler panicked; its connection is being closed with 1011.
+    /// A handler panicked, and its connection is being closed with 1011.
     fn panicked(&self, info: &ConnectionInfo) {
         let _ = info;
     }
 
     /// A [stream](Self::stream) has ended, and with it the connection if there was one. The cause is
-    /// [`CloseCause::Rejected`](ws_proto::CloseCause) if an upgrade was [rejected](Self::rejected) on it,
-    /// and [`CloseCause::NoUpgrade`](ws_proto::CloseCause) if none was asked for: plain HTTP, a port scan.
-    /// This is told once for each stream, also if its runtime ends and drops its task.
+    /// [`CloseCause::Rejected`](ws_proto::CloseCause) if an upgrade was [rejected](Self::rejected) on it. It is
+    /// [`CloseCause::NoUpgrade`](ws_proto::CloseCause) if the peer did not ask for an upgrade, as with plain HTTP or
+    /// a port scan. This is called once for each stream, also if the runtime ends and drops the stream's task.
     fn close(&self, info: &ConnectionInfo, closed: &Closed) {
         let _ = (info, closed);
     }
 
-    /// The server has stopped to accept: it was told to, or its listener failed.
+    /// The server has stopped accepting streams, because it was closed or because its listener failed with `error`.
     fn shutdown(&self, error: Option<&io::Error>) {
         let _ = error;
     }
 }
 
-/// What an [`Observer`] is told of a connection.
+/// The facts about a connection that an [`Observer`] gets.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// Its id.
+    /// The id of the connection.
     pub id: ConnectionId,
     /// The address of the peer, if the stream has one.
     pub peer_addr: Option<SocketAddr>,
-    /// What TLS was agreed on, once that is known and if there is any.
+    /// The parameters of TLS, if there is TLS and once its handshake is done.
     pub tls: Option<TlsInfo>,
-    /// The version, once it is known.
+    /// The version of the protocol, once it is known.
     pub version: Option<Version>,
 }
 
@@ -110,6 +110,7 @@ impl Observers {
         Arc::make_mut(&mut self.0).push(Arc::new(observer));
     }
 
+    /// Calls each observer, in the order in which they were added.
     pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
         for observer in &*self.0 {
             tell(&**observer);

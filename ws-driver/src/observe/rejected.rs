@@ -1,4 +1,4 @@
-//! Why there is no connection, as a server tells it.
+//! Why a server has no connection with a peer, for its observers.
 
 use std::fmt;
 
@@ -7,32 +7,31 @@ use ws_proto::HandshakeError;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
-/// Why an upgrade was refused, or a stream before it came to that.
+/// Why an upgrade was refused, or why a stream ended before it asked for one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// It broke a rule or an option of the server.
+    /// The request broke a rule of the protocol or an option of the server.
     Handshake(HandshakeError),
-    /// `on_upgrade` said so.
+    /// `on_upgrade` refused the request.
     Application {
-        /// The status of the answer.
+        /// The status of the response.
         status: http::StatusCode,
     },
-    /// There is no TLS with the peer.
+    /// The handshake of TLS failed.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
-    /// There were as many streams as the option `connection_limit` allows. Only on requests that another
-    /// HTTP server read; streams wait.
+    /// There were as many streams as the option `connection_limit` allows. This happens only to requests that another
+    /// HTTP server read, because streams wait.
     ConnectionLimit {
-        /// The limit.
+        /// The limit: option `connection_limit`.
         limit: usize,
     },
-    /// The server had closed, or shut down before the handshake was done.
+    /// The server had closed, or it shut down before the handshake was done.
     Closed,
-    /// The application dropped the upgrade of a request that another HTTP server read, to answer it by
-    /// itself.
+    /// The application dropped the upgrade of a request that another HTTP server read, so that it can answer by itself.
     Dropped,
-    /// The other HTTP server that read the request cannot give its stream up.
+    /// The other HTTP server that read the request cannot hand its stream over.
     NoUpgrade,
     /// The request is for a WebSocket in HTTP/2 or HTTP/3, which another HTTP server read (RFC 8441).
     ExtendedConnect,

@@ -1,5 +1,5 @@
-//! The `tracing` span of a connection, in which its task runs, so that what handlers log says whose it is.
-//! Costs a null pointer where nobody wants it.
+//! The `tracing` span of a connection. Its task runs in the span, so that the log lines of handlers name their
+//! connection. Without a subscriber for it, it costs a null pointer.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use crate::id::ConnectionId;
 
 /// The span of a connection, or of a stream that may become one.
 ///
-/// It has the target `ws`, the level `INFO`, the name `connection` and the fields `id`, `peer`, and, once it
-/// is open, `version` and `path`. The query is left out, as it can be secret.
+/// It has the target `ws`, the level `INFO`, the name `connection` and the fields `id` and `peer`. Once the
+/// connection is open, it also has `version` and `path`. The query is left out, because it can be secret.
 #[derive(Clone)]
 pub(crate) struct ConnectionSpan(Option<Box<Span>>);
 
@@ -32,7 +32,7 @@ impl ConnectionSpan {
         Self((!span.is_disabled()).then(|| Box::new(span)))
     }
 
-    /// Adds what is known once the connection is open; the path is made only if somebody wants it.
+    /// Adds the fields that are known once the connection is open. The path is made only if the span is enabled.
     pub(crate) fn note_open(&self, version: Version, path: impl FnOnce() -> String) {
         if let Some(span) = &self.0 {
             span.record("version", version.as_str());
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Where nobody wants spans, one takes no memory but its pointer, and its future is polled as it is.
+    /// Without a subscriber a span takes no memory but its pointer, and its future is polled unchanged.
     #[test]
     fn a_span_that_nobody_wants_costs_no_memory() {
         assert_eq!(size_of::<ConnectionSpan>(), size_of::<usize>());
