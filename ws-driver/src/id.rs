@@ -1,24 +1,24 @@
-//! The name of a connection within its server.
+//! The id of a connection within its server.
 
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The id of a connection: unique among all that a server ever had, as it is never used again.
+/// The id of a connection. It is unique among all connections that a server ever had.
 ///
-/// It is small, [`Copy`], and reads back from what it displays: `slot.generation`.
+/// It is small and [`Copy`]. It is displayed as `slot.generation` and parsed from the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
-    /// The place in the registry; used again by later connections.
+    /// The place in the registry. Later connections use it again.
     pub(crate) slot: usize,
-    /// Counts all connections of the server.
+    /// The number of the connection among all that the server ever had, from 1. It makes the id unique.
     pub(crate) generation: u64,
 }
 
 impl ConnectionId {
-    /// Makes an id for a connection that is in no registry: it only tells the connections of this
-    /// process's clients apart, in a log for instance.
+    /// Makes an id for a connection that is in no registry. It only distinguishes the client connections of this
+    /// process, for instance in a log.
     pub(crate) fn of_client() -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
@@ -40,7 +40,7 @@ pub struct ParseConnectionIdError(());
 
 impl fmt::Display for ParseConnectionIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a connection id; it is two numbers with a dot in between")
+        f.write_str("not a connection id, which is two numbers with a dot between them")
     }
 }
 

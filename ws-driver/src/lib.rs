@@ -1,20 +1,20 @@
-//! Drives [`ws_proto`] over the sockets of any async runtime: a server with a registry of its
-//! connections, a client, and the connection that both give to their users.
+//! Runs [`ws_proto`] over the sockets of any async runtime: a server with a registry of its connections, a client,
+//! and the connection that both give to their users.
 //!
-//! It is generic over one small trait, [`Runtime`]. Users take an adapter instead, such as
-//! `ws-tokio`, which has an implementation of it and the same names without the type parameter.
+//! The crate is generic over one small trait, [`Runtime`]. Applications use an adapter instead, such as `ws-tokio`. An
+//! adapter implements the trait and has the same names without the type parameter.
 //!
-//! | To | look at |
+//! | To | see |
 //! |---|---|
 //! | serve | [`Server`], its options in [`ServerBuilder`] |
-//! | serve streams of your own | [`Server::handle_stream`], [`ServerBuilder::build`] |
+//! | serve streams that you accept | [`Server::handle_stream`], [`ServerBuilder::build`] |
 //! | open a connection | [`connect`], [`connect_with`], [`connect_over`] |
 //! | use one | [`Connection`], [`Sender`] |
-//! | reach many | [`Clients`], [`Topic`], [`SlowPeer`] |
-//! | write an adapter | [`Runtime`], [`Timer`]; the adapters that exist are 200 lines each |
+//! | send to many | [`Clients`], [`Topic`], [`SlowPeer`] |
+//! | write an adapter | [`Runtime`], [`Timer`]; the existing adapters have about 200 lines each |
 //! | test a handler | `test::Kit`, with the feature `test-kit` |
 //!
-//! What is protocol is in `ws-proto`; what is concurrency is here.
+//! `ws-proto` has the protocol; this crate has the concurrency.
 
 mod adapter;
 mod client;

@@ -1,5 +1,5 @@
-//! What the driver needs of an async runtime, and nothing else. An adapter implements it; a
-//! simulated runtime for tests does, too.
+//! The interface that the driver needs of an async runtime, and nothing else. Adapters implement it, and so does the
+//! simulated runtime of the tests.
 
 use std::future::Future;
 use std::io;
@@ -15,10 +15,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// An async runtime: sockets, timers, tasks and a clock.
 ///
-/// Its value is cheap to clone. Implement [`Default`], too: [`Server::builder`](crate::Server::builder) and
-/// [`connect`](crate::connect) make their runtime by it. Streams that it makes have `TCP_NODELAY` set where they are TCP, as
-/// the driver writes what belongs together at once; those that it accepts get it by
-/// [`prepare`](Self::prepare).
+/// Its value is cheap to clone. Implement [`Default`], too, because [`Server::builder`](crate::Server::builder) and
+/// [`connect`](crate::connect) make their runtime with it. TCP streams have `TCP_NODELAY` set, because the driver
+/// writes at once what belongs together: [`connect`](Self::connect) sets it by itself, and [`prepare`](Self::prepare)
+/// sets it on streams that were accepted.
 pub trait Runtime: Clone + Send + Sync + 'static {
     /// A byte stream to a peer.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -27,8 +27,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// A timer that can be set again and again.
     type Timer: Timer;
 
-    /// Listens on an address; port 0 means any free port. What the options ask for and the runtime
-    /// cannot do makes it fail with [`Unsupported`](io::ErrorKind::Unsupported).
+    /// Listens on an address; port 0 means any free port.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not allow it, and with [`Unsupported`](io::ErrorKind::Unsupported) if the
+    /// runtime cannot do something that the options ask for.
     fn bind(
         &self,
         addr: SocketAddr,
@@ -39,18 +43,17 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not say.
+    /// Fails if the operating system does not return the address.
     fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
 
-    /// Waits for a stream to arrive, and does nothing more with it: what is to be set is for
-    /// [`prepare`](Self::prepare).
+    /// Waits for a stream to arrive, and sets no options on it: [`prepare`](Self::prepare) does that.
     ///
     /// # Errors
     ///
-    /// Fails with the error of the system, code included, and if the stream cannot be registered with the reactor.
-    /// The server tries again after every code except those of a listener that is closed or does not listen
-    /// (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`). An error without a code ends the server, unless its kind says
-    /// that a stream was lost or that memory lacks.
+    /// Fails with the error of the system, including its code, and if the stream cannot be registered with the
+    /// reactor. The server tries again after every code except the codes of a listener that is closed or does not
+    /// listen (`EBADF`, `EFAULT`, `EINVAL`, `ENOTSOCK`). An error without a code ends the server, unless its kind
+    /// says that a stream was lost or that memory is exhausted.
     ///
     /// # Cancel safety
     ///
@@ -60,88 +63,87 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// Sets what a stream that was accepted needs, such as `TCP_NODELAY`. Does nothing by default.
+    /// Sets the options of a stream that was accepted, such as `TCP_NODELAY`. Does nothing by default.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not agree; the stream is dropped then, and nothing else.
+    /// Fails if the operating system refuses. The stream is dropped then, and the server goes on.
     fn prepare(&self, stream: &Self::Stream) -> io::Result<()> {
         let _ = stream;
         Ok(())
     }
 
-    /// Looks up the addresses of a host's name, the one that the system prefers first (RFC 6724), each
-    /// with the port. The driver never asks for what is an address already, and takes turns between IPv6 and IPv4
-    /// by itself (RFC 8305).
+    /// Looks up the addresses of a host name, each with the port, in the system's order of preference (RFC 6724). The
+    /// driver never calls it with an address, and alternates between IPv6 and IPv4 by itself (RFC 8305).
     ///
     /// # Errors
     ///
-    /// Fails if the name cannot be looked up. No addresses at all count as that, too.
+    /// Fails if the name cannot be looked up. An empty list counts as an error, too.
     fn resolve(
         &self,
         host: &str,
         port: u16,
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
-    /// Opens a stream to an address. The driver tries several addresses at a time and limits the time of
-    /// each, so this needs no timeout.
+    /// Opens a stream to an address. It needs no timeout, because the driver tries several addresses at a time and
+    /// limits the time of each.
     ///
     /// # Errors
     ///
-    /// Fails if the peer or the system refuses; the driver tells the error with the address.
+    /// Fails if the peer or the system refuses. The driver reports the error together with the address.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the attempt is given up.
+    /// If the future is dropped before it is ready, the attempt ends.
     fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Makes the operating system probe a peer that has been silent for `idle`, and break the stream
-    /// if it does not answer for `timeout` more. It is asked for on connections whose version has no
-    /// ping, draft-75 and draft-76. Does nothing by default.
+    /// Makes the operating system probe a peer that has been silent for `idle`, and break the stream if the peer does
+    /// not answer for another `timeout`. The driver uses it for versions without a ping, which are draft-75 and
+    /// draft-76. Does nothing by default.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not agree; the stream is as good as before.
+    /// Fails if the operating system refuses. The stream is used without probes then.
     fn probe(&self, stream: &Self::Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
         let _ = (stream, idle, timeout);
         Ok(())
     }
 
-    /// Makes a timer; it is not set.
+    /// Makes a timer that is not set.
     fn timer(&self) -> Self::Timer;
 
-    /// Runs a future as a task of its own, to its end; nobody waits for it.
+    /// Runs a future to its end in a task of its own. No other task waits for it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
-    /// Has the task run again after the runtime has looked at its sockets and timers, and the tasks that are
-    /// ready have had their turn. Tasks that have more to do than one poll may take call it, about once in a
-    /// millisecond for each thread.
+    /// Has the task run again after the runtime has looked at its sockets and timers, and after the tasks that are
+    /// ready have run. Tasks that have more to do than one poll may take call it, about once in a millisecond for
+    /// each thread.
     ///
-    /// By default it only wakes the task. That will do for a runtime that looks at its sockets between any
-    /// two polls; for others it lets one busy peer keep all others waiting.
+    /// By default it only wakes the task. That is enough for a runtime that looks at its sockets between any two
+    /// polls. With other runtimes one busy peer would keep all others waiting.
     fn yield_now(&self, cx: &mut Context<'_>) {
         cx.waker().wake_by_ref();
     }
 
-    /// Tells whether the code that calls this runs in a [task](Self::spawn) of this runtime: then other tasks
-    /// that are woken now run soon, or are dropped as the runtime ends. A sender elsewhere writes to the stream
-    /// itself, because nobody may ever poll the connection's task again. `false` if the runtime cannot tell,
-    /// which costs some speed and loses nothing.
+    /// Returns whether the calling code runs in a [task](Self::spawn) of this runtime. If so, other tasks that are
+    /// woken now run soon, or are dropped when the runtime ends. A sender outside of the tasks writes to the stream
+    /// by itself, because the connection's task may never be polled again. A runtime that cannot know returns
+    /// `false`, which costs some speed and loses nothing.
     fn is_in_task() -> bool {
         false
     }
 
-    /// Returns the time. Deadlines are set in terms of it.
+    /// Returns the current time. Deadlines are set by this clock.
     fn now(&self) -> Instant;
 
-    /// Fills `bytes` with random bytes, which spread timers. By default the operating system's; a simulated runtime
-    /// can have its own, so that a run can be repeated. Keys and masks are not drawn from here.
+    /// Fills `bytes` with random bytes, which spread timers. By default they come from the operating system. A
+    /// simulated runtime can have its own, so that a run can be repeated. Keys and masks never come from here.
     fn fill_random(&self, bytes: &mut [u8]) {
         SystemRandomness.fill(bytes);
     }
 }
 
-/// What a runtime draws, for timers.
+/// The random bytes of a runtime, for timers.
 pub(crate) struct RuntimeRandomness<'a, R>(pub(crate) &'a R);
 
 impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
@@ -154,20 +156,20 @@ impl<R: Runtime> Randomness for RuntimeRandomness<'_, R> {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct BindConfig {
-    /// Whether other listeners that say so, too, can listen on the same port: `SO_REUSEPORT`. The
-    /// system shares what arrives between them.
+    /// Whether several listeners with this option can listen on the same port: `SO_REUSEPORT`. The system shares the
+    /// streams that arrive between them.
     pub reuse_port: bool,
 }
 
-/// Implements [`Runtime::bind`] for TCP; the listener does not block.
+/// Makes a TCP listener that does not block, for [`Runtime::bind`].
 ///
 /// # Errors
 ///
-/// Fails if the operating system does not agree, or cannot do what the options ask for.
+/// Fails if the operating system refuses, or if it cannot do something that the options ask for.
 pub fn bind_tcp(addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // A server can start again while connections of the one before rest. On Windows the option has
-    // another meaning, and this is so without it.
+    // A server can start again while connections of its predecessor are in TIME_WAIT. Windows allows that without the
+    // option, which means something else there.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     if options.reuse_port {
@@ -189,12 +191,11 @@ fn reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Streams that can wait to be accepted. The system lowers it to its own limit, which is for the
-/// administrator to set.
+/// Streams that can wait to be accepted. Large, because the system lowers it to its own limit, which the
+/// administrator sets.
 const BACKLOG: i32 = 4096;
 
-/// Has a peer probed within these limits, if there are any. If that cannot be done a peer that vanishes
-/// is kept for longer, which is no reason to give up one that is there.
+/// Has the system probe a peer within these limits, if there are any.
 pub(crate) fn probe_silent<R: Runtime>(
     runtime: &R,
     stream: &R::Stream,
@@ -204,15 +205,16 @@ pub(crate) fn probe_silent<R: Runtime>(
         return;
     };
     if let Err(error) = runtime.probe(stream, idle, timeout) {
+        // A peer that vanishes is kept for longer then. That is no reason to close a connection that works.
         tracing::debug!(target: "ws", "cannot make the system probe a peer: {error}");
     }
 }
 
-/// Implements [`Runtime::probe`] for TCP: keepalive probes after `idle`, spread over `timeout`.
+/// Sets the keepalive of a TCP socket, for [`Runtime::probe`]: probes begin after `idle` and are spread over `timeout`.
 ///
 /// # Errors
 ///
-/// Fails if the operating system does not agree.
+/// Fails if the operating system refuses.
 pub fn probe_tcp(socket: SockRef<'_>, idle: Duration, timeout: Duration) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(idle)
@@ -221,14 +223,14 @@ pub fn probe_tcp(socket: SockRef<'_>, idle: Duration, timeout: Duration) -> io::
     socket.set_tcp_keepalive(&keepalive)
 }
 
-/// Probes that go unanswered before a stream is broken: one that is lost alone does no harm.
+/// Unanswered probes that break a stream. There are several, because a single probe can be lost.
 const PROBES: u32 = 4;
 
 /// A timer of a [`Runtime`].
 pub trait Timer: Send + Unpin + 'static {
-    /// Sets the timer to a deadline; forgets the one before.
+    /// Sets the timer to a deadline, instead of the one before.
     fn set(&mut self, deadline: Instant);
 
-    /// Is ready once the deadline has passed; wakes the task then. Never ready if it was not set.
+    /// Is ready once the deadline has passed, and wakes the task for that. It is never ready if no deadline was set.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }

@@ -1,8 +1,8 @@
-//! A test kit: handlers are tested without a port, over streams in memory.
+//! A test kit for handlers: connections over streams in memory, without a port.
 //!
-//! [`Kit::pair`] makes the two ends of an open connection: give one to the handler, be the other.
-//! [`Kit::scripted`] makes one end and a [`Peer`] that speaks bytes, so that a test can send what no
-//! client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
+//! [`Kit::pair`] makes the two ends of an open connection: a test gives one to the handler and uses the other.
+//! [`Kit::scripted`] makes one end and a [`Peer`] that sends and receives bytes, so that a test can send bytes that
+//! no client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use crate::id::ConnectionId;
 use crate::runtime::Runtime;
 use crate::util::random::SystemRandomness;
 
-/// Bytes that a stream in memory holds in each direction; a writer waits at it, as over a network.
+/// Bytes that a stream in memory holds in each direction. A writer waits at this limit, as over a network.
 pub const PIPE_LEN: usize = 64 << 10;
 
 /// Makes connections over streams in memory. Everything must be called inside the runtime `R`.
@@ -35,7 +35,7 @@ impl<R: Runtime + Default> Kit<R> {
         Self::pair_with(version, &ConnectionConfig::default())
     }
 
-    /// As [`pair`](Self::pair), with options for both ends.
+    /// Makes the two ends of an open connection, with options for both.
     pub fn pair_with(version: Version, config: &ConnectionConfig) -> (Connection, Connection) {
         let (ours, theirs) = duplex();
         (
@@ -44,18 +44,18 @@ impl<R: Runtime + Default> Kit<R> {
         )
     }
 
-    /// Makes the server's end of an open connection, and a peer that speaks bytes.
+    /// Makes the server's end of an open connection, and a peer that sends and receives bytes.
     pub fn scripted(version: Version) -> (Connection, Peer) {
         Self::scripted_with(version, &ConnectionConfig::default())
     }
 
-    /// As [`scripted`](Self::scripted), with options.
+    /// Makes the server's end of an open connection, with options, and a peer that sends and receives bytes.
     pub fn scripted_with(version: Version, config: &ConnectionConfig) -> (Connection, Peer) {
         let (ours, theirs) = duplex();
         (server::<R>(version, config, ours), Peer { stream: theirs })
     }
 
-    /// Makes the client's end of an open connection, and a peer that speaks bytes.
+    /// Makes the client's end of an open connection, and a peer that sends and receives bytes.
     pub fn scripted_client(version: Version) -> (Connection, Peer) {
         let (ours, theirs) = duplex();
         (
@@ -109,9 +109,9 @@ fn facts(version: Version) -> Facts {
     }
 }
 
-/// The other end of a connection, which speaks bytes: whatever a test wants to see on the wire.
+/// The other end of a connection, which sends and receives plain bytes.
 ///
-/// Dropping it breaks the stream.
+/// If it is dropped the stream breaks.
 pub struct Peer {
     stream: Duplex,
 }
@@ -121,7 +121,7 @@ impl Peer {
         Self { stream }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Peer {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, a part of the bytes may have been sent.
+    /// If the future is dropped before it is ready, some of the bytes may have been sent.
     pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let stream = &mut self.stream;
@@ -145,7 +145,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// Fails if the connection ends its side of the stream before.
+    /// Fails if the connection ends its side of the stream earlier.
     ///
     /// # Cancel safety
     ///
@@ -162,7 +162,7 @@ impl Peer {
         Ok(bytes)
     }
 
-    /// Waits for the end of the connection's side of the stream; returns what came before it.
+    /// Waits for the end of the connection's side of the stream; returns all bytes before it.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl Peer {
         }
     }
 
-    /// Ends our side of the stream; the connection's stays open.
+    /// Ends this side of the stream. The connection's side stays open.
     pub fn end(&mut self) {
         self.stream.writer = None;
     }
@@ -200,7 +200,7 @@ impl fmt::Debug for Peer {
 /// One end of a stream in memory.
 pub(crate) struct Duplex {
     reader: Reader,
-    /// `None` once our side has ended.
+    /// `None` once this side has ended.
     writer: Option<Writer>,
 }
 

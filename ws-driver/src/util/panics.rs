@@ -1,18 +1,17 @@
-//! Keeps a panic in the application's code from harming anybody but the connection it is about (P8).
+//! Catches panics in the application's code, so that a panic ends only the connection that it concerns (P8).
 
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// The application's code panicked; the panic hook has told where.
+/// The application's code panicked. The panic hook has reported where.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
 /// Calls the application's code.
-///
-/// What it leaves behind is never looked at again but to be dropped, so it need not be unwind safe.
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // The code need not be unwind safe: after a panic its values are only dropped.
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
 }
 

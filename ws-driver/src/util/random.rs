@@ -1,4 +1,4 @@
-//! Randomness for keys and masks, from the operating system (R-F7, X2), drawn in blocks as a system
+//! Random bytes for keys and masks, from the operating system (R-F7, X2). They are drawn in blocks, because a system
 //! call for each frame would cost more than the frame.
 
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ thread_local! {
 
 struct Block {
     bytes: [u8; BLOCK_LEN],
-    /// Bytes that were handed out; each is handed out once.
+    /// The number of bytes that were given out. Each is given out once.
     used: usize,
 }
 
@@ -25,8 +25,7 @@ pub(crate) struct SystemRandomness;
 impl Randomness for SystemRandomness {
     /// # Panics
     ///
-    /// Panics if the operating system has no randomness to give: to go on with masks that can be
-    /// foreseen would be worse.
+    /// Panics if the operating system has no random bytes. Predictable masks would be worse.
     fn fill(&mut self, bytes: &mut [u8]) {
         BLOCK.with_borrow_mut(|block| {
             for byte in bytes {
@@ -34,6 +33,7 @@ impl Randomness for SystemRandomness {
                     getrandom::fill(&mut block.bytes).expect("the system has randomness");
                     block.used = 0;
                 }
+                // Erased, so that a mask of the past cannot be read from this memory.
                 *byte = std::mem::take(&mut block.bytes[block.used]);
                 block.used += 1;
             }

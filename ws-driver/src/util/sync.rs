@@ -1,9 +1,8 @@
-//! What the tasks of a server are kept apart with, and wait for each other by: std's, and under
-//! `--cfg shuttle` those of a checker that tries the orders in which threads can run
-//! (`tests/races`). The one file that knows of it.
+//! Mutex, atomics and notification. Under `--cfg shuttle` they are those of a checker that tries the orders in which
+//! threads can run (`tests/races`). Only this file knows of the checker.
 //!
-//! Not for locks that are taken while a [`Notice`] wakes a task, as in `join_all.rs`: it does so with
-//! its own lock held, which the checker does not know.
+//! Not for a lock that is taken while a [`Notice`] wakes a task, as in `join_all.rs`: the notice holds a lock of its
+//! own meanwhile, and the checker does not know that lock.
 
 pub(crate) use std::sync::{Arc, PoisonError, Weak};
 
@@ -27,9 +26,10 @@ mod checked {
 
     use super::atomic::{AtomicBool, Ordering};
 
-    /// An [`Event`], before each use of which other threads get their chance.
+    /// An [`Event`] that lets the checker switch threads before each use.
     pub(crate) struct Notice {
         event: Event,
+        /// The checker switches threads at each load. The value means nothing.
         turn: AtomicBool,
     }
 
@@ -52,7 +52,7 @@ mod checked {
         }
     }
 
-    /// For listeners on the stack.
+    /// The macro for listeners on the stack needs the event itself.
     impl std::ops::Deref for Notice {
         type Target = Event;
 
