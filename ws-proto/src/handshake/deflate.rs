@@ -29,7 +29,7 @@ impl Deflate {
     /// done elsewhere: put what it returns, as text, into a header `Sec-WebSocket-Extensions` of the
     /// answer, and give it to [`Connection::with_deflate`](crate::Connection::with_deflate).
     pub fn accept(&self, request: &HeaderMap) -> Option<DeflateTerms> {
-        Offered::of(request).map(|offered| self.answer(offered))
+        AcceptableOffer::first_in(request).map(|offered| self.answer(offered))
     }
 
     /// Returns what a client offers: the value of a header `Sec-WebSocket-Extensions` of its request.
@@ -78,7 +78,7 @@ impl Deflate {
     }
 
     /// P-S2, P-S4.
-    pub(super) fn answer(&self, Offered(offer): Offered) -> DeflateTerms {
+    pub(super) fn answer(&self, AcceptableOffer(offer): AcceptableOffer) -> DeflateTerms {
         let demanded = offer.server_max_window_bits.flatten();
         let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
         let server_bits = least(demanded, self.server_max_window_bits);
@@ -184,11 +184,11 @@ impl Offer {
 /// An offer of a client that can be accepted. Which of several it is, does not depend on the options, so
 /// that they can be chosen later.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offered(Parameters);
+pub(super) struct AcceptableOffer(Parameters);
 
-impl Offered {
+impl AcceptableOffer {
     /// Returns the first in the client's order, if there is one (RFC 7692 §5).
-    pub(super) fn of(request: &HeaderMap) -> Option<Self> {
+    pub(super) fn first_in(request: &HeaderMap) -> Option<Self> {
         let mut offered = None;
         let read = read(request, |element| {
             if offered.is_none() && element.name == NAME {

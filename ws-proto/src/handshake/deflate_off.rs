@@ -9,10 +9,10 @@ use crate::deflate::DeflateTerms;
 
 /// An offer of a client that is not looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offered;
+pub(super) struct AcceptableOffer;
 
-impl Offered {
-    pub(super) fn of(_: &HeaderMap) -> Option<Self> {
+impl AcceptableOffer {
+    pub(super) fn first_in(_: &HeaderMap) -> Option<Self> {
         None
     }
 }

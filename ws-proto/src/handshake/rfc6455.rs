@@ -24,10 +24,10 @@ pub(super) fn is_key(value: &[u8]) -> bool {
 }
 
 /// Base64 of a SHA-1 hash.
-pub(super) type Accept = [u8; 28];
+pub(super) type AcceptHash = [u8; 28];
 
 /// Returns the `Sec-WebSocket-Accept` for a key as it was sent (RFC 6455 §4.2.2).
-pub(super) fn accept_hash(key: &[u8]) -> Accept {
+pub(super) fn accept_hash(key: &[u8]) -> AcceptHash {
     let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; 28];
     let encoded = STANDARD.encode_slice(hash, &mut accept);
@@ -56,7 +56,7 @@ pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
 
 /// Reads what a client offers: a list of one or more tokens, none of them twice, over all lines of
 /// the header (RFC 6455 §11.3.4). Says what is wrong with it.
-pub(super) fn check_subprotocols<'a>(
+pub(super) fn parse_subprotocols<'a>(
     offered: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Box<str>>, &'static str> {
     let mut seen = BTreeSet::new();

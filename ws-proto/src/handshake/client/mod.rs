@@ -19,8 +19,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
 use self::refusal_reader::RefusalReader;
-use self::request::{check_subprotocols, draft75_request, draft76_request, rfc6455_request};
-use self::response_check::Expectation;
+use self::request::{
+    check_offered_subprotocols, draft75_request, draft76_request, rfc6455_request,
+};
+use self::response_check::ResponseCheck;
 use crate::config::ConnectionConfig;
 use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
@@ -51,8 +53,8 @@ pub struct ClientHandshake {
     version: Version,
     connection: Arc<ConnectionConfig>,
     handshake_timeout: Option<Duration>,
-    stage: Stage,
-    expectation: Expectation,
+    stage: ClientStage,
+    check: ResponseCheck,
     refusal_limit: usize,
     /// Reads an answer that is no 101, in stage `Refusal`.
     refusal: Option<RefusalReader>,
@@ -74,7 +76,7 @@ pub struct ClientHandshake {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ClientStage {
     Head,
     Challenge,
     Refusal,
@@ -95,7 +97,7 @@ impl ClientHandshake {
         mut randomness: Box<dyn Randomness>,
         now: Instant,
     ) -> Result<Self, ConfigError> {
-        check_subprotocols(config)?;
+        check_offered_subprotocols(config)?;
         config.connection.check()?;
         let request = match config.version {
             Version::Rfc6455 => rfc6455_request(url, config, &mut *randomness),
@@ -108,9 +110,9 @@ impl ClientHandshake {
             version: config.version,
             connection: Arc::new(config.connection.clone()),
             handshake_timeout: config.handshake_timeout,
-            stage: Stage::Head,
-            expectation: Expectation {
-                proof: request.proof,
+            stage: ClientStage::Head,
+            check: ResponseCheck {
+                expected: request.expected,
                 offered: config.subprotocols.clone(),
                 require_subprotocol: config.require_subprotocol,
                 deflate: config.offer(),
@@ -137,19 +139,19 @@ impl ClientHandshake {
     ///
     /// It may change the answer of every other method.
     pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
-        if self.stage == Stage::Closed {
+        if self.stage == ClientStage::Closed {
             return;
         }
         self.received.extend_from_slice(data);
-        if self.stage == Stage::Head {
+        if self.stage == ClientStage::Head {
             if let Err(error) = self.read_head() {
                 return self.fail(error);
             }
         }
         match self.stage {
-            Stage::Challenge => self.read_challenge_response(),
-            Stage::Refusal => self.read_refusal(),
-            Stage::Head | Stage::Open | Stage::Closed => {}
+            ClientStage::Challenge => self.read_challenge_response(),
+            ClientStage::Refusal => self.read_refusal(),
+            ClientStage::Head | ClientStage::Open | ClientStage::Closed => {}
         }
     }
 
@@ -157,23 +159,23 @@ impl ClientHandshake {
     /// [`HandshakeEvent::Open`] it is for the connection.
     pub fn handle_eof(&mut self) {
         match self.stage {
-            Stage::Head if self.received.is_empty() && self.interim == 0 => {
+            ClientStage::Head if self.received.is_empty() && self.interim == 0 => {
                 self.fail(HandshakeError::Empty);
             }
-            Stage::Head | Stage::Challenge => {
+            ClientStage::Head | ClientStage::Challenge => {
                 self.fail(HandshakeError::Disconnected {
                     state: self.state(),
                 });
             }
-            Stage::Refusal => self.end_refusal(),
-            Stage::Open | Stage::Closed => {}
+            ClientStage::Refusal => self.end_refusal(),
+            ClientStage::Open | ClientStage::Closed => {}
         }
     }
 
     /// Takes the time, when a deadline has come: a handshake that is not done fails.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            if self.stage == Stage::Refusal {
+            if self.stage == ClientStage::Refusal {
                 return self.end_refusal();
             }
             let waited = self.handshake_timeout.unwrap_or_default();
@@ -201,7 +203,7 @@ impl ClientHandshake {
     /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
-        if !matches!(self.stage, Stage::Open) {
+        if !matches!(self.stage, ClientStage::Open) {
             // It belongs to the handshake still.
             return Bytes::new();
         }
@@ -242,30 +244,30 @@ impl ClientHandshake {
     /// it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Head | Stage::Challenge | Stage::Refusal => self.deadline,
-            Stage::Open | Stage::Closed => None,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => self.deadline,
+            ClientStage::Open | ClientStage::Closed => None,
         }
     }
 
     /// Tells whether more bytes are wanted.
     pub fn wants_read(&self) -> bool {
         match self.stage {
-            Stage::Head | Stage::Challenge | Stage::Refusal => true,
-            Stage::Open | Stage::Closed => false,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => true,
+            ClientStage::Open | ClientStage::Closed => false,
         }
     }
 
     /// Tells whether the handshake failed: the stream is to be closed.
     pub fn is_finished(&self) -> bool {
-        self.stage == Stage::Closed
+        self.stage == ClientStage::Closed
     }
 
     /// Returns how far the handshake is: handshaking, connected or closed.
     pub fn state(&self) -> State {
         match self.stage {
-            Stage::Head | Stage::Challenge | Stage::Refusal => State::Handshaking,
-            Stage::Open => State::Connected,
-            Stage::Closed => State::Closed,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => State::Handshaking,
+            ClientStage::Open => State::Connected,
+            ClientStage::Closed => State::Closed,
         }
     }
 
@@ -276,12 +278,12 @@ impl ClientHandshake {
         let head = self.response.insert(head);
         if head.status() != StatusCode::SWITCHING_PROTOCOLS {
             self.refusal = Some(RefusalReader::new(head, self.refusal_limit));
-            self.stage = Stage::Refusal;
+            self.stage = ClientStage::Refusal;
             return Ok(());
         }
-        (head.subprotocol, self.deflate) = self.expectation.check(&bytes, head)?;
+        (head.subprotocol, self.deflate) = self.check.check(&bytes, head)?;
         match self.challenge_response {
-            Some(_) => self.stage = Stage::Challenge,
+            Some(_) => self.stage = ClientStage::Challenge,
             None => self.open(),
         }
         Ok(())
@@ -343,12 +345,12 @@ impl ClientHandshake {
     }
 
     fn open(&mut self) {
-        self.stage = Stage::Open;
+        self.stage = ClientStage::Open;
         self.outcome = Some(Ok(()));
     }
 
     fn fail(&mut self, error: HandshakeError) {
-        self.stage = Stage::Closed;
+        self.stage = ClientStage::Closed;
         self.received = BytesMut::new();
         self.outgoing = Outgoing::new();
         self.outcome = Some(Err(error));

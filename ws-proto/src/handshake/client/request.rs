@@ -1,7 +1,7 @@
 //! The request of a client, for each version, and what must answer it. Knows no answers.
 
 use super::config::ClientConfig;
-use super::response_check::Proof;
+use super::response_check::ExpectedHeaders;
 use super::url::ClientUrl;
 use crate::error::ConfigError;
 use crate::handshake::http::extensions::EXTENSIONS;
@@ -11,9 +11,9 @@ use crate::randomness::Randomness;
 use crate::version::Version;
 
 /// A request and what must answer it.
-pub(super) struct Request {
+pub(super) struct ClientRequest {
     pub(super) bytes: Vec<u8>,
-    pub(super) proof: Proof,
+    pub(super) expected: ExpectedHeaders,
     pub(super) challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
 }
 
@@ -22,7 +22,7 @@ pub(super) fn rfc6455_request(
     url: &ClientUrl,
     config: &ClientConfig,
     randomness: &mut dyn Randomness,
-) -> Request {
+) -> ClientRequest {
     let key = rfc6455::generate_key(randomness);
     let subprotocols: Vec<_> = config
         .subprotocols
@@ -51,9 +51,9 @@ pub(super) fn rfc6455_request(
     end_request(&mut bytes, config);
     let accept = rfc6455::accept_hash(key.as_bytes());
     let accept = String::from_utf8_lossy(&accept).into_owned();
-    Request {
+    ClientRequest {
         bytes,
-        proof: Proof::Rfc6455 { accept },
+        expected: ExpectedHeaders::Rfc6455 { accept },
         challenge_response: None,
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn draft76_request(
     url: &ClientUrl,
     config: &ClientConfig,
     randomness: &mut dyn Randomness,
-) -> Request {
+) -> ClientRequest {
     let origin = draft_origin(url, config);
     let keys = [
         hixie::Key::generate(randomness),
@@ -84,19 +84,19 @@ pub(super) fn draft76_request(
     end_request(&mut bytes, config);
     bytes.extend_from_slice(&key3);
     let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
-    let proof = Proof::Draft76 {
+    let expected = ExpectedHeaders::Draft76 {
         origin,
         location: url.location(),
     };
-    Request {
+    ClientRequest {
         bytes,
-        proof,
+        expected,
         challenge_response: Some(response),
     }
 }
 
 /// Draft-75 §4.1. The order of the fields is fixed.
-pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> Request {
+pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientRequest {
     let origin = draft_origin(url, config);
     let mut bytes = begin_draft_request(url, &origin);
     if let Some(subprotocol) = config.subprotocols.first() {
@@ -107,13 +107,13 @@ pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> Request
         );
     }
     end_request(&mut bytes, config);
-    let proof = Proof::Draft75 {
+    let expected = ExpectedHeaders::Draft75 {
         origin,
         location: url.location(),
     };
-    Request {
+    ClientRequest {
         bytes,
-        proof,
+        expected,
         challenge_response: None,
     }
 }
@@ -146,13 +146,13 @@ fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
 }
 
 /// R-C5: no subprotocol twice; a draft has no list.
-pub(super) fn check_subprotocols(config: &ClientConfig) -> Result<(), ConfigError> {
+pub(super) fn check_offered_subprotocols(config: &ClientConfig) -> Result<(), ConfigError> {
     let invalid = |problem| {
         let name = "Sec-WebSocket-Protocol".to_owned();
         Err(ConfigError::InvalidHeader { name, problem })
     };
     let names = config.subprotocols.iter().map(|name| name.as_str());
-    if rfc6455::check_subprotocols(names).is_err() {
+    if rfc6455::parse_subprotocols(names).is_err() {
         return invalid("a subprotocol is offered twice");
     }
     match config.version {

@@ -18,8 +18,8 @@ const DRAFT75_START: &[u8] = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
 
 /// What an answer must contain.
 #[derive(Debug)]
-pub(super) struct Expectation {
-    pub(super) proof: Proof,
+pub(super) struct ResponseCheck {
+    pub(super) expected: ExpectedHeaders,
     pub(super) offered: Vec<Subprotocol>,
     pub(super) require_subprotocol: bool,
     pub(super) deflate: Offer,
@@ -27,7 +27,7 @@ pub(super) struct Expectation {
 
 /// What shows that the server read the request as one of the version.
 #[derive(Debug)]
-pub(super) enum Proof {
+pub(super) enum ExpectedHeaders {
     /// The hash of the key.
     Rfc6455 { accept: String },
     /// The echo of two values. The digest of the keys follows behind the head.
@@ -36,7 +36,7 @@ pub(super) enum Proof {
     Draft75 { origin: String, location: String },
 }
 
-impl Expectation {
+impl ResponseCheck {
     /// Checks an answer whose status is 101; returns the subprotocol that the server chose, and what it
     /// said to an offer of compression.
     pub(super) fn check(
@@ -45,8 +45,8 @@ impl Expectation {
         head: &ResponseHead,
     ) -> Result<(Option<Box<str>>, Option<DeflateTerms>), HandshakeError> {
         let headers = head.headers();
-        match &self.proof {
-            Proof::Rfc6455 { accept } => {
+        match &self.expected {
+            ExpectedHeaders::Rfc6455 { accept } => {
                 if head.version() != http::Version::HTTP_11 {
                     return Err(HandshakeError::HttpVersion {
                         seen: head.version(),
@@ -57,7 +57,7 @@ impl Expectation {
                 let deflate = self.deflate.confirm(headers)?;
                 Ok((self.choice(headers)?, deflate))
             }
-            Proof::Draft76 { origin, location } => {
+            ExpectedHeaders::Draft76 { origin, location } => {
                 let first_line = bytes
                     .split(|byte| *byte == b'\r')
                     .next()
@@ -76,7 +76,7 @@ impl Expectation {
                 let subprotocol = self.confirmation(headers, "Sec-WebSocket-Protocol")?;
                 Ok((subprotocol, None))
             }
-            Proof::Draft75 { origin, location } => {
+            ExpectedHeaders::Draft75 { origin, location } => {
                 if !bytes.starts_with(DRAFT75_START) {
                     let problem = "it does not begin with the fixed lines of draft-75";
                     return Err(HandshakeError::MalformedHead { problem });

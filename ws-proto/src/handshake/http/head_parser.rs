@@ -18,7 +18,7 @@ impl RequestHead {
         header_lines: usize,
     ) -> Result<(Self, http::Version), HandshakeError> {
         let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
-        let mut request = httparse::Request::new(room(&mut few, &mut many, header_lines));
+        let mut request = httparse::Request::new(header_slots(&mut few, &mut many, header_lines));
         let status = request.parse(bytes).map_err(malformed)?;
         let (Some(method), Some(target), Some(minor), true) = (
             request.method,
@@ -53,7 +53,7 @@ impl ResponseHead {
         header_lines: usize,
     ) -> Result<Self, HandshakeError> {
         let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
-        let mut response = httparse::Response::new(room(&mut few, &mut many, header_lines));
+        let mut response = httparse::Response::new(header_slots(&mut few, &mut many, header_lines));
         let status = response.parse(bytes).map_err(malformed)?;
         let (Some(code), Some(minor), true) =
             (response.code, response.version, status.is_complete())
@@ -76,7 +76,7 @@ impl ResponseHead {
 }
 
 /// Returns room for so many header lines: on the stack if they are few.
-fn room<'r, 'b>(
+fn header_slots<'r, 'b>(
     few: &'r mut [httparse::Header<'b>; FEW_LINES],
     many: &'r mut Vec<httparse::Header<'b>>,
     header_lines: usize,

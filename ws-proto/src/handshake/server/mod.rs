@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use self::pending::Pending;
-use self::request_check::Examined;
-use self::response::Answer;
+use self::pending::PendingRequest;
+use self::request_check::CheckedRequest;
+use self::response::EncodedResponse;
 use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
@@ -61,7 +61,7 @@ const EARLY_LIMIT: usize = 4096;
 #[derive(Debug)]
 pub struct ServerHandshake {
     config: Arc<ServerConfig>,
-    stage: Stage,
+    stage: ServerStage,
     reader: HeadReader,
     /// What was received and does not belong to a part of the handshake that is done; all of it if
     /// the request is no upgrade.
@@ -82,10 +82,10 @@ pub struct ServerHandshake {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ServerStage {
     Head,
     Http(PlainRequest),
-    Pending(Pending),
+    Pending(PendingRequest),
     Key3 {
         numbers: [u32; 2],
     },
@@ -112,7 +112,7 @@ impl ServerHandshake {
     /// As [`new`](Self::new), without a copy of the options.
     pub fn shared(config: Arc<ServerConfig>, now: Instant) -> Self {
         Self {
-            stage: Stage::Head,
+            stage: ServerStage::Head,
             reader: HeadReader::request(config.head_limit, config.header_limit),
             received: BytesMut::new(),
             deadline: config
@@ -147,14 +147,17 @@ impl ServerHandshake {
     ///
     /// It may change the answer of every other method.
     pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
-        if let Stage::Closed = self.stage {
+        if let ServerStage::Closed = self.stage {
             return;
         }
         self.received.extend_from_slice(data);
         match self.stage {
-            Stage::Head => self.handle_head(),
-            Stage::Key3 { numbers } => self.handle_key3(numbers),
-            Stage::Http(_) | Stage::Pending(_) | Stage::Open { .. } | Stage::Closed => {}
+            ServerStage::Head => self.handle_head(),
+            ServerStage::Key3 { numbers } => self.handle_key3(numbers),
+            ServerStage::Http(_)
+            | ServerStage::Pending(_)
+            | ServerStage::Open { .. }
+            | ServerStage::Closed => {}
         }
     }
 
@@ -163,13 +166,13 @@ impl ServerHandshake {
     /// server.
     pub fn handle_eof(&mut self) {
         match self.stage {
-            Stage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
-            Stage::Head | Stage::Pending(_) | Stage::Key3 { .. } => {
+            ServerStage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
+            ServerStage::Head | ServerStage::Pending(_) | ServerStage::Key3 { .. } => {
                 self.fail(HandshakeError::Disconnected {
                     state: self.state(),
                 });
             }
-            Stage::Http(_) | Stage::Open { .. } | Stage::Closed => {}
+            ServerStage::Http(_) | ServerStage::Open { .. } | ServerStage::Closed => {}
         }
     }
 
@@ -182,14 +185,14 @@ impl ServerHandshake {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if let Stage::Closed = self.stage {
+        if let ServerStage::Closed = self.stage {
             self.outgoing = Outgoing::new();
             return;
         }
         let waited = self.config.handshake_timeout.unwrap_or_default();
         // A peer that sent too little had all of its time, and holds its place no longer. One whose
         // request waited for our application gets the time to read that it was refused.
-        self.peer_was_late = matches!(self.stage, Stage::Head | Stage::Key3 { .. });
+        self.peer_was_late = matches!(self.stage, ServerStage::Head | ServerStage::Key3 { .. });
         self.fail(HandshakeError::Timeout {
             state: self.state(),
             waited,
@@ -226,7 +229,7 @@ impl ServerHandshake {
     /// Fails if no request is pending, and, leaving it pending, if the chosen subprotocol was not
     /// offered.
     pub fn accept(&mut self, accept: Accept) -> Result<(), ConfigError> {
-        let Stage::Pending(pending) = &mut self.stage else {
+        let ServerStage::Pending(pending) = &mut self.stage else {
             return Err(ConfigError::NotPending);
         };
         let (version, numbers) = (pending.version, pending.numbers);
@@ -242,7 +245,7 @@ impl ServerHandshake {
         self.deliver(answer);
         match numbers {
             Some(numbers) => {
-                self.stage = Stage::Key3 { numbers };
+                self.stage = ServerStage::Key3 { numbers };
                 self.handle_key3(numbers);
             }
             None => self.open(version, legacy_close_codes),
@@ -260,10 +263,10 @@ impl ServerHandshake {
     ///
     /// Fails if no request waits for an answer, and, leaving it pending, if the status cannot reject.
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
-        if !matches!(self.stage, Stage::Pending(_) | Stage::Http(_)) {
+        if !matches!(self.stage, ServerStage::Pending(_) | ServerStage::Http(_)) {
             return Err(ConfigError::NotPending);
         }
-        let answer = Answer::for_rejection(rejection, &self.config)?;
+        let answer = EncodedResponse::for_rejection(rejection, &self.config)?;
         self.deliver(answer);
         self.close();
         Ok(())
@@ -289,7 +292,7 @@ impl ServerHandshake {
     /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
     /// the connection read it at once, all of it.
     pub fn take_early(&mut self) -> Bytes {
-        if !matches!(self.stage, Stage::Open { .. }) {
+        if !matches!(self.stage, ServerStage::Open { .. }) {
             // It belongs to the handshake still.
             return Bytes::new();
         }
@@ -303,7 +306,7 @@ impl ServerHandshake {
     ///
     /// Panics if the handshake is not [`State::Connected`].
     pub fn into_connection(self, now: Instant) -> Connection {
-        let Stage::Open {
+        let ServerStage::Open {
             version,
             legacy_close_codes,
         } = self.stage
@@ -330,12 +333,12 @@ impl ServerHandshake {
     /// follows is the next one.
     pub fn plain_request(&self) -> Option<PlainRequest> {
         match self.stage {
-            Stage::Http(request) => Some(request),
-            Stage::Head
-            | Stage::Pending(_)
-            | Stage::Key3 { .. }
-            | Stage::Open { .. }
-            | Stage::Closed => None,
+            ServerStage::Http(request) => Some(request),
+            ServerStage::Head
+            | ServerStage::Pending(_)
+            | ServerStage::Key3 { .. }
+            | ServerStage::Open { .. }
+            | ServerStage::Closed => None,
         }
     }
 
@@ -349,9 +352,9 @@ impl ServerHandshake {
     /// not written yet the end of trying. Every `&mut self` call may change it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Head | Stage::Pending(_) | Stage::Key3 { .. } => self.deadline,
-            Stage::Closed => self.deadline.filter(|_| !self.outgoing.is_empty()),
-            Stage::Http(_) | Stage::Open { .. } => None,
+            ServerStage::Head | ServerStage::Pending(_) | ServerStage::Key3 { .. } => self.deadline,
+            ServerStage::Closed => self.deadline.filter(|_| !self.outgoing.is_empty()),
+            ServerStage::Http(_) | ServerStage::Open { .. } => None,
         }
     }
 
@@ -374,9 +377,9 @@ impl ServerHandshake {
     /// the end of the stream is noticed.
     pub fn wants_read(&self) -> bool {
         match self.stage {
-            Stage::Head | Stage::Key3 { .. } => true,
-            Stage::Pending(_) => self.received.len() < EARLY_LIMIT,
-            Stage::Http(_) | Stage::Open { .. } | Stage::Closed => false,
+            ServerStage::Head | ServerStage::Key3 { .. } => true,
+            ServerStage::Pending(_) => self.received.len() < EARLY_LIMIT,
+            ServerStage::Http(_) | ServerStage::Open { .. } | ServerStage::Closed => false,
         }
     }
 
@@ -387,18 +390,18 @@ impl ServerHandshake {
             Delivery::Outgoing => true,
             Delivery::Response(response) => response.is_none(),
         };
-        matches!(self.stage, Stage::Closed) && is_taken && self.outgoing.is_empty()
+        matches!(self.stage, ServerStage::Closed) && is_taken && self.outgoing.is_empty()
     }
 
     /// Returns how far the handshake is.
     pub fn state(&self) -> State {
         match self.stage {
-            Stage::Head if self.received.is_empty() => State::Unknown,
-            Stage::Head => State::Opening,
-            Stage::Http(_) | Stage::Pending(_) => State::Handshaking,
-            Stage::Key3 { .. } => State::Waiting,
-            Stage::Open { .. } => State::Connected,
-            Stage::Closed => State::Closed,
+            ServerStage::Head if self.received.is_empty() => State::Unknown,
+            ServerStage::Head => State::Opening,
+            ServerStage::Http(_) | ServerStage::Pending(_) => State::Handshaking,
+            ServerStage::Key3 { .. } => State::Waiting,
+            ServerStage::Open { .. } => State::Connected,
+            ServerStage::Closed => State::Closed,
         }
     }
 
@@ -419,34 +422,34 @@ impl ServerHandshake {
             Err(error) => self.fail(error),
         }
         match self.stage {
-            Stage::Pending(_) if !is_all => self.received.advance(head_len),
+            ServerStage::Pending(_) if !is_all => self.received.advance(head_len),
             // Nobody else holds it any more, so it is not copied.
-            Stage::Http(_) if is_all => self.received = head.into(),
-            Stage::Head
-            | Stage::Http(_)
-            | Stage::Pending(_)
-            | Stage::Key3 { .. }
-            | Stage::Open { .. }
-            | Stage::Closed => {}
+            ServerStage::Http(_) if is_all => self.received = head.into(),
+            ServerStage::Head
+            | ServerStage::Http(_)
+            | ServerStage::Pending(_)
+            | ServerStage::Key3 { .. }
+            | ServerStage::Open { .. }
+            | ServerStage::Closed => {}
         }
     }
 
     fn handle_request(&mut self, head: RequestHead, http_version: http::Version, head_len: usize) {
         self.is_head = head.method() == http::Method::HEAD;
-        let examined = request_check::examine(head, http_version, &self.config);
+        let examined = request_check::check(head, http_version, &self.config);
         let request = match examined {
-            Ok(Examined::Upgrade(request, pending)) => {
-                self.stage = Stage::Pending(pending);
+            Ok(CheckedRequest::Upgrade(request, pending)) => {
+                self.stage = ServerStage::Pending(pending);
                 Request::Upgrade(request)
             }
-            Ok(Examined::Plain(head)) => {
+            Ok(CheckedRequest::Plain(head)) => {
                 let body = match self.delivery {
-                    Delivery::Outgoing => plain::examine(&head, http_version),
+                    Delivery::Outgoing => plain::check(&head, http_version),
                     // Another HTTP server has read it, and knows where it ends.
                     Delivery::Response(_) => Ok(PlainBody::Length(0)),
                 };
                 match body {
-                    Ok(body) => self.stage = Stage::Http(PlainRequest { head_len, body }),
+                    Ok(body) => self.stage = ServerStage::Http(PlainRequest { head_len, body }),
                     Err(error) => return self.fail(error),
                 }
                 Request::Http
@@ -467,7 +470,7 @@ impl ServerHandshake {
     }
 
     fn open(&mut self, version: Version, legacy_close_codes: bool) {
-        self.stage = Stage::Open {
+        self.stage = ServerStage::Open {
             version,
             legacy_close_codes,
         };
@@ -475,7 +478,7 @@ impl ServerHandshake {
     }
 
     fn fail(&mut self, error: HandshakeError) {
-        if let Some(answer) = Answer::for_error(&error, &self.config) {
+        if let Some(answer) = EncodedResponse::for_error(&error, &self.config) {
             self.deliver(answer);
         }
         self.close();
@@ -483,11 +486,11 @@ impl ServerHandshake {
     }
 
     fn close(&mut self) {
-        self.stage = Stage::Closed;
+        self.stage = ServerStage::Closed;
         self.received = BytesMut::new();
     }
 
-    fn deliver(&mut self, answer: Answer) {
+    fn deliver(&mut self, answer: EncodedResponse) {
         match &mut self.delivery {
             Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
             Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),

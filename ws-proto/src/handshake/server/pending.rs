@@ -1,10 +1,10 @@
 //! A request that passed all checks, until it is answered: completes the 101 with what the application chose.
 
 use super::config::ServerConfig;
-use super::response::{Accept, Answer, Choice};
+use super::response::{Accept, ChosenBy, EncodedResponse};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
-use crate::handshake::deflate::Offered;
+use crate::handshake::deflate::AcceptableOffer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::http::extensions::EXTENSIONS;
 use crate::redact::Redacted;
@@ -12,35 +12,35 @@ use crate::version::Version;
 
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingRequest {
     pub(super) version: Version,
     /// The numbers of a draft-76 challenge.
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
     /// What the client offers of compression.
-    pub(super) offered_deflate: Option<Offered>,
+    pub(super) offered_deflate: Option<AcceptableOffer>,
     /// What is answered to that, once it is.
     pub(super) deflate: Option<DeflateTerms>,
     /// The 101 up to the subprotocol; empty once it is given out.
-    pub(super) answer: Answer,
+    pub(super) answer: EncodedResponse,
     pub(super) offered: Vec<Box<str>>,
     pub(super) selected: Option<Box<str>>,
 }
 
-impl Pending {
+impl PendingRequest {
     /// Completes the 101. The inner result fails a request that cannot be accepted like that; the
     /// outer one leaves it pending.
     pub(super) fn accept(
         &mut self,
         accept: Accept,
         config: &ServerConfig,
-    ) -> Result<Result<Answer, HandshakeError>, ConfigError> {
+    ) -> Result<Result<EncodedResponse, HandshakeError>, ConfigError> {
         let deflate = accept_deflate(config, &accept, self.offered_deflate);
         let chosen = match accept.subprotocol {
-            Choice::Policy => self.selected.as_deref(),
-            Choice::Application(None) => None,
-            Choice::Application(Some(name)) => {
+            ChosenBy::Options => self.selected.as_deref(),
+            ChosenBy::Application(None) => None,
+            ChosenBy::Application(Some(name)) => {
                 let offered = self
                     .offered
                     .iter()
@@ -59,7 +59,7 @@ impl Pending {
         match (chosen, self.version, self.offered.first()) {
             (Some(name), ..) => self.answer.push(header_name, name),
             (None, Version::Draft75 | Version::Draft76, Some(offered)) => {
-                return Ok(Err(refused(offered)));
+                return Ok(Err(subprotocol_refused(offered)));
             }
             (None, ..) => {}
         }
@@ -78,7 +78,7 @@ impl Pending {
 fn accept_deflate(
     config: &ServerConfig,
     accept: &Accept,
-    offered: Option<Offered>,
+    offered: Option<AcceptableOffer>,
 ) -> Option<DeflateTerms> {
     let options = accept.deflate.or(config.deflate.as_ref())?;
     Some(options.answer(offered?))
@@ -86,14 +86,18 @@ fn accept_deflate(
 
 /// Declines every offer.
 #[cfg(not(feature = "deflate"))]
-fn accept_deflate(_: &ServerConfig, _: &Accept, _: Option<Offered>) -> Option<DeflateTerms> {
+fn accept_deflate(
+    _: &ServerConfig,
+    _: &Accept,
+    _: Option<AcceptableOffer>,
+) -> Option<DeflateTerms> {
     None
 }
 
 pub(super) const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 pub(super) const PROTOCOL_75: &str = "WebSocket-Protocol";
 
-pub(super) fn refused(offered: &str) -> HandshakeError {
+pub(super) fn subprotocol_refused(offered: &str) -> HandshakeError {
     HandshakeError::SubprotocolRefused {
         offered: Redacted::secret(offered),
     }

@@ -40,7 +40,7 @@ pub enum PlainBody {
 
 /// Checks the head of a request that goes to an HTTP server, and says how its body ends. What parsers read in
 /// different ways is refused, as something behind it could be smuggled.
-pub(super) fn examine(
+pub(super) fn check(
     head: &RequestHead,
     http_version: http::Version,
 ) -> Result<PlainBody, HandshakeError> {
@@ -105,7 +105,7 @@ mod tests {
     fn body(target: &str, version: &str, lines: &str) -> Result<PlainBody, HandshakeError> {
         let bytes = format!("POST {target} {version}\r\n{lines}\r\n");
         let (head, version) = RequestHead::parse(&bytes.into(), 8).unwrap();
-        examine(&head, version)
+        check(&head, version)
     }
 
     /// X13, RFC 9112 §6.3: one length or chunks, and nothing that two parsers read in different ways.

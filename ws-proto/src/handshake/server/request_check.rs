@@ -8,9 +8,9 @@ use http::header::{HeaderMap, HeaderValue};
 use super::config::ServerConfig;
 use super::dialect::{Dialect, KEY, KEY1, KEY2, UPGRADE, choose_dialect};
 use super::hosts;
-use super::pending::{PROTOCOL, PROTOCOL_75, Pending, refused};
-use super::response::Answer;
-use crate::handshake::deflate::Offered;
+use super::pending::{PROTOCOL, PROTOCOL_75, PendingRequest, subprotocol_refused};
+use super::response::EncodedResponse;
+use crate::handshake::deflate::AcceptableOffer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::RequestHead;
 use crate::handshake::http::authority::{Authority, target_authority};
@@ -36,22 +36,22 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
         reason = "it is taken apart at once, and a box would be one more allocation for each upgrade"
     )
 )]
-pub(super) enum Examined {
-    Upgrade(UpgradeRequest, Pending),
+pub(super) enum CheckedRequest {
+    Upgrade(UpgradeRequest, PendingRequest),
     /// No upgrade to a WebSocket.
     Plain(RequestHead),
 }
 
 /// Checks a request.
-pub(super) fn examine(
+pub(super) fn check(
     head: RequestHead,
     http_version: http::Version,
     config: &ServerConfig,
-) -> Result<Examined, HandshakeError> {
+) -> Result<CheckedRequest, HandshakeError> {
     let headers = head.headers();
     // RFC 9110 §7.8: what HTTP/1.0 says of an upgrade is ignored. Proxies speak it that pass the header on.
     if !is_upgrade(headers) || http_version < http::Version::HTTP_11 {
-        return Ok(Examined::Plain(head));
+        return Ok(CheckedRequest::Plain(head));
     }
     if http_version != http::Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion { seen: http_version });
@@ -66,7 +66,7 @@ pub(super) fn examine(
     let dialect = choose_dialect(headers, config.versions)?;
     let asked = checked_authority(authority, host, head.target(), dialect)?;
     check_body(headers, dialect)?;
-    let proof = check_keys(headers, dialect)?;
+    let keys = check_keys(headers, dialect)?;
     hosts::check(&config.hosts, config.secure, authority, head.target())?;
     let origin = check_origin(headers, dialect, asked, config)?;
     check_target(head.target(), dialect)?;
@@ -74,13 +74,13 @@ pub(super) fn examine(
     let offered_deflate = check_extensions(headers, dialect)?;
 
     let location = hixie::location_parts(config.secure, host, head.target());
-    let pending = Pending {
+    let pending = PendingRequest {
         version: dialect.version(),
-        numbers: proof.numbers(),
+        numbers: keys.numbers(),
         legacy_close_codes: matches!(dialect, Dialect::Rfc6455 { number: 7 | 8 }),
         offered_deflate,
         deflate: None,
-        answer: begin_answer(dialect, &proof, origin, location),
+        answer: begin_answer(dialect, &keys, origin, location),
         offered: offered.clone(),
         selected: selected.clone(),
     };
@@ -91,21 +91,21 @@ pub(super) fn examine(
         selected,
         head,
     };
-    Ok(Examined::Upgrade(request, pending))
+    Ok(CheckedRequest::Upgrade(request, pending))
 }
 
 /// What shows that the server read the request as a WebSocket request.
-enum Proof {
+enum CheckedKeys {
     None,
-    Numbers([u32; 2]),
-    Accept(rfc6455::Accept),
+    Draft76([u32; 2]),
+    Rfc6455(rfc6455::AcceptHash),
 }
 
-impl Proof {
+impl CheckedKeys {
     fn numbers(&self) -> Option<[u32; 2]> {
         match self {
-            Self::Numbers(numbers) => Some(*numbers),
-            Self::None | Self::Accept(_) => None,
+            Self::Draft76(numbers) => Some(*numbers),
+            Self::None | Self::Rfc6455(_) => None,
         }
     }
 }
@@ -177,7 +177,7 @@ fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeErro
     }
 }
 
-fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<Proof, HandshakeError> {
+fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<CheckedKeys, HandshakeError> {
     let key = |name| {
         let value = single(headers, name)?.ok_or(HandshakeError::MissingHeader { name })?;
         Ok(value.as_bytes())
@@ -187,10 +187,10 @@ fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<Proof, HandshakeE
             .map_err(|problem| HandshakeError::InvalidKey { name, problem })
     };
     match dialect {
-        Dialect::Draft75 => Ok(Proof::None),
-        Dialect::Draft76 => Ok(Proof::Numbers([number(KEY1)?, number(KEY2)?])),
+        Dialect::Draft75 => Ok(CheckedKeys::None),
+        Dialect::Draft76 => Ok(CheckedKeys::Draft76([number(KEY1)?, number(KEY2)?])),
         Dialect::Rfc6455 { .. } => match key(KEY)? {
-            key if rfc6455::is_key(key) => Ok(Proof::Accept(rfc6455::accept_hash(key))),
+            key if rfc6455::is_key(key) => Ok(CheckedKeys::Rfc6455(rfc6455::accept_hash(key))),
             _ => Err(HandshakeError::InvalidKey {
                 name: KEY,
                 problem: "it is not base64 of 16 bytes",
@@ -271,7 +271,7 @@ fn check_subprotocols(
             .into_iter()
             .collect(),
         Dialect::Rfc6455 { .. } => {
-            rfc6455::check_subprotocols(list(headers, PROTOCOL)).map_err(|problem| {
+            rfc6455::parse_subprotocols(list(headers, PROTOCOL)).map_err(|problem| {
                 let value = headers.get(PROTOCOL).map_or_else(|| "".into(), lossy);
                 HandshakeError::InvalidHeader {
                     name: PROTOCOL,
@@ -287,7 +287,7 @@ fn check_subprotocols(
         (None, Dialect::Draft75 | Dialect::Draft76, Some(offered))
             if !config.subprotocols.is_empty() =>
         {
-            Err(refused(offered))
+            Err(subprotocol_refused(offered))
         }
         (_, _, _) => Ok((offered, selected.map(Into::into))),
     }
@@ -297,7 +297,7 @@ fn check_subprotocols(
 fn check_extensions(
     headers: &HeaderMap,
     dialect: Dialect,
-) -> Result<Option<Offered>, HandshakeError> {
+) -> Result<Option<AcceptableOffer>, HandshakeError> {
     let Dialect::Rfc6455 { .. } = dialect else {
         return Ok(None);
     };
@@ -310,31 +310,31 @@ fn check_extensions(
             }
         })?;
     }
-    Ok(Offered::of(headers))
+    Ok(AcceptableOffer::first_in(headers))
 }
 
 fn begin_answer(
     dialect: Dialect,
-    proof: &Proof,
+    keys: &CheckedKeys,
     origin: Option<&str>,
     location: [&str; 3],
-) -> Answer {
+) -> EncodedResponse {
     let (mut answer, origin_name, location_name) = match dialect {
         Dialect::Rfc6455 { .. } => {
-            let mut answer = Answer::switching("Switching Protocols", "websocket");
-            if let Proof::Accept(accept) = proof {
+            let mut answer = EncodedResponse::switching("Switching Protocols", "websocket");
+            if let CheckedKeys::Rfc6455(accept) = keys {
                 let accept = str::from_utf8(accept).expect("base64 is ASCII");
                 answer.push("Sec-WebSocket-Accept", accept);
             }
             return answer;
         }
         Dialect::Draft76 => (
-            Answer::switching("WebSocket Protocol Handshake", "WebSocket"),
+            EncodedResponse::switching("WebSocket Protocol Handshake", "WebSocket"),
             "Sec-WebSocket-Origin",
             "Sec-WebSocket-Location",
         ),
         Dialect::Draft75 => (
-            Answer::switching("Web Socket Protocol Handshake", "WebSocket"),
+            EncodedResponse::switching("Web Socket Protocol Handshake", "WebSocket"),
             "WebSocket-Origin",
             "WebSocket-Location",
         ),

@@ -21,26 +21,26 @@ use crate::version::Version;
 /// to its options, and adds no headers.
 #[derive(Clone, Debug, Default)]
 pub struct Accept {
-    pub(super) subprotocol: Choice<Subprotocol>,
+    pub(super) subprotocol: ChosenBy<Subprotocol>,
     #[cfg(feature = "deflate")]
-    pub(super) deflate: Choice<Deflate>,
+    pub(super) deflate: ChosenBy<Deflate>,
     pub(super) headers: Vec<Header>,
 }
 
 /// Who chooses: the server's options, or the application for this upgrade.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Choice<T> {
+pub(super) enum ChosenBy<T> {
     #[default]
-    Policy,
+    Options,
     Application(Option<T>),
 }
 
 #[cfg(feature = "deflate")]
-impl<T> Choice<T> {
+impl<T> ChosenBy<T> {
     /// Returns what is chosen; `policy` is what the server's options do.
     pub(super) fn or<'a>(&'a self, policy: Option<&'a T>) -> Option<&'a T> {
         match self {
-            Self::Policy => policy,
+            Self::Options => policy,
             Self::Application(chosen) => chosen.as_ref(),
         }
     }
@@ -55,15 +55,15 @@ impl Accept {
     /// Chooses a subprotocol, which must be one that the client offered, or none at all.
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<Option<Subprotocol>>) -> Self {
-        self.subprotocol = Choice::Application(subprotocol.into());
+        self.subprotocol = ChosenBy::Application(subprotocol.into());
         self
     }
 
     /// Returns the subprotocol that this chooses; `selected` is what the server's policy does.
     pub fn chosen_subprotocol<'a>(&'a self, selected: Option<&'a str>) -> Option<&'a str> {
         match &self.subprotocol {
-            Choice::Policy => selected,
-            Choice::Application(chosen) => chosen.as_ref().map(Subprotocol::as_str),
+            ChosenBy::Options => selected,
+            ChosenBy::Application(chosen) => chosen.as_ref().map(Subprotocol::as_str),
         }
     }
 
@@ -75,7 +75,7 @@ impl Accept {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
-        self.deflate = Choice::Application(deflate.into());
+        self.deflate = ChosenBy::Application(deflate.into());
         self
     }
 
@@ -172,7 +172,7 @@ impl fmt::Display for ReasonPhrase {
 
 /// A whole answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct EncodedResponse {
     status: StatusCode,
     reason: &'static str,
     /// The head as it goes out, without the empty line at its end.
@@ -181,9 +181,9 @@ pub(super) struct Answer {
 }
 
 /// Room for the head of a 101 with a subprotocol, so that it is not moved while it is written.
-const HEAD_ROOM: usize = 192;
+const HEAD_CAPACITY: usize = 192;
 
-impl Answer {
+impl EncodedResponse {
     /// Begins a 101. The order of the lines is part of draft-75 (D75-R1).
     pub(super) fn switching(reason: &'static str, upgrade: &'static str) -> Self {
         let mut answer = Self::new(StatusCode::SWITCHING_PROTOCOLS, reason);
@@ -256,7 +256,7 @@ impl Answer {
     }
 
     fn new(status: StatusCode, reason: &'static str) -> Self {
-        let mut head = Vec::with_capacity(HEAD_ROOM);
+        let mut head = Vec::with_capacity(HEAD_CAPACITY);
         for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
             head.extend_from_slice(part.as_bytes());
         }
