@@ -222,7 +222,7 @@ def rfc6455(name, *, fragments=True, frugal=True, chooses=True, empty_close=Fals
     async def _(server):
         refused = await server.refused("refuse", "--header", "Cookie: a=b")
         same((await server.saw(refused.url))["headers"]["cookie"], "a=b", "the server saw")
-        said = "opening handshake failed: the server answered 401 Unauthorized; 101 would accept"
+        said = "opening handshake failed: the server answered 401 Unauthorized; 101 was expected"
         assert refused.said.startswith(said) and "you may not" in refused.said, refused
         same((refused.status, refused.body), (401, "you may not\n"))
         same(refused.headers["www-authenticate"], 'Basic realm="here"')
@@ -231,7 +231,7 @@ def rfc6455(name, *, fragments=True, frugal=True, chooses=True, empty_close=Fals
     @of("a redirect is not followed, and the error names where to")
     async def _(server):
         refused = await server.refused("moved")
-        assert 'the server answered 302 Found and names "/echo"; a redirect is not followed' in refused.said, refused
+        assert 'the server answered 302 Found and redirects to "/echo"; redirects are not followed' in refused.said, refused
         await server.saw(refused.url)
 
     for setup in ("deflate", "frugal") if frugal else ("deflate",):

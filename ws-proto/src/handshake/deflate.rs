@@ -1,5 +1,5 @@
-//! What two endpoints agree on (RFC 7692 §7.1): offers, answers, and the checks of both. Knows nothing
-//! of how messages are compressed, and works without a compressor.
+//! The negotiation of permessage-deflate (RFC 7692 §7.1): offers, answers, and the checks of both. This file
+//! knows nothing of how messages are compressed, and needs no compressor.
 
 use std::str;
 
@@ -18,40 +18,41 @@ use crate::state::Role;
 /// The name of the extension.
 const NAME: &[u8] = b"permessage-deflate";
 
-/// The smallest window of the standard.
+/// The smallest window that the standard has (RFC 7692 §7.1.2.1).
 const LEAST_WINDOW_BITS: u8 = 8;
 
 impl Deflate {
-    /// Chooses among the offers of a client's request: the first, in the client's order, that can be
-    /// accepted; `None` if there is none, and the connection stays plain (RFC 7692 §5).
+    /// Accepts the first offer of a client's request that can be met, in the client's order. Returns `None` if
+    /// there is no such offer; then the connection stays uncompressed (RFC 7692 §5).
     ///
-    /// [`ServerHandshake`](crate::ServerHandshake) does it by itself. This is for a handshake that is
-    /// done elsewhere: put what it returns, as text, into a header `Sec-WebSocket-Extensions` of the
-    /// answer, and give it to [`Connection::with_deflate`](crate::Connection::with_deflate).
+    /// [`ServerHandshake`](crate::ServerHandshake) calls this itself. Call it for a handshake that other code
+    /// does: write the result, as text, into a header `Sec-WebSocket-Extensions` of the response, and pass it
+    /// to [`Connection::with_deflate`](crate::Connection::with_deflate).
     pub fn accept(&self, request: &HeaderMap) -> Option<DeflateTerms> {
         AcceptableOffer::first_in(request).map(|offered| self.answer(offered))
     }
 
-    /// Returns what a client offers: the value of a header `Sec-WebSocket-Extensions` of its request.
+    /// Returns the offer of a client: the value of the header `Sec-WebSocket-Extensions` in its request.
     pub fn offer(&self) -> String {
         let bits = |bits: u8| Some(bits).filter(|bits| *bits < FULL_WINDOW_BITS);
         let offer = Parameters {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window_bits: bits(self.server_max_window_bits).map(Some),
-            // Without a value it says that the server may set one.
+            // Without a value the parameter lets the server choose one. It is always offered, because a server must
+            // not limit our window otherwise (RFC 7692 §7.1.2.2).
             client_max_window_bits: Some(bits(self.client_max_window_bits)),
         };
         offer.to_string()
     }
 
-    /// Checks the answer to [`offer`](Self::offer): what was agreed on, or `None` if the server
+    /// Checks a server's answer to [`offer`](Self::offer). Returns the agreed terms, or `None` if the server
     /// declined.
     ///
     /// # Errors
     ///
-    /// Fails if the answer is malformed, has another extension, or is none to the offer (RFC 7692
-    /// §7.1); then the connection must not be used.
+    /// Fails if the answer is malformed, names another extension, or does not fit the offer (RFC 7692
+    /// §7.1). Then the connection must not be used.
     pub fn confirm(&self, response: &HeaderMap) -> Result<Option<DeflateTerms>, HandshakeError> {
         let invalid = |problem| HandshakeError::InvalidHeader {
             name: EXTENSIONS,
@@ -73,27 +74,30 @@ impl Deflate {
                     .map_err(|error| invalid(*error))?;
                 self.confirm_one(parameters).map(Some).map_err(invalid)
             }
-            [..] => Err(invalid("permessage-deflate is there more than once")),
+            // A server chooses one of the offers; with two answers the terms would be ambiguous.
+            [..] => Err(invalid("permessage-deflate appears more than once")),
         }
     }
 
-    /// P-S2, P-S4.
+    /// Answers an offer with these options (P-S2, P-S4).
     pub(super) fn answer(&self, AcceptableOffer(offer): AcceptableOffer) -> DeflateTerms {
         let demanded = offer.server_max_window_bits.flatten();
         let least = |theirs: Option<u8>, ours: u8| theirs.map_or(ours, |theirs| theirs.min(ours));
         let server_bits = least(demanded, self.server_max_window_bits);
-        // Who does not name the parameter must not be told it: such a client uses the full window.
+        // A client that does not name the parameter may not understand it, so the answer must not have it. Such a
+        // client uses the full window (RFC 7692 §7.1.2.2).
         let client_bits = offer
             .client_max_window_bits
             .map(|hint| least(hint, self.client_max_window_bits))
             .filter(|bits| *bits < FULL_WINDOW_BITS);
         let answer = Parameters {
-            // Only to who asked: clients of Netty up to 4.1.65 take what they did not ask for as an error. A
-            // compressor that forgets is nothing that a client has to know.
+            // Only for a client that asked: Netty's clients up to 4.1.65 reject a parameter that they did not send.
+            // A client need not know that our compressor drops its context, so leaving it out costs nothing.
             server_no_context_takeover: offer.server_no_context_takeover,
-            // A demand, which the client must be told.
+            // This is a demand on the client's compressor, so the answer must state it.
             client_no_context_takeover: offer.client_no_context_takeover
                 || self.client_no_context_takeover,
+            // The full window is the default. It is stated only to a client that demanded a window.
             server_max_window_bits: Some(server_bits)
                 .filter(|bits| demanded.is_some() || *bits < FULL_WINDOW_BITS)
                 .map(Some),
@@ -116,16 +120,16 @@ impl Deflate {
     }
 
     fn confirm_one(&self, answer: &Parameters) -> Result<DeflateTerms, &'static str> {
-        // An answer without `server_no_context_takeover` is taken though it was asked for: §7.1 has a client
-        // fail where it does not support what the answer says, and this one can keep a window. The servers
-        // of Tornado and libwebsockets drop the parameter.
+        // An answer may lack a `server_no_context_takeover` that was offered. A client must fail only if it cannot
+        // support the answer (RFC 7692 §7.1), and our inflater can keep a context. The servers of Tornado and
+        // libwebsockets drop the parameter.
         let server_bits = match answer.server_max_window_bits {
             Some(None) => return Err("server_max_window_bits has no value"),
             Some(Some(bits)) => bits,
             None => FULL_WINDOW_BITS,
         };
         if server_bits > self.server_max_window_bits {
-            return Err("server_max_window_bits is more than was demanded");
+            return Err("server_max_window_bits is larger than the offer demanded");
         }
         let client_bits = match answer.client_max_window_bits {
             Some(None) => return Err("client_max_window_bits has no value"),
@@ -151,7 +155,7 @@ impl Deflate {
     }
 }
 
-/// What a client offers, if it does.
+/// The offer of a client, if its options have one.
 #[derive(Debug)]
 pub(super) struct Offer(Option<Deflate>);
 
@@ -165,12 +169,12 @@ impl Offer {
         self.0.as_ref().map(Deflate::offer)
     }
 
-    /// Checks the answer. Without an offer any extension is wrong (R-C11).
+    /// Checks the answer. Without an offer the server must use no extension (R-C11).
     pub(super) fn confirm(
         &self,
         response: &HeaderMap,
     ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        // A list of nothing names none.
+        // `list` skips empty elements, so a header without a name uses no extension (RFC 9110 §5.6.1.2).
         match (&self.0, list(response, EXTENSIONS).next()) {
             (Some(deflate), _) => deflate.confirm(response),
             (None, None) => Ok(None),
@@ -181,13 +185,13 @@ impl Offer {
     }
 }
 
-/// An offer of a client that can be accepted. Which of several it is, does not depend on the options, so
-/// that they can be chosen later.
+/// An offer of a client that can be met. It is chosen before the options are known, because the application may
+/// set them when it accepts the upgrade.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AcceptableOffer(Parameters);
 
 impl AcceptableOffer {
-    /// Returns the first in the client's order, if there is one (RFC 7692 §5).
+    /// Returns the first such offer in the client's order, if there is one (RFC 7692 §5).
     pub(super) fn first_in(request: &HeaderMap) -> Option<Self> {
         let mut offered = None;
         let read = read(request, |element| {
@@ -196,12 +200,13 @@ impl AcceptableOffer {
                 offered = offer.filter(Parameters::can_be_met).map(Self);
             }
         });
+        // A header that breaks the grammar offers nothing, even if an earlier element was well-formed.
         read.ok().and(offered)
     }
 }
 
 impl Parameters {
-    /// Tells of an offer whether the compressor can do what it demands, which needs a value.
+    /// Tells whether our compressor can meet this offer. A demand without a value is invalid.
     fn can_be_met(&self) -> bool {
         match self.server_max_window_bits {
             Some(bits) => bits.is_some_and(|bits| bits >= LEAST_COMPRESSOR_BITS),
@@ -209,9 +214,10 @@ impl Parameters {
         }
     }
 
-    /// P-S1 to P-S3, for either direction: who may leave out a value is not known here.
+    /// Adds a parameter (P-S1 to P-S3). Offers and answers share this, so the caller checks whether a missing
+    /// value is allowed.
     fn add(&mut self, name: &[u8], value: Option<Value<'_>>) -> Result<(), &'static str> {
-        const TWICE: &str = "a parameter of permessage-deflate is there twice";
+        const TWICE: &str = "a parameter of permessage-deflate appears twice";
         let flag = |flag: &mut bool| match (std::mem::replace(flag, true), value) {
             (true, _) => Err(TWICE),
             (false, Some(_)) => Err("a parameter has a value and must not have one"),
@@ -242,14 +248,16 @@ fn parse_window_bits(value: Value<'_>) -> Result<u8, &'static str> {
         (Some(b'1'), Some(digit @ b'0'..=b'5'), None) => 10 + (digit - b'0'),
         (_, _, _) => return Err("window bits must be a number from 8 to 15"),
     };
+    // The patterns above spell the bounds of the standard out; this line fails if the constants change.
     debug_assert!((LEAST_WINDOW_BITS..=FULL_WINDOW_BITS).contains(&bits));
     Ok(bits)
 }
 
-/// An extension in a list.
+/// An extension in the list of the header.
 struct Element<'a> {
     name: &'a [u8],
-    /// What is wrong with them makes only this element void.
+    /// An invalid parameter spoils only its own element: a client lists several offers, and a later one may be
+    /// valid.
     parameters: Result<Parameters, &'static str>,
 }
 
@@ -263,9 +271,10 @@ impl Element<'_> {
     }
 }
 
-/// Reads all lines of the header, in one pass, and hands their elements on. What is no
-/// `permessage-deflate` has its name only.
+/// Reads all lines of the header in one pass and calls `take` for each element. Other extensions than
+/// `permessage-deflate` keep only their name.
 fn read<'a>(headers: &'a HeaderMap, mut take: impl FnMut(Element<'a>)) -> Result<(), &'static str> {
+    // A callback and not a list, so that a server needs no memory for the number of offers that a peer chose.
     for line in headers.get_all(EXTENSIONS) {
         let mut last: Option<Element<'_>> = None;
         extensions::read(line.as_bytes(), |item| match item {

@@ -1,4 +1,4 @@
-//! Stands in for what is agreed on about compression where the feature is off: nothing is offered or accepted.
+//! Replaces `deflate.rs` when the feature `deflate` is off: nothing is offered and no offer is accepted.
 
 use http::HeaderMap;
 
@@ -7,7 +7,7 @@ use super::http::extensions::EXTENSIONS;
 use super::http::fields::list;
 use crate::deflate::DeflateTerms;
 
-/// An offer of a client that is not looked at.
+/// An offer of a client. It is never constructed, because no offer can be accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AcceptableOffer;
 
@@ -17,7 +17,7 @@ impl AcceptableOffer {
     }
 }
 
-/// What a client offers: nothing.
+/// The offer of a client: no extension.
 #[derive(Debug)]
 pub(super) struct Offer;
 
@@ -26,12 +26,12 @@ impl Offer {
         None
     }
 
-    /// R-C11: what was not offered must not be used.
+    /// Fails if the server uses an extension, because none was offered (R-C11).
     pub(super) fn confirm(
         &self,
         response: &HeaderMap,
     ) -> Result<Option<DeflateTerms>, HandshakeError> {
-        // A list of nothing names none.
+        // `list` skips empty elements, so a header without a name uses no extension (RFC 9110 §5.6.1.2).
         match list(response, EXTENSIONS).next() {
             None => Ok(None),
             Some(seen) => Err(HandshakeError::ExtensionNotOffered {

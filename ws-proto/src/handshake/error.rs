@@ -1,4 +1,4 @@
-//! Why an opening handshake failed, and with which status a server answers it.
+//! The reasons why an opening handshake fails, and the status with which a server answers each.
 
 use std::error::Error;
 use std::fmt;
@@ -11,28 +11,28 @@ use crate::redact::Redacted;
 use crate::state::State;
 use crate::version::{Version, Versions};
 
-/// What the peer did, or did not do, that made an opening handshake fail.
+/// The reason why an opening handshake failed. Each is something that the peer did or failed to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The stream ended before its first byte: a port check or a spare connection of a browser.
-    /// Nothing worth a line in a log.
+    /// The stream ended before its first byte, as a port check or an unused connection of a browser does. It
+    /// needs no line in a log.
     Empty,
     /// The stream ended too early.
     Disconnected {
-        /// How far the handshake was.
+        /// The state of the handshake at that time.
         state: State,
     },
     /// The handshake took too long.
     Timeout {
-        /// How far it was.
+        /// The state of the handshake at that time.
         state: State,
-        /// How long was waited.
+        /// The time that the handshake was given.
         waited: Duration,
     },
-    /// The first bytes cannot be those of HTTP/1: TLS on a plain port, a Flash policy request, noise.
+    /// The first bytes are not HTTP/1: TLS on a plain port, a Flash policy request, noise.
     NotHttp {
-        /// The bytes, up to the first that cannot be.
+        /// The bytes, up to and including the first one that is not allowed.
         seen: Vec<u8>,
     },
     /// The head is not well-formed HTTP/1.1.
@@ -40,7 +40,7 @@ pub enum HandshakeError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The head is over the limit.
+    /// The head is longer than the limit.
     HeadTooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -50,7 +50,7 @@ pub enum HandshakeError {
         /// The limit.
         limit: usize,
     },
-    /// The HTTP version cannot carry an upgrade.
+    /// The HTTP version has no upgrades.
     HttpVersion {
         /// The version.
         seen: http::Version,
@@ -60,16 +60,16 @@ pub enum HandshakeError {
         /// Its name.
         name: &'static str,
     },
-    /// A header that must be there once is there more often.
+    /// A header that must appear once appears more often.
     DuplicateHeader {
         /// Its name.
         name: &'static str,
     },
-    /// A header has a value that it must not have.
+    /// A header has an invalid value.
     InvalidHeader {
         /// Its name.
         name: &'static str,
-        /// Its value, as far as it is text.
+        /// Its value, with U+FFFD in the place of bytes that are not UTF-8.
         value: Redacted,
         /// What is wrong with it.
         problem: &'static str,
@@ -79,7 +79,7 @@ pub enum HandshakeError {
         /// The method.
         method: http::Method,
     },
-    /// The request target is not one of a WebSocket.
+    /// The request target is not a valid one for a WebSocket.
     InvalidTarget {
         /// The target.
         target: Redacted,
@@ -88,32 +88,32 @@ pub enum HandshakeError {
     },
     /// The request has a body.
     Body,
-    /// A `Sec-WebSocket-Version` that is not spoken here.
+    /// The server does not support this `Sec-WebSocket-Version`.
     UnsupportedVersion {
         /// The version number.
         seen: u8,
-        /// The versions that are spoken.
+        /// The versions that are enabled.
         enabled: Versions,
     },
-    /// A draft that is not spoken here.
+    /// The server does not support the draft that the client speaks.
     DisabledVersion {
         /// The version.
         version: Version,
-        /// The versions that are spoken.
+        /// The versions that are enabled.
         enabled: Versions,
     },
-    /// The request has nothing that tells its version: no `Sec-WebSocket-Version`, no draft-76
+    /// The request does not show its version: it has no `Sec-WebSocket-Version`, no draft-76
     /// keys, and not the `Origin` and the `Upgrade: WebSocket` that every draft-75 request has.
     NoVersion {
-        /// The versions that are spoken.
+        /// The versions that are enabled.
         enabled: Versions,
     },
-    /// The request contradicts itself about its version.
+    /// The headers of the request contradict each other about its version.
     UnclearVersion {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A key is not valid.
+    /// A key is invalid.
     InvalidKey {
         /// The name of its header.
         name: &'static str,
@@ -122,52 +122,52 @@ pub enum HandshakeError {
     },
     /// A draft-76 request without an origin.
     MissingOrigin,
-    /// An origin that may not open a connection here.
+    /// The origin is not allowed to open a connection here.
     OriginRefused {
         /// The origin.
         origin: Redacted,
     },
-    /// The host that was asked is not one of this server's.
+    /// The client asked for a host that is not one of this server's.
     HostRefused {
         /// The host, in lower case.
         host: String,
     },
-    /// A client of draft-75 or draft-76 insists on a subprotocol that is not spoken here.
+    /// A client of draft-75 or draft-76 requires a subprotocol that the server does not support.
     SubprotocolRefused {
-        /// The subprotocol, of which the length is shown: some clients send a token as one.
+        /// The subprotocol. Only its length is shown, because some clients send a token as a subprotocol.
         offered: Redacted,
     },
-    /// The server answered with something else than 101. The client only, like all that follow.
+    /// The server answered with another status than 101. Only a client reports this and all that follow.
     Status {
         /// The status.
         status: StatusCode,
-        /// The whole answer, as far as the option `refusal_limit` allows.
+        /// The response, with as much of its body as the option `refusal_limit` allows.
         refusal: Box<Refusal>,
     },
-    /// The server sends us elsewhere. That is not followed: what goes with the request, such as a cookie,
-    /// is for the one who was asked.
+    /// The server redirects to another URL. The client does not follow it, because cookies and other headers of
+    /// the request are meant for the first server only.
     Redirect {
         /// The status.
         status: StatusCode,
-        /// Where to, as the server wrote it: it can be relative.
+        /// The new URL as the server wrote it. It can be relative.
         location: Redacted,
     },
-    /// More answers with a status of 1xx than are read past, before one that accepts or refuses (RFC 9110
+    /// The server sent too many interim responses, whose status is 1xx, before the final one (RFC 9110
     /// §15.2).
     TooManyInterim {
-        /// How many are.
+        /// How many are allowed.
         limit: usize,
     },
-    /// A header of the answer has another value than the one that the request implies.
+    /// A header of the response has another value than the request implies.
     Mismatch {
         /// Its name.
         name: &'static str,
-        /// Its value, as far as it is text: a location has the query of the URL.
+        /// Its value, with U+FFFD in the place of bytes that are not UTF-8. A location has the query of the URL.
         seen: Redacted,
-        /// What it must be.
+        /// The value that it must have.
         expected: Redacted,
     },
-    /// The 16 bytes behind a draft-76 answer are not those that the keys imply.
+    /// The 16 bytes behind a draft-76 response are not those that the keys imply.
     WrongChallengeResponse,
     /// The server chose a subprotocol that was not offered.
     SubprotocolNotOffered {
@@ -184,14 +184,17 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Returns the status with which a server answers; none if it just closes the stream: when
-    /// nobody is there to read it, or when a 101 head has been sent already.
+    /// Returns the status with which a server answers. It is `None` if the server only closes the stream, because
+    /// the client is gone or a 101 was sent already.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Empty | Self::Disconnected { .. } => None,
             Self::Timeout { state, .. } => match state {
+                // The client was too slow.
                 State::Unknown | State::Opening => Some(StatusCode::REQUEST_TIMEOUT),
+                // The request was complete, so our own application was too slow.
                 State::Handshaking => Some(StatusCode::SERVICE_UNAVAILABLE),
+                // The 101 of draft-76 goes out before key3 arrives; a second response cannot follow it.
                 State::Waiting | State::Connected | State::Closing | State::Closed => None,
             },
             Self::HeadTooLarge { .. } | Self::TooManyHeaders { .. } => {
@@ -214,8 +217,9 @@ impl HandshakeError {
             | Self::DisabledVersion { .. }
             | Self::NoVersion { .. } => Some(StatusCode::UPGRADE_REQUIRED),
             Self::OriginRefused { .. } => Some(StatusCode::FORBIDDEN),
-            // RFC 9110 §7.4
+            // RFC 9110 §7.4: the request reached a server that is not the one it asks for.
             Self::HostRefused { .. } => Some(StatusCode::MISDIRECTED_REQUEST),
+            // Only a client fails with these, and a client answers nothing.
             Self::Status { .. }
             | Self::Redirect { .. }
             | Self::TooManyInterim { .. }
@@ -227,7 +231,7 @@ impl HandshakeError {
         }
     }
 
-    /// Tells whether the answer lists the versions that are spoken (RFC 6455 §4.4).
+    /// Tells whether the response must list the supported versions (RFC 6455 §4.4).
     pub(super) fn is_about_version(&self) -> bool {
         matches!(
             self,
@@ -251,7 +255,7 @@ impl fmt::Display for HandshakeError {
             }
             Self::Timeout { state, waited } => write!(
                 f,
-                "the opening handshake was not done after {waited:?}, in state {state} \
+                "the opening handshake was not complete after {waited:?}, in state {state} \
                  (option handshake_timeout)"
             ),
             Self::NotHttp { seen } => {
@@ -274,10 +278,12 @@ impl fmt::Display for HandshakeError {
                     "HTTP head with more than {limit} header lines (option header_limit)"
                 )
             }
-            Self::HttpVersion { seen } => write!(f, "{seen:?} cannot upgrade; HTTP/1.1 can"),
+            Self::HttpVersion { seen } => {
+                write!(f, "{seen:?} has no upgrades; HTTP/1.1 is allowed")
+            }
             Self::MissingHeader { name } => write!(f, "header {name} is missing"),
             Self::DuplicateHeader { name } => {
-                write!(f, "header {name} is there more than once; once is allowed")
+                write!(f, "header {name} appears more than once; once is allowed")
             }
             Self::InvalidHeader {
                 name,
@@ -290,24 +296,24 @@ impl fmt::Display for HandshakeError {
             Self::InvalidTarget { target, problem } => {
                 write!(f, "request target {target:?}: {problem}")
             }
-            Self::Body => f.write_str("an upgrade with a body; none is allowed"),
+            Self::Body => f.write_str("the upgrade request has a body; it must not have one"),
             Self::UnsupportedVersion { seen, enabled } => write!(
                 f,
-                "Sec-WebSocket-Version {seen} is not spoken; rfc6455 has 13, 8 and 7, and \
+                "Sec-WebSocket-Version {seen} is not supported; rfc6455 has 13, 8 and 7, and \
                  {enabled} is enabled (option versions)"
             ),
             Self::DisabledVersion { version, enabled } => {
                 write!(
                     f,
-                    "{version} is not spoken; {enabled} is enabled (option versions)"
+                    "{version} is not enabled; {enabled} is enabled (option versions)"
                 )
             }
             Self::NoVersion { enabled } => write!(
                 f,
-                "neither a Sec-WebSocket-Version nor the headers of a draft, which a gateway may have \
-                 dropped; {enabled} is enabled (option versions)"
+                "neither a Sec-WebSocket-Version nor the headers of a draft; a gateway may have \
+                 dropped them; {enabled} is enabled (option versions)"
             ),
-            Self::UnclearVersion { problem } => write!(f, "the version is not clear: {problem}"),
+            Self::UnclearVersion { problem } => write!(f, "the version is ambiguous: {problem}"),
             Self::InvalidKey { name, problem } => write!(f, "header {name}: {problem}"),
             Self::MissingOrigin => {
                 f.write_str("a draft-76 request without an Origin (option require_origin)")
@@ -320,20 +326,20 @@ impl fmt::Display for HandshakeError {
             }
             Self::SubprotocolRefused { offered } => write!(
                 f,
-                "the client insists on subprotocol {offered}, which is not spoken \
+                "the client requires subprotocol {offered}, which is not supported \
                  (option subprotocols)"
             ),
             Self::Status { status, refusal } => {
-                write!(f, "the server answered {status}; 101 would accept{refusal}")
+                write!(f, "the server answered {status}; 101 was expected{refusal}")
             }
             Self::Redirect { status, location } => write!(
                 f,
-                "the server answered {status} and names {location:?}; a redirect is not followed, \
-                 connect there if it is to be trusted"
+                "the server answered {status} and redirects to {location:?}; redirects are not followed; \
+                 connect there if you trust it"
             ),
             Self::TooManyInterim { limit } => write!(
                 f,
-                "more than {limit} answers of status 1xx before one that accepts or refuses"
+                "more than {limit} responses of status 1xx before the final one"
             ),
             Self::Mismatch {
                 name,
@@ -353,7 +359,7 @@ impl fmt::Display for HandshakeError {
                 "the server chose subprotocol {seen:?}, which was not offered (option subprotocols)"
             ),
             Self::NoSubprotocol => f.write_str(
-                "the server chose none of the subprotocols (option require_subprotocol)",
+                "the server chose none of the offered subprotocols (option require_subprotocol)",
             ),
             Self::ExtensionNotOffered { seen } => {
                 write!(

@@ -1,4 +1,4 @@
-//! What an opening handshake tells its owner.
+//! The events of an opening handshake.
 
 use super::error::HandshakeError;
 use super::request::Request;
@@ -9,9 +9,8 @@ use super::request::Request;
 pub enum HandshakeEvent {
     /// The request head is complete. Only a server reports it.
     Request(Request),
-    /// The handshake is done: what remains is to make the connection of it.
+    /// The handshake is done. Call `into_connection` next.
     Open,
-    /// The handshake failed; it is the last event. What is outgoing is still to be written, then
-    /// the stream is to be closed.
+    /// The handshake failed. This is the last event. Write the outgoing bytes, then close the stream.
     Failed(HandshakeError),
 }

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 head, as it was received. Knows nothing of how it was read, and nothing of WebSockets.
+//! The HTTP/1.1 head as it was received. This file knows neither the parser nor WebSockets.
 
 use std::fmt;
 use std::str;
@@ -9,14 +9,14 @@ use http::{Method, StatusCode};
 
 use crate::redact::{HeaderNames, mark_secret, redact_url};
 
-/// The head of a request, as it was received.
+/// The head of a request as it was received.
 ///
-/// Target and header values share one buffer, that of the received bytes. Its `Debug` has the names of the headers and no query, as only an application knows
-/// what is a secret.
+/// The target and the values of the headers share one buffer, that of the received bytes. Its `Debug` shows the
+/// names of the headers and no query, because only the application knows which values are secrets.
 #[derive(Clone)]
 pub struct RequestHead {
     pub(super) method: Method,
-    /// Invariant: it is UTF-8.
+    /// Invariant: it is UTF-8. It is `Bytes` and not a `String`, because it is a part of the received buffer.
     pub(super) target: Bytes,
     pub(super) headers: HeaderMap,
 }
@@ -28,7 +28,7 @@ impl RequestHead {
     }
 
     /// Returns the request target as it was received, such as `/chat?room=1`.
-    #[expect(clippy::missing_panics_doc, reason = "a target is text from the start")]
+    #[expect(clippy::missing_panics_doc, reason = "every constructor takes text")]
     pub fn target(&self) -> &str {
         str::from_utf8(&self.target).expect("a target is text")
     }
@@ -58,6 +58,7 @@ impl RequestHead {
 
     pub(super) fn from_parts(parts: &http::request::Parts) -> Self {
         let mut headers = parts.headers.clone();
+        // Another HTTP server parsed these, so secret values are not marked as sensitive yet.
         for (name, value) in &mut headers {
             mark_secret(name, value);
         }
@@ -79,7 +80,7 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// The head of a response, as it was received. Its `Debug` has the names of the headers only.
+/// The head of a response as it was received. Its `Debug` shows only the names of the headers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResponseHead {
     pub(super) status: StatusCode,
@@ -109,7 +110,7 @@ impl ResponseHead {
         text(&self.headers, name)
     }
 
-    /// Returns the subprotocol that the server chose, once the head was checked.
+    /// Returns the subprotocol that the server chose. It is `None` until the head has passed all checks.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -129,8 +130,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
-/// Where the path of a target begins: behind the authority, if it is a whole URI.
+/// Returns where the path of a target begins. In an absolute URI that is behind the authority.
 fn path_start(target: &str) -> usize {
+    // First, because a `://` in the query of a relative target is no scheme.
     if target.starts_with('/') {
         return 0;
     }

@@ -1,5 +1,5 @@
-//! What draft-76 puts into its opening handshake: the numbers hidden in the keys and the digest
-//! that answers them; and the location, which draft-75 has, too.
+//! The parts of the opening handshake that only the drafts have: the numbers hidden in the keys of draft-76,
+//! the digest that answers them, and the location, which draft-75 has, too.
 
 use md5::{Digest, Md5};
 
@@ -11,9 +11,9 @@ pub(super) const KEY3_LEN: usize = 8;
 /// The length of the bytes behind a draft-76 answer.
 pub(super) const RESPONSE_LEN: usize = 16;
 
-/// Recovers the number that is hidden in a key (draft-76 §5.2), or says why there is none.
+/// Returns the number that is hidden in a key (draft-76 §5.2), or the reason why the key has no number.
 ///
-/// Only 0x30 to 0x39 count as digits and only 0x20 as a space; all else is noise.
+/// Only 0x30 to 0x39 are digits and only 0x20 is a space; all other bytes are noise.
 pub(super) fn key_number(key: &[u8]) -> Result<u32, &'static str> {
     let mut digits = key.iter().filter(|byte| byte.is_ascii_digit()).peekable();
     if digits.peek().is_none() {
@@ -24,7 +24,7 @@ pub(super) fn key_number(key: &[u8]) -> Result<u32, &'static str> {
         .ok()
         .filter(|spaces| *spaces > 0)
         .ok_or("it has no space")?;
-    // What does not fit 64 bits is too large anyway: no head has 2^32 spaces.
+    // 64 bits suffice. The quotient must fit 32 bits and no head has 2^32 spaces, so a larger product is invalid.
     let product = digits
         .try_fold(0u64, |number, digit| {
             number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
@@ -47,12 +47,12 @@ pub(super) fn challenge_response(numbers: [u32; 2], key3: &[u8]) -> [u8; RESPONS
         .into()
 }
 
-/// Returns the URL that an answer of the drafts names.
+/// Returns the URL in the location header of a response of the drafts.
 pub(super) fn location(secure: bool, authority: &str, resource: &str) -> String {
     location_parts(secure, authority, resource).concat()
 }
 
-/// As [`location`], in parts.
+/// Returns the same URL in parts, so that a server can write it without an allocation.
 pub(super) fn location_parts<'a>(
     secure: bool,
     authority: &'a str,
@@ -62,14 +62,14 @@ pub(super) fn location_parts<'a>(
     [scheme, authority, resource]
 }
 
-/// A key of a request with the number that is hidden in it.
+/// A key of a request, and the number that is hidden in it.
 pub(super) struct Key {
     pub(super) number: u32,
     pub(super) text: String,
 }
 
 impl Key {
-    /// Makes a key (draft-76 §4.1, steps 16 to 24 of the client).
+    /// Generates a key (draft-76 §4.1, steps 16 to 24 of the client).
     pub(super) fn generate(randomness: &mut dyn Randomness) -> Self {
         let spaces = 1 + below(randomness, 12);
         let number = below(randomness, u64::from(u32::MAX) / spaces + 1);
@@ -80,7 +80,7 @@ impl Key {
             text.insert(position, NOISE[noise]);
         }
         for _ in 0..spaces {
-            // Never first or last: whoever trims the value must not change its spaces.
+            // Never first or last: a proxy or server that trims the value must not change the count of spaces.
             let position = 1 + pick(randomness, text.len() - 1);
             text.insert(position, b' ');
         }
@@ -91,13 +91,14 @@ impl Key {
     }
 }
 
-/// 0x21 to 0x2F and 0x3A to 0x7E: everything visible but digits.
+/// 0x21 to 0x2F and 0x3A to 0x7E: all visible characters except digits.
 const NOISE: &[u8] =
     b"!\"#$%&'()*+,-./:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
 
-/// Draws a number below `bound`, which is at most 2^32. Scaling instead of rejecting bounds the
-/// work; the bias is below 2^-20 for small bounds and harmless in noise.
+/// Draws a number below `bound`, which is at most 2^32.
 fn below(randomness: &mut dyn Randomness, bound: u64) -> u64 {
+    // Scaled, not rejected and drawn again: a loop would have no bound. The bias is below 2^-20 for small bounds,
+    // and harmless since these numbers are only noise.
     let mut bytes = [0; 4];
     randomness.fill(&mut bytes);
     (u64::from(u32::from_be_bytes(bytes)) * bound) >> 32

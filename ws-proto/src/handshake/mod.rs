@@ -3,14 +3,15 @@
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `outgoing`, `randomness`, `redact`, `state`, `version`.
 //!
-//! The machines take bytes and the time, and give out events, bytes and a deadline. They know no
-//! frames: what arrives behind a handshake is kept and moved into the connection.
+//! The machines take bytes and the time. They return events, bytes and a deadline. They know no
+//! frames: bytes that arrive behind a handshake are kept and moved into the connection.
 
-// The files beside this one hold what both sides need, and import neither of them. `error`, `head`, `hixie` and
-// `refusal` lie below `http`, the others above it.
+// The files beside this one hold what the client and the server share, so they import neither `client` nor `server`.
+// `error`, `head`, `hixie` and `refusal` are below `http`; the others are above it.
 mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
+// Without the feature the same names exist and do nothing, so the handshakes need no `cfg` of their own.
 #[cfg(not(feature = "deflate"))]
 #[path = "deflate_off.rs"]
 mod deflate;

@@ -1,4 +1,4 @@
-//! The origin of a page, as a client says it and a server compares it. One that is not well-formed cannot be made.
+//! The origin of a page, which a client sends and a server compares. An `Origin` is always well-formed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use super::http::authority::{Authority, default_port};
 use crate::error::ConfigError;
 
-/// An origin: scheme, host and port, `null`, or what a program of its own kind names (RFC 6454).
+/// An origin: scheme, host and port, or `null`, or an opaque origin of another scheme (RFC 6454).
 ///
-/// One of `http`, `https`, `ws` or `wss` is kept in lower case and without a port that the scheme implies, so
-/// that two are equal exactly if scheme, host and port are. One of another scheme is opaque, such as `file://`
-/// or `chrome-extension://…`: it is kept as it is, and compared as a whole.
+/// An origin of `http`, `https`, `ws` or `wss` is kept in lower case and without the default port of its scheme.
+/// So two of them are equal exactly if scheme, host and port are equal. An origin of another scheme, such as
+/// `file://` or `chrome-extension://…`, is opaque: it is kept as it is and compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(Box<str>);
 
 impl Origin {
-    /// Returns the origin as text: `scheme://host[:port]`, `null`, or an opaque one as it was given.
+    /// Returns the origin as text: `scheme://host[:port]`, `null`, or an opaque origin as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns scheme and authority, if it is not opaque.
+    /// Returns scheme and authority, if the origin is not opaque.
     pub(super) fn parts(&self) -> Option<(&str, Authority<'_>)> {
         let (scheme, authority) = self.0.split_once("://")?;
         default_port(scheme)?;
@@ -31,9 +31,10 @@ impl Origin {
 impl FromStr for Origin {
     type Err = ConfigError;
 
-    /// Reads `scheme://host[:port]`, `null`, or `scheme://` and any printable ASCII behind it if the scheme is
-    /// none of the web. A path behind a host, even `/`, is refused, as no page has such an origin; and so is
-    /// `*`, which stands for nothing here: see [`OriginRule::Subdomains`](crate::OriginRule::Subdomains).
+    /// Reads `scheme://host[:port]` or `null`. A scheme other than `http`, `https`, `ws` and `wss` can have any
+    /// printable ASCII behind its `://`. A path behind a host, even `/`, is an error, because no page has such an
+    /// origin. So is `*`, which is not a wildcard here: see
+    /// [`OriginRule::Subdomains`](crate::OriginRule::Subdomains).
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let invalid = |problem| ConfigError::InvalidOrigin {
             value: text.into(),
@@ -52,7 +53,8 @@ impl FromStr for Origin {
             return Err(invalid("its scheme is malformed"));
         }
         if rest.contains('*') {
-            // It is allowed in a host, but no page has it, so the entry would never match.
+            // RFC 3986 allows a `*` in a host, but no page has such a host. The entry would never match, and its
+            // author expects a wildcard.
             return Err(invalid(
                 "a * matches nothing (option allow_subdomains_of for subdomains)",
             ));
@@ -61,15 +63,16 @@ impl FromStr for Origin {
         let (scheme, rest) = (&lower[..scheme.len()], &lower[lower.len() - rest.len()..]);
         if default_port(scheme).is_none() {
             let is_printable = rest.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
-            return match is_printable {
-                true => Ok(Self(text.into())),
-                false => Err(invalid("it must be printable ASCII")),
-            };
+            if !is_printable {
+                return Err(invalid("it must be printable ASCII"));
+            }
+            // Not in lower case: only the application that owns the scheme knows whether case matters.
+            return Ok(Self(text.into()));
         }
         if rest.contains('/') {
-            // What is copied out of an address bar ends like that, and would match no page.
+            // A URL copied from an address bar ends like this. It would match no page, so it is an error at once.
             return Err(invalid(
-                "a path, even a / at the end, is in no page's origin; scheme://host[:port] is allowed",
+                "the origin of a page has no path, not even a / at the end; scheme://host[:port] is allowed",
             ));
         }
         let authority = Authority::parse(rest).map_err(invalid)?;

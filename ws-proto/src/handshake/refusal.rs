@@ -1,4 +1,4 @@
-//! What a server sends that does not accept: its head, and as much of its body as a limit allows.
+//! The response of a server that does not accept: its head, and as much of its body as a limit allows.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::head::ResponseHead;
 
-/// An answer that is no 101: what a server says to a client that it refuses.
+/// A response with another status than 101, with which a server refuses a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) head: ResponseHead,
@@ -25,13 +25,13 @@ impl Refusal {
         self.head.header(name)
     }
 
-    /// Returns the body, up to the [`refusal_limit`](crate::ClientConfig::refusal_limit). A body whose
-    /// length the head does not say is not waited for.
+    /// Returns the body, up to the [`refusal_limit`](crate::ClientConfig::refusal_limit). It is empty if the head
+    /// does not say how long the body is, because the client does not wait for such a body.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Tells whether that is all of it.
+    /// Tells whether [`body`](Self::body) returns the whole body.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -41,6 +41,7 @@ impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refusal")
             .field("head", &self.head)
+            // Only the length: `Debug` ends in logs, and a body can be 4 KiB.
             .field("body", &self.body.len())
             .field("is_whole", &self.is_whole)
             .finish()
@@ -48,7 +49,8 @@ impl fmt::Debug for Refusal {
 }
 
 impl fmt::Display for Refusal {
-    /// Shows the beginning of the body, if it is text.
+    /// Shows the beginning of the body, if it is text. It is a suffix for the message of
+    /// [`HandshakeError::Status`](crate::HandshakeError::Status).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(text) = std::str::from_utf8(&self.body) else {
             return Ok(());
@@ -63,5 +65,5 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Characters of a body that an error shows.
+/// The characters of a body that an error shows: enough for a sentence, short enough for a line in a log.
 const SHOWN_LIMIT: usize = 200;

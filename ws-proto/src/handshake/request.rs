@@ -1,4 +1,4 @@
-//! What a client asks a server for. Knows nothing of how it was checked, or of answers.
+//! The request of a client, as a server reports it. This file knows neither the checks nor the responses.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use super::http::authority::target_authority;
 use crate::redact::Hidden;
 use crate::version::Version;
 
-/// What a client asks a server for.
+/// The request of a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Request {
-    /// A WebSocket connection. It passed all checks and waits for
+    /// A request for a WebSocket connection. It passed all checks and waits for
     /// [`accept`](crate::ServerHandshake::accept) or [`reject`](crate::ServerHandshake::reject).
     Upgrade(UpgradeRequest),
-    /// Anything else: no `Upgrade` header names `websocket`, or it is HTTP/1.0, which has no upgrades.
-    /// [`into_received`](crate::ServerHandshake::into_received) gives the bytes to an HTTP server;
-    /// [`reject`](crate::ServerHandshake::reject) answers where there is none.
+    /// Any other request: no `Upgrade` header names `websocket`, or it is HTTP/1.0, which has no upgrades.
+    /// [`into_received`](crate::ServerHandshake::into_received) returns the bytes for an HTTP server. Without
+    /// one, answer by [`reject`](crate::ServerHandshake::reject).
     Http,
 }
 
@@ -31,7 +31,7 @@ pub struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
-    /// Gives up everything but the head.
+    /// Returns the head and drops the rest.
     pub fn into_head(self) -> RequestHead {
         self.head
     }
@@ -51,29 +51,31 @@ impl UpgradeRequest {
         self.version_number
     }
 
-    /// Returns the origin as it was sent. It passed the server's policy.
+    /// Returns the origin as the client sent it. It passed the server's policy.
     pub fn origin(&self) -> Option<&str> {
-        // As `check_origin`, which saw that they are well-formed.
+        // Versions 7 and 8 have a header of their own, and it counts before `Origin`. `check_origin` chose in the
+        // same order; it must, or the application would see another origin than the one that was checked.
         let old_name = Some("Sec-WebSocket-Origin");
         let old_name = old_name.filter(|_| matches!(self.version_number, Some(7 | 8)));
         let origin = old_name.and_then(|name| self.head.header(name));
         origin.or_else(|| self.head.header("Origin"))
     }
 
-    /// Returns the host that is asked for: `host[:port]`, well-formed. It is the `Host` as it was sent, or
-    /// what the target names if that is a whole URI (RFC 9112 §3.2.2).
+    /// Returns the host that the client asks for: `host[:port]`, well-formed. It is the authority of the target
+    /// if that is an absolute URI, and the `Host` header otherwise (RFC 9112 §3.2.2).
     pub fn host(&self) -> &str {
         let named = target_authority(self.head.target());
         named.unwrap_or_else(|| self.head.header("Host").unwrap_or_default())
     }
 
-    /// Iterates over the subprotocols that the client offers, in its order. A client of a draft
-    /// offers one at most, and it need not be a token.
+    /// Iterates over the subprotocols that the client offers, in the client's order. A client of a draft
+    /// offers at most one, which need not be a token.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.offered.iter().map(|name| &**name)
     }
 
-    /// Returns the subprotocol that the server's policy chose: its own first that is offered.
+    /// Returns the subprotocol that the server's options select: the first in the server's order that the client
+    /// offers.
     pub fn subprotocol(&self) -> Option<&str> {
         self.selected.as_deref()
     }
@@ -85,6 +87,7 @@ impl fmt::Debug for UpgradeRequest {
             .field("head", &self.head)
             .field("version", &self.version)
             .field("version_number", &self.version_number)
+            // Some clients send a token as a subprotocol, so the offers count as secrets.
             .field("offered", &Hidden(&self.offered))
             .field("selected", &self.selected)
             .finish()

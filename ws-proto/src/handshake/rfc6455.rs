@@ -1,5 +1,5 @@
-//! What RFC 6455 puts into its opening handshake: the key and its hash, the version number, the
-//! list of subprotocols. All readers are linear.
+//! The parts of the opening handshake that only RFC 6455 has: the key and its hash, the version number, the
+//! list of subprotocols. Every reader is linear, or n log n, in its input.
 
 use std::collections::BTreeSet;
 use std::str;
@@ -16,14 +16,15 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Tells whether a value is base64 of 16 bytes.
 ///
-/// The spare bits of the last character can have any value: those of the standard's own example
-/// in RFC 6455 §4.1 are not zero.
+/// The unused bits of the last character can have any value.
 pub(super) fn is_key(value: &[u8]) -> bool {
+    // Not the decoder of the crate base64, which demands that the unused bits are zero. In the example of RFC 6455
+    // §4.1 they are not.
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     value.len() == 24 && value.ends_with(b"==") && value[..22].iter().all(is_digit)
 }
 
-/// Base64 of a SHA-1 hash.
+/// The value of `Sec-WebSocket-Accept`: base64 of a SHA-1 hash. An array, so that it needs no allocation.
 pub(super) type AcceptHash = [u8; 28];
 
 /// Returns the `Sec-WebSocket-Accept` for a key as it was sent (RFC 6455 §4.2.2).
@@ -35,7 +36,7 @@ pub(super) fn accept_hash(key: &[u8]) -> AcceptHash {
     accept
 }
 
-/// Makes the key of a request.
+/// Generates the key of a request.
 pub(super) fn generate_key(randomness: &mut dyn Randomness) -> String {
     let mut nonce = [0; 16];
     randomness.fill(&mut nonce);
@@ -45,6 +46,7 @@ pub(super) fn generate_key(randomness: &mut dyn Randomness) -> String {
 /// Reads a `Sec-WebSocket-Version`: 0 to 255 without a leading zero (RFC 6455 §4.3).
 pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
     let digits = str::from_utf8(value).ok()?;
+    // `parse` alone would also take a `+` and leading zeros.
     let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
     let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
     if is_decimal && !has_leading_zero {
@@ -54,11 +56,12 @@ pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
     }
 }
 
-/// Reads what a client offers: a list of one or more tokens, none of them twice, over all lines of
-/// the header (RFC 6455 §11.3.4). Says what is wrong with it.
+/// Reads the subprotocols that a client offers: a list of different tokens, over all lines of the header (RFC
+/// 6455 §11.3.4). The error says what is wrong with the list.
 pub(super) fn parse_subprotocols<'a>(
     offered: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Box<str>>, &'static str> {
+    // An ordered set: to compare every pair would let a peer's long list cost quadratic time.
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
     for name in offered {

@@ -1,4 +1,4 @@
-//! The name of a subprotocol, which a client offers and a server chooses. One that is no token cannot be made.
+//! The name of a subprotocol, which a client offers and a server chooses. A `Subprotocol` is always a token.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use super::http::fields::is_token;
 use crate::error::ConfigError;
 use crate::redact::Redacted;
 
-/// The name of a subprotocol: a token (RFC 6455 §4.1, RFC 9110 §5.6.2), which is valid in the
-/// drafts, too. Compared byte for byte.
+/// The name of a subprotocol: a token (RFC 6455 §4.1, RFC 9110 §5.6.2). A token is valid in the drafts, too.
+/// Names are compared byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subprotocol(Box<str>);
 
@@ -26,6 +26,7 @@ impl FromStr for Subprotocol {
         if is_token(name) {
             Ok(Self(name.into()))
         } else {
+            // Redacted: some applications pass a token of a user as a subprotocol.
             Err(ConfigError::InvalidSubprotocol {
                 value: Redacted::secret(name),
             })

@@ -138,10 +138,10 @@ fn an_error_shows_what_was_said() {
     let config = ClientConfig::new();
     let long = format!("a\nb{}", "x".repeat(1000));
     for (body, says) in [
-        ("", "403 Forbidden; 101 would accept"),
+        ("", "403 Forbidden; 101 was expected"),
         (
             "no entry\r\n",
-            "403 Forbidden; 101 would accept; it said \"no entry\"",
+            "403 Forbidden; 101 was expected; it said \"no entry\"",
         ),
         (&long, &format!("it said \"a\\nb{}\"…", "x".repeat(197))),
     ] {

@@ -1,4 +1,4 @@
-//! Every option of a client, with its default. `None` means unlimited (or never, for a wait).
+//! Every option of a client, with its default. `None` means no limit; for a wait it means no deadline.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::version::Version;
 
 /// Options of a client: the opening handshake and what follows.
 ///
-/// Its `Debug` shows neither the values of headers nor the subprotocols, as either can be a token.
+/// Its `Debug` shows neither the values of headers nor the subprotocols, because either can be a secret token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientConfig {
     pub(super) version: Version,
@@ -53,83 +53,82 @@ impl Default for ClientConfig {
 }
 
 impl ClientConfig {
-    /// Starts from the defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the version that is spoken: RFC 6455. A client cannot find out what a server speaks.
+    /// Sets the version; the default is RFC 6455. A client cannot detect which version a server speaks.
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
         self.version = version;
         self
     }
 
-    /// Sets the origin: none in RFC 6455, as this is no browser; in the drafts, which cannot do
-    /// without, that of the URL.
+    /// Sets the origin. By default a request of RFC 6455 has no origin, because this client is not a browser. The
+    /// drafts require one, so there the default is the origin of the URL.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<Option<Origin>>) -> Self {
         self.origin = origin.into();
         self
     }
 
-    /// Sets the subprotocols that are offered, best first: none. A draft can offer one.
+    /// Sets the subprotocols to offer, best first. The default is an empty list. A draft can offer one.
     #[must_use]
     pub fn subprotocols(mut self, subprotocols: impl Into<Vec<Subprotocol>>) -> Self {
         self.subprotocols = subprotocols.into();
         self
     }
 
-    /// Fails the handshake if subprotocols are offered and the server chooses none, as browsers
-    /// do: off. The drafts always demand it.
+    /// Fails the handshake if subprotocols are offered and the server chooses none of them, as browsers
+    /// do. The default is off. The drafts always require the choice.
     #[must_use]
     pub fn require_subprotocol(mut self, require_subprotocol: bool) -> Self {
         self.require_subprotocol = require_subprotocol;
         self
     }
 
-    /// Adds a header to the request, such as `Cookie` or `Authorization`; its name is sent as it
-    /// is written here.
+    /// Adds a header to the request, such as `Cookie` or `Authorization`. The name keeps its case.
     ///
     /// # Errors
     ///
-    /// Fails if the name is not a token, if the value is not printable ASCII, and if the header
+    /// Fails if the name is not a token, the value is not printable ASCII, or the header
     /// belongs to the handshake or to the transport.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         self.headers.push(checked_header(name, value)?);
         Ok(self)
     }
 
-    /// Limits the head of the answer, in bytes: 16 KiB.
+    /// Limits the head of the response, in bytes. The default is 16 KiB.
     #[must_use]
     pub fn head_limit(mut self, head_limit: usize) -> Self {
         self.head_limit = head_limit;
         self
     }
 
-    /// Limits the header lines of the answer: 100.
+    /// Limits the header lines of the response. The default is 100.
     #[must_use]
     pub fn header_limit(mut self, header_limit: usize) -> Self {
         self.header_limit = header_limit;
         self
     }
 
-    /// Limits what is kept of the body of an answer that refuses, in bytes as they are sent: 4 KiB. It is
-    /// waited for within the [`handshake_timeout`](Self::handshake_timeout).
+    /// Limits the kept part of the body of a response that refuses, in bytes on the wire. The default is 4 KiB. The
+    /// client waits for it within the [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
     pub fn refusal_limit(mut self, refusal_limit: usize) -> Self {
         self.refusal_limit = refusal_limit;
         self
     }
 
-    /// Bounds the whole opening handshake, from the request to open: 10 s.
+    /// Limits the time of the whole opening handshake, from the request to the open connection. The default is 10 s.
     #[must_use]
     pub fn handshake_timeout(mut self, handshake_timeout: impl Into<Option<Duration>>) -> Self {
         self.handshake_timeout = handshake_timeout.into();
         self
     }
 
-    /// Offers permessage-deflate (RFC 7692), and compresses messages if the server accepts: off.
+    /// Offers permessage-deflate (RFC 7692), and compresses messages if the server accepts. The default is off.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
@@ -137,26 +136,26 @@ impl ClientConfig {
         self
     }
 
-    /// Returns the limits of a peer's silence on the connection; see
+    /// Returns the limits of a peer's silence on the connection, see
     /// [`ConnectionConfig::silence_limits`].
     pub fn silence_limits(&self) -> Option<(Duration, Duration)> {
         self.connection.silence_limits()
     }
 
-    /// Sets the options of the connection that is opened.
+    /// Sets the options of the connection.
     #[must_use]
     pub fn connection(mut self, connection: ConnectionConfig) -> Self {
         self.connection = connection;
         self
     }
 
-    /// Returns what is offered of compression.
+    /// Returns the offer of compression.
     #[cfg(feature = "deflate")]
     pub(super) fn offer(&self) -> Offer {
         Offer::new(self.deflate.as_ref())
     }
 
-    /// Returns what is offered of compression: nothing.
+    /// Returns the offer of compression, which is empty without the feature.
     #[cfg(not(feature = "deflate"))]
     pub(super) fn offer(&self) -> Offer {
         Offer
@@ -171,7 +170,7 @@ impl fmt::Debug for ClientConfig {
             .field("origin", &self.origin)
             .field("subprotocols", &Hidden(&self.subprotocols))
             .field("require_subprotocol", &self.require_subprotocol)
-            // The values are marked as sensitive since they were set.
+            // `checked_header` marked the values as sensitive, so they are not shown.
             .field("headers", &self.headers)
             .field("head_limit", &self.head_limit)
             .field("header_limit", &self.header_limit)
@@ -187,7 +186,7 @@ impl fmt::Debug for ClientConfig {
 mod tests {
     use super::*;
 
-    /// The defaults are a promise. Whoever changes one changes this test.
+    /// The defaults are a promise. A change of a default changes this test.
     #[test]
     fn the_defaults_are_frozen() {
         let connection = format!("{:?}", ConnectionConfig::default());

@@ -1,4 +1,4 @@
-//! The client's side of an opening handshake: from the request to a connection.
+//! The client's side of an opening handshake, from the request to a connection.
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
 //! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
@@ -40,8 +40,9 @@ use crate::version::Version;
 pub use self::config::ClientConfig;
 pub use self::url::ClientUrl;
 
-/// Answers with a status of 1xx that are read past before the one that counts: what a server or a gateway says
-/// in between (RFC 9110 §15.2). Each may have a head as long as the [`head_limit`](ClientConfig::head_limit).
+/// The interim responses, whose status is 1xx, that are skipped before the final one (RFC 9110 §15.2). Servers and
+/// gateways send few of them. Each may be as long as the [`head_limit`](ClientConfig::head_limit), so without a limit
+/// a server could send heads for ever.
 const INTERIM_LIMIT: usize = 8;
 
 /// The client's side of an opening handshake.
@@ -56,20 +57,20 @@ pub struct ClientHandshake {
     stage: ClientStage,
     check: ResponseCheck,
     refusal_limit: usize,
-    /// Reads an answer that is no 101, in stage `Refusal`.
+    /// Reads a response that is not a 101; set in stage `Refusal`.
     refusal: Option<RefusalReader>,
-    /// The digest that must follow the head of a draft-76 answer.
+    /// The digest that must follow the head of a draft-76 response.
     challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
     reader: HeadReader,
-    /// How many answers of status 1xx were read past.
+    /// How many responses of status 1xx were skipped.
     interim: usize,
-    /// What was received and does not belong to a part of the handshake that is done.
+    /// The received bytes that no finished part of the handshake has used.
     received: BytesMut,
     response: Option<ResponseHead>,
-    /// What the server accepted of an offer of compression.
+    /// The terms of compression, if the server accepted an offer.
     deflate: Option<DeflateTerms>,
     deadline: Option<Instant>,
-    /// How it went; not told yet.
+    /// The result, until `poll_event` returns it.
     outcome: Option<Result<(), HandshakeError>>,
     outgoing: Outgoing,
     randomness: Box<dyn Randomness>,
@@ -85,12 +86,12 @@ enum ClientStage {
 }
 
 impl ClientHandshake {
-    /// Begins a handshake; the request is outgoing at once.
+    /// Begins a handshake. The request is outgoing at once.
     ///
     /// # Errors
     ///
-    /// Fails if a subprotocol is offered twice, or more than one in a draft, or an option of the
-    /// [connection makes no sense](crate::ConnectionConfig::check).
+    /// Fails if a subprotocol is offered twice, if a draft offers more than one, or if an option of the
+    /// connection is [invalid](crate::ConnectionConfig::check).
     pub fn new(
         url: &ClientUrl,
         config: &ClientConfig,
@@ -134,10 +135,9 @@ impl ClientHandshake {
         })
     }
 
-    /// Takes bytes that were read, all of them. What comes behind the answer is kept for the
-    /// connection.
+    /// Takes the bytes that were read, all of them. Bytes behind the response are kept for the connection.
     ///
-    /// It may change the answer of every other method.
+    /// This call can change the result of every other method.
     pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
         if self.stage == ClientStage::Closed {
             return;
@@ -148,6 +148,7 @@ impl ClientHandshake {
                 return self.fail(error);
             }
         }
+        // Not `else`: the same read can hold the head and what follows it.
         match self.stage {
             ClientStage::Challenge => self.read_challenge_response(),
             ClientStage::Refusal => self.read_refusal(),
@@ -156,7 +157,7 @@ impl ClientHandshake {
     }
 
     /// Takes the end of the stream: the server will send nothing more. After
-    /// [`HandshakeEvent::Open`] it is for the connection.
+    /// [`HandshakeEvent::Open`], report the end to the connection instead.
     pub fn handle_eof(&mut self) {
         match self.stage {
             ClientStage::Head if self.received.is_empty() && self.interim == 0 => {
@@ -167,14 +168,16 @@ impl ClientHandshake {
                     state: self.state(),
                 });
             }
+            // The status is known, and says more than that the stream ended too early.
             ClientStage::Refusal => self.end_refusal(),
             ClientStage::Open | ClientStage::Closed => {}
         }
     }
 
-    /// Takes the time, when a deadline has come: a handshake that is not done fails.
+    /// Takes the time when a deadline has passed. An unfinished handshake fails.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            // The body of a refusal is only a help; without it the status is still the better error.
             if self.stage == ClientStage::Refusal {
                 return self.end_refusal();
             }
@@ -199,19 +202,20 @@ impl ClientHandshake {
         &mut self.outgoing
     }
 
-    /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
-    /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
-    /// the connection read it at once, all of it.
+    /// Takes the bytes that arrived behind the handshake, after [`HandshakeEvent::Open`]: the first bytes that the
+    /// connection must read. Before that event it returns no bytes. If you do not take them,
+    /// [`into_connection`](Self::into_connection) makes the connection read all of them at once.
     pub fn take_early(&mut self) -> Bytes {
         if !matches!(self.stage, ClientStage::Open) {
-            // It belongs to the handshake still.
+            // Until then the bytes belong to the handshake.
             return Bytes::new();
         }
+        // A copy: a slice would keep the whole read buffer alive for these few bytes.
         Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 
-    /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
-    /// received behind the answer move over.
+    /// Makes the connection, after [`HandshakeEvent::Open`]. Outgoing bytes, and bytes that arrived behind the
+    /// response, move into it.
     ///
     /// # Panics
     ///
@@ -220,7 +224,7 @@ impl ClientHandshake {
         let state = self.state();
         assert!(
             state == State::Connected,
-            "a connection is made of a handshake in state {state}"
+            "cannot make a connection from a handshake in state {state}; it must be connected"
         );
         let opened = Opened {
             role: Role::Client,
@@ -235,13 +239,12 @@ impl ClientHandshake {
         Connection::after_handshake(opened, now)
     }
 
-    /// Returns the head of the answer, once it is complete, whether it was good or not.
+    /// Returns the head of the final response once it is complete, whether it accepts or refuses.
     pub fn response_head(&self) -> Option<&ResponseHead> {
         self.response.as_ref()
     }
 
-    /// Returns the deadline of the handshake, if there is one. Every `&mut self` call may change
-    /// it.
+    /// Returns the deadline of the handshake, if there is one. Every `&mut self` call can change it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
             ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => self.deadline,
@@ -249,7 +252,7 @@ impl ClientHandshake {
         }
     }
 
-    /// Tells whether more bytes are wanted.
+    /// Tells whether the handshake needs more bytes.
     pub fn wants_read(&self) -> bool {
         match self.stage {
             ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => true,
@@ -257,12 +260,12 @@ impl ClientHandshake {
         }
     }
 
-    /// Tells whether the handshake failed: the stream is to be closed.
+    /// Tells whether the handshake failed. Then close the stream.
     pub fn is_finished(&self) -> bool {
         self.stage == ClientStage::Closed
     }
 
-    /// Returns how far the handshake is: handshaking, connected or closed.
+    /// Returns the state of the handshake: handshaking, connected or closed.
     pub fn state(&self) -> State {
         match self.stage {
             ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => State::Handshaking,
@@ -289,7 +292,7 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Reads heads up to the one that counts.
+    /// Reads heads up to the final one.
     fn read_final_head(&mut self) -> Result<Option<(Bytes, ResponseHead)>, HandshakeError> {
         while let Some(head_len) = self.reader.find_end(&self.received)? {
             let mut bytes = self.received.split_to(head_len);
@@ -297,7 +300,7 @@ impl ClientHandshake {
             let bytes = bytes.freeze();
             let head = ResponseHead::parse(&bytes, self.reader.header_lines())?;
             let status = head.status();
-            // What the drafts compare byte for byte comes first or not at all.
+            // Not in the drafts: they compare the first bytes of the stream with a fixed text.
             let is_interim = self.version == Version::Rfc6455
                 && status.is_informational()
                 && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -315,7 +318,7 @@ impl ClientHandshake {
         Ok(None)
     }
 
-    /// Fails as soon as nothing more is needed to say why.
+    /// Fails the handshake once enough of the refusal was received.
     fn read_refusal(&mut self) {
         let reader = self.refusal.as_ref();
         if let Some(error) = reader.and_then(|reader| reader.read(&self.received)) {
@@ -323,16 +326,16 @@ impl ClientHandshake {
         }
     }
 
-    /// Fails with what has come.
+    /// Fails the handshake with the part of the refusal that was received.
     fn end_refusal(&mut self) {
         if let Some(reader) = &self.refusal {
             self.fail(reader.give_up(&self.received));
         }
     }
 
-    /// Compares as soon as all bytes are there; no byte is judged before, so that the answer does
-    /// not depend on how they arrive.
+    /// Compares the digest once all of its bytes are there.
     fn read_challenge_response(&mut self) {
+        // Not byte by byte: the result would depend on how the reads divide it.
         let seen = self.received.get(..hixie::RESPONSE_LEN);
         match (seen, &self.challenge_response) {
             (None, _) | (_, None) => {}
@@ -351,6 +354,7 @@ impl ClientHandshake {
 
     fn fail(&mut self, error: HandshakeError) {
         self.stage = ClientStage::Closed;
+        // The owner may keep a failed handshake, so its memory is freed here. A client writes nothing after a failure.
         self.received = BytesMut::new();
         self.outgoing = Outgoing::new();
         self.outcome = Some(Err(error));
@@ -367,7 +371,8 @@ impl fmt::Debug for ClientHandshake {
     }
 }
 
-/// The drafts are compared byte for byte, so nothing is continued there.
+/// Returns the reader for the response. Only RFC 6455 allows continued lines, because a client of a draft compares
+/// the response byte for byte.
 fn response_reader(config: &ClientConfig) -> HeadReader {
     let reader = HeadReader::response(config.head_limit, config.header_limit);
     match config.version {

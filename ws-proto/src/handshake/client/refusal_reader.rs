@@ -1,4 +1,4 @@
-//! Reads the body of an answer that is no 101. Knows nothing of what would have been accepted.
+//! Reads the body of a response that is not a 101. This file does not know which response would be accepted.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,10 +17,10 @@ pub(super) struct RefusalReader {
     limit: usize,
 }
 
-/// How the end of a body is known.
+/// How the reader finds the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// There is none, or its end is that of the stream.
+    /// There is no body, or it ends with the stream. Neither is read.
     None,
     Length(u64),
     Chunked,
@@ -35,8 +35,9 @@ impl RefusalReader {
         }
     }
 
-    /// Looks at all that was received behind the head; says what came of it once nothing more is needed.
+    /// Examines all bytes behind the head. Returns the error of the handshake once no more bytes are needed.
     pub(super) fn read(&self, received: &[u8]) -> Option<HandshakeError> {
+        // A redirect is reported without its body, so there is no reason to wait for one.
         if self.location().is_some() {
             return Some(self.give_up(received));
         }
@@ -44,6 +45,7 @@ impl RefusalReader {
         let is_full = within.len() == self.limit;
         match self.framing {
             Framing::None => Some(self.error(&[], true)),
+            // A length that does not fit `usize` is above every limit, so that the body cannot be whole.
             Framing::Length(len) => match usize::try_from(len) {
                 Ok(len) if within.len() >= len => Some(self.error(&within[..len], true)),
                 Ok(_) | Err(_) => is_full.then(|| self.error(within, false)),
@@ -55,7 +57,7 @@ impl RefusalReader {
         }
     }
 
-    /// Says what came of it when no more will come.
+    /// Returns the error of the handshake when no more bytes will come.
     pub(super) fn give_up(&self, received: &[u8]) -> HandshakeError {
         if let Some(location) = self.location() {
             return HandshakeError::Redirect {
@@ -71,8 +73,9 @@ impl RefusalReader {
         }
     }
 
-    /// Returns where a redirect points to.
+    /// Returns the location of a redirect.
     fn location(&self) -> Option<&str> {
+        // Not every 3xx: 300 and 304 have no single new location.
         let is_redirect = matches!(
             self.head.status(),
             StatusCode::MOVED_PERMANENTLY
@@ -97,8 +100,10 @@ impl RefusalReader {
 }
 
 impl Framing {
-    /// RFC 9112 §6.3, of which this needs no more: who breaks it is refused a body, not a connection.
+    /// Determines how the body ends, by the part of RFC 9112 §6.3 that a refusal needs.
     fn of(head: &ResponseHead) -> Self {
+        // A malformed length or coding only loses the body. The handshake fails in any case, and no other response
+        // follows on this stream.
         let headers = head.headers();
         if head.status().is_informational()
             || matches!(
@@ -109,9 +114,11 @@ impl Framing {
             return Self::None;
         }
         if headers.contains_key(TRANSFER_ENCODING) {
-            return match list_contains(headers, TRANSFER_ENCODING.as_str(), "chunked") {
-                true => Self::Chunked,
-                false => Self::None,
+            // It counts before a Content-Length, and another coding than chunked ends with the stream.
+            return if list_contains(headers, TRANSFER_ENCODING.as_str(), "chunked") {
+                Self::Chunked
+            } else {
+                Self::None
             };
         }
         let len = head
@@ -121,8 +128,8 @@ impl Framing {
     }
 }
 
-/// Takes the content out of chunks as far as they are there, and tells whether the last one is (RFC 9112
-/// §7.1). What is malformed counts as not there.
+/// Returns the content of the chunks that have arrived, and whether the last chunk is among them (RFC 9112 §7.1). A
+/// malformed chunk ends the content.
 fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     while let Ok(httparse::Status::Complete((start, len))) = httparse::parse_chunk_size(bytes) {
@@ -130,6 +137,7 @@ fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
             return (body, true);
         }
         let rest = &bytes[start..];
+        // A peer chooses the length, so it is compared with what is there and never added to an index.
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         body.extend_from_slice(&rest[..rest.len().min(len)]);
         let Some(next) = rest.get(len..).and_then(|rest| rest.strip_prefix(b"\r\n")) else {

@@ -1,4 +1,5 @@
-//! The request of a client, for each version, and what must answer it. Knows no answers.
+//! The request of a client for each version, and the values that the response must have. This file reads no
+//! responses.
 
 use super::config::ClientConfig;
 use super::response_check::ExpectedHeaders;
@@ -10,14 +11,14 @@ use crate::handshake::{hixie, rfc6455};
 use crate::randomness::Randomness;
 use crate::version::Version;
 
-/// A request and what must answer it.
+/// A request, and what the response must contain.
 pub(super) struct ClientRequest {
     pub(super) bytes: Vec<u8>,
     pub(super) expected: ExpectedHeaders,
     pub(super) challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
 }
 
-/// R-C3.
+/// Makes the request of RFC 6455 (R-C3).
 pub(super) fn rfc6455_request(
     url: &ClientUrl,
     config: &ClientConfig,
@@ -58,7 +59,7 @@ pub(super) fn rfc6455_request(
     }
 }
 
-/// Draft-76 §4.1. The order of the fields is free.
+/// Makes the request of draft-76 (§4.1), in which the order of the headers is free.
 pub(super) fn draft76_request(
     url: &ClientUrl,
     config: &ClientConfig,
@@ -82,6 +83,7 @@ pub(super) fn draft76_request(
     push_header(&mut bytes, "Sec-WebSocket-Key1", keys[0].text.as_bytes());
     push_header(&mut bytes, "Sec-WebSocket-Key2", keys[1].text.as_bytes());
     end_request(&mut bytes, config);
+    // Behind the empty line and without a Content-Length (draft-76 §4.1).
     bytes.extend_from_slice(&key3);
     let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
     let expected = ExpectedHeaders::Draft76 {
@@ -95,7 +97,7 @@ pub(super) fn draft76_request(
     }
 }
 
-/// Draft-75 §4.1. The order of the fields is fixed.
+/// Makes the request of draft-75 (§4.1), in which the order of the headers is fixed.
 pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientRequest {
     let origin = draft_origin(url, config);
     let mut bytes = begin_draft_request(url, &origin);
@@ -118,6 +120,7 @@ pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientR
     }
 }
 
+/// Returns the origin of a request of a draft, which must have one: by default that of the URL.
 fn draft_origin(url: &ClientUrl, config: &ClientConfig) -> String {
     config
         .origin
@@ -145,7 +148,7 @@ fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// R-C5: no subprotocol twice; a draft has no list.
+/// Checks that no subprotocol is offered twice and that a draft, which has no list, offers at most one (R-C5).
 pub(super) fn check_offered_subprotocols(config: &ClientConfig) -> Result<(), ConfigError> {
     let invalid = |problem| {
         let name = "Sec-WebSocket-Protocol".to_owned();

@@ -1,4 +1,4 @@
-//! What a client demands of an answer, for each version. Knows no bytes behind the head.
+//! The checks of the head of a response, for each version. This file does not know the bytes behind the head.
 
 use std::str;
 
@@ -16,7 +16,7 @@ use crate::redact::Redacted;
 const DRAFT75_START: &[u8] = b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
     Upgrade: WebSocket\r\nConnection: Upgrade\r\n";
 
-/// What an answer must contain.
+/// What the head of a response must contain.
 #[derive(Debug)]
 pub(super) struct ResponseCheck {
     pub(super) expected: ExpectedHeaders,
@@ -25,20 +25,20 @@ pub(super) struct ResponseCheck {
     pub(super) deflate: Offer,
 }
 
-/// What shows that the server read the request as one of the version.
+/// The headers that prove that the server understood the request as one of this version.
 #[derive(Debug)]
 pub(super) enum ExpectedHeaders {
     /// The hash of the key.
     Rfc6455 { accept: String },
-    /// The echo of two values. The digest of the keys follows behind the head.
+    /// Two values of the request. The digest of the keys follows behind the head.
     Draft76 { origin: String, location: String },
-    /// The echo of two values.
+    /// Two values of the request.
     Draft75 { origin: String, location: String },
 }
 
 impl ResponseCheck {
-    /// Checks an answer whose status is 101; returns the subprotocol that the server chose, and what it
-    /// said to an offer of compression.
+    /// Checks a response whose status is 101. Returns the subprotocol that the server chose and the terms of
+    /// compression that it accepted.
     pub(super) fn check(
         &self,
         bytes: &[u8],
@@ -58,6 +58,7 @@ impl ResponseCheck {
                 Ok((self.choice(headers)?, deflate))
             }
             ExpectedHeaders::Draft76 { origin, location } => {
+                // Draft-76 §4.1 demands two spaces, and takes any text behind the second one.
                 let first_line = bytes
                     .split(|byte| *byte == b'\r')
                     .next()
@@ -77,6 +78,7 @@ impl ResponseCheck {
                 Ok((subprotocol, None))
             }
             ExpectedHeaders::Draft75 { origin, location } => {
+                // On the bytes, not on the parsed head: order and case of these lines are fixed.
                 if !bytes.starts_with(DRAFT75_START) {
                     let problem = "it does not begin with the fixed lines of draft-75";
                     return Err(HandshakeError::MalformedHead { problem });
@@ -89,14 +91,15 @@ impl ResponseCheck {
         }
     }
 
-    /// RFC 6455: one of the subprotocols, or none.
+    /// Returns the subprotocol that a server of RFC 6455 chose: one of those that were offered, or none.
     fn choice(&self, headers: &HeaderMap) -> Result<Option<Box<str>>, HandshakeError> {
         let name = "Sec-WebSocket-Protocol";
-        // An empty one chooses nothing.
+        // An empty value chooses no subprotocol (R-C12); `single_text` would refuse it.
         let is_empty = single(headers, name)?.is_some_and(HeaderValue::is_empty);
-        let chosen = match is_empty {
-            true => None,
-            false => single_text(headers, name)?,
+        let chosen = if is_empty {
+            None
+        } else {
+            single_text(headers, name)?
         };
         match chosen {
             None if self.require_subprotocol && !self.offered.is_empty() => {
@@ -112,7 +115,8 @@ impl ResponseCheck {
         }
     }
 
-    /// The drafts: the very subprotocol that was asked for; ignored if none was.
+    /// Checks that a server of a draft confirms the subprotocol that was asked for. Without one the header is
+    /// ignored.
     fn confirmation(
         &self,
         headers: &HeaderMap,
@@ -126,13 +130,14 @@ impl ResponseCheck {
     }
 }
 
-/// R-C8 and R-C9.
+/// Checks `Upgrade` and `Connection` (R-C8, R-C9).
 fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
     let name = "Upgrade";
     let value = headers
         .get(name)
         .ok_or(HandshakeError::MissingHeader { name })?;
-    // It is a list (RFC 9110 §7.8); another protocol in it would be spoken, too.
+    // `Upgrade` is a list (RFC 9110 §7.8). Another protocol beside `websocket` would be layered into the stream, and
+    // this client does not speak it.
     let is_websocket = |element: &str| element.eq_ignore_ascii_case("websocket");
     if list(headers, name).next().is_none() || !list(headers, name).all(is_websocket) {
         return Err(mismatch(name, lossy(value), "websocket"));

@@ -1,5 +1,5 @@
-//! The URL of a WebSocket server: `ws` and `wss` (RFC 6455 §3). Strict, because all of it goes into
-//! a request.
+//! The URL of a WebSocket server: `ws` and `wss` (RFC 6455 §3). The parser is strict, because all parts of the URL go
+//! into a request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,22 +9,22 @@ use crate::handshake::hixie;
 use crate::handshake::http::authority::{Authority, default_port};
 use crate::redact::{Redacted, redact_url};
 
-/// Where a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).
+/// The URL that a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).
 ///
-/// Shown with `{}` or `{:?}` it has no query, as that is where tokens are; [`reveal`](Self::reveal) has it.
+/// `Display` and `Debug` leave the query out, because it can contain a token. [`reveal`](Self::reveal) returns all.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientUrl {
     secure: bool,
     /// In lower case, without the port that the scheme implies.
     authority: Box<str>,
+    /// The length of the host in `authority`, with the brackets of an IPv6 address.
     host_len: usize,
     port: u16,
     resource: Box<str>,
 }
 
 impl ClientUrl {
-    /// Returns the host, for name resolution and TLS: in lower case, an IPv6 address without its
-    /// brackets.
+    /// Returns the host for name resolution and TLS, in lower case. An IPv6 address has no brackets.
     pub fn host(&self) -> &str {
         let host = &self.authority[..self.host_len];
         host.strip_prefix('[')
@@ -37,27 +37,27 @@ impl ClientUrl {
         self.port
     }
 
-    /// Tells whether the scheme is `wss`: the handshake begins after that of TLS.
+    /// Tells whether the scheme is `wss`. Then the opening handshake runs inside of TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// Returns what is asked for: the path, `/` if it is empty, and the query.
+    /// Returns the request target: the path, or `/` if it is empty, and the query.
     pub fn resource(&self) -> &str {
         &self.resource
     }
 
-    /// Returns the value of the `Host` header: the port is left out if the scheme implies it.
+    /// Returns the value of the `Host` header. It has no port if the scheme implies that port.
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Returns the whole URL, its query included: not for a log.
+    /// Returns the whole URL, with its query. Do not write it to a log.
     pub fn reveal(&self) -> String {
         self.location()
     }
 
-    /// The origin of a page that this server could have sent.
+    /// Returns the origin of a page from the same server.
     pub(super) fn own_origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
@@ -95,6 +95,7 @@ impl FromStr for ClientUrl {
         }
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.contains('@') {
+            // RFC 6455 §3 has none, and it would put a password into the Host header.
             return Err(invalid("it has user information"));
         }
         let lower = authority.to_ascii_lowercase();
@@ -106,7 +107,8 @@ impl FromStr for ClientUrl {
             .or(implied)
             .filter(|port| *port > 0)
             .ok_or_else(|| invalid("the port is not a decimal number from 1 to 65535"))?;
-        // As it is written without what RFC 3986 §6.2.3 has a sender leave out.
+        // RFC 3986 §6.2.3: a sender leaves the default port out. In the drafts the server's location is compared with
+        // this text.
         let authority = match implied {
             Some(_) => parsed.host.to_owned(),
             None => format!("{}:{port}", parsed.host),

@@ -1,26 +1,26 @@
-//! `host[:port]` as it stands in a Host header, an origin and a URL: as draft-75 and draft-76 need it, which
-//! copy it into an answer, and as RFC 3986 allows it.
+//! `host[:port]`, as a Host header, an origin and a URL contain it. There is a strict reader, for the drafts,
+//! which copy the host into a response, and one for all that RFC 3986 allows.
 
 use std::net::Ipv6Addr;
 
-/// A host and, if one is written, a port.
+/// A host, and a port if the text has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::handshake) struct Authority<'a> {
     /// Not empty; an IPv6 address keeps its brackets.
     pub(in crate::handshake) host: &'a str,
-    /// 1 to 65535, and 0 if RFC 3986 alone rules.
+    /// 1 to 65535. [`parse_uri`](Self::parse_uri) also takes 0, which RFC 3986 allows.
     pub(in crate::handshake) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// Reads all of `text`, or says what is wrong with it: what a browser writes, and nothing else.
+    /// Reads all of `text`, or returns what is wrong with it. It takes only what a browser writes.
     pub(in crate::handshake) fn parse(text: &'a str) -> Result<Self, &'static str> {
         Self::parse_with(text, |digits| parse_port(digits).map(Some))
     }
 
-    /// As [`parse`](Self::parse), with whatever RFC 3986 §3.2.3 has for a port: it can be empty, and have
-    /// leading zeros.
+    /// Reads all of `text` with any port that RFC 3986 §3.2.3 allows: it can be empty, and have leading zeros.
     pub(in crate::handshake) fn parse_uri(text: &'a str) -> Result<Self, &'static str> {
+        // Zeros are trimmed first, so a port with many of them is not refused as a number that is too large.
         Self::parse_with(text, |digits| match digits.trim_start_matches('0') {
             "" if digits.is_empty() => Ok(None),
             "" => Ok(Some(0)),
@@ -32,13 +32,14 @@ impl<'a> Authority<'a> {
         text: &'a str,
         parse_port: impl FnOnce(&str) -> Result<Option<u16>, &'static str>,
     ) -> Result<Self, &'static str> {
+        // The brackets come first: an IPv6 address has colons of its own, which do not begin a port.
         let host_len = match text.strip_prefix('[') {
             Some(literal) => {
                 let len = literal
                     .find(']')
                     .ok_or("an IPv6 address lacks its closing bracket")?;
                 if literal[..len].parse::<Ipv6Addr>().is_err() {
-                    return Err("what stands in brackets is not an IPv6 address");
+                    return Err("the text in brackets is not an IPv6 address");
                 }
                 len + 2
             }
@@ -56,7 +57,7 @@ impl<'a> Authority<'a> {
         }
         let digits = rest
             .strip_prefix(':')
-            .ok_or("something stands between host and port")?;
+            .ok_or("there is text between host and port")?;
         Ok(Self {
             host,
             port: parse_port(digits)?,
@@ -80,6 +81,8 @@ pub(in crate::handshake) fn default_port(scheme: &str) -> Option<u16> {
 
 fn parse_port(digits: &str) -> Result<u16, &'static str> {
     const PROBLEM: &str = "the port is not a decimal number from 1 to 65535";
+    // `parse` would also take a `+`. A leading zero is refused because two spellings of one port would be two
+    // different texts in a location that a draft compares byte for byte.
     if digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(PROBLEM);
     }
@@ -91,7 +94,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
-/// Returns the authority of a target that is a whole URI of HTTP, unchecked.
+/// Returns the authority of a target that is an absolute HTTP URI. It is not checked.
 pub(in crate::handshake) fn target_authority(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");

@@ -1,40 +1,42 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), in one linear pass. Knows no extension.
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), in one linear pass. This file knows no extension.
 //!
-//! A quoted value need not be a token, though RFC 6455 wants that: what RFC 9110 lets one quote is taken, as
-//! the extension that has it is declined. And empty elements of the list are none (RFC 9110 §5.6.1.2).
+//! A quoted value can be any quoted string of RFC 9110, although RFC 6455 demands a token. This does no harm,
+//! because an extension with such a value is declined. Empty elements of the list are skipped (RFC 9110
+//! §5.6.1.2).
 
 use super::fields::is_token_byte;
 
 /// The header that lists extensions.
 pub(in crate::handshake) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
-/// What a line of the header says, in its order.
+/// A part of a header line. The parts come in the order of the line.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(any(test, feature = "deflate")),
     expect(dead_code, reason = "without an extension only the grammar matters")
 )]
 pub(in crate::handshake) enum Item<'a> {
-    /// An extension begins; the parameters up to the next one are its.
+    /// The name of an extension. The parameters up to the next extension belong to it.
     Extension(&'a [u8]),
     /// The name of a parameter, and its value if it has one.
     Parameter(&'a [u8], Option<Value<'a>>),
 }
 
-/// The value of a parameter: a token, or what was quoted, which makes no difference.
+/// The value of a parameter: a token, or the content of a quoted string. Both mean the same.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(any(test, feature = "deflate")),
     expect(dead_code, reason = "without an extension only the grammar matters")
 )]
 pub(in crate::handshake) struct Value<'a> {
-    /// Without the quotes, but with the backslashes in them.
+    /// Without the quotes, but still with backslashes. They are removed by [`bytes`](Self::bytes), so reading needs
+    /// no allocation.
     raw: &'a [u8],
 }
 
 #[cfg(any(test, feature = "deflate"))]
 impl<'a> Value<'a> {
-    /// Iterates over the bytes. Of a backslash and what follows it only that counts.
+    /// Iterates over the bytes, without the backslash of each quoted pair.
     pub(in crate::handshake) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
         let mut raw = self.raw.iter().copied();
         std::iter::from_fn(move || match raw.next() {
@@ -44,10 +46,11 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Reads a line, or says what is wrong with it; then what was told before is void.
+/// Reads a line and calls `visit` for each part. The error says what is wrong with the line; then the caller must
+/// discard all parts of it.
 pub(in crate::handshake) fn read<'a>(
     line: &'a [u8],
-    mut tell: impl FnMut(Item<'a>),
+    mut visit: impl FnMut(Item<'a>),
 ) -> Result<(), &'static str> {
     let mut cursor = Cursor { rest: line };
     loop {
@@ -56,14 +59,15 @@ pub(in crate::handshake) fn read<'a>(
             return Ok(());
         }
         let name = cursor.token().ok_or("an extension has no name")?;
-        tell(Item::Extension(name));
+        visit(Item::Extension(name));
         while cursor.eat(b';') {
             let name = cursor.token().ok_or("a parameter has no name")?;
-            let value = match cursor.eat(b'=') {
-                true => Some(cursor.value()?),
-                false => None,
+            let value = if cursor.eat(b'=') {
+                Some(cursor.value()?)
+            } else {
+                None
             };
-            tell(Item::Parameter(name, value));
+            visit(Item::Parameter(name, value));
         }
         if cursor.rest.is_empty() {
             return Ok(());
@@ -79,7 +83,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Takes a byte and the white space around it.
+    /// Takes this byte, if it is next, and the white space around it.
     fn eat(&mut self, byte: u8) -> bool {
         self.skip_space();
         let Some((&first, rest)) = self.rest.split_first() else {
@@ -110,14 +114,15 @@ impl<'a> Cursor<'a> {
             .ok_or("the value of a parameter is neither a token nor a quoted string")
     }
 
-    /// Takes a quoted string (RFC 9110 §5.6.4), and the white space behind it. A header value has no control
-    /// bytes but tabs, which may be quoted.
+    /// Takes a quoted string (RFC 9110 §5.6.4), and the white space behind it.
     fn quoted(&mut self) -> Option<&'a [u8]> {
         if !self.eat_exactly(b'"') {
             return None;
         }
         let content = self.rest;
+        // Any byte is taken: the parser of the head has refused all control bytes but tabs, which can be quoted.
         while !self.rest.starts_with(b"\"") {
+            // The byte behind a backslash is content, even if it is a quote.
             self.eat_exactly(b'\\');
             (_, self.rest) = self.rest.split_first()?;
         }
@@ -192,7 +197,8 @@ mod tests {
             assert!(read(line.as_bytes(), |_| ()).is_err(), "{line}");
         }
     }
-    /// RFC 7692 §5.2: what is told; quotes and escapes make no difference.
+
+    /// RFC 7692 §5.2: names and values are visited in their order; quotes and escapes make no difference.
     #[test]
     fn names_and_values_are_told_in_their_order() {
         let mut told = Vec::new();

@@ -1,4 +1,4 @@
-//! What the values of header fields consist of: tokens, lists, text (RFC 9110 §5.6).
+//! The parts of header values: tokens, lists, text (RFC 9110 §5.6).
 
 use std::str;
 
@@ -17,8 +17,8 @@ pub(in crate::handshake) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Iterates over the elements of a header that is a list, over all its lines. Empty ones are none (RFC 9110
-/// §5.6.1.2). A line that is not text becomes one element that is no token.
+/// Iterates over the elements of a header that is a list, over all its lines. Empty elements are skipped (RFC
+/// 9110 §5.6.1.2).
 pub(in crate::handshake) fn list<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -26,18 +26,20 @@ pub(in crate::handshake) fn list<'a>(
     headers
         .get_all(name)
         .iter()
+        // A line that is not UTF-8 becomes one element that is not a token. Skipping it would hide it from a check
+        // that every element is allowed.
         .map(|value| str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}"))
         .flat_map(|line| line.split(','))
         .map(|element| element.trim_matches([' ', '\t']))
         .filter(|element| !element.is_empty())
 }
 
-/// Tells whether a header that is a list contains a token, in whatever case.
+/// Tells whether a header that is a list contains a token, in any case.
 pub(in crate::handshake) fn list_contains(headers: &HeaderMap, name: &str, token: &str) -> bool {
     list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
-/// Returns the value of a header that must not be there more than once.
+/// Returns the value of a header that must not appear more than once.
 pub(in crate::handshake) fn single<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
@@ -50,8 +52,8 @@ pub(in crate::handshake) fn single<'a>(
     }
 }
 
-/// Returns the value of a header that must not be there more than once and consists of visible
-/// ASCII characters and inner spaces. Such a value can be copied into an answer.
+/// Returns the value of a header that must not appear more than once and consists of visible ASCII characters and
+/// inner spaces. Such a value can be copied into a response.
 pub(in crate::handshake) fn single_text<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
@@ -71,11 +73,12 @@ pub(in crate::handshake) fn single_text<'a>(
     }
 }
 
-/// Returns a header's value as text, for an error. One that holds secrets does not say more than its length.
+/// Returns the value of a header as text, for an error. Of a secret value the error shows only the length.
 pub(in crate::handshake) fn lossy(value: &HeaderValue) -> Redacted {
     let text = String::from_utf8_lossy(value.as_bytes());
-    match value.is_sensitive() {
-        true => Redacted::secret(text),
-        false => Redacted::new(text),
+    if value.is_sensitive() {
+        Redacted::secret(text)
+    } else {
+        Redacted::new(text)
     }
 }

@@ -1,19 +1,20 @@
 //! Finds the end of a head while it arrives.
 //!
-//! Each byte is looked at once, whatever the reads, and what HTTP parsers disagree about is refused: CR or
-//! LF on its own, continued lines, control bytes.
+//! Each byte is examined once, however the reads divide the head. Bytes that HTTP parsers treat in different
+//! ways are refused: CR or LF on its own, continued lines, control bytes.
 
 use super::fields::is_token_byte;
 use crate::handshake::error::HandshakeError;
 
-/// Empty lines before a request that are not looked at: RFC 9112 §2.2 wants one at least, as old clients send
+/// The empty lines that are skipped before a request. RFC 9112 §2.2 demands at least one, because old clients send
 /// one behind a body.
 const EMPTY_LINE_LIMIT: usize = 1;
 
-/// The longest method that is waited for; the longest one registered has 17 bytes.
+/// The longest method in bytes. The longest registered one has 17. A longer first word is not HTTP, and is refused
+/// before a whole head of noise has arrived.
 const METHOD_LIMIT: usize = 24;
 
-/// What every answer begins with.
+/// The first bytes of every response.
 const RESPONSE_START: &[u8] = b"HTTP/1.";
 
 /// Finds the end of a head while it arrives.
@@ -24,14 +25,14 @@ pub(in crate::handshake) struct HeadReader {
     start: usize,
     /// Whether header lines may be continued.
     has_folds: bool,
-    /// How many bytes were looked at.
+    /// How many bytes were examined. A later call goes on here, so many short reads cost linear time.
     scanned: usize,
     header_lines: usize,
     head_limit: usize,
     header_limit: usize,
 }
 
-/// What was seen last.
+/// The place of the last byte that was examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
     Method,
@@ -64,13 +65,13 @@ impl HeadReader {
         }
     }
 
-    /// Takes header lines that are continued, which RFC 9112 §5.2 demands of a client.
+    /// Allows continued header lines, which a client must take (RFC 9112 §5.2).
     pub(in crate::handshake) fn with_folds(mut self) -> Self {
         self.has_folds = true;
         self
     }
 
-    /// Begins with the next answer.
+    /// Begins again, for the next response on the stream.
     pub(in crate::handshake) fn restart(&mut self) {
         *self = Self {
             has_folds: self.has_folds,
@@ -78,13 +79,14 @@ impl HeadReader {
         };
     }
 
-    /// Looks at what is new in `received`, which is all that ever arrived; returns the length of
+    /// Examines the new bytes of `received`, which holds all bytes that ever arrived. Returns the length of
     /// the head once its end is there.
     pub(in crate::handshake) fn find_end(
         &mut self,
         received: &[u8],
     ) -> Result<Option<usize>, HandshakeError> {
         while let Some(&byte) = received.get(self.scanned) {
+            // Before the byte is examined, so that the error does not depend on how the reads divide the head.
             if self.scanned >= self.head_limit {
                 return Err(HandshakeError::HeadTooLarge {
                     limit: self.head_limit,
@@ -107,9 +109,9 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Goes on to the next byte that is not a line's text, or to the limit: most bytes are text, which
-    /// changes nothing.
+    /// Skips to the next control byte, or to the limit.
     fn skip_text(&mut self, received: &[u8]) {
+        // Most bytes of a head are text inside of a line. They change no state, so `step` is not called for them.
         let end = received.len().min(self.head_limit);
         let rest = received.get(self.scanned..end).unwrap_or_default();
         let is_control = |byte: &u8| byte.is_ascii_control();
@@ -129,6 +131,7 @@ impl HeadReader {
             (Position::Method, _) if is_token_byte(byte) && line_len <= METHOD_LIMIT => {
                 Ok(Position::Method)
             }
+            // An empty line has two bytes.
             (Position::Method, b'\r') if line_len == 1 && seen.len() <= 2 * EMPTY_LINE_LIMIT => {
                 Ok(Position::EmptyLineCr)
             }
@@ -143,6 +146,7 @@ impl HeadReader {
                     Position::ResponseStart
                 })
             }
+            // At once, not at the end of a line: TLS and other protocols may never send one.
             (Position::Method | Position::EmptyLineCr | Position::ResponseStart, _) => {
                 Err(HandshakeError::NotHttp {
                     seen: seen.to_vec(),
@@ -153,7 +157,7 @@ impl HeadReader {
             (Position::LineCr | Position::EndCr, _) => malformed("a CR is not followed by an LF"),
             (_, b'\n') => malformed("an LF does not follow a CR"),
             (Position::LineStart, b'\r') => Ok(Position::EndCr),
-            // Not behind the first line, as what is continued there is not said (RFC 9112 §2.2).
+            // Not behind the first line: RFC 9112 §2.2 does not say what would be continued there.
             (Position::LineStart, b' ' | b'\t') if self.has_folds && self.header_lines > 0 => {
                 Ok(Position::Line)
             }
@@ -161,6 +165,7 @@ impl HeadReader {
             (_, b'\r') => Ok(Position::LineCr),
             (_, 0..=8 | 10..=31 | 127) => malformed("it contains a control byte"),
             (Position::LineStart, _) => {
+                // Counted here and not by the parser, which would need memory for all lines first.
                 self.header_lines += 1;
                 if self.header_lines > self.header_limit {
                     return Err(HandshakeError::TooManyHeaders {
@@ -174,8 +179,9 @@ impl HeadReader {
     }
 }
 
-/// Replaces the line breaks of continued header lines by spaces (RFC 9112 §5.2), in a whole head.
+/// Replaces the line breaks of continued header lines by spaces (RFC 9112 §5.2). `head` is a whole head.
 pub(in crate::handshake) fn unfold(head: &mut [u8]) {
+    // In place, and the length stays the same: the parser behind this takes no continued lines.
     for at in 2..head.len() {
         if matches!(head[at], b' ' | b'\t') && head[at - 2..at] == *b"\r\n" {
             head[at - 2..at].fill(b' ');

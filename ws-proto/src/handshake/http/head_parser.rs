@@ -1,4 +1,4 @@
-//! Reads a head whose end was found.
+//! Reads a head whose end was found. The parser itself is the crate httparse.
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use crate::handshake::error::HandshakeError;
 use crate::handshake::head::{RequestHead, ResponseHead};
 use crate::redact::mark_secret;
 
-/// Header lines that are read without an allocation; browsers send about 15.
+/// The header lines that are read without an allocation. Browsers send about 15.
 const FEW_LINES: usize = 24;
 
 impl RequestHead {
@@ -75,7 +75,8 @@ impl ResponseHead {
     }
 }
 
-/// Returns room for so many header lines: on the stack if they are few.
+/// Returns exactly `header_lines` slots: on the stack if they are few, on the heap otherwise. `HeadReader` has
+/// counted the lines and checked the limit.
 fn header_slots<'r, 'b>(
     few: &'r mut [httparse::Header<'b>; FEW_LINES],
     many: &'r mut Vec<httparse::Header<'b>>,
@@ -100,13 +101,16 @@ fn http_version(minor: u8) -> http::Version {
 
 fn collect(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HandshakeError> {
     let malformed = |problem| HandshakeError::MalformedHead { problem };
+    // `HeaderMap` iterates in the same order for the same insertions, so no result depends on random hashes.
     let mut headers = HeaderMap::with_capacity(lines.len());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes())
             .map_err(|_| malformed("a header name is not a token"))?;
+        // A slice of the received bytes, not a copy: a head then costs one buffer, however many headers it has.
         let mut value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
             .map_err(|_| malformed("a header value contains a control byte"))?;
         mark_secret(&name, &mut value);
+        // `append` panics if the map is full, and a peer chooses the number of headers.
         headers
             .try_append(name, value)
             .map_err(|_| malformed("it has too many headers"))?;

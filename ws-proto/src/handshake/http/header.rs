@@ -1,4 +1,5 @@
-//! The header lines that we write: what an application adds is checked, and an answer can be taken apart again.
+//! The header lines that we write. The headers of an application are checked here, and a line of a response can be
+//! split again.
 
 use std::borrow::Cow;
 
@@ -6,17 +7,17 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::error::ConfigError;
 
-/// A header with its name as it is sent.
+/// A header. Its name is a string and not a `HeaderName`, because that would lose its case.
 pub(in crate::handshake) type Header = (Cow<'static, str>, HeaderValue);
 
-/// Writes a header line down.
+/// Appends a header line.
 pub(in crate::handshake) fn push_header(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         bytes.extend_from_slice(part);
     }
 }
 
-/// Undoes [`push_header`].
+/// Splits a line that [`push_header`] wrote, without its line break, into name and value.
 pub(in crate::handshake) fn split_header(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = line.split_at(colon.unwrap_or(line.len()));
@@ -33,6 +34,7 @@ pub(in crate::handshake) fn checked_header(name: &str, value: &str) -> Result<He
         return Err(invalid("its name is not a token"));
     }
     let lower = name.to_ascii_lowercase();
+    // Whole families, not a list: a later standard can add headers to the handshake.
     let is_reserved = RESERVED.contains(&&*lower)
         || ["sec-websocket-", "websocket-"]
             .iter()
@@ -40,6 +42,7 @@ pub(in crate::handshake) fn checked_header(name: &str, value: &str) -> Result<He
     if is_reserved {
         return Err(invalid("it belongs to the handshake or to the transport"));
     }
+    // Stricter than `HeaderValue`, which takes bytes above 127: peers decode those in different ways.
     if !value
         .bytes()
         .all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
@@ -47,12 +50,12 @@ pub(in crate::handshake) fn checked_header(name: &str, value: &str) -> Result<He
         return Err(invalid("its value is not printable ASCII"));
     }
     let mut value = HeaderValue::from_str(value).map_err(|_| invalid("its value is malformed"))?;
-    // Whatever an application adds can be a secret, under any name.
+    // Any header that an application adds can hold a secret, whatever its name is.
     value.set_sensitive(true);
     Ok((name.to_owned().into(), value))
 }
 
-/// Headers that the handshake writes itself or that would change what follows it.
+/// The headers that the handshake writes itself, or that would change how the bytes behind it are read.
 const RESERVED: &[&str] = &[
     "connection",
     "content-length",

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as far as an opening handshake needs it: where a head ends, what it says, and how it is kept.
-//! Knows nothing of what a WebSocket demands of a head.
+//! HTTP/1.1 as far as an opening handshake needs it: finding the end of a head, reading it, and keeping it.
+//! This folder does not know what a WebSocket demands of a head.
 //!
 //! Imports: `error`, `handshake::error`, `handshake::head`, `redact`.
 

@@ -1,6 +1,7 @@
-//! Heads in as few bytes as there are, for as long as a connection is open: a parsed head is a hash
-//! table, and most are never looked at again. What a head says comes back as it was, in its order;
-//! how it was written, such as the case of names, does not.
+//! Heads in one short block of memory, for as long as a connection is open.
+//!
+//! A parsed head is a hash table of more than a kilobyte, and an application rarely reads it after the handshake.
+//! Unpacking returns the same method, target and headers in the same order, but not the case of names.
 
 use std::fmt;
 use std::str;
@@ -12,7 +13,7 @@ use http::{Method, StatusCode};
 use crate::handshake::head::{RequestHead, ResponseHead};
 use crate::redact::mark_secret;
 
-/// Ends each part. None contains it: a header value has no line break, and a target has none either.
+/// The end of each part. A line break cannot occur inside of one: the parser refuses it in targets and values.
 const END: u8 = b'\n';
 
 /// A [`RequestHead`] in one block of memory.
@@ -20,14 +21,14 @@ const END: u8 = b'\n';
 pub struct PackedRequest(Box<[u8]>);
 
 impl PackedRequest {
-    /// Packs a head, to be kept for long.
+    /// Packs the head of a request.
     pub fn new(head: &RequestHead) -> Self {
         let first = [head.method.as_str().as_bytes(), &head.target];
         Self(pack(&first, &head.headers))
     }
 
-    /// Makes the head again.
-    #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
+    /// Returns the head again.
+    #[expect(clippy::missing_panics_doc, reason = "the block was made from a head")]
     pub fn unpack(&self) -> RequestHead {
         let mut parts = Parts::of(&self.0);
         let (method, target) = (parts.next(), parts.next());
@@ -44,13 +45,14 @@ impl PackedRequest {
 pub struct PackedResponse(Box<[u8]>);
 
 impl PackedResponse {
-    /// Packs a head, to be kept for long.
+    /// Packs the head of a response.
     pub fn new(head: &ResponseHead) -> Self {
+        // The parser returns only these two versions.
         let version: &[u8] = match head.version {
             http::Version::HTTP_10 => b"",
             _ => b"1",
         };
-        // An empty subprotocol is none: a name has at least one character.
+        // An empty part stands for no subprotocol, since a name has at least one character.
         let subprotocol = head.subprotocol.as_deref().unwrap_or_default();
         let first = [
             head.status.as_str().as_bytes(),
@@ -60,17 +62,18 @@ impl PackedResponse {
         Self(pack(&first, &head.headers))
     }
 
-    /// Makes the head again.
-    #[expect(clippy::missing_panics_doc, reason = "what is packed was a head")]
+    /// Returns the head again.
+    #[expect(clippy::missing_panics_doc, reason = "the block was made from a head")]
     pub fn unpack(&self) -> ResponseHead {
         let mut parts = Parts::of(&self.0);
         let (status, version, subprotocol) = (parts.next(), parts.next(), parts.next());
         let subprotocol = str::from_utf8(&subprotocol).expect("it was text");
         ResponseHead {
             status: StatusCode::from_bytes(&status).expect("it was a status"),
-            version: match version.is_empty() {
-                true => http::Version::HTTP_10,
-                false => http::Version::HTTP_11,
+            version: if version.is_empty() {
+                http::Version::HTTP_10
+            } else {
+                http::Version::HTTP_11
             },
             headers: parts.headers(),
             subprotocol: Some(subprotocol.into()).filter(|_| !subprotocol.is_empty()),
@@ -90,13 +93,14 @@ impl fmt::Debug for PackedResponse {
     }
 }
 
-/// Writes down what comes first, then names and values.
+/// Concatenates the first parts, then the names and values.
 fn pack(first: &[&[u8]], headers: &HeaderMap) -> Box<[u8]> {
     let headers = || {
         let lines = headers.iter();
         lines.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()])
     };
     let parts = || first.iter().copied().chain(headers());
+    // Measured first, then filled: a vector that grows would leave unused capacity, and boxing it would copy it.
     let mut packed = Vec::with_capacity(parts().map(|part| part.len() + 1).sum());
     for part in parts() {
         debug_assert!(!part.contains(&END), "a part of a head is one line");
@@ -106,7 +110,7 @@ fn pack(first: &[&[u8]], headers: &HeaderMap) -> Box<[u8]> {
     packed.into_boxed_slice()
 }
 
-/// What a block of memory consists of, one after the other. All share a copy of it.
+/// The parts of a block, one after the other. All share one copy of it.
 struct Parts {
     rest: Bytes,
 }
@@ -117,7 +121,7 @@ impl Parts {
         Self { rest }
     }
 
-    /// Takes a part; an empty one if there is none.
+    /// Takes the next part. It is empty at the end.
     fn next(&mut self) -> Bytes {
         let end = memchr::memchr(END, &self.rest).unwrap_or(self.rest.len());
         let part = self.rest.split_to(end);
@@ -132,6 +136,7 @@ impl Parts {
             let name = HeaderName::from_bytes(&self.next()).expect("it was a header name");
             let value = HeaderValue::from_maybe_shared(self.next());
             let mut value = value.expect("it was a header value");
+            // A packed value is only bytes, so its mark as a secret must be set again.
             mark_secret(&name, &mut value);
             headers.append(name, value);
         }
@@ -143,8 +148,8 @@ impl Parts {
 mod tests {
     use super::*;
 
-    /// A head of any method comes back, with what its lines are separated by when it is packed nowhere in
-    /// it, and takes one block that is exactly as long as it must be.
+    /// A packed head of any method unpacks to the same head, and takes one block that is exactly as long as its
+    /// parts.
     #[test]
     fn a_packed_head_is_as_short_as_what_it_says() {
         for (method, target, lines) in [

@@ -1,4 +1,4 @@
-//! Which version a request is: the table of PROTOCOL.md §4. Knows only the headers that tell.
+//! Detects the version of a request by the table in PROTOCOL.md §4. This file knows only the headers that decide.
 
 use http::header::HeaderMap;
 
@@ -6,7 +6,7 @@ use crate::handshake::error::HandshakeError;
 use crate::handshake::rfc6455;
 use crate::version::{Version, Versions};
 
-/// A version with what distinguishes its requests.
+/// A version, and for RFC 6455 the number that the request states.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dialect {
     Draft75,
@@ -38,48 +38,56 @@ pub(super) const KEY2: &str = "Sec-WebSocket-Key2";
 pub(super) const UPGRADE: &str = "Upgrade";
 const VERSION: &str = "Sec-WebSocket-Version";
 
-/// Chooses the version: the rows of PROTOCOL.md §4, in their order.
+/// Detects the version. The code follows the rows of PROTOCOL.md §4 in their order.
 pub(super) fn choose_dialect(
     headers: &HeaderMap,
     enabled: Versions,
 ) -> Result<Dialect, HandshakeError> {
     let count = |name| headers.get_all(name).iter().count();
     let unclear = |problem| Err(HandshakeError::UnclearVersion { problem });
-    let drafted = |version, dialect| match enabled.contains(version) {
-        true => Ok(dialect),
-        false => Err(HandshakeError::DisabledVersion { version, enabled }),
+    let if_enabled = |dialect: Dialect| {
+        let version = dialect.version();
+        if enabled.contains(version) {
+            Ok(dialect)
+        } else {
+            Err(HandshakeError::DisabledVersion { version, enabled })
+        }
     };
+    // First: only RFC 6455 has this header, so a request with it is never one of a draft, whatever else it has.
     if let Some(value) = headers.get(VERSION) {
         let number = match (count(VERSION), rfc6455::parse_version(value.as_bytes())) {
             (1, Some(number)) => number,
             (1, None) => return unclear("Sec-WebSocket-Version is not a number from 0 to 255"),
-            (_, _) => return unclear("Sec-WebSocket-Version is there more than once"),
+            (_, _) => return unclear("Sec-WebSocket-Version appears more than once"),
         };
         return match number {
             13 | 8 | 7 if enabled.contains(Version::Rfc6455) => Ok(Dialect::Rfc6455 { number }),
             seen => Err(HandshakeError::UnsupportedVersion { seen, enabled }),
         };
     }
+    // A client of RFC 6455 whose version was lost must not be served as one of a draft.
     if headers.contains_key(KEY) {
         return unclear("there is a Sec-WebSocket-Key, but no Sec-WebSocket-Version");
     }
+    // The drafts between draft-76 and version 7 number themselves here; 0 is draft-76 under its later name.
     let is_draft_0 = headers.get(DRAFT).is_none_or(|draft| draft == "0") && count(DRAFT) < 2;
     match (count(KEY1), count(KEY2)) {
-        (1, 1) if is_draft_0 => drafted(Version::Draft76, Dialect::Draft76),
+        (1, 1) if is_draft_0 => if_enabled(Dialect::Draft76),
         (1, 1) => unclear("it is a draft after draft-76, but before version 7"),
         (0, 0) if headers.contains_key(DRAFT) => {
             unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
         }
-        (0, 0) if is_draft75(headers) => drafted(Version::Draft75, Dialect::Draft75),
+        (0, 0) if is_draft75(headers) => if_enabled(Dialect::Draft75),
         (0, 0) => Err(HandshakeError::NoVersion { enabled }),
-        (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 are not there once each"),
+        (_, _) => unclear("Sec-WebSocket-Key1 and -Key2 do not appear once each"),
     }
 }
 
-/// Tells whether a request that has nothing of a later version has what each of draft-75 has: an origin, and
-/// the one `Upgrade: WebSocket`, in these letters. Clients of RFC 6455 write `websocket`, and there are
-/// gateways that drop all other headers of theirs: what such a client then sends are no frames of draft-75.
+/// Tells whether a request without a header of a later version is one of draft-75: it has an origin and exactly one
+/// `Upgrade: WebSocket`, in these letters.
 fn is_draft75(headers: &HeaderMap) -> bool {
+    // Without the exact case some requests of RFC 6455 would match, since their clients write `websocket` and some
+    // gateways drop the other headers. Such a client would then send frames that are not those of draft-75.
     let mut upgrade = headers.get_all(UPGRADE).iter();
     let is_exact = upgrade.next().is_some_and(|value| value == "WebSocket");
     is_exact && upgrade.next().is_none() && headers.contains_key("Origin")

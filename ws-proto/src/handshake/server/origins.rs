@@ -1,4 +1,4 @@
-//! Which origins a server is open to (X4).
+//! The origins that may open a connection (X4).
 
 use crate::error::ConfigError;
 use crate::handshake::http::authority::Authority;
@@ -6,38 +6,38 @@ use crate::handshake::origin::Origin;
 
 /// Which origins may open a connection (RFC 6455 §10.2).
 ///
-/// A request without an origin does not come from a browser and passes every policy; draft-75 and
-/// draft-76 need one for other reasons, see [`require_origin`](crate::ServerConfig::require_origin).
+/// A request without an origin does not come from a browser, so it passes every policy. The drafts require an
+/// origin for another reason, see [`require_origin`](crate::ServerConfig::require_origin).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// All of them, well-formed or not.
+    /// Any origin, well-formed or not.
     #[default]
     Any,
-    /// The origin whose host and port are those of the request's own Host header. With
+    /// Only an origin with the host and port of the request's own `Host` header. With
     /// [`secure`](crate::ServerConfig::secure) its scheme must be `https`, too.
     SameHost,
-    /// Those that one of these rules allows, and no others.
+    /// Only origins that one of these rules allows.
     List(Vec<OriginRule>),
 }
 
-/// What an origin is compared with.
+/// A rule that allows origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginRule {
-    /// The origin itself.
+    /// Allows this origin.
     Exact(Origin),
-    /// The origins of all hosts below its host, at any depth, with its scheme and its port; not the origin
-    /// itself. Everybody who can have a page on one of them can connect.
+    /// Allows the origins of all hosts below the host of this origin, at any depth, with its scheme and port. The
+    /// origin itself is not allowed. A person who controls a page on any subdomain can connect.
     Subdomains(Origin),
 }
 
 impl OriginRule {
-    /// Makes a rule for the hosts below that of an origin.
+    /// Makes a rule for the hosts below the host of an origin.
     ///
     /// # Errors
     ///
-    /// Fails if it is not `http://host[:port]` or `https://host[:port]`, or if its host is an address.
+    /// Fails if the origin is not `http://host[:port]` or `https://host[:port]`, or if its host is an address.
     pub fn subdomains_of(origin: &str) -> Result<Self, ConfigError> {
         let parsed: Origin = origin.parse()?;
         let invalid = |problem| ConfigError::InvalidOrigin {
@@ -45,6 +45,7 @@ impl OriginRule {
             problem,
         };
         let (_, authority) = parsed.parts().ok_or_else(|| invalid(NO_SUBDOMAINS))?;
+        // No name has a top-level domain of digits only, so such a host is an IPv4 address.
         let last = authority.host.rsplit('.').next().unwrap_or_default();
         if authority.host.starts_with('[') || last.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(invalid(NO_SUBDOMAINS));
@@ -58,7 +59,7 @@ impl OriginRule {
             Self::Subdomains(parent) => match (parent.parts(), origin.parts()) {
                 (Some((scheme, parent)), Some((seen, authority))) => {
                     let label = authority.host.strip_suffix(parent.host);
-                    // A whole label: a host that only ends alike is somebody else's.
+                    // Whole labels only: evilexample.com ends with example.com, but belongs to someone else.
                     let is_below =
                         label.is_some_and(|label| label.len() > 1 && label.ends_with('.'));
                     is_below && scheme == seen && parent.port == authority.port
@@ -69,7 +70,7 @@ impl OriginRule {
     }
 }
 
-/// What is wrong with an origin that has no other hosts below its own.
+/// The error for an origin whose host cannot have subdomains.
 const NO_SUBDOMAINS: &str = "an address and an opaque origin have no subdomains; http://name[:port] or \
                              https://name[:port] is allowed (option allow_subdomains_of)";
 
@@ -84,7 +85,7 @@ impl OriginPolicy {
     ///
     /// # Errors
     ///
-    /// Fails if one of them is not an [`Origin`], or could never match one.
+    /// Fails if one of them is not a valid [`Origin`].
     pub fn list<T: AsRef<str>>(origins: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         origins
             .into_iter()
@@ -92,11 +93,11 @@ impl OriginPolicy {
             .collect()
     }
 
-    /// Allows the hosts below those of these origins, too: see [`OriginRule::Subdomains`].
+    /// Also allows the hosts below the hosts of these origins, see [`OriginRule::Subdomains`].
     ///
     /// # Errors
     ///
-    /// As [`OriginRule::subdomains_of`].
+    /// Fails where [`OriginRule::subdomains_of`] fails.
     pub fn and_subdomains_of<T: AsRef<str>>(
         self,
         origins: impl IntoIterator<Item = T>,
@@ -107,10 +108,11 @@ impl OriginPolicy {
         Ok(self.and(Self::List(rules.collect::<Result<_, _>>()?)))
     }
 
-    /// Puts two lists together. [`Any`](Self::Any) and [`SameHost`](Self::SameHost) are not lists and give way to
-    /// the other policy, so `SameHost` and a list is the list alone.
+    /// Joins two lists. [`Any`](Self::Any) and [`SameHost`](Self::SameHost) are not lists, so the other policy
+    /// replaces them: `SameHost` and a list give the list alone.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
+        // `Any` must give way: it is the default of a server, and a list that is added to it must restrict.
         match (self, other) {
             (Self::List(mut rules), Self::List(more)) => {
                 rules.extend(more);
@@ -130,6 +132,7 @@ impl OriginPolicy {
                 .is_ok_and(|origin| rules.iter().any(|rule| rule.allows(&origin))),
             Self::SameHost => origin.parse::<Origin>().is_ok_and(|origin| {
                 origin.parts().is_some_and(|(scheme, authority)| {
+                    // Each side has the default port of the origin's scheme, because a Host header has no scheme.
                     authority.host.eq_ignore_ascii_case(host.host)
                         && authority.port_or_default(scheme) == host.port_or_default(scheme)
                         && (!secure || scheme == "https")
@@ -161,7 +164,7 @@ impl FromIterator<Origin> for OriginPolicy {
 mod tests {
     use super::*;
 
-    /// The errors of the usual mistakes say what is allowed instead, and do not deny that an address is an origin.
+    /// The errors for common mistakes say what is allowed. They do not claim that an address is not an origin.
     #[test]
     fn mistaken_origins_are_told_what_is_allowed() {
         let exact = |text: &str| text.parse::<Origin>().unwrap_err().to_string();
@@ -172,18 +175,17 @@ mod tests {
         );
         assert_eq!(
             exact("https://example.com/"),
-            "origin \"https://example.com/\": a path, even a / at the end, is in no page's origin; \
+            "origin \"https://example.com/\": the origin of a page has no path, not even a / at the end; \
              scheme://host[:port] is allowed"
         );
         for text in ["https://127.0.0.1", "http://[::1]:80", "file://", "null"] {
             let problem = "an address and an opaque origin have no subdomains; http://name[:port] or \
                            https://name[:port] is allowed (option allow_subdomains_of)";
-            let told = if text == "null" { "null" } else { text };
-            assert_eq!(below(text), format!("origin {told:?}: {problem}"));
+            assert_eq!(below(text), format!("origin {text:?}: {problem}"));
         }
     }
 
-    /// X4: opaque origins are compared as a whole, and are of no host.
+    /// X4: opaque origins are compared as a whole, and never match a host.
     #[test]
     fn origins_of_other_schemes_are_compared_whole() {
         let opaque = [
@@ -222,7 +224,7 @@ mod tests {
         }
     }
 
-    /// X4: a rule for subdomains is for whole labels below the host, with the same scheme and port.
+    /// X4: a rule for subdomains matches whole labels below the host, with the same scheme and port.
     #[test]
     fn subdomains_have_a_rule_of_their_own() {
         let host = Authority::parse("h").unwrap();

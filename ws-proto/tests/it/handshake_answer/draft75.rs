@@ -95,13 +95,13 @@ fn a_draft75_answer_is_checked() {
             "R4",
             &asking,
             more("WebSocket-Protocol: sample\r\n"),
-            "header WebSocket-Protocol is there more than once; once is allowed",
+            "header WebSocket-Protocol appears more than once; once is allowed",
         ),
         (
             "R5",
             &asking,
             more("WebSocket-Origin: http://example.com\r\n"),
-            "header WebSocket-Origin is there more than once; once is allowed",
+            "header WebSocket-Origin appears more than once; once is allowed",
         ),
         (
             "R5",
@@ -131,7 +131,7 @@ fn a_draft75_answer_is_checked() {
             "R7",
             &asking,
             edit("101 Web Socket Protocol Handshake", "407 No"),
-            "the server answered 407 Proxy Authentication Required; 101 would accept",
+            "the server answered 407 Proxy Authentication Required; 101 was expected",
         ),
         ("R7", &asking, edit("HTTP/1.1", "HTTP/1.0"), FIXED),
     ] {

@@ -71,7 +71,7 @@ fn a_draft76_answer_is_checked() {
         (
             "V2",
             head("407 x", DRAFT76_LINES),
-            "the server answered 407 Proxy Authentication Required; 101 would accept",
+            "the server answered 407 Proxy Authentication Required; 101 was expected",
         ),
         (
             "V3",
@@ -111,27 +111,27 @@ fn a_draft76_answer_is_checked() {
         (
             "V4",
             more("Upgrade: WebSocket\r\n"),
-            "header Upgrade is there more than once; once is allowed",
+            "header Upgrade appears more than once; once is allowed",
         ),
         (
             "V4",
             more("connection: Upgrade\r\n"),
-            "header Connection is there more than once; once is allowed",
+            "header Connection appears more than once; once is allowed",
         ),
         (
             "V4",
             more("Sec-WebSocket-Origin: http://example.com\r\n"),
-            "header Sec-WebSocket-Origin is there more than once; once is allowed",
+            "header Sec-WebSocket-Origin appears more than once; once is allowed",
         ),
         (
             "V4",
             more("Sec-WebSocket-Location: ws://example.com/demo\r\n"),
-            "header Sec-WebSocket-Location is there more than once; once is allowed",
+            "header Sec-WebSocket-Location appears more than once; once is allowed",
         ),
         (
             "V4",
             more("Sec-WebSocket-Protocol: sample\r\n"),
-            "header Sec-WebSocket-Protocol is there more than once; once is allowed",
+            "header Sec-WebSocket-Protocol appears more than once; once is allowed",
         ),
         (
             "V4",

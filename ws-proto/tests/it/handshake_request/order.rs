@@ -26,13 +26,13 @@ fn the_checks_are_made_in_a_fixed_order() {
         ),
         ("method POST in an upgrade; GET is allowed", "POST", "GET"),
         (
-            "Sec-WebSocket-Version 99 is not spoken; rfc6455 has 13, 8 and 7, and \
+            "Sec-WebSocket-Version 99 is not supported; rfc6455 has 13, 8 and 7, and \
              draft75,draft76,rfc6455 is enabled (option versions)",
             "99",
             "13",
         ),
         (
-            "an upgrade with a body; none is allowed",
+            "the upgrade request has a body; it must not have one",
             "Content-Length: 5\r\n",
             "",
         ),

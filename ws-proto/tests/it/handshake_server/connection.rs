@@ -73,7 +73,7 @@ fn the_connection_writes_what_the_handshake_left() {
 }
 
 #[test]
-#[should_panic(expected = "a connection is made of a handshake in state opening")]
+#[should_panic(expected = "cannot make a connection from a handshake in state opening")]
 fn a_connection_cannot_be_made_of_a_handshake_that_is_not_done() {
     let mut handshake = ServerHandshake::new(&ServerConfig::new(), Instant::now());
     handshake.handle_read(Instant::now(), b"GET");
