@@ -1,4 +1,4 @@
-//! Every option of a server, with its default. `None` means unlimited (or never, for a wait).
+//! Every option of a server, with its default. `None` means no limit; for a wait it means no deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct ServerConfig {
     pub(super) reveal_reasons: bool,
     #[cfg(feature = "deflate")]
     pub(super) deflate: Option<Deflate>,
-    /// Shared by all connections.
+    /// Shared by all connections, so that a connection keeps a pointer and not a copy.
     pub(super) connection: Arc<ConnectionConfig>,
 }
 
@@ -51,41 +51,43 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Starts from the defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
     setters! {
-        /// Sets the versions that are spoken: all of them.
+        /// Sets the enabled versions. The default is all of them.
         versions: Versions,
-        /// Sets which origins may open a connection: any.
+        /// Sets which origins may open a connection. The default is any origin.
         origins: OriginPolicy,
-        /// Sets which hosts an upgrade may be asked of: any. Others are answered with 421. A list keeps
-        /// pages out whose name was made to point here.
+        /// Sets the hosts under which clients may ask for an upgrade. The default is any host. A request for
+        /// another host is answered with 421. A list keeps out pages whose name was changed to point to this
+        /// server (DNS rebinding).
         hosts: HostPolicy,
-        /// Sets the subprotocols that are spoken, best first: none. The server's order decides.
+        /// Sets the supported subprotocols, best first. The default is an empty list. The server's order decides.
         subprotocols: Vec<Subprotocol>,
-        /// Rejects a draft-76 request without an `Origin`: on, as every conforming client sends
-        /// one and would fail without the echo. A draft-75 request always needs it.
+        /// Rejects a draft-76 request without an `Origin`. The default is on, because every conforming client
+        /// sends one and fails if the response does not repeat it. A draft-75 request always needs one.
         require_origin: bool,
-        /// Says that clients reach this server over TLS, so that locations in draft-75 and
-        /// draft-76 answers begin with `wss`: off.
+        /// Says that clients reach this server over TLS, so that locations in the responses of draft-75 and
+        /// draft-76 begin with `wss`. The default is off.
         secure: bool,
-        /// Limits the request head, in bytes: 16 KiB. A larger one is answered with 431.
+        /// Limits the request head, in bytes. The default is 16 KiB. A larger one is answered with 431.
         head_limit: usize,
-        /// Limits the header lines of a request: 100. More are answered with 431.
+        /// Limits the header lines of a request. The default is 100. More are answered with 431.
         header_limit: usize,
-        /// Bounds the whole opening handshake, from accept to open: 10 s.
+        /// Limits the time of the whole opening handshake, from accept to the open connection. The default is
+        /// 10 s.
         handshake_timeout: Option<Duration>,
-        /// Tells the client why it was rejected, in the body of the answer: off.
+        /// Tells a rejected client the reason, in the body of the response. The default is off.
         reveal_reasons: bool,
-        /// Sets the options of the connections that are opened.
+        /// Sets the options of all connections.
         connection: Arc<ConnectionConfig>,
     }
 
-    /// Compresses messages where the client offers permessage-deflate (RFC 7692): off. For one upgrade
-    /// [`Accept::deflate`](crate::Accept::deflate) can say otherwise.
+    /// Compresses messages if the client offers permessage-deflate (RFC 7692). The default is off.
+    /// [`Accept::deflate`](crate::Accept::deflate) overrides this for one upgrade.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
@@ -94,13 +96,14 @@ impl ServerConfig {
     }
 }
 
+// Of some options an HTTP server on the same port needs the value, too. Nothing else is readable.
 impl ServerConfig {
-    /// Returns the versions that are spoken: what [`versions`](Self::versions) set.
+    /// Returns the enabled versions, as set by [`versions`](Self::versions).
     pub fn get_versions(&self) -> Versions {
         self.versions
     }
 
-    /// Returns which origins may open a connection: what [`origins`](Self::origins) set.
+    /// Returns which origins may open a connection, as set by [`origins`](Self::origins).
     pub fn get_origins(&self) -> &OriginPolicy {
         &self.origins
     }
@@ -110,12 +113,12 @@ impl ServerConfig {
         self.head_limit
     }
 
-    /// Returns how long a request may take, for an HTTP server on the same port.
+    /// Returns the time that a request may take, for an HTTP server on the same port.
     pub fn get_handshake_timeout(&self) -> Option<Duration> {
         self.handshake_timeout
     }
 
-    /// Returns how long to wait for the end of a stream that is being closed, for an HTTP server on
+    /// Returns the time to wait for the peer's end of a stream that is being closed, for an HTTP server on
     /// the same port.
     pub fn get_close_timeout(&self) -> Option<Duration> {
         self.connection.close_timeout
@@ -126,7 +129,7 @@ impl ServerConfig {
 mod tests {
     use super::*;
 
-    /// The defaults are a promise; README.md names them. Whoever changes one changes this test.
+    /// The defaults are a promise, and README.md names them. A change of a default changes this test.
     #[test]
     fn the_defaults_are_frozen() {
         let is_compiled = if cfg!(feature = "deflate") {

@@ -1,5 +1,5 @@
-//! Which hosts a server is asked under: a name that is not its own is that of a page whose name was made to
-//! point here (DNS rebinding, X6).
+//! The hosts under which clients may ask for an upgrade. A request for another host can come from a page whose name
+//! was changed to point to this server (DNS rebinding, X6).
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,10 +9,9 @@ use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::http::authority::Authority;
 
-/// A host that a server is reached under: a name or an address, on any port or on one.
+/// A host name or address of a server, with one port or with all ports.
 ///
-/// It is kept in lower case, and an IPv6 address in its shortest form, so that two hosts are equal exactly if
-/// they are the same.
+/// It is kept in lower case, and an IPv6 address in its shortest form. So different spellings of one host are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host {
     name: Box<str>,
@@ -23,6 +22,7 @@ impl Host {
     fn new(authority: Authority<'_>) -> Self {
         let bare = authority.host.strip_prefix('[');
         let address = bare.and_then(|host| host.strip_suffix(']')?.parse::<Ipv6Addr>().ok());
+        // An IPv6 address has many spellings, and a client may use another one than the list.
         let name = match address {
             Some(address) => format!("[{address}]"),
             None => authority.host.to_ascii_lowercase(),
@@ -37,10 +37,11 @@ impl Host {
 impl FromStr for Host {
     type Err = ConfigError;
 
-    /// Reads `host` or `host:port`; an IPv6 address stands in brackets.
+    /// Reads `host` or `host:port`. An IPv6 address must be in brackets.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let authority = Authority::parse(text).ok();
-        // A star is allowed in a name, but no client sends one: it would never match.
+        // RFC 3986 allows a star in a name, but no client sends one. The entry would never match, and its author
+        // expects a wildcard.
         let authority = authority.filter(|authority| !authority.host.contains('*'));
         authority
             .map(Self::new)
@@ -67,19 +68,19 @@ impl fmt::Display for Host {
     }
 }
 
-/// Which `Host` an upgrade may be asked of.
+/// The hosts under which clients may ask for an upgrade.
 ///
-/// A page whose name is made to point to this server (DNS rebinding) is, for a browser, of the same origin as
-/// the server, so [`OriginPolicy::SameHost`](crate::OriginPolicy::SameHost) lets it in. Its name is in the
-/// `Host`, as no page can change that.
+/// An attacker can make the name of a page point to this server (DNS rebinding). For a browser that page and the
+/// server have the same origin, so [`OriginPolicy::SameHost`](crate::OriginPolicy::SameHost) allows it. Its name is
+/// in the `Host` header, which no page can change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostPolicy {
-    /// Any.
+    /// Any host.
     #[default]
     Any,
-    /// These and no others. One without a port stands for all ports. Names are compared as a whole: a
-    /// subdomain is another one.
+    /// These hosts only. A host without a port matches all ports. Names are compared as a whole, so a
+    /// subdomain does not match.
     List(Vec<Host>),
 }
 
@@ -122,8 +123,7 @@ impl FromIterator<Host> for HostPolicy {
     }
 }
 
-/// X6, D76-S4: the host that is asked is one of ours. So is that of a target in absolute form, which counts
-/// more than the header (RFC 9112 §3.2.2).
+/// Checks that the policy allows the host of a request, and that of a target in absolute form (X6, D76-S4).
 pub(super) fn check(
     policy: &HostPolicy,
     secure: bool,
@@ -134,6 +134,7 @@ pub(super) fn check(
     if !policy.allows(host, secure) {
         return refused(Host::new(host).to_string());
     }
+    // Both must be allowed: the target counts before the header (RFC 9112 §3.2.2), but an application may read either.
     let in_target = target
         .split_once("://")
         .filter(|_| !target.starts_with('/'));
@@ -141,10 +142,11 @@ pub(super) fn check(
         return Ok(());
     };
     let asked = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    // As widely as it is taken (RFC 3986 §3.2.3): a port like 080 must not go past the list.
+    // By the same lenient reader that the check of the target uses: otherwise a port such as 080 would not be compared
+    // with the list.
     match Authority::parse_uri(asked) {
         Ok(asked) if !policy.allows(asked, secure) => refused(Host::new(asked).to_string()),
-        // A target that is malformed is refused as that.
+        // `check_target` refuses a malformed target, with a better error.
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -180,7 +182,7 @@ mod tests {
         }
     }
 
-    /// What could never match is no entry.
+    /// X6: an entry that could never match is an error.
     #[test]
     fn what_is_no_host_is_refused() {
         for text in [

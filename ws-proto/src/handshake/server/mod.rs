@@ -1,14 +1,14 @@
-//! The server's side of an opening handshake: from the first byte of a request to a connection, or
-//! to the answer that refuses it.
+//! The server's side of an opening handshake, from the first byte of a request to a connection or to the response
+//! that rejects it.
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
 //! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
 //! `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
 //!
 //! ```text
-//! Head ──┬─> Http                              everything received goes to an HTTP server
-//!        ├─> Pending ──┬─> Open                75 and RFC 6455: the 101 is outgoing
-//!        │             └─> Key3 ──> Open       76: the 101 goes first, the 16 bytes follow
+//! Head ──┬─> Http                              all received bytes go to an HTTP server
+//!        ├─> Pending ──┬─> Open                draft-75 and RFC 6455: the 101 is outgoing
+//!        │             └─> Key3 ──> Open       draft-76: first the 101, then the 16 bytes
 //!        └─────────────┴───┴─────> Closed      failed or rejected
 //! ```
 
@@ -49,8 +49,9 @@ pub use self::plain::{PlainBody, PlainRequest};
 pub use self::request_check::is_upgrade;
 pub use self::response::{Accept, ReasonPhrase, Rejection};
 
-/// Bytes behind a request head beyond which no more are read until the request is answered: early
-/// frames of a client that does not wait, and key3 of draft-76.
+/// The bytes behind a request head after which reading stops until the request is answered. They are key3 of draft-76,
+/// and early frames of a client that does not wait. While a slow application decides, a client must not fill the
+/// memory.
 const EARLY_LIMIT: usize = 4096;
 
 /// The server's side of an opening handshake.
@@ -63,21 +64,21 @@ pub struct ServerHandshake {
     config: Arc<ServerConfig>,
     stage: ServerStage,
     reader: HeadReader,
-    /// What was received and does not belong to a part of the handshake that is done; all of it if
-    /// the request is no upgrade.
+    /// The received bytes that no finished part of the handshake has used. If the request is not an upgrade, these are
+    /// all received bytes.
     received: BytesMut,
     deadline: Option<Instant>,
-    /// Whether the deadline passed while the peer had still to send something.
+    /// Whether the deadline passed while bytes of the peer were missing.
     peer_was_late: bool,
-    /// The request; not told yet.
+    /// The request, until `poll_event` returns it.
     request: Option<Request>,
-    /// How it went; not told yet.
+    /// The result, until `poll_event` returns it.
     outcome: Option<Result<(), HandshakeError>>,
     outgoing: Outgoing,
     delivery: Delivery,
-    /// What was answered to an offer of compression.
+    /// The terms of compression, if an offer was accepted.
     deflate: Option<DeflateTerms>,
-    /// Whether the method is HEAD, whose answers have no body (RFC 9110 §9.3.2).
+    /// Whether the method is HEAD, whose responses have no body (RFC 9110 §9.3.2).
     is_head: bool,
 }
 
@@ -96,20 +97,22 @@ enum ServerStage {
     Closed,
 }
 
-/// Where the head of an answer goes.
+/// Where a response goes.
 #[derive(Debug)]
 enum Delivery {
+    /// To the stream.
     Outgoing,
+    /// To the HTTP server that read the request. It writes the response itself.
     Response(Option<http::Response<Bytes>>),
 }
 
 impl ServerHandshake {
-    /// Begins with a stream on which nothing was read yet.
+    /// Begins a handshake on a stream from which nothing was read yet.
     pub fn new(config: &ServerConfig, now: Instant) -> Self {
         Self::shared(Arc::new(config.clone()), now)
     }
 
-    /// As [`new`](Self::new), without a copy of the options.
+    /// Does the same as [`new`](Self::new), but shares the options instead of copying them.
     pub fn shared(config: Arc<ServerConfig>, now: Instant) -> Self {
         Self {
             stage: ServerStage::Head,
@@ -129,12 +132,11 @@ impl ServerHandshake {
         }
     }
 
-    /// Begins with a request that an HTTP server read. The checks and the answers are the same as
-    /// on a stream; the answer comes out of [`response`](Self::response).
+    /// Begins a handshake with a request that an HTTP server read. The checks and the responses are the same as
+    /// on a stream. [`response`](Self::response) returns the response.
     ///
-    /// What follows the head on the stream, key3 of draft-76 included, still goes through
-    /// [`handle_read`](Self::handle_read), and the answer to key3 through
-    /// [`outgoing`](Self::outgoing), after the response.
+    /// Pass the bytes behind the head, including key3 of draft-76, to [`handle_read`](Self::handle_read). Write
+    /// the response first; the answer to key3 is in [`outgoing`](Self::outgoing).
     pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
         handshake.delivery = Delivery::Response(None);
@@ -142,10 +144,10 @@ impl ServerHandshake {
         handshake
     }
 
-    /// Takes bytes that were read, all of them. What comes behind the head is kept for the
-    /// connection or the HTTP server.
+    /// Takes the bytes that were read, all of them. Bytes behind the head are kept for the connection or the HTTP
+    /// server.
     ///
-    /// It may change the answer of every other method.
+    /// This call can change the result of every other method.
     pub fn handle_read(&mut self, _now: Instant, data: &[u8]) {
         if let ServerStage::Closed = self.stage {
             return;
@@ -154,6 +156,7 @@ impl ServerHandshake {
         match self.stage {
             ServerStage::Head => self.handle_head(),
             ServerStage::Key3 { numbers } => self.handle_key3(numbers),
+            // Kept only: nothing behind the head is read before the request is answered.
             ServerStage::Http(_)
             | ServerStage::Pending(_)
             | ServerStage::Open { .. }
@@ -162,8 +165,8 @@ impl ServerHandshake {
     }
 
     /// Takes the end of the stream: the client will send nothing more. After
-    /// [`HandshakeEvent::Open`] it is for the connection, and after [`Request::Http`] for the HTTP
-    /// server.
+    /// [`HandshakeEvent::Open`], report the end to the connection instead, and after [`Request::Http`] to the
+    /// HTTP server.
     pub fn handle_eof(&mut self) {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
@@ -176,11 +179,11 @@ impl ServerHandshake {
         }
     }
 
-    /// Takes the time, when a deadline has come.
+    /// Takes the time when a deadline has passed.
     ///
-    /// A handshake that is not done fails; an answer that nobody reads is given up. If it is the peer
-    /// that sent too little, [`poll_timeout`](Self::poll_timeout) is `now`: write what the stream takes
-    /// of the answer at once, and close it.
+    /// An unfinished handshake fails. A response that the peer does not read is dropped. If the peer sent too
+    /// little, [`poll_timeout`](Self::poll_timeout) returns `now`: write as much of the response as the stream
+    /// takes at once, then close the stream.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return;
@@ -190,8 +193,8 @@ impl ServerHandshake {
             return;
         }
         let waited = self.config.handshake_timeout.unwrap_or_default();
-        // A peer that sent too little had all of its time, and holds its place no longer. One whose
-        // request waited for our application gets the time to read that it was refused.
+        // A peer that sent too little has used its time, and its stream must not hold a place any longer. A peer whose
+        // request waited for our application did nothing wrong, so it gets time to read the refusal.
         self.peer_was_late = matches!(self.stage, ServerStage::Head | ServerStage::Key3 { .. });
         self.fail(HandshakeError::Timeout {
             state: self.state(),
@@ -205,9 +208,10 @@ impl ServerHandshake {
         self.deadline = now.checked_add(patience);
     }
 
-    /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first; `Open`
+    /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first, `Open`
     /// or `Failed` is the last.
     pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
+        // Two fields instead of a queue: a handshake has at most one request and one result.
         if let Some(request) = self.request.take() {
             return Some(HandshakeEvent::Request(request));
         }
@@ -217,17 +221,17 @@ impl ServerHandshake {
         })
     }
 
-    /// Accepts the request: queues the 101 and, unless key3 of draft-76 is still to come, reports
-    /// [`HandshakeEvent::Open`].
+    /// Accepts the request: queues the 101 and reports [`HandshakeEvent::Open`]. If key3 of draft-76 is still
+    /// missing, the event follows when it arrives.
     ///
-    /// A client of a draft fails if the subprotocol it asked for is not confirmed. If neither the
-    /// policy nor `accept` chooses it the request is answered with 400 instead, and
-    /// [`HandshakeEvent::Failed`] says so.
+    /// A client of a draft fails if the server does not confirm its subprotocol. If neither the options nor
+    /// `accept` choose that subprotocol, the request is answered with 400 instead, and
+    /// [`HandshakeEvent::Failed`] follows.
     ///
     /// # Errors
     ///
-    /// Fails if no request is pending, and, leaving it pending, if the chosen subprotocol was not
-    /// offered.
+    /// Fails if no request is pending. Fails, and leaves the request pending, if the client did not offer the
+    /// chosen subprotocol.
     pub fn accept(&mut self, accept: Accept) -> Result<(), ConfigError> {
         let ServerStage::Pending(pending) = &mut self.stage else {
             return Err(ConfigError::NotPending);
@@ -242,6 +246,7 @@ impl ServerHandshake {
             }
         };
         self.deflate = pending.deflate.take();
+        // The 101 goes out even if key3 is still missing, because proxies such as HAProxy hold key3 back until then.
         self.deliver(answer);
         match numbers {
             Some(numbers) => {
@@ -253,15 +258,15 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Rejects the request: queues the answer, after which the stream is to be closed. No event
-    /// follows, but for [`HandshakeEvent::Request`] if that was not taken yet.
+    /// Rejects the request: queues the response. Write it, then close the stream. No event follows, except for a
+    /// [`HandshakeEvent::Request`] that was not taken yet.
     ///
-    /// It answers [`Request::Http`] as well, where no HTTP server takes the stream: with 426, for instance,
-    /// which says what is spoken here. What was received is dropped then.
+    /// This also answers [`Request::Http`] if no HTTP server takes the stream, for example with 426, which lists
+    /// the supported versions. The received bytes are dropped.
     ///
     /// # Errors
     ///
-    /// Fails if no request waits for an answer, and, leaving it pending, if the status cannot reject.
+    /// Fails if no request is pending. Fails, and leaves the request pending, if the status cannot reject.
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
         if !matches!(self.stage, ServerStage::Pending(_) | ServerStage::Http(_)) {
             return Err(ConfigError::NotPending);
@@ -277,10 +282,10 @@ impl ServerHandshake {
         &mut self.outgoing
     }
 
-    /// Takes the answer to a request that came through [`from_request`](Self::from_request), once
-    /// there is one: a 101 or a refusal with its body.
+    /// Takes the response to a request that came through [`from_request`](Self::from_request), once
+    /// there is one: a 101, or a refusal with its body.
     ///
-    /// Its extension [`ReasonPhrase`](crate::ReasonPhrase) is the text behind the status.
+    /// Its extension [`ReasonPhrase`](crate::ReasonPhrase) holds the text behind the status.
     pub fn response(&mut self) -> Option<http::Response<Bytes>> {
         match &mut self.delivery {
             Delivery::Outgoing => None,
@@ -288,19 +293,20 @@ impl ServerHandshake {
         }
     }
 
-    /// Takes what was received behind the handshake, after [`HandshakeEvent::Open`]: the beginning of
-    /// what the connection reads; nothing before. If it is not taken [`into_connection`](Self::into_connection) has
-    /// the connection read it at once, all of it.
+    /// Takes the bytes that arrived behind the handshake, after [`HandshakeEvent::Open`]: the first bytes that the
+    /// connection must read. Before that event it returns no bytes. If you do not take them,
+    /// [`into_connection`](Self::into_connection) makes the connection read all of them at once.
     pub fn take_early(&mut self) -> Bytes {
         if !matches!(self.stage, ServerStage::Open { .. }) {
-            // It belongs to the handshake still.
+            // Until then the bytes belong to the handshake.
             return Bytes::new();
         }
+        // A copy: a slice would keep the whole read buffer alive for these few bytes.
         Bytes::copy_from_slice(&std::mem::take(&mut self.received))
     }
 
-    /// Makes the connection, after [`HandshakeEvent::Open`]. What is still outgoing and what was
-    /// received behind the handshake move over.
+    /// Makes the connection, after [`HandshakeEvent::Open`]. Outgoing bytes, and bytes that arrived behind the
+    /// handshake, move into it.
     ///
     /// # Panics
     ///
@@ -312,7 +318,7 @@ impl ServerHandshake {
         } = self.stage
         else {
             panic!(
-                "a connection is made of a handshake in state {}",
+                "cannot make a connection from a handshake in state {}; it must be connected",
                 self.state()
             );
         };
@@ -329,8 +335,8 @@ impl ServerHandshake {
         Connection::after_handshake(opened, now)
     }
 
-    /// Returns how much of the stream belongs to a request that is no upgrade, after [`Request::Http`]: what
-    /// follows is the next one.
+    /// Returns how many bytes of the stream belong to a request that is not an upgrade, after [`Request::Http`]. The
+    /// next request follows them.
     pub fn plain_request(&self) -> Option<PlainRequest> {
         match self.stage {
             ServerStage::Http(request) => Some(request),
@@ -342,14 +348,14 @@ impl ServerHandshake {
         }
     }
 
-    /// Gives up everything that was received, untouched: after [`Request::Http`], the beginning of
-    /// what an HTTP server reads. Nothing is left after a failure or a rejection.
+    /// Returns all received bytes, unchanged. After [`Request::Http`] these are the first bytes that an HTTP server
+    /// must read. After a failure or a rejection there are no bytes.
     pub fn into_received(self) -> Bytes {
         self.received.freeze()
     }
 
-    /// Returns the deadline, if there is one: the end of the handshake, and for a refusal that is
-    /// not written yet the end of trying. Every `&mut self` call may change it.
+    /// Returns the deadline, if there is one: that of the handshake, or that of writing a refusal. Every
+    /// `&mut self` call can change it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
             ServerStage::Head | ServerStage::Pending(_) | ServerStage::Key3 { .. } => self.deadline,
@@ -358,13 +364,15 @@ impl ServerHandshake {
         }
     }
 
-    /// Returns until when to wait for the end of the stream once a refusal is on its way: the
-    /// `close_timeout` from `now`. A stream that is closed at once can take the answer with it.
+    /// Returns the time until which to wait for the peer's end of the stream after a refusal: the `close_timeout`
+    /// from `now`. If a stream is closed at once, the peer can lose the response. Until then, shut down the sending
+    /// side and discard the bytes that arrive.
     ///
-    /// It is `now` if the refusal is that the peer sent too little for too long, so that a silent
-    /// stream is kept for the `handshake_timeout` in all; any refused stream is kept for at most the
-    /// two timeouts together.
+    /// It is `now` if the peer sent too little for too long. So a silent stream is kept for the
+    /// `handshake_timeout`, and any refused stream for at most the sum of the two timeouts.
     pub fn close_deadline(&self, now: Instant) -> Option<Instant> {
+        // Closing a stream with unread bytes resets it, and a reset can overtake the response. But a refused stream
+        // holds a place among the connections, so the wait has an end, and a late peer has used its time already.
         if self.peer_was_late {
             return Some(now);
         }
@@ -373,7 +381,7 @@ impl ServerHandshake {
             .and_then(|wait| now.checked_add(wait))
     }
 
-    /// Tells whether more bytes are wanted. While a request waits for its answer some are, so that
+    /// Tells whether the handshake needs more bytes. While a request is pending it takes a limited number, so that
     /// the end of the stream is noticed.
     pub fn wants_read(&self) -> bool {
         match self.stage {
@@ -383,8 +391,7 @@ impl ServerHandshake {
         }
     }
 
-    /// Tells whether the handshake failed or was rejected and nothing is left to be written: the
-    /// stream is to be closed.
+    /// Tells whether the handshake failed or was rejected, and all bytes are written. Then close the stream.
     pub fn is_finished(&self) -> bool {
         let is_taken = match &self.delivery {
             Delivery::Outgoing => true,
@@ -393,7 +400,7 @@ impl ServerHandshake {
         matches!(self.stage, ServerStage::Closed) && is_taken && self.outgoing.is_empty()
     }
 
-    /// Returns how far the handshake is.
+    /// Returns the state of the handshake.
     pub fn state(&self) -> State {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => State::Unknown,
@@ -411,11 +418,12 @@ impl ServerHandshake {
             Ok(None) => return,
             Err(error) => return self.fail(error),
         };
-        // Without a copy if there is nothing else.
+        // Usually only the head has arrived, and its buffer becomes the head without a copy.
         let is_all = head_len == self.received.len();
-        let head = match is_all {
-            true => std::mem::take(&mut self.received).freeze(),
-            false => Bytes::copy_from_slice(&self.received[..head_len]),
+        let head = if is_all {
+            std::mem::take(&mut self.received).freeze()
+        } else {
+            Bytes::copy_from_slice(&self.received[..head_len])
         };
         match RequestHead::parse(&head, self.reader.header_lines()) {
             Ok((head, http_version)) => self.handle_request(head, http_version, head_len),
@@ -423,7 +431,8 @@ impl ServerHandshake {
         }
         match self.stage {
             ServerStage::Pending(_) if !is_all => self.received.advance(head_len),
-            // Nobody else holds it any more, so it is not copied.
+            // A plain request is parsed again by the HTTP server, so its bytes go back. The head was dropped, so this
+            // is the only reference and nothing is copied.
             ServerStage::Http(_) if is_all => self.received = head.into(),
             ServerStage::Head
             | ServerStage::Http(_)
@@ -445,7 +454,7 @@ impl ServerHandshake {
             Ok(CheckedRequest::Plain(head)) => {
                 let body = match self.delivery {
                     Delivery::Outgoing => plain::check(&head, http_version),
-                    // Another HTTP server has read it, and knows where it ends.
+                    // The HTTP server that read the head knows where the body ends.
                     Delivery::Response(_) => Ok(PlainBody::Length(0)),
                 };
                 match body {
@@ -487,11 +496,13 @@ impl ServerHandshake {
 
     fn close(&mut self) {
         self.stage = ServerStage::Closed;
+        // The owner keeps this machine while the response is written, so the received bytes are freed here.
         self.received = BytesMut::new();
     }
 
     fn deliver(&mut self, answer: EncodedResponse) {
         match &mut self.delivery {
+            // An HTTP server drops the body of a response to HEAD itself.
             Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
             Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),
             Delivery::Response(response) => *response = Some(answer.into_response()),

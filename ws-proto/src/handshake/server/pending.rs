@@ -1,4 +1,5 @@
-//! A request that passed all checks, until it is answered: completes the 101 with what the application chose.
+//! A request that passed all checks and is not answered yet. This file completes the 101 with the choices of the
+//! application.
 
 use super::config::ServerConfig;
 use super::response::{Accept, ChosenBy, EncodedResponse};
@@ -10,7 +11,7 @@ use crate::handshake::http::extensions::EXTENSIONS;
 use crate::redact::Redacted;
 use crate::version::Version;
 
-/// What is kept of a request until it is answered.
+/// The parts of a request that are kept until it is answered.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) version: Version,
@@ -18,19 +19,24 @@ pub(super) struct PendingRequest {
     pub(super) numbers: Option<[u32; 2]>,
     /// Whether the peer may use the close codes of version 7 and 8.
     pub(super) legacy_close_codes: bool,
-    /// What the client offers of compression.
+    /// The offer of compression that can be met.
     pub(super) offered_deflate: Option<AcceptableOffer>,
-    /// What is answered to that, once it is.
+    /// The accepted terms of compression, after [`accept`](Self::accept).
     pub(super) deflate: Option<DeflateTerms>,
-    /// The 101 up to the subprotocol; empty once it is given out.
+    /// The 101 up to the subprotocol. It is empty after [`accept`](Self::accept).
+    ///
+    /// It is written during the checks, because the application may take the head of the request with it.
     pub(super) answer: EncodedResponse,
+    /// The subprotocols that the client offers, and the one of them that the options select.
     pub(super) offered: Vec<Box<str>>,
     pub(super) selected: Option<Box<str>>,
 }
 
 impl PendingRequest {
-    /// Completes the 101. The inner result fails a request that cannot be accepted like that; the
-    /// outer one leaves it pending.
+    /// Completes the 101.
+    ///
+    /// The outer error is a mistake of the application and leaves the request pending. The inner error fails the
+    /// request: a client of a draft would fail on such a response.
     pub(super) fn accept(
         &mut self,
         accept: Accept,
@@ -49,6 +55,7 @@ impl PendingRequest {
                     name: PROTOCOL.to_owned(),
                     problem: "the client did not offer this subprotocol",
                 });
+                // RFC 6455 §4.1: a client fails if the server chooses a subprotocol that it did not offer.
                 Some(&**offered?)
             }
         };
@@ -72,8 +79,7 @@ impl PendingRequest {
     }
 }
 
-/// Returns what is answered to an offer: as the application has it for this upgrade, or else as the options
-/// say.
+/// Answers an offer, with the options that the application set for this upgrade or else with those of the server.
 #[cfg(feature = "deflate")]
 fn accept_deflate(
     config: &ServerConfig,

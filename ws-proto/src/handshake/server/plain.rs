@@ -1,5 +1,5 @@
-//! How long a request is that is no upgrade, for who shares a stream with an HTTP server: where the next one
-//! begins must not be a question on which two parsers disagree (RFC 9112 §6.3, §11.2).
+//! The length of a request that is not an upgrade, on a stream that an HTTP server shares. Two parsers must not
+//! disagree on where the next request begins (RFC 9112 §6.3, §11.2).
 
 use std::str;
 
@@ -9,7 +9,7 @@ use crate::handshake::error::HandshakeError;
 use crate::handshake::head::RequestHead;
 use crate::handshake::http::fields::list;
 
-/// A request that is no upgrade: how many bytes of the stream are its own.
+/// The length of a request that is not an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlainRequest {
     pub(super) head_len: usize,
@@ -17,7 +17,7 @@ pub struct PlainRequest {
 }
 
 impl PlainRequest {
-    /// Returns the length of the head in bytes, with the empty line at its end and what was skipped before.
+    /// Returns the length of the head in bytes, with the empty line at its end and empty lines before it.
     pub fn head_len(self) -> usize {
         self.head_len
     }
@@ -28,18 +28,18 @@ impl PlainRequest {
     }
 }
 
-/// How the end of the body of a request is known (RFC 9112 §6.3).
+/// How to find the end of the body of a request (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlainBody {
-    /// By its length in bytes, which can be zero.
+    /// The body has this length in bytes, which can be zero.
     Length(u64),
-    /// It says so itself, in chunks.
+    /// The body is sent in chunks, and the last chunk ends it.
     Chunked,
 }
 
-/// Checks the head of a request that goes to an HTTP server, and says how its body ends. What parsers read in
-/// different ways is refused, as something behind it could be smuggled.
+/// Checks the head of a request that goes to an HTTP server, and returns how its body ends. A head that parsers read in
+/// different ways is refused, because a second request could be smuggled behind it.
 pub(super) fn check(
     head: &RequestHead,
     http_version: http::Version,
@@ -55,17 +55,19 @@ pub(super) fn check(
     if target.contains('#') {
         return invalid("it must not have a fragment");
     }
-    // Shared, so that nothing is copied to look at it.
+    // hyper reads targets with this type, so both refuse the same ones. The clone shares the buffer.
     if http::Uri::from_maybe_shared(head.target.clone()).is_err() {
-        return invalid("it is no request target of HTTP");
+        return invalid("it is not a request target of HTTP");
     }
     let headers = head.headers();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let length = lengths.next();
+    // Even if both are equal, which RFC 9112 §6.3 lets a server take: some parsers use the first, some the last.
     if lengths.next().is_some() {
-        return malformed("Content-Length is there more than once");
+        return malformed("Content-Length appears more than once");
     }
     if headers.contains_key(TRANSFER_ENCODING) {
+        // The classic way to smuggle a request (RFC 9112 §11.2): one parser reads the length, the other the chunks.
         if length.is_some() {
             return malformed("it has both Content-Length and Transfer-Encoding");
         }
@@ -89,13 +91,12 @@ pub(super) fn check(
         .ok()
         .and_then(|digits| digits.parse().ok());
     match len.filter(|_| is_number) {
-        // More than this hyper does not take, and nobody sends.
         Some(len) if len <= LENGTH_LIMIT => Ok(PlainBody::Length(len)),
         Some(_) | None => malformed("Content-Length is not a number of bytes"),
     }
 }
 
-/// The longest body that can be said: what fits 63 bits, as HTTP implementations count in those.
+/// The longest body in bytes: what fits 63 bits, because HTTP implementations count in signed numbers.
 const LENGTH_LIMIT: u64 = u64::MAX >> 1;
 
 #[cfg(test)]

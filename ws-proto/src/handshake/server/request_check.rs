@@ -1,5 +1,5 @@
-//! The checks of a request head, in one order for all versions: is it an upgrade, and is everything in it that
-//! its version demands. Knows no bytes and no time.
+//! The checks of a request head, in one order for all versions: is it an upgrade, and does it have everything that
+//! its version demands? This file knows neither bytes nor time.
 
 use std::str;
 
@@ -22,34 +22,35 @@ use crate::handshake::{hixie, rfc6455};
 const CONNECTION: &str = "Connection";
 
 /// Tells whether a request with these headers asks for an upgrade to a WebSocket: `Upgrade` lists
-/// `websocket` (RFC 6455 §4.2.1). In HTTP/1.0 that means nothing (RFC 9110 §7.8), and is to be ignored. Whether
-/// a request may have an upgrade is for [`ServerHandshake`](crate::ServerHandshake) to tell.
+/// `websocket` (RFC 6455 §4.2.1). Ignore the result for HTTP/1.0, which has no upgrades (RFC 9110 §7.8). This is
+/// not a check of the request; [`ServerHandshake`](crate::ServerHandshake) does that.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     list_contains(headers, UPGRADE, "websocket")
 }
 
-/// What a request is that breaks no rule.
+/// A request that breaks no rule.
 #[cfg_attr(
     feature = "deflate",
     expect(
         clippy::large_enum_variant,
-        reason = "it is taken apart at once, and a box would be one more allocation for each upgrade"
+        reason = "it is matched at once, and a box would be one more allocation for each upgrade"
     )
 )]
 pub(super) enum CheckedRequest {
     Upgrade(UpgradeRequest, PendingRequest),
-    /// No upgrade to a WebSocket.
+    /// A request that does not ask for a WebSocket.
     Plain(RequestHead),
 }
 
-/// Checks a request.
+/// Checks a request, in the order of PROTOCOL.md §5.1. So a request that breaks several rules always fails with the
+/// same one.
 pub(super) fn check(
     head: RequestHead,
     http_version: http::Version,
     config: &ServerConfig,
 ) -> Result<CheckedRequest, HandshakeError> {
     let headers = head.headers();
-    // RFC 9110 §7.8: what HTTP/1.0 says of an upgrade is ignored. Proxies speak it that pass the header on.
+    // RFC 9110 §7.8: an `Upgrade` in HTTP/1.0 is ignored. Proxies that speak HTTP/1.0 may pass the header on.
     if !is_upgrade(headers) || http_version < http::Version::HTTP_11 {
         return Ok(CheckedRequest::Plain(head));
     }
@@ -63,6 +64,7 @@ pub(super) fn check(
             method: head.method().clone(),
         });
     }
+    // The checks above are the same in all versions; the ones below need to know it.
     let dialect = choose_dialect(headers, config.versions)?;
     let asked = checked_authority(authority, host, head.target(), dialect)?;
     check_body(headers, dialect)?;
@@ -94,7 +96,7 @@ pub(super) fn check(
     Ok(CheckedRequest::Upgrade(request, pending))
 }
 
-/// What shows that the server read the request as a WebSocket request.
+/// The keys of a request, as far as the response needs them.
 enum CheckedKeys {
     None,
     Draft76([u32; 2]),
@@ -125,8 +127,7 @@ fn invalid_host(host: &str, problem: &'static str) -> HandshakeError {
     }
 }
 
-/// Returns what an origin is compared with: the authority of the target if that is a whole URI, which goes
-/// before the `Host` (RFC 9112 §3.2.2). The drafts copy the `Host`, so there it is read to the letter.
+/// Returns the authority with which an origin is compared.
 fn checked_authority<'a>(
     authority: Authority<'a>,
     host: &'a str,
@@ -134,11 +135,13 @@ fn checked_authority<'a>(
     dialect: Dialect,
 ) -> Result<Authority<'a>, HandshakeError> {
     match dialect {
+        // The drafts copy the `Host` into the location, so it is read strictly.
         Dialect::Draft75 | Dialect::Draft76 => {
             Authority::parse(host).map_err(|problem| invalid_host(host, problem))
         }
         Dialect::Rfc6455 { .. } => {
-            // One that is malformed is refused where the target is looked at.
+            // The authority of an absolute target counts before the `Host` (RFC 9112 §3.2.2). `check_target` refuses a
+            // malformed one.
             let named = target_authority(target).map(Authority::parse_uri);
             Ok(named.and_then(Result::ok).unwrap_or(authority))
         }
@@ -160,20 +163,21 @@ fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
     })
 }
 
-/// X13: no body but the eight bytes of draft-76, which some clients announce.
+/// Checks that an upgrade has no body, except for the eight bytes of draft-76, which some clients announce (X13).
 fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
     let length = single(headers, "Content-Length")?.map(HeaderValue::as_bytes);
     let is_allowed = match (length, dialect) {
         (None | Some(b"0"), _) | (Some(b"8"), Dialect::Draft76) => true,
-        // RFC 9110 §8.6: any number of digits.
+        // RFC 9110 §8.6: a length can have any number of digits, so that 00 is zero, too.
         (Some(digits), Dialect::Rfc6455 { .. }) => {
             !digits.is_empty() && digits.iter().all(|digit| *digit == b'0')
         }
         (Some(_), Dialect::Draft75 | Dialect::Draft76) => false,
     };
-    match is_allowed && !headers.contains_key("Transfer-Encoding") {
-        true => Ok(()),
-        false => Err(HandshakeError::Body),
+    if is_allowed && !headers.contains_key("Transfer-Encoding") {
+        Ok(())
+    } else {
+        Err(HandshakeError::Body)
     }
 }
 
@@ -214,12 +218,14 @@ fn check_origin<'a>(
         if matches!(number, 7 | 8) {
             origin = single(headers, "Sec-WebSocket-Origin")?.or(origin);
         }
-        // It is copied nowhere, so what is no origin is an origin that no list has (RFC 9110 §5.5).
+        // RFC 6455 does not copy the origin into the response, so any bytes are allowed here (RFC 9110 §5.5). A
+        // malformed origin is simply on no list.
         return match origin.map(|origin| String::from_utf8_lossy(origin.as_bytes())) {
             Some(origin) if !is_allowed(&origin) => Err(refused(&origin)),
             Some(_) | None => Ok(None),
         };
     }
+    // The drafts copy the origin into the response, so it must be printable.
     match single_text(headers, "Origin")? {
         Some(origin) if is_allowed(origin) => Ok(Some(origin)),
         Some(origin) => Err(refused(origin)),
@@ -254,6 +260,7 @@ fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
     }
 }
 
+/// The subprotocols that the client offers, and the one of them that the options select.
 type Subprotocols = (Vec<Box<str>>, Option<Box<str>>);
 
 fn check_subprotocols(
@@ -283,6 +290,8 @@ fn check_subprotocols(
     };
     let mut supported = config.subprotocols.iter().map(|name| name.as_str());
     let selected = supported.find(|name| offered.iter().any(|offered| **offered == **name));
+    // A client of a draft fails without its subprotocol, so it is told so by a status. A server without a list leaves
+    // the choice to its application.
     match (selected, dialect, offered.first()) {
         (None, Dialect::Draft75 | Dialect::Draft76, Some(offered))
             if !config.subprotocols.is_empty() =>
@@ -293,11 +302,12 @@ fn check_subprotocols(
     }
 }
 
-/// P-S7; then whether compression is offered.
+/// Checks the grammar of the extensions (P-S7), and returns the offer of compression that can be met.
 fn check_extensions(
     headers: &HeaderMap,
     dialect: Dialect,
 ) -> Result<Option<AcceptableOffer>, HandshakeError> {
+    // The drafts have no extensions.
     let Dialect::Rfc6455 { .. } = dialect else {
         return Ok(None);
     };
@@ -313,6 +323,7 @@ fn check_extensions(
     Ok(AcceptableOffer::first_in(headers))
 }
 
+/// Writes the 101 up to the subprotocol.
 fn begin_answer(
     dialect: Dialect,
     keys: &CheckedKeys,

@@ -1,5 +1,5 @@
-//! What a server answers: the application's choice ([`Accept`], [`Rejection`]), and the head that
-//! becomes of it, as bytes for a socket or as a response for an HTTP server.
+//! The responses of a server: the application's decision ([`Accept`], [`Rejection`]), and the encoded response, as
+//! bytes for a socket or as an `http::Response` for an HTTP server.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ use crate::handshake::request::UpgradeRequest;
 use crate::handshake::subprotocol::Subprotocol;
 use crate::version::Version;
 
-/// How an upgrade is accepted. The default leaves the subprotocol to the server's policy and compression
-/// to its options, and adds no headers.
+/// How to accept an upgrade. By default the server's options decide on the subprotocol and on compression, and no
+/// headers are added.
 #[derive(Clone, Debug, Default)]
 pub struct Accept {
     pub(super) subprotocol: ChosenBy<Subprotocol>,
@@ -27,7 +27,8 @@ pub struct Accept {
     pub(super) headers: Vec<Header>,
 }
 
-/// Who chooses: the server's options, or the application for this upgrade.
+/// A choice that the server's options make, unless the application makes it for this upgrade. The application can
+/// also choose `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) enum ChosenBy<T> {
     #[default]
@@ -37,29 +38,29 @@ pub(super) enum ChosenBy<T> {
 
 #[cfg(feature = "deflate")]
 impl<T> ChosenBy<T> {
-    /// Returns what is chosen; `policy` is what the server's options do.
-    pub(super) fn or<'a>(&'a self, policy: Option<&'a T>) -> Option<&'a T> {
+    /// Returns the choice; `options` is that of the server's options.
+    pub(super) fn or<'a>(&'a self, options: Option<&'a T>) -> Option<&'a T> {
         match self {
-            Self::Options => policy,
+            Self::Options => options,
             Self::Application(chosen) => chosen.as_ref(),
         }
     }
 }
 
 impl Accept {
-    /// Leaves everything to the server's policy.
+    /// Leaves all choices to the server's options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chooses a subprotocol, which must be one that the client offered, or none at all.
+    /// Chooses a subprotocol that the client offered, or `None` for a connection without one.
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<Option<Subprotocol>>) -> Self {
         self.subprotocol = ChosenBy::Application(subprotocol.into());
         self
     }
 
-    /// Returns the subprotocol that this chooses; `selected` is what the server's policy does.
+    /// Returns the subprotocol of the connection; `selected` is the one that the server's options select.
     pub fn chosen_subprotocol<'a>(&'a self, selected: Option<&'a str>) -> Option<&'a str> {
         match &self.subprotocol {
             ChosenBy::Options => selected,
@@ -67,11 +68,11 @@ impl Accept {
         }
     }
 
-    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never: whatever
-    /// [`ServerConfig::deflate`](crate::ServerConfig::deflate) says, which decides otherwise. Without
-    /// compression nobody can guess a secret by the length of a message (RFC 7692 §8, CRIME and BREACH).
+    /// Overrides [`ServerConfig::deflate`](crate::ServerConfig::deflate) for this connection. With options, its
+    /// messages are compressed if the client offers it (RFC 7692). With `None` they never are: then the length of a
+    /// message cannot help to guess a secret (RFC 7692 §8, CRIME and BREACH).
     ///
-    /// An offer that is not taken up is declined, and the connection is plain (RFC 7692 §5).
+    /// If the client's offer is declined, the connection is uncompressed (RFC 7692 §5).
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
@@ -79,11 +80,11 @@ impl Accept {
         self
     }
 
-    /// Adds a header to the answer, such as `Set-Cookie`; its name is sent as it is written here.
+    /// Adds a header to the response, such as `Set-Cookie`. The name keeps its case.
     ///
     /// # Errors
     ///
-    /// Fails if the name is not a token, if the value is not printable ASCII, and if the header
+    /// Fails if the name is not a token, the value is not printable ASCII, or the header
     /// belongs to the handshake or to the transport.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         self.headers.push(checked_header(name, value)?);
@@ -91,15 +92,15 @@ impl Accept {
     }
 }
 
-// Here, because a request knows nothing of answers.
+// Here and not in `request.rs`, because that file must not import the responses.
 impl UpgradeRequest {
-    /// Returns the subprotocol that an answer chooses, or leaves to the server's policy.
+    /// Returns the subprotocol of the connection if the request is accepted like this.
     pub fn chosen_subprotocol<'a>(&'a self, accept: &'a Accept) -> Option<&'a str> {
         accept.chosen_subprotocol(self.subprotocol())
     }
 }
 
-/// How an upgrade is rejected: an HTTP answer, after which the stream is closed.
+/// How to reject an upgrade: an HTTP response, after which the stream is closed.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     status: StatusCode,
@@ -108,7 +109,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Rejects with a status from 200 to 599 and a body that names it.
+    /// Rejects with a status from 200 to 599. The body is the name of the status.
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
@@ -117,12 +118,12 @@ impl Rejection {
         }
     }
 
-    /// Adds a header to the answer, such as `WWW-Authenticate`, `Location` or the `Content-Type`
-    /// of the body, which is plain text otherwise.
+    /// Adds a header to the response, such as `WWW-Authenticate`, `Location` or `Content-Type`. Without the last
+    /// one the body is plain text. The name keeps its case.
     ///
     /// # Errors
     ///
-    /// Fails if the name is not a token, if the value is not printable ASCII, and if the header
+    /// Fails if the name is not a token, the value is not printable ASCII, or the header
     /// belongs to the handshake or to the transport.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         self.headers.push(checked_header(name, value)?);
@@ -134,7 +135,7 @@ impl Rejection {
         self.status
     }
 
-    /// Sets the body. A status that has none, 204 or 304, is sent without it.
+    /// Sets the body. A response of status 204 or 304 is sent without a body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
@@ -149,11 +150,11 @@ impl Default for Rejection {
     }
 }
 
-/// The text behind the status of an answer, as an extension of
+/// The text behind the status of a response, as an extension of
 /// [`ServerHandshake::response`](crate::ServerHandshake::response).
 ///
-/// A client of draft-75 compares it byte by byte, so an HTTP server must send it as it is, and the
-/// header names with capital letters.
+/// A client of draft-75 compares it byte by byte. So an HTTP server must send it unchanged, and the
+/// names of headers with capital letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReasonPhrase(&'static str);
 
@@ -170,33 +171,37 @@ impl fmt::Display for ReasonPhrase {
     }
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug, Default)]
 pub(super) struct EncodedResponse {
     status: StatusCode,
     reason: &'static str,
-    /// The head as it goes out, without the empty line at its end.
+    /// The bytes of the head, without the empty line at its end. They are bytes from the start, because draft-75 fixes
+    /// the case of names and the order of lines, and a `HeaderMap` keeps neither.
     head: Vec<u8>,
     body: Bytes,
 }
 
-/// Room for the head of a 101 with a subprotocol, so that it is not moved while it is written.
+/// The first capacity of a head, in bytes. A 101 with a subprotocol fits, so it is not reallocated while it is written.
 const HEAD_CAPACITY: usize = 192;
 
 impl EncodedResponse {
-    /// Begins a 101. The order of the lines is part of draft-75 (D75-R1).
+    /// Begins a 101.
     pub(super) fn switching(reason: &'static str, upgrade: &'static str) -> Self {
         let mut answer = Self::new(StatusCode::SWITCHING_PROTOCOLS, reason);
+        // Draft-75 fixes the order of these lines (D75-R1).
         answer.push("Upgrade", upgrade);
         answer.push("Connection", "Upgrade");
         answer
     }
 
-    /// Makes the answer to a request that failed, if it gets one.
+    /// Makes the response to a request that failed, unless the stream is only closed.
     pub(super) fn for_error(error: &HandshakeError, config: &ServerConfig) -> Option<Self> {
         let status = error.status()?;
+        // Off by default: the reason helps an attacker to learn which origins and hosts are allowed.
         let body = config.reveal_reasons.then(|| format!("{error}\n").into());
         let mut headers = Vec::new();
+        // RFC 9110 §15.5.6: a 405 must list the allowed methods.
         if let HandshakeError::Method { .. } = error {
             headers.push(("Allow".into(), HeaderValue::from_static("GET")));
         }
@@ -204,7 +209,7 @@ impl EncodedResponse {
         Some(Self::refusal(status, headers, body, lists_versions, config))
     }
 
-    /// Makes the answer that an application chose.
+    /// Makes the response that an application chose.
     pub(super) fn for_rejection(
         rejection: Rejection,
         config: &ServerConfig,
@@ -214,6 +219,7 @@ impl EncodedResponse {
             headers,
             body,
         } = rejection;
+        // A status below 200 is not a final response, and a 101 would accept. Above 599 HTTP has none.
         if !(200..=599).contains(&status.as_u16()) {
             return Err(ConfigError::InvalidStatus {
                 status: status.as_u16(),
@@ -232,6 +238,7 @@ impl EncodedResponse {
     ) -> Self {
         let reason = status.canonical_reason().unwrap_or("Rejected");
         let mut answer = Self::new(status, reason);
+        // RFC 9110 §15.5.22: a 426 must name the protocol, and `Connection` must name each hop-by-hop header.
         if status == StatusCode::UPGRADE_REQUIRED {
             answer.push("Upgrade", "websocket");
             answer.push("Connection", "Upgrade, close");
@@ -241,6 +248,7 @@ impl EncodedResponse {
         if lists_versions && config.versions.contains(Version::Rfc6455) {
             answer.push("Sec-WebSocket-Version", "13, 8, 7");
         }
+        // RFC 9110 §8.6: a 204 must not have a Content-Length, and neither status has a body.
         if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             answer.body = body.unwrap_or_else(|| format!("{reason}\n").into());
             if !extra
@@ -268,17 +276,19 @@ impl EncodedResponse {
         }
     }
 
-    /// Appends a header, whose value must be printable.
+    /// Appends a header. Its value must be printable ASCII.
     pub(super) fn push(&mut self, name: &str, value: &str) {
         self.push_parts(name, &[value]);
     }
 
-    /// Appends a header, whose value is given in parts.
+    /// Appends a header whose value is the concatenation of these parts.
     pub(super) fn push_parts(&mut self, name: &str, value: &[&str]) {
         let bytes = value.iter().flat_map(|part| part.bytes());
+        // The checks of the request guarantee this. It is asserted in release builds, too, because a line break in a
+        // copied value would let a client write headers of the response.
         assert!(
             bytes.clone().all(|byte| matches!(byte, b' '..=b'~')),
-            "what is copied into an answer was checked to be printable: {value:?}"
+            "a value that is copied into a response was checked to be printable: {value:?}"
         );
         for part in [name, ": "].iter().chain(value).chain(&["\r\n"]) {
             self.head.extend_from_slice(part.as_bytes());
@@ -292,7 +302,7 @@ impl EncodedResponse {
         }
     }
 
-    /// Gives the answer up for a socket.
+    /// Returns the bytes for a socket.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         let body = self.body.clone();
         let mut bytes = self.into_head();
@@ -300,14 +310,16 @@ impl EncodedResponse {
         bytes
     }
 
-    /// Gives it up without its body.
+    /// Returns the bytes of the head, without the body.
     pub(super) fn into_head(mut self) -> Vec<u8> {
         self.head.extend_from_slice(b"\r\n");
         self.head
     }
 
-    /// Hands the answer to an HTTP server.
+    /// Converts this into a response for an HTTP server.
     pub(super) fn into_response(self) -> http::Response<Bytes> {
+        // The lines are parsed again. That is slower than a second representation beside the bytes, but the two
+        // could differ.
         let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         response.extensions_mut().insert(ReasonPhrase(self.reason));
