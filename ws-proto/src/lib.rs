@@ -77,9 +77,9 @@ pub use self::deflate::{Deflate, DeflateTerms};
 pub use self::error::{ConfigError, ProtocolError, SendError};
 pub use self::handshake::{
     Accept, ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Host,
-    HostPolicy, Origin, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase, Refusal,
-    Rejection, Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol,
-    UpgradeRequest, is_upgrade,
+    HostPolicy, Origin, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase, Rejection,
+    Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake, Subprotocol,
+    UnexpectedResponse, UpgradeRequest, is_upgrade,
 };
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::outgoing::{Outgoing, OutgoingMut};

@@ -179,10 +179,10 @@ fn closed(end: &Closed, pings: u64) -> Value {
 /// What a server that refuses sent with it is told apart from what the error says.
 fn refused(error: &ConnectError) -> Value {
     let said = error.to_string();
-    let ConnectError::Handshake(HandshakeError::Status { status, refusal }) = error else {
+    let ConnectError::Handshake(HandshakeError::Status { status, response }) = error else {
         return json!({ "refused": { "said": said } });
     };
-    let headers = refusal.head().headers().iter();
+    let headers = response.head().headers().iter();
     let headers = headers.map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes());
         (name.as_str().to_owned(), Value::from(value))
@@ -191,7 +191,7 @@ fn refused(error: &ConnectError) -> Value {
         "said": said,
         "status": status.as_u16(),
         "headers": headers.collect::<serde_json::Map<_, _>>(),
-        "body": String::from_utf8_lossy(refusal.body()),
+        "body": String::from_utf8_lossy(response.body()),
     } })
 }
 

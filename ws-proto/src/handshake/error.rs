@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::refusal::Refusal;
+use super::unexpected_response::UnexpectedResponse;
 use crate::redact::Redacted;
 use crate::state::State;
 use crate::version::{Version, Versions};
@@ -141,8 +141,8 @@ pub enum HandshakeError {
     Status {
         /// The status.
         status: StatusCode,
-        /// The response, with as much of its body as the option `refusal_limit` allows.
-        refusal: Box<Refusal>,
+        /// The response, with as much of its body as the option `response_body_limit` allows.
+        response: Box<UnexpectedResponse>,
     },
     /// The server redirects to another URL. The client does not follow it, because cookies and other headers of
     /// the request are meant for the first server only.
@@ -329,8 +329,11 @@ impl fmt::Display for HandshakeError {
                 "the client requires subprotocol {offered}, which is not supported \
                  (option subprotocols)"
             ),
-            Self::Status { status, refusal } => {
-                write!(f, "the server answered {status}; 101 was expected{refusal}")
+            Self::Status { status, response } => {
+                write!(
+                    f,
+                    "the server answered {status}; 101 was expected{response}"
+                )
             }
             Self::Redirect { status, location } => write!(
                 f,

@@ -7,7 +7,7 @@
 //! frames: bytes that arrive behind a handshake are kept and moved into the connection.
 
 // The files beside this one hold what the client and the server share, so they import neither `client` nor `server`.
-// `error`, `head`, `hixie` and `refusal` are below `http`; the others are above it.
+// `error`, `head`, `hixie` and `unexpected_response` are below `http`; the others are above it.
 mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
@@ -21,11 +21,11 @@ mod head;
 mod hixie;
 mod http;
 mod origin;
-mod refusal;
 mod request;
 mod rfc6455;
 mod server;
 mod subprotocol;
+mod unexpected_response;
 
 pub use self::client::{ClientConfig, ClientHandshake, ClientUrl};
 pub use self::error::HandshakeError;
@@ -33,10 +33,10 @@ pub use self::event::HandshakeEvent;
 pub use self::head::{RequestHead, ResponseHead};
 pub use self::http::{PackedRequest, PackedResponse};
 pub use self::origin::Origin;
-pub use self::refusal::Refusal;
 pub use self::request::{Request, UpgradeRequest};
 pub use self::server::{
     Accept, Host, HostPolicy, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase,
     Rejection, ServerConfig, ServerHandshake, is_upgrade,
 };
 pub use self::subprotocol::Subprotocol;
+pub use self::unexpected_response::UnexpectedResponse;

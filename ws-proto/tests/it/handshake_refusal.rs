@@ -45,7 +45,7 @@ fn refused(config: &ClientConfig, answer: &str, piece: usize, end: End) -> Optio
 fn a_refusal_is_told_with_its_body() {
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     for version in Version::ALL {
-        let config = ClientConfig::new().version(version).refusal_limit(20);
+        let config = ClientConfig::new().version(version).response_body_limit(20);
         for (rest, end, body, is_whole) in [
             // Without a length nothing is waited for.
             ("\r\n", End::Open, "", true),
@@ -112,14 +112,14 @@ fn a_refusal_is_told_with_its_body() {
             let answer = format!("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n{rest}");
             for piece in [1, 2, 7, 1000] {
                 let error = refused(&config, &answer, piece, end);
-                let Some(HandshakeError::Status { status, refusal }) = error else {
+                let Some(HandshakeError::Status { status, response }) = error else {
                     panic!("{rest:?} in pieces of {piece}: {error:?}");
                 };
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
-                assert_eq!(refusal.header("www-authenticate"), Some("Basic"));
-                let seen = String::from_utf8_lossy(refusal.body());
+                assert_eq!(response.header("www-authenticate"), Some("Basic"));
+                let seen = String::from_utf8_lossy(response.body());
                 assert_eq!(
-                    (&*seen, refusal.is_whole()),
+                    (&*seen, response.is_whole()),
                     (body, is_whole),
                     "{rest:?}, {piece}"
                 );

@@ -207,12 +207,12 @@ pub async fn connection_reject<R: Runtime + Default>() {
     for version in Version::ALL {
         let config = ClientConfig::new().version(version);
         let error = connect_with::<R>(&url(&server), &config).await.unwrap_err();
-        let ConnectError::Handshake(HandshakeError::Status { status, refusal }) = &error else {
+        let ConnectError::Handshake(HandshakeError::Status { status, response }) = &error else {
             unreachable!("{error:?}");
         };
         assert_eq!(*status, http::StatusCode::FORBIDDEN);
         assert_eq!(
-            (refusal.body(), refusal.is_whole()),
+            (response.body(), response.is_whole()),
             (&b"no entry\n"[..], true)
         );
         let moved = url(&server).replace("/demo", "/moved");

@@ -26,7 +26,7 @@ pub struct ClientConfig {
     pub(super) headers: Vec<Header>,
     pub(super) head_limit: usize,
     pub(super) header_limit: usize,
-    pub(super) refusal_limit: usize,
+    pub(super) response_body_limit: usize,
     pub(super) handshake_timeout: Option<Duration>,
     #[cfg(feature = "deflate")]
     pub(super) deflate: Option<Deflate>,
@@ -43,7 +43,7 @@ impl Default for ClientConfig {
             headers: Vec::new(),
             head_limit: 16 << 10,
             header_limit: 100,
-            refusal_limit: 4 << 10,
+            response_body_limit: 4 << 10,
             handshake_timeout: Some(Duration::from_secs(10)),
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -113,11 +113,11 @@ impl ClientConfig {
         self
     }
 
-    /// Limits the kept part of the body of a response that refuses, in bytes on the wire. The default is 4 KiB. The
-    /// client waits for it within the [`handshake_timeout`](Self::handshake_timeout).
+    /// Limits the kept part of the body of a response that is not a 101, in bytes on the wire. The default is 4 KiB.
+    /// The client waits for it within the [`handshake_timeout`](Self::handshake_timeout).
     #[must_use]
-    pub fn refusal_limit(mut self, refusal_limit: usize) -> Self {
-        self.refusal_limit = refusal_limit;
+    pub fn response_body_limit(mut self, response_body_limit: usize) -> Self {
+        self.response_body_limit = response_body_limit;
         self
     }
 
@@ -174,7 +174,7 @@ impl fmt::Debug for ClientConfig {
             .field("headers", &self.headers)
             .field("head_limit", &self.head_limit)
             .field("header_limit", &self.header_limit)
-            .field("refusal_limit", &self.refusal_limit)
+            .field("response_body_limit", &self.response_body_limit)
             .field("handshake_timeout", &self.handshake_timeout);
         #[cfg(feature = "deflate")]
         shown.field("deflate", &self.deflate);
@@ -200,7 +200,7 @@ mod tests {
             format!(
                 "ClientConfig {{ version: Rfc6455, origin: None, subprotocols: [], \
                  require_subprotocol: false, headers: [], head_limit: 16384, header_limit: 100, \
-                 refusal_limit: 4096, handshake_timeout: Some(10s), connection: {connection} }}"
+                 response_body_limit: 4096, handshake_timeout: Some(10s), connection: {connection} }}"
             )
         );
     }

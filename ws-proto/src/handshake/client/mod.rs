@@ -2,11 +2,11 @@
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
 //! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
-//! `handshake::refusal`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `randomness`, `redact`,
+//! `handshake::rfc6455`, `handshake::subprotocol`, `handshake::unexpected_response`, `outgoing`, `randomness`, `redact`,
 //! `state`, `version`.
 
+mod body_reader;
 mod config;
-mod refusal_reader;
 mod request;
 mod response_check;
 mod url;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
-use self::refusal_reader::RefusalReader;
+use self::body_reader::BodyReader;
 use self::request::{
     check_offered_subprotocols, draft75_request, draft76_request, rfc6455_request,
 };
@@ -56,9 +56,9 @@ pub struct ClientHandshake {
     handshake_timeout: Option<Duration>,
     stage: ClientStage,
     check: ResponseCheck,
-    refusal_limit: usize,
-    /// Reads a response that is not a 101; set in stage `Refusal`.
-    refusal: Option<RefusalReader>,
+    response_body_limit: usize,
+    /// Reads a response that is not a 101; set in stage `Body`.
+    body: Option<BodyReader>,
     /// The digest that must follow the head of a draft-76 response.
     challenge_response: Option<[u8; hixie::RESPONSE_LEN]>,
     reader: HeadReader,
@@ -80,7 +80,7 @@ pub struct ClientHandshake {
 enum ClientStage {
     Head,
     Challenge,
-    Refusal,
+    Body,
     Open,
     Closed,
 }
@@ -118,8 +118,8 @@ impl ClientHandshake {
                 require_subprotocol: config.require_subprotocol,
                 deflate: config.offer(),
             },
-            refusal_limit: config.refusal_limit,
-            refusal: None,
+            response_body_limit: config.response_body_limit,
+            body: None,
             challenge_response: request.challenge_response,
             reader: response_reader(config),
             interim: 0,
@@ -151,7 +151,7 @@ impl ClientHandshake {
         // Not `else`: the same read can hold the head and what follows it.
         match self.stage {
             ClientStage::Challenge => self.read_challenge_response(),
-            ClientStage::Refusal => self.read_refusal(),
+            ClientStage::Body => self.read_body(),
             ClientStage::Head | ClientStage::Open | ClientStage::Closed => {}
         }
     }
@@ -169,7 +169,7 @@ impl ClientHandshake {
                 });
             }
             // The status is known, and says more than that the stream ended too early.
-            ClientStage::Refusal => self.end_refusal(),
+            ClientStage::Body => self.end_body(),
             ClientStage::Open | ClientStage::Closed => {}
         }
     }
@@ -177,9 +177,9 @@ impl ClientHandshake {
     /// Takes the time when a deadline has passed. An unfinished handshake fails.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            // The body of a refusal is only a help; without it the status is still the better error.
-            if self.stage == ClientStage::Refusal {
-                return self.end_refusal();
+            // The body is only a help. Without all of it the status is still a better error than a timeout.
+            if self.stage == ClientStage::Body {
+                return self.end_body();
             }
             let waited = self.handshake_timeout.unwrap_or_default();
             self.fail(HandshakeError::Timeout {
@@ -239,7 +239,7 @@ impl ClientHandshake {
         Connection::after_handshake(opened, now)
     }
 
-    /// Returns the head of the final response once it is complete, whether it accepts or refuses.
+    /// Returns the head of the final response once it is complete, whether it accepts or rejects.
     pub fn response_head(&self) -> Option<&ResponseHead> {
         self.response.as_ref()
     }
@@ -247,7 +247,7 @@ impl ClientHandshake {
     /// Returns the deadline of the handshake, if there is one. Every `&mut self` call can change it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
-            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => self.deadline,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Body => self.deadline,
             ClientStage::Open | ClientStage::Closed => None,
         }
     }
@@ -255,7 +255,7 @@ impl ClientHandshake {
     /// Tells whether the handshake needs more bytes.
     pub fn wants_read(&self) -> bool {
         match self.stage {
-            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => true,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Body => true,
             ClientStage::Open | ClientStage::Closed => false,
         }
     }
@@ -268,7 +268,7 @@ impl ClientHandshake {
     /// Returns the state of the handshake: handshaking, connected or closed.
     pub fn state(&self) -> State {
         match self.stage {
-            ClientStage::Head | ClientStage::Challenge | ClientStage::Refusal => State::Handshaking,
+            ClientStage::Head | ClientStage::Challenge | ClientStage::Body => State::Handshaking,
             ClientStage::Open => State::Connected,
             ClientStage::Closed => State::Closed,
         }
@@ -280,8 +280,8 @@ impl ClientHandshake {
         };
         let head = self.response.insert(head);
         if head.status() != StatusCode::SWITCHING_PROTOCOLS {
-            self.refusal = Some(RefusalReader::new(head, self.refusal_limit));
-            self.stage = ClientStage::Refusal;
+            self.body = Some(BodyReader::new(head, self.response_body_limit));
+            self.stage = ClientStage::Body;
             return Ok(());
         }
         (head.subprotocol, self.deflate) = self.check.check(&bytes, head)?;
@@ -318,17 +318,17 @@ impl ClientHandshake {
         Ok(None)
     }
 
-    /// Fails the handshake once enough of the refusal was received.
-    fn read_refusal(&mut self) {
-        let reader = self.refusal.as_ref();
+    /// Fails the handshake once enough of the body was received.
+    fn read_body(&mut self) {
+        let reader = self.body.as_ref();
         if let Some(error) = reader.and_then(|reader| reader.read(&self.received)) {
             self.fail(error);
         }
     }
 
-    /// Fails the handshake with the part of the refusal that was received.
-    fn end_refusal(&mut self) {
-        if let Some(reader) = &self.refusal {
+    /// Fails the handshake with the part of the body that was received.
+    fn end_body(&mut self) {
+        if let Some(reader) = &self.body {
             self.fail(reader.give_up(&self.received));
         }
     }

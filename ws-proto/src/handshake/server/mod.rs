@@ -194,7 +194,7 @@ impl ServerHandshake {
         }
         let waited = self.config.handshake_timeout.unwrap_or_default();
         // A peer that sent too little has used its time, and its stream must not hold a place any longer. A peer whose
-        // request waited for our application did nothing wrong, so it gets time to read the refusal.
+        // request waited for our application did nothing wrong, so it gets time to read the rejection.
         self.peer_was_late = matches!(self.stage, ServerStage::Head | ServerStage::Key3 { .. });
         self.fail(HandshakeError::Timeout {
             state: self.state(),
@@ -283,7 +283,7 @@ impl ServerHandshake {
     }
 
     /// Takes the response to a request that came through [`from_request`](Self::from_request), once
-    /// there is one: a 101, or a refusal with its body.
+    /// there is one: a 101, or a rejection with its body.
     ///
     /// Its extension [`ReasonPhrase`](crate::ReasonPhrase) holds the text behind the status.
     pub fn response(&mut self) -> Option<http::Response<Bytes>> {
@@ -354,7 +354,7 @@ impl ServerHandshake {
         self.received.freeze()
     }
 
-    /// Returns the deadline, if there is one: that of the handshake, or that of writing a refusal. Every
+    /// Returns the deadline, if there is one: that of the handshake, or that of writing a rejection. Every
     /// `&mut self` call can change it.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
@@ -364,14 +364,14 @@ impl ServerHandshake {
         }
     }
 
-    /// Returns the time until which to wait for the peer's end of the stream after a refusal: the `close_timeout`
+    /// Returns the time until which to wait for the peer's end of the stream after a rejection: the `close_timeout`
     /// from `now`. If a stream is closed at once, the peer can lose the response. Until then, shut down the sending
     /// side and discard the bytes that arrive.
     ///
     /// It is `now` if the peer sent too little for too long. So a silent stream is kept for the
-    /// `handshake_timeout`, and any refused stream for at most the sum of the two timeouts.
+    /// `handshake_timeout`, and any rejected stream for at most the sum of the two timeouts.
     pub fn close_deadline(&self, now: Instant) -> Option<Instant> {
-        // Closing a stream with unread bytes resets it, and a reset can overtake the response. But a refused stream
+        // Closing a stream with unread bytes resets it, and a reset can overtake the response. But a rejected stream
         // holds a place among the connections, so the wait has an end, and a late peer has used its time already.
         if self.peer_was_late {
             return Some(now);

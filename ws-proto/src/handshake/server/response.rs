@@ -206,7 +206,13 @@ impl EncodedResponse {
             headers.push(("Allow".into(), HeaderValue::from_static("GET")));
         }
         let lists_versions = error.is_about_version();
-        Some(Self::refusal(status, headers, body, lists_versions, config))
+        Some(Self::rejection(
+            status,
+            headers,
+            body,
+            lists_versions,
+            config,
+        ))
     }
 
     /// Makes the response that an application chose.
@@ -226,10 +232,16 @@ impl EncodedResponse {
             });
         }
         let lists_versions = status == StatusCode::UPGRADE_REQUIRED;
-        Ok(Self::refusal(status, headers, body, lists_versions, config))
+        Ok(Self::rejection(
+            status,
+            headers,
+            body,
+            lists_versions,
+            config,
+        ))
     }
 
-    fn refusal(
+    fn rejection(
         status: StatusCode,
         extra: Vec<Header>,
         body: Option<Bytes>,

@@ -7,11 +7,11 @@ use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::ResponseHead;
 use crate::handshake::http::fields::list_contains;
-use crate::handshake::refusal::Refusal;
+use crate::handshake::unexpected_response::UnexpectedResponse;
 
-/// Reads the body of a refusal.
+/// Reads the body of an unexpected response.
 #[derive(Debug)]
-pub(super) struct RefusalReader {
+pub(super) struct BodyReader {
     head: ResponseHead,
     framing: Framing,
     limit: usize,
@@ -26,7 +26,7 @@ enum Framing {
     Chunked,
 }
 
-impl RefusalReader {
+impl BodyReader {
     pub(super) fn new(head: &ResponseHead, limit: usize) -> Self {
         Self {
             framing: Framing::of(head),
@@ -90,7 +90,7 @@ impl RefusalReader {
     fn error(&self, body: &[u8], is_whole: bool) -> HandshakeError {
         HandshakeError::Status {
             status: self.head.status(),
-            refusal: Box::new(Refusal {
+            response: Box::new(UnexpectedResponse {
                 head: self.head.clone(),
                 body: Bytes::copy_from_slice(body),
                 is_whole,
@@ -100,7 +100,7 @@ impl RefusalReader {
 }
 
 impl Framing {
-    /// Determines how the body ends, by the part of RFC 9112 §6.3 that a refusal needs.
+    /// Determines how the body ends, by the part of RFC 9112 §6.3 that applies here.
     fn of(head: &ResponseHead) -> Self {
         // A malformed length or coding only loses the body. The handshake fails in any case, and no other response
         // follows on this stream.

@@ -1,4 +1,4 @@
-//! The response of a server that does not accept: its head, and as much of its body as a limit allows.
+//! The response of a server that did not accept: its head, and as much of its body as a limit allows.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use bytes::Bytes;
 
 use super::head::ResponseHead;
 
-/// A response with another status than 101, with which a server refuses a client.
+/// A response with another status than 101, so that the client has no connection.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct UnexpectedResponse {
     pub(super) head: ResponseHead,
     pub(super) body: Bytes,
     pub(super) is_whole: bool,
 }
 
-impl Refusal {
+impl UnexpectedResponse {
     /// Returns the head, with all headers.
     pub fn head(&self) -> &ResponseHead {
         &self.head
@@ -25,7 +25,7 @@ impl Refusal {
         self.head.header(name)
     }
 
-    /// Returns the body, up to the [`refusal_limit`](crate::ClientConfig::refusal_limit). It is empty if the head
+    /// Returns the body, up to the [`response_body_limit`](crate::ClientConfig::response_body_limit). It is empty if the head
     /// does not say how long the body is, because the client does not wait for such a body.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -37,9 +37,9 @@ impl Refusal {
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for UnexpectedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        f.debug_struct("UnexpectedResponse")
             .field("head", &self.head)
             // Only the length: `Debug` ends in logs, and a body can be 4 KiB.
             .field("body", &self.body.len())
@@ -48,7 +48,7 @@ impl fmt::Debug for Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for UnexpectedResponse {
     /// Shows the beginning of the body, if it is text. It is a suffix for the message of
     /// [`HandshakeError::Status`](crate::HandshakeError::Status).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
