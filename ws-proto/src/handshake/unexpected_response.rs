@@ -59,6 +59,7 @@ impl fmt::Display for UnexpectedResponse {
         if text.is_empty() {
             return Ok(());
         }
+        // `{:?}` escapes control characters, which a server could use to forge lines in a log.
         let shown: String = text.chars().take(SHOWN_LIMIT).collect();
         let dots = if shown.len() < text.len() { "…" } else { "" };
         write!(f, "; it said {shown:?}{dots}")

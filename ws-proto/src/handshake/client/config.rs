@@ -43,6 +43,7 @@ impl Default for ClientConfig {
             headers: Vec::new(),
             head_limit: 16 << 10,
             header_limit: 100,
+            // Enough for a short page or a JSON error. The body only helps to understand the status.
             response_body_limit: 4 << 10,
             handshake_timeout: Some(Duration::from_secs(10)),
             #[cfg(feature = "deflate")]

@@ -160,6 +160,7 @@ impl ClientHandshake {
     /// [`HandshakeEvent::Open`], report the end to the connection instead.
     pub fn handle_eof(&mut self) {
         match self.stage {
+            // After an interim response the stream was not empty, even if no byte is left of it.
             ClientStage::Head if self.received.is_empty() && self.interim == 0 => {
                 self.fail(HandshakeError::Empty);
             }
@@ -231,6 +232,7 @@ impl ClientHandshake {
             version: self.version,
             config: self.connection,
             outgoing: self.outgoing,
+            // RFC 6455 §5.1: a client masks. The drafts have no masking, so the source of keys is dropped.
             masks: Some(self.randomness).filter(|_| self.version.features().masking),
             deflate: self.deflate.as_ref(),
             early: &self.received,

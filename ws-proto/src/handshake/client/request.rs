@@ -39,6 +39,7 @@ pub(super) fn rfc6455_request(
     if let Some(origin) = &config.origin {
         push_header(&mut bytes, "Origin", origin.as_str().as_bytes());
     }
+    // An empty value would be malformed: the list of RFC 6455 §4.1 has at least one element.
     if !subprotocols.is_empty() {
         push_header(
             &mut bytes,
@@ -101,6 +102,7 @@ pub(super) fn draft76_request(
 pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientRequest {
     let origin = draft_origin(url, config);
     let mut bytes = begin_draft_request(url, &origin);
+    // `check_offered_subprotocols` made sure that there is no second one.
     if let Some(subprotocol) = config.subprotocols.first() {
         push_header(
             &mut bytes,
@@ -142,6 +144,7 @@ fn begin_draft_request(url: &ClientUrl, origin: &str) -> Vec<u8> {
 }
 
 fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
+    // Behind all others, because draft-75 fixes the order of its headers.
     for (name, value) in &config.headers {
         push_header(bytes, name, value.as_bytes());
     }

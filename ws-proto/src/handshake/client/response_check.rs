@@ -58,7 +58,7 @@ impl ResponseCheck {
                 Ok((self.choice(headers)?, deflate))
             }
             ExpectedHeaders::Draft76 { origin, location } => {
-                // Draft-76 §4.1 demands two spaces, and takes any text behind the second one.
+                // D76-V1: two spaces at least. The text behind the second one is not compared.
                 let first_line = bytes
                     .split(|byte| *byte == b'\r')
                     .next()
@@ -67,6 +67,7 @@ impl ResponseCheck {
                     let problem = "the first line has fewer than two spaces";
                     return Err(HandshakeError::MalformedHead { problem });
                 }
+                // Draft-76 compares `Upgrade` with its case (D76-V5), but `Connection` without (D76-V6).
                 equals(headers, "Upgrade", "WebSocket")?;
                 let connection = required(headers, "Connection")?;
                 if !connection.eq_ignore_ascii_case("upgrade") {

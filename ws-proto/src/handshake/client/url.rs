@@ -85,17 +85,19 @@ impl FromStr for ClientUrl {
             "wss" => true,
             _ => return Err(invalid("its scheme is neither ws nor wss")),
         };
+        // A space or a line break would end the request line or begin a header (X8).
         if !rest.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
             return Err(invalid(
                 "it contains a character that must be percent-encoded",
             ));
         }
+        // RFC 6455 §3: a fragment has no meaning here and must not be used.
         if rest.contains('#') {
             return Err(invalid("it has a fragment"));
         }
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.contains('@') {
-            // RFC 6455 §3 has none, and it would put a password into the Host header.
+            // The grammar of RFC 6455 §3 has no user information, and it would put a password into the Host header.
             return Err(invalid("it has user information"));
         }
         let lower = authority.to_ascii_lowercase();

@@ -39,9 +39,12 @@ impl Default for ServerConfig {
             subprotocols: Vec::new(),
             require_origin: true,
             secure: false,
+            // The upper end of what HTTP servers allow (X12: 8 to 16 KiB, 64 to 100 lines), because cookies are long.
             head_limit: 16 << 10,
             header_limit: 100,
+            // Long for a client and short for a peer that opens streams only to hold them.
             handshake_timeout: Some(Duration::from_secs(10)),
+            // A reason says which origins, hosts and versions are allowed, which helps an attacker more than a user.
             reveal_reasons: false,
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -96,7 +99,7 @@ impl ServerConfig {
     }
 }
 
-// Of some options an HTTP server on the same port needs the value, too. Nothing else is readable.
+// Only the options that an HTTP server on the same port or an integration reads have a getter.
 impl ServerConfig {
     /// Returns the enabled versions, as set by [`versions`](Self::versions).
     pub fn get_versions(&self) -> Versions {

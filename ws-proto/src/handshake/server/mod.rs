@@ -140,6 +140,7 @@ impl ServerHandshake {
     pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
         handshake.delivery = Delivery::Response(None);
+        // No byte of the head is in our buffer, so its length is 0 here.
         handshake.handle_request(RequestHead::from_parts(head), head.version, 0);
         handshake
     }
@@ -170,6 +171,7 @@ impl ServerHandshake {
     pub fn handle_eof(&mut self) {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
+            // A pending request fails, too: a client that ends its side cannot use a connection.
             ServerStage::Head | ServerStage::Pending(_) | ServerStage::Key3 { .. } => {
                 self.fail(HandshakeError::Disconnected {
                     state: self.state(),
@@ -189,6 +191,7 @@ impl ServerHandshake {
             return;
         }
         if let ServerStage::Closed = self.stage {
+            // The peer did not read its rejection in time. Without outgoing bytes `is_finished` is true.
             self.outgoing = Outgoing::new();
             return;
         }
@@ -487,6 +490,7 @@ impl ServerHandshake {
     }
 
     fn fail(&mut self, error: HandshakeError) {
+        // Not every failure has a response: see `HandshakeError::status`.
         if let Some(answer) = EncodedResponse::for_error(&error, &self.config) {
             self.deliver(answer);
         }

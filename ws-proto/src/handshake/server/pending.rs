@@ -59,6 +59,7 @@ impl PendingRequest {
                 Some(&**offered?)
             }
         };
+        // Draft-75 has no prefix `Sec-`, which was introduced so that scripts in a page cannot set these headers.
         let header_name = match self.version {
             Version::Rfc6455 | Version::Draft76 => PROTOCOL,
             Version::Draft75 => PROTOCOL_75,
@@ -74,6 +75,7 @@ impl PendingRequest {
             self.answer.push(EXTENSIONS, &terms.to_string());
         }
         self.deflate = deflate;
+        // Last, because draft-75 fixes the first lines of the response.
         self.answer.extend(accept.headers);
         Ok(Ok(std::mem::take(&mut self.answer)))
     }

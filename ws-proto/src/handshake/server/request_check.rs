@@ -75,6 +75,7 @@ pub(super) fn check(
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
     let offered_deflate = check_extensions(headers, dialect)?;
 
+    // The lists are cloned because the request goes to the application, and `accept` needs them later.
     let location = hixie::location_parts(config.secure, host, head.target());
     let pending = PendingRequest {
         version: dialect.version(),
@@ -290,8 +291,8 @@ fn check_subprotocols(
     };
     let mut supported = config.subprotocols.iter().map(|name| name.as_str());
     let selected = supported.find(|name| offered.iter().any(|offered| **offered == **name));
-    // A client of a draft fails without its subprotocol, so it is told so by a status. A server without a list leaves
-    // the choice to its application.
+    // A client of a draft fails without its subprotocol, so a status is a better answer than a 101. A server without a
+    // list leaves the choice to its application.
     match (selected, dialect, offered.first()) {
         (None, Dialect::Draft75 | Dialect::Draft76, Some(offered))
             if !config.subprotocols.is_empty() =>

@@ -225,7 +225,7 @@ impl EncodedResponse {
             headers,
             body,
         } = rejection;
-        // A status below 200 is not a final response, and a 101 would accept. Above 599 HTTP has none.
+        // A status below 200 is not a final response, and a 101 would accept. HTTP has no status above 599.
         if !(200..=599).contains(&status.as_u16()) {
             return Err(ConfigError::InvalidStatus {
                 status: status.as_u16(),
@@ -255,8 +255,10 @@ impl EncodedResponse {
             answer.push("Upgrade", "websocket");
             answer.push("Connection", "Upgrade, close");
         } else {
+            // The stream is closed after this response, so the client must not send another request on it.
             answer.push("Connection", "close");
         }
+        // RFC 6455 §4.4: a client may try again with one of these versions.
         if lists_versions && config.versions.contains(Version::Rfc6455) {
             answer.push("Sec-WebSocket-Version", "13, 8, 7");
         }
@@ -267,6 +269,7 @@ impl EncodedResponse {
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("Content-Type"))
             {
+                // Not HTML: a reason can quote the request, and a browser must not run it as a page.
                 answer.push("Content-Type", "text/plain; charset=utf-8");
             }
             answer.push("Content-Length", &answer.body.len().to_string());
