@@ -6,7 +6,7 @@
 use super::fields::is_token_byte;
 use crate::handshake::error::HandshakeError;
 
-/// The empty lines that are skipped before a request. RFC 9112 §2.2 demands at least one, because old clients send
+/// The empty lines that are skipped before a request. RFC 9112 §2.2 asks for at least one, because old clients send
 /// one behind a body.
 const EMPTY_LINE_LIMIT: usize = 1;
 
