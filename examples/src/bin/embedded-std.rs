@@ -35,8 +35,8 @@ const STOP_CHECK: Duration = Duration::from_millis(200);
 /// The wait for the closing handshakes of all connections when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The wait after an accept that failed. Out of file descriptors, every accept fails at once: the
-/// loop would spin.
+/// The wait after an accept that failed. Without file descriptors every accept fails at once, so
+/// the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The answer to a request that is no upgrade.
@@ -83,7 +83,7 @@ fn main() -> io::Result<()> {
         thread::spawn(move || accept(&listener, &server))
     };
     if io::stdin().read_line(&mut String::new())? == 0 {
-        // Nobody can write the line: it runs until it is killed.
+        // Standard input has ended, so no line can stop the server: it runs until it is killed.
         return accepting
             .join()
             .map_err(|_| io::Error::other("accepting panicked"));
@@ -129,7 +129,7 @@ fn serve(mut stream: TcpStream, server: &Server) {
 /// Does the opening handshake. `None` if there is no connection: the answer is written, and the
 /// stream can be dropped.
 fn open(stream: &mut TcpStream, server: &Server) -> io::Result<Option<Connection>> {
-    // The library writes frames that belong together at once, so nothing is won by a delay.
+    // The library writes frames that belong together at once, so a delay has no use.
     stream.set_nodelay(true)?;
     let mut handshake = ServerHandshake::shared(Arc::clone(&server.config), Instant::now());
     let mut buf = [0; READ_LEN];
@@ -208,11 +208,11 @@ fn echo(mut stream: TcpStream, mut connection: Connection, server: &Server) -> i
         answer(&mut connection);
         write_all(&mut stream, &mut connection);
         if connection.wants_shutdown() {
-            // Fails if the peer reset the stream, which the next read tells as well.
+            // Fails if the peer reset the stream, which the next read reports as well.
             let _ = stream.shutdown(Shutdown::Write);
         }
         if connection.has_events() {
-            // The queue was full, and has room again now; or the write ended the connection.
+            // The send queue was full and has room again, or the write ended the connection.
             continue;
         }
         if connection.is_finished() {
@@ -220,7 +220,7 @@ fn echo(mut stream: TcpStream, mut connection: Connection, server: &Server) -> i
         }
         let now = Instant::now();
         if server.is_stopping() && connection.state() == State::Connected {
-            // The reason is short enough, so this cannot fail.
+            // Fails only if the reason is too long.
             let _ = connection.close(now, Some(CloseCode::GOING_AWAY), "");
             continue;
         }
@@ -247,13 +247,13 @@ fn echo(mut stream: TcpStream, mut connection: Connection, server: &Server) -> i
 }
 
 /// Answers what arrived while there is room for answers. The rest stays in the connection, which
-/// stops to read at its `receive_queue_limit`: then the peer has to wait, and no message is lost.
+/// stops reading at its `receive_queue_limit`. Then the peer has to wait, and no message is lost.
 fn answer(connection: &mut Connection) {
-    // Room first, then the event: a message that was taken and that the full send queue refuses
-    // would be lost. If nothing can be sent any more, room will never come, and nothing is lost.
+    // Room first, then the event: a message that was taken and that a full send queue refuses would
+    // be lost. If nothing can be sent any more, there will never be room, and nothing is lost.
     while connection.has_capacity() || !connection.is_writable() {
         match connection.poll_event(Instant::now()) {
-            // Fails only if nothing can be sent any more: then nobody waits for the answer.
+            // Fails only if nothing can be sent any more, and then nobody waits for the answer.
             Some(Event::Message(message)) => drop(connection.send(message)),
             Some(Event::Closed(closed)) => println!("closed: {closed}"),
             Some(_) => {}
@@ -269,8 +269,8 @@ fn write_all(stream: &mut TcpStream, connection: &mut Connection) {
         let (now, deadline) = (Instant::now(), connection.poll_timeout());
         match write_some(stream, &mut connection.outgoing(), deadline) {
             Err(error) if !is_timeout(&error) => connection.handle_reset(now),
-            // Also behind a write that took something: a peer that takes a byte now and then must
-            // not keep the deadline of the closing handshake from being seen.
+            // Also after a write that made progress: a peer that reads a byte now and then must not
+            // hide the deadline of the closing handshake.
             Ok(()) | Err(_) => {
                 if is_due(connection.poll_timeout(), now) {
                     connection.handle_timeout(now);
@@ -280,8 +280,8 @@ fn write_all(stream: &mut TcpStream, connection: &mut Connection) {
     }
 }
 
-/// Writes once, and no longer than until the deadline. Without a write timeout a peer that does
-/// not read would hold the thread for ever: no deadline would be looked at.
+/// Writes once, and no longer than until the deadline. Without a write timeout, a peer that does
+/// not read would block the thread for ever, and no deadline would be seen.
 fn write_some(
     stream: &mut TcpStream,
     outgoing: &mut impl Buf,
@@ -300,8 +300,8 @@ fn write_some(
 }
 
 /// How long to block: until the deadline, but not for longer than `STOP_CHECK`. It is never zero,
-/// which the system takes for "without an end"; and a deadline that has passed is believed only
-/// after one more try, because the process may have stood still.
+/// because the standard library refuses a timeout of zero. So a deadline that has passed leaves time
+/// for one more try, which counts if the process stood still.
 fn wait(deadline: Option<Instant>) -> Duration {
     let left = deadline.map_or(STOP_CHECK, |deadline| {
         deadline.saturating_duration_since(Instant::now())

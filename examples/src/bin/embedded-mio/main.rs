@@ -39,11 +39,11 @@ const EVENT_LIMIT: usize = 1024;
 /// The wait for the closing handshakes of all connections when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The wait after an accept that failed. Out of file descriptors, every accept fails at once: the
-/// loop would spin.
+/// The wait after an accept that failed. Without file descriptors every accept fails at once, so
+/// the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tokens that are no peer: those are their keys in a slab, which begin at zero.
+/// Tokens that belong to no peer. The token of a peer is its key in the slab, and those start at zero.
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 
@@ -74,11 +74,11 @@ fn main() -> io::Result<()> {
     if let Some(listener) = &server.listener {
         println!("listening on ws://{}/", listener.local_addr()?);
     }
-    // Kept here as well: a waker that is dropped takes with it a wake that was not seen yet.
+    // Kept here as well, because dropping a waker discards a wake that the loop has not seen.
     let waker = Arc::new(Waker::new(server.poll.registry(), STOP)?);
     let stopping = Arc::clone(&waker);
     thread::spawn(move || {
-        // The end of the input is no line: without a terminal it runs until it is killed.
+        // If standard input has ended, no line can stop the server: it runs until it is killed.
         if matches!(io::stdin().read_line(&mut String::new()), Ok(1..)) {
             let _ = stopping.wake();
         }
@@ -91,7 +91,7 @@ struct Server {
     poll: Poll,
     /// `None` once the server stops.
     listener: Option<TcpListener>,
-    /// Whether the listener may have a stream: `mio` tells only when that changes.
+    /// Whether a stream may wait to be accepted. `mio` reports only changes.
     can_accept: bool,
     peers: Slab<Peer>,
     /// The peers that have something to do, each once. They take turns.
@@ -166,8 +166,8 @@ impl Server {
             LISTENER => self.can_accept = true,
             STOP => self.stop(),
             Token(key) => {
-                // An event can be about a peer that has left, and reach the next one with its key.
-                // That one tries to read or to write in vain, once.
+                // An event can be about a peer that has left, and its key can belong to another one
+                // now. That one tries to read or to write once, in vain.
                 let Some(peer) = self.peers.get_mut(key) else {
                     return;
                 };
@@ -219,7 +219,7 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.can_accept = false,
                 Err(error) => {
                     eprintln!("accepting failed: {error}");
-                    // Streams may wait already, and `mio` tells of none twice: so time tells.
+                    // `mio` reports a stream that waits only once, so a deadline repeats the try.
                     self.can_accept = false;
                     let again = Instant::now() + ACCEPT_PAUSE;
                     self.deadlines.insert((again, LISTENER));
@@ -229,7 +229,7 @@ impl Server {
     }
 
     fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
-        // The library writes frames that belong together at once, so nothing is won by a delay.
+        // The library writes frames that belong together at once, so a delay has no use.
         stream.set_nodelay(true)?;
         let entry = self.peers.vacant_entry();
         let key = entry.key();

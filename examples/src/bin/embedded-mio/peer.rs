@@ -33,9 +33,9 @@ pub(crate) struct Peer {
 
 enum Stage {
     Handshake(Box<ServerHandshake>),
-    /// An answer that opened no connection is written. The end of the stream is awaited until then,
-    /// because a stream that is dropped while the client still sends is reset, and the reset can
-    /// overtake the answer.
+    /// The answer is written, and it opened no connection. The server reads on until the stream ends
+    /// or this deadline passes: a stream that is dropped while the client still sends is reset, and
+    /// the reset can overtake the answer.
     Answered(Option<Instant>),
     Open(Box<Connection>),
     Over,
@@ -104,7 +104,7 @@ impl Peer {
     pub(crate) fn stop(&mut self) {
         match &mut self.stage {
             Stage::Open(connection) => {
-                // The reason is short enough, so this cannot fail.
+                // Fails only if the reason is too long.
                 let _ = connection.close(Instant::now(), Some(CloseCode::GOING_AWAY), "");
             }
             // No request was accepted yet, so this breaks no promise.
@@ -158,7 +158,7 @@ fn turn_of_handshake(
         return Stage::Over;
     }
     if handshake.is_finished() {
-        // Fails if the peer reset the stream, which the next read tells as well.
+        // Fails if the peer reset the stream, which the next read reports as well.
         let _ = io.stream.shutdown(Shutdown::Write);
         return Stage::Answered(handshake.close_deadline(now));
     }
@@ -196,12 +196,12 @@ fn turn_of_connection(
     if connection.wants_read() {
         if !io.unread.is_empty() {
             // Bytes that were read and not taken come first. The stream does not become readable
-            // because of them, so nothing else would tell.
+            // because of them, so do not wait for it.
             let count = connection.handle_read_some(now, &io.unread);
             io.unread.drain(..count);
         } else if io.is_readable || was_due {
             // Also before a deadline counts: if the process stood still, the answer of a healthy
-            // peer can be there already, and this takes it.
+            // peer can be there already.
             match io.read(buf) {
                 Ok(Some(0)) => connection.handle_eof(now),
                 Ok(Some(count)) => {
@@ -227,7 +227,7 @@ fn turn_of_connection(
         }
     }
     if connection.wants_shutdown() {
-        // Fails if the peer reset the stream, which the next read tells as well.
+        // Fails if the peer reset the stream, which the next read reports as well.
         let _ = io.stream.shutdown(Shutdown::Write);
     }
     connection.detach(workspace);
@@ -239,11 +239,11 @@ fn turn_of_connection(
 }
 
 /// Answers what arrived while there is room for answers. The rest stays in the connection, which
-/// stops to read at its `receive_queue_limit`: then the peer has to wait, and no message is lost.
+/// stops reading at its `receive_queue_limit`. Then the peer has to wait, and no message is lost.
 fn answer(connection: &mut Connection, now: Instant) {
     while may_answer(connection) {
         match connection.poll_event(now) {
-            // Fails only if nothing can be sent any more: then nobody waits for the answer.
+            // Fails only if nothing can be sent any more, and then nobody waits for the answer.
             Some(Event::Message(message)) => drop(connection.send(message)),
             Some(Event::Closed(closed)) => println!("closed: {closed}"),
             Some(_) => {}
@@ -252,8 +252,8 @@ fn answer(connection: &mut Connection, now: Instant) {
     }
 }
 
-/// Asked before an event is taken: a message that was taken and that the full send queue refuses
-/// would be lost. If nothing can be sent any more, room will never come, and nothing is lost.
+/// Asked before an event is taken: a message that was taken and that a full send queue refuses would
+/// be lost. If nothing can be sent any more, there will never be room, and nothing is lost.
 fn may_answer(connection: &Connection) -> bool {
     connection.has_capacity() || !connection.is_writable()
 }
@@ -262,8 +262,8 @@ fn is_due(deadline: Option<Instant>, now: Instant) -> bool {
     deadline.is_some_and(|deadline| deadline <= now)
 }
 
-/// A non-blocking stream. `mio` tells only of changes, so what it told is kept until a call says
-/// that it is no longer so.
+/// A non-blocking stream. `mio` reports only changes of readiness, so each report is kept until a
+/// call returns `WouldBlock`.
 struct PeerIo {
     stream: TcpStream,
     /// Bytes that were read and that the connection has not taken yet: at most one read, or what
@@ -274,7 +274,7 @@ struct PeerIo {
 }
 
 impl PeerIo {
-    /// Reads once. `Some(0)` is the end of the stream, `None` that nothing has come.
+    /// Reads once. `Some(0)` is the end of the stream; `None` means that nothing has come.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         match self.stream.read(buf) {
             Ok(0) => {
