@@ -19,10 +19,11 @@
 //!     Connection::server(Version::Draft76, ConnectionConfig::new(), Instant::now());
 //! connection.handle_read(Instant::now(), b"\x00hello\xff");
 //!
-//! // Room first, then the event: a message that is taken while the send queue is full is lost.
-//! while connection.has_capacity() {
+//! // Room first, then the event: a message that is taken while the send queue is full has no place
+//! // for its answer. If nothing can be sent any more, only the end is left to be taken.
+//! while connection.has_capacity() || !connection.is_writable() {
 //!     match connection.poll_event(Instant::now()) {
-//!         Some(Event::Message(message)) => connection.send(message)?,
+//!         Some(Event::Message(message)) => drop(connection.send(message)),
 //!         Some(_) => {}
 //!         None => break,
 //!     }
@@ -34,7 +35,6 @@
 //! assert_eq!(outgoing.copy_to_bytes(len), b"\x00hello\xff"[..]);
 //! let deadline = connection.poll_timeout();
 //! assert_eq!(deadline, None, "draft-76 has no ping, and nobody is closing");
-//! # Ok::<(), ws_proto::SendError>(())
 //! ```
 //!
 //! The module [`embedding`] has two complete servers.
