@@ -242,7 +242,7 @@ fn a_half_open_handshake_is_gone(program: &str) {
         let answer = super::common::exchange(addr, beginning.as_bytes());
         let waited = begun.elapsed();
         assert!(waited >= Duration::from_millis(900), "{waited:?}");
-        assert!(waited < Duration::from_secs(8), "{waited:?}");
+        assert!(waited < Duration::from_millis(9500), "{waited:?}");
         let answer = String::from_utf8(answer).unwrap();
         assert!(
             answer.starts_with("HTTP/1.1 408 ") || answer.is_empty(),
@@ -401,6 +401,6 @@ fn a_stop_waits_for_nobody_for_ever(program: &str) {
     program.write_line("stop");
     assert!(program.wait().success());
     let waited = begun.elapsed();
-    // STOP_TIMEOUT is 5 s.
-    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    // STOP_TIMEOUT is 5 s, and the close_timeout, which would end it otherwise, 10 s.
+    assert!(waited < Duration::from_millis(9500), "{waited:?}");
 }
