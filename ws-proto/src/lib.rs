@@ -6,9 +6,7 @@
 //! injected. That makes it run under any event loop, in a simulator, and in a fuzzer.
 //!
 //! [`ServerHandshake`] and [`ClientHandshake`] do the opening handshake and become a [`Connection`], which
-//! is one type for both roles and all versions. The rule of use is the same for all of them, after every
-//! call that takes `&mut self`: take the events until there are none, write what is outgoing, shut the
-//! write side down if that is wanted, arm the deadline. The page [`embedding`] has a whole server.
+//! is one type for both roles and all versions. The contract below is the same for all of them.
 //!
 //! ```
 //! use std::time::Instant;
@@ -21,9 +19,13 @@
 //!     Connection::server(Version::Draft76, ConnectionConfig::new(), Instant::now());
 //! connection.handle_read(Instant::now(), b"\x00hello\xff");
 //!
-//! while let Some(event) = connection.poll_event(Instant::now()) {
-//!     if let Event::Message(message) = event {
-//!         connection.send(message)?;
+//! // Room first, then the event: a message that is taken while the send queue is full has no place
+//! // for its answer. If nothing can be sent any more, only the end is left to be taken.
+//! while connection.has_capacity() || !connection.is_writable() {
+//!     match connection.poll_event(Instant::now()) {
+//!         Some(Event::Message(message)) => drop(connection.send(message)),
+//!         Some(_) => {}
+//!         None => break,
 //!     }
 //! }
 //!
@@ -33,8 +35,10 @@
 //! assert_eq!(outgoing.copy_to_bytes(len), b"\x00hello\xff"[..]);
 //! let deadline = connection.poll_timeout();
 //! assert_eq!(deadline, None, "draft-76 has no ping, and nobody is closing");
-//! # Ok::<(), ws_proto::SendError>(())
 //! ```
+//!
+//! The module [`embedding`] has two complete servers.
+#![doc = include_str!("../../docs/embedding.md")]
 
 // The `mod.rs` of each folder lists its imports, and `.ci/check-layers` enforces the lists. The layers, from the bottom
 // up: `message`, `outgoing`, `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several
@@ -63,7 +67,22 @@ mod redact;
 mod state;
 mod version;
 
-#[doc = include_str!("../../docs/embedding.md")]
+/// Two complete servers that keep the [contract](crate#the-contract-of-an-embedder) of this crate. They are programs
+/// of this repository, and its tests run them over real sockets.
+///
+/// # Blocking streams, a thread for each
+///
+/// `examples/src/bin/embedded-std.rs`:
+// Not compiled here but there, because this crate has neither `clap` nor `mio`.
+#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-std.rs"), "```\n")]
+///
+/// # Non-blocking streams, one thread for all
+///
+/// The loop, `examples/src/bin/embedded-mio/main.rs`:
+#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-mio/main.rs"), "```\n")]
+///
+/// A peer, `examples/src/bin/embedded-mio/peer.rs`:
+#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-mio/peer.rs"), "```\n")]
 pub mod embedding {}
 
 pub use self::close_code::{CloseCode, InvalidCloseCode, REASON_LIMIT};

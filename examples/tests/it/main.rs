@@ -8,6 +8,7 @@ mod autobahn_client;
 mod chat;
 mod common;
 mod echo;
+mod embedded;
 mod integrations;
 mod metrics;
 mod scripted_client;
