@@ -66,7 +66,9 @@ mod version;
 #[doc = include_str!("../../docs/embedding.md")]
 pub mod embedding {}
 
-pub use self::close_code::{CloseCode, InvalidCloseCode, REASON_LIMIT};
+pub use self::close_code::{
+    CloseCode, CloseReason, InvalidCloseCode, InvalidCloseReason, REASON_LIMIT,
+};
 pub use self::config::ConnectionConfig;
 pub use self::connection::{
     ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,

@@ -16,7 +16,7 @@ use super::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use super::event::Event;
 use super::sending::count;
 use super::timers::Timer;
-use crate::close_code::CloseCode;
+use crate::close_code::{CloseCode, CloseReason};
 use crate::error::ProtocolError;
 use crate::message::{Payload, Utf8Bytes};
 use crate::state::Role;
@@ -106,7 +106,12 @@ impl Phase {
 }
 
 impl Connection {
-    pub(super) fn begin_close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) {
+    pub(super) fn begin_close(
+        &mut self,
+        now: Instant,
+        code: Option<CloseCode>,
+        reason: CloseReason<'_>,
+    ) {
         match self.phase {
             Phase::Open => {
                 self.push_close(code, reason);
@@ -203,7 +208,7 @@ impl Connection {
             End::PeerClose { code, reason } => {
                 // The reason is not sent back, so an answer is never longer (X19).
                 let answer = code.and_then(|code| CloseCode::new(code).ok());
-                self.answer_close(close_sent, answer, "");
+                self.answer_close(close_sent, answer, CloseReason::EMPTY);
                 self.push_closed(code.unwrap_or(NO_STATUS), reason, by, CloseCause::Handshake);
             }
             End::Failed(error) => {
@@ -213,7 +218,8 @@ impl Connection {
                 } else {
                     String::new()
                 };
-                self.answer_close(close_sent, Some(error.close_code()), &reason);
+                let reason = CloseReason::truncated(&reason);
+                self.answer_close(close_sent, Some(error.close_code()), reason);
                 let cause = CloseCause::Failed(error);
                 self.push_closed(ABNORMAL, Utf8Bytes::new(), Initiator::Local, cause);
             }
@@ -229,13 +235,13 @@ impl Connection {
         self.timers.set(Timer::Close, now, wait);
     }
 
-    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: &str) {
+    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: CloseReason<'_>) {
         if !close_sent {
             self.push_close(code, reason);
         }
     }
 
-    fn push_close(&mut self, code: Option<CloseCode>, reason: &str) {
+    fn push_close(&mut self, code: Option<CloseCode>, reason: CloseReason<'_>) {
         self.codec.encode_close(code, reason, &mut self.outgoing);
         self.close_end = self.outgoing.left() + count(self.buffered_amount());
     }

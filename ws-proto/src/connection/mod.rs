@@ -34,10 +34,9 @@ use self::event_queue::EventQueue;
 use self::receiving::Allowance;
 use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
-use crate::close_code::{CloseCode, REASON_LIMIT};
+use crate::close_code::{CloseCode, CloseReason};
 use crate::config::ConnectionConfig;
 use crate::deflate::Compression;
-use crate::error::SendError;
 use crate::frame::Codec;
 use crate::outgoing::{InFlight, Outgoing, OutgoingMut};
 use crate::state::{Role, State};
@@ -218,24 +217,8 @@ impl Connection {
 
     /// Begins the closing handshake; does nothing if it has begun. Code and reason are left out
     /// where the version has none. A reason needs a code: without one it is left out, too.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the reason is longer than 123 bytes; then nothing is closed.
-    pub fn close(
-        &mut self,
-        now: Instant,
-        code: Option<CloseCode>,
-        reason: &str,
-    ) -> Result<(), SendError> {
-        if reason.len() > REASON_LIMIT {
-            return Err(SendError::ControlTooLong {
-                len: reason.len(),
-                limit: REASON_LIMIT,
-            });
-        }
+    pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
         self.begin_close(now, code, reason);
-        Ok(())
     }
 
     /// Returns the bytes to write, to be written from where they are.

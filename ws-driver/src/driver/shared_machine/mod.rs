@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, EventBatch, SendError, State, Version,
+    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, SendError,
+    State, Version,
 };
 
 use self::backlog::Backlog;
@@ -174,13 +175,12 @@ impl SharedMachine {
     }
 
     /// Begins to close.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.command(|machine, clock| machine.close(clock(), Some(code), reason))?;
+    pub(crate) fn close(&self, code: CloseCode, reason: CloseReason<'_>) {
+        self.command(|machine, clock| machine.close(clock(), Some(code), reason));
         // A program may end once it has said so. While a thread panics, no code of a stream is called.
         if !std::thread::panicking() {
             self.write_at_once();
         }
-        Ok(())
     }
 
     /// Drops the connection as it is, its handler included.
@@ -197,11 +197,7 @@ impl SharedMachine {
             inner.has_receiver = false;
             drop(inner.receiver.take_last());
         }
-        let closing = self.close(code, "");
-        debug_assert!(
-            closing.is_ok(),
-            "a close without a reason cannot be refused"
-        );
+        self.close(code, CloseReason::EMPTY);
     }
 
     /// Tells whether the connection has ended, and how.

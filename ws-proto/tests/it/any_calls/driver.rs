@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseCode, Closed, Connection, ConnectionConfig, Event, EventBatch, Message, Outgoing,
-    PreparedMessage, READ_FRAME_LIMIT, Role, SendError, State, Version, Workspace,
+    CloseCode, CloseReason, Closed, Connection, ConnectionConfig, Event, EventBatch, Message,
+    Outgoing, PreparedMessage, READ_FRAME_LIMIT, Role, SendError, State, Version, Workspace,
 };
 
 use ws_testing::connections::connect;
@@ -356,10 +356,14 @@ impl Driver {
             Call::Pong(len) => connection.pong(&vec![7; *len]),
             Call::Close(has_code, len) => {
                 let code = has_code.then_some(CloseCode::NORMAL);
-                let closed = connection.close(self.now, code, &"y".repeat(*len));
-                assert_eq!(closed.is_ok(), *len <= 123);
-                assert!(closed.is_err() || !connection.is_writable());
-                closed
+                let text = "y".repeat(*len);
+                let reason = CloseReason::new(&text);
+                assert_eq!(reason.is_ok(), *len <= 123);
+                if let Ok(reason) = reason {
+                    connection.close(self.now, code, reason);
+                    assert!(!connection.is_writable());
+                }
+                reason.map(drop).map_err(SendError::from)
             }
             _ => Ok(()),
         };

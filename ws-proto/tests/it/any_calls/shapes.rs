@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Buf;
 use ws_proto::{
-    Accept, ClientConfig, ClientHandshake, ConnectionConfig, HandshakeEvent, Outgoing, Role,
-    ServerConfig, ServerHandshake, Version,
+    Accept, ClientConfig, ClientHandshake, CloseReason, ConnectionConfig, HandshakeEvent, Outgoing,
+    Role, ServerConfig, ServerHandshake, Version,
 };
 
 use ws_testing::connections::{Counting, Frame, all, connect, told, written};
@@ -176,7 +176,7 @@ mod deflate {
             |connection, now| connection.handle_read(now, &Frame::new(0x81, "a").to(Role::Server)),
             |connection, now| connection.handle_read(now, &Frame::new(0x01, "").to(Role::Server)),
             |connection, now| connection.handle_read(now, b"\x81"),
-            |connection, now| connection.close(now, None, "").unwrap(),
+            |connection, now| connection.close(now, None, CloseReason::EMPTY),
             |connection, now| connection.handle_reset(now),
         ];
         for (index, used) in uses.into_iter().enumerate() {
