@@ -144,7 +144,7 @@ impl Connection {
         self.assembler.clear();
         self.compression.stop_receiving();
         match self.phase {
-            Phase::Open if !self.events.is_worked_off() && end.can_wait() => {
+            Phase::Open if !self.events.is_drained() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
                 self.timers.stop_all();
                 self.timers

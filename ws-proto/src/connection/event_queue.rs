@@ -83,7 +83,7 @@ impl EventQueue {
     }
 
     /// Tells whether the application has taken everything, and asked again after the last batch.
-    pub(super) fn is_worked_off(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.waiting.is_empty() && self.batch_len == 0
     }
 
@@ -114,7 +114,7 @@ mod tests {
         Event::Message(Message::Binary(Payload::from(vec![0; i])))
     }
 
-    /// One by one or in batches, events keep their order, and count until they are worked off.
+    /// One by one or in batches, events keep their order, and count until they are drained.
     #[test]
     fn a_batch_counts_until_the_next_is_asked_for() {
         let mut queue = EventQueue::default();
@@ -125,7 +125,7 @@ mod tests {
         let mut batch = EventBatch::new();
         queue.pop_batch(&mut batch);
         assert_eq!(queue.len(), all - size_of::<Event>());
-        assert!(queue.is_empty() && !queue.is_worked_off());
+        assert!(queue.is_empty() && !queue.is_drained());
         queue.push(message(10));
         queue.pop_batch(&mut batch);
         assert_eq!(queue.len(), size_of::<Event>() + 10);
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(batch.pop(), Some(message(i)));
         }
         assert_eq!(queue.pop(), None);
-        assert!(queue.is_worked_off());
+        assert!(queue.is_drained());
         assert_eq!(queue.len(), 0);
         assert!(queue.waiting.room() < 256);
     }

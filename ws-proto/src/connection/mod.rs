@@ -193,10 +193,10 @@ impl Connection {
     /// As [`poll_event`](Self::poll_event), for all that happened, which it moves to the end of `batch`; see
     /// [`take_events`](Self::take_events). Events that are in `batch` already count as taken.
     pub fn poll_events(&mut self, now: Instant, batch: &mut EventBatch) {
-        let had_events = self.has_events();
+        let was_empty = self.events.is_empty();
         self.take_events(batch);
-        // What was in the batch before was taken before.
-        if !had_events {
+        // Asked about the queue and not about the batch: events that were left in the batch count as taken.
+        if was_empty {
             self.resolve(now);
             self.take_events(batch);
         }
@@ -293,28 +293,17 @@ impl Connection {
     }
 
     /// Returns how the connection ended, once [`Event::Closed`] was taken or is the next event. It is `None` while
-    /// messages that came before the end wait: see [`has_deferred_end`](Self::has_deferred_end). If the stream
+    /// messages that came before the end wait. If the stream
     /// ended before our close was written, `clean` is false here, although an event that was taken earlier said
     /// otherwise.
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref()
     }
 
-    /// Tells whether [`take_event`](Self::take_event) has something at hand.
+    /// Tells whether [`poll_event`](Self::poll_event) has something to return: an event, or the end that waits until
+    /// what came before it was taken. Only of that end [`take_event`](Self::take_event) returns nothing.
     pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
-    }
-
-    /// Tells whether the application has taken everything, and has asked again after the last
-    /// [batch](Self::take_events).
-    pub fn is_worked_off(&self) -> bool {
-        self.events.is_worked_off() && !self.has_deferred_end()
-    }
-
-    /// Tells whether the end waits for the application to ask for the next event with
-    /// [`poll_event`](Self::poll_event), as messages came before it.
-    pub fn has_deferred_end(&self) -> bool {
-        matches!(self.phase, Phase::Deferred(_))
+        !self.events.is_empty() || matches!(self.phase, Phase::Deferred(_))
     }
 
     /// Returns the role of this side.

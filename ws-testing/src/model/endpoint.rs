@@ -368,6 +368,11 @@ impl Endpoint {
         timers.into_iter().flatten().min()
     }
 
+    /// An end that waits is told once it is asked for.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty() || self.is_end_untold()
+    }
+
     pub fn wants_read(&self) -> bool {
         if self.is_reading() {
             // With no room at all not even a close could come.

@@ -251,7 +251,7 @@ impl Pair {
             buffered: model.buffered(),
             deadline: model.deadline(),
             queued: model.queued(),
-            has_events: !model.events.is_empty(),
+            has_events: model.has_events(),
             wants_read: model.wants_read(),
             wants_shutdown: model.wants_shutdown(),
             is_finished: model.is_finished(),

@@ -135,8 +135,8 @@ impl SharedMachine {
         let len = batch.len();
         inner.machine.take_events(batch);
         inner.streak.note_received(batch.len() - len);
-        if batch.is_empty() && inner.machine.has_deferred_end() {
-            // Now that everything was taken, the machine answers the close that came behind it.
+        if batch.is_empty() && inner.machine.has_events() {
+            // Only the end is left. Now that everything was taken, the machine answers the close that came behind it.
             let now = (self.clock)();
             inner.machine.poll_events(now, batch);
             self.wake_driver(inner);

@@ -77,12 +77,17 @@ impl SharedMachine {
         writing: &mut Outgoing,
     ) -> (Wants, bool) {
         self.work(cx, |inner| {
-            if !inner.has_receiver && !inner.machine.is_worked_off() {
-                let now = (self.clock)();
-                // What ends the connection drops what is queued.
-                let mark = inner.mark();
-                while inner.machine.poll_event(now).is_some() {}
-                inner.note_lost_since(mark);
+            if !inner.has_receiver {
+                // Asked also if nothing waits: a batch that the receiver had counts until somebody asks again.
+                while inner.machine.take_event().is_some() {}
+                // Only an end that waited for that is left, and only that needs the time.
+                if inner.machine.has_events() {
+                    let now = (self.clock)();
+                    // What ends the connection drops what is queued.
+                    let mark = inner.mark();
+                    while inner.machine.poll_event(now).is_some() {}
+                    inner.note_lost_since(mark);
+                }
             }
             inner.machine.handle_written(written);
             // What has just been written cannot have been flushed before.
