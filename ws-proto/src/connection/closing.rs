@@ -116,6 +116,8 @@ impl Connection {
             Phase::Open => {
                 self.push_close(code, reason);
                 self.phase = Phase::Sent;
+                // No message follows our close, so nothing needs the context any more.
+                self.compression.stop_sending();
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
@@ -149,6 +151,8 @@ impl Connection {
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
+                // The application may still send, so the context stays, and with it the timer that ends it.
+                self.watch_context();
             }
             Phase::Open => self.settle(now, end, false),
             Phase::Sent => self.settle(now, end, true),
@@ -231,6 +235,7 @@ impl Connection {
             }
         }
         self.phase = Phase::Draining { clean };
+        self.compression.stop_sending();
         self.timers.stop_all();
         self.timers.set(Timer::Close, now, wait);
     }

@@ -1,7 +1,10 @@
 //! Where compression meets a connection: what was agreed on is set, compressed messages become frames,
 //! and what arrives is taken in steps. How it is done is in `deflate/`.
 
+use std::time::{Duration, Instant};
+
 use super::Connection;
+use super::timers::Timer;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::deflate::{Compression, DeflateTerms};
@@ -93,6 +96,27 @@ impl Connection {
         let outgoing = &mut self.outgoing;
         self.codec
             .encode_compressed(opcode, last, payload, outgoing);
+        // Everything that is compressed goes out here, and only compressing makes or drops a context.
+        self.watch_context();
+    }
+
+    /// Arms the timer of the compressor's context while there is one, and stops it otherwise.
+    pub(super) fn watch_context(&mut self) {
+        if !self.compression.keeps_context() {
+            self.timers.stop(Timer::Context);
+        } else if !self.timers.is_set(Timer::Context) {
+            // A send has no clock, so the first lap counts from an earlier time and can be over at once. That
+            // gives nothing away: the compressor was used in this lap, and the next one begins with a clock.
+            let told = self.last_told();
+            self.timers.set(Timer::Context, told, Some(CONTEXT_REST));
+        }
+    }
+
+    pub(super) fn handle_context_timeout(&mut self, now: Instant) {
+        self.compression.release_if_idle();
+        if self.compression.keeps_context() {
+            self.timers.set(Timer::Context, now, Some(CONTEXT_REST));
+        }
     }
 
     /// Returns how much of the input is looked at in one step: all of it, unless what comes out of it
@@ -104,6 +128,10 @@ impl Connection {
         }
     }
 }
+
+/// How long a lap is in which nothing must be compressed before the context goes. It is the default of the
+/// `keepalive_interval`: long enough that a connection that sends every few seconds keeps its context.
+const CONTEXT_REST: Duration = Duration::from_secs(20);
 
 /// With DEFLATE's ratio of at most 1032 a step gives out half a MiB at most, and a few KiB of what is
 /// usual.

@@ -56,7 +56,6 @@ impl Connection {
     }
 
     pub(super) fn handle_keepalive_timeout(&mut self, now: Instant) {
-        self.compression.release_if_idle();
         let Some(interval) = self.keepalive_interval() else {
             return;
         };

@@ -90,6 +90,9 @@ pub struct Connection {
     /// is read.
     drains: bool,
     stall: Stall,
+    /// Whether `stall` has begun a lap. The timer alone does not tell, because a deadline can be out of reach. The
+    /// flag is not in `stall`, because padding would add seven bytes to it in every connection.
+    watches_writing: bool,
     /// The message that is being sent in fragments, if there is one: whether it is text.
     open_message: Option<bool>,
     /// Whether the peer's side of the stream has ended.
@@ -165,6 +168,7 @@ impl Connection {
                 Timer::Close => self.handle_close_timeout(now),
                 Timer::Stall => self.handle_stall_timeout(now),
                 Timer::Message => self.handle_message_timeout(now),
+                Timer::Context => self.handle_context_timeout(now),
             }
         }
     }

@@ -107,6 +107,7 @@ impl Connection {
             paused: false,
             drains: false,
             stall: Stall::new(begun),
+            watches_writing: false,
             open_message: None,
             stream_ended: false,
             stream_broken: false,

@@ -21,8 +21,6 @@ use crate::error::ProtocolError;
 /// What is known of writing.
 #[derive(Debug)]
 pub(super) struct Stall {
-    /// Whether it is watched. The timer alone does not tell: a deadline can be out of reach.
-    is_watched: bool,
     /// Since when nothing is known to have left, while it is watched; otherwise the last time that
     /// `handle_timeout` was told.
     since: Moment,
@@ -33,7 +31,6 @@ pub(super) struct Stall {
 impl Stall {
     pub(super) const fn new(now: Moment) -> Self {
         Self {
-            is_watched: false,
             since: now,
             left: 0,
         }
@@ -44,13 +41,18 @@ impl Connection {
     /// When to begin to watch: at once, if there is something to watch. That time has passed, as nobody
     /// told it yet.
     pub(super) fn watch_deadline(&self) -> Option<Instant> {
-        let is_due = !self.stall.is_watched && self.may_stall();
-        is_due.then(|| self.timers.instant(self.stall.since.max(self.last_read)))
+        let is_due = !self.watches_writing && self.may_stall();
+        is_due.then(|| self.last_told())
+    }
+
+    /// Returns the last time that is known, or one before it: neither a send nor a write has a clock.
+    pub(super) fn last_told(&self) -> Instant {
+        self.timers.instant(self.stall.since.max(self.last_read))
     }
 
     /// Takes the time, before the timers are looked at.
     pub(super) fn watch_writing(&mut self, now: Instant) {
-        if self.stall.is_watched {
+        if self.watches_writing {
             return;
         }
         self.stall.since = self.timers.moment(now);
@@ -64,6 +66,7 @@ impl Connection {
             return;
         };
         if !self.may_stall() {
+            self.watches_writing = false;
             self.stall = Stall::new(self.timers.moment(now));
         } else if self.outgoing.left() != self.stall.left {
             self.begin_lap(now);
@@ -83,8 +86,8 @@ impl Connection {
     }
 
     fn begin_lap(&mut self, now: Instant) {
+        self.watches_writing = true;
         self.stall = Stall {
-            is_watched: true,
             since: self.timers.moment(now),
             left: self.outgoing.left(),
         };

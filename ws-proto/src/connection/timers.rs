@@ -15,18 +15,21 @@ pub(crate) enum Timer {
     Stall,
     /// Something of a message that began must have arrived.
     Message,
+    /// The compressor must have been used, or its context goes.
+    Context,
 }
 
 impl Timer {
     /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
     /// again and again. The close comes first, so that what another of them says by it can be written
     /// before the wait for its answer runs out.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Close,
         Self::Keepalive,
         Self::Pong,
         Self::Stall,
         Self::Message,
+        Self::Context,
     ];
 
     const fn index(self) -> usize {
@@ -36,6 +39,7 @@ impl Timer {
             Self::Close => 2,
             Self::Stall => 3,
             Self::Message => 4,
+            Self::Context => 5,
         }
     }
 }

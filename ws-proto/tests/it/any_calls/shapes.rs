@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Buf;
 use ws_proto::{
-    Accept, ClientConfig, ClientHandshake, CloseReason, ConnectionConfig, HandshakeEvent, Outgoing,
-    Role, ServerConfig, ServerHandshake, Version,
+    Accept, ClientConfig, ClientHandshake, ConnectionConfig, HandshakeEvent, Outgoing, Role,
+    ServerConfig, ServerHandshake, Version,
 };
 
 use ws_testing::connections::{Counting, Frame, all, connect, told, written};
@@ -126,7 +126,7 @@ fn nothing_is_early_before_the_end_of_the_handshake() {
 mod deflate {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use ws_proto::{Connection, Deflate, DeflateTerms};
+    use ws_proto::{CloseReason, Connection, Deflate, DeflateTerms};
 
     use super::*;
 
