@@ -39,8 +39,8 @@ struct OpenMessage {
     payload: Vec<u8>,
     /// The number of bytes that were given out as fragments.
     given_out: usize,
-    /// The length of the front of `payload` that is known to be whole characters. Invariant: `checked <=
-    /// payload.len()`.
+    /// The length of the front of `payload` that is known to be whole characters.
+    /// Invariant: `checked <= payload.len()`.
     checked: usize,
     fragments: usize,
     /// The number of bytes that its frames declared, if it is compressed.

@@ -115,12 +115,11 @@ impl Phase {
 }
 
 impl Connection {
-    pub(super) fn begin_close(
-        &mut self,
-        now: Instant,
-        code: Option<CloseCode>,
-        reason: CloseReason<'_>,
-    ) {
+    /// Begins the closing handshake; does nothing if it has begun.
+    ///
+    /// Code and reason are left out where the version has no such thing. A reason needs a code: without one it is left
+    /// out, too (RFC 6455 §5.5.1).
+    pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
         match self.phase {
             Phase::Open => {
                 self.push_close(code, reason);
@@ -131,6 +130,7 @@ impl Connection {
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
             }
+            // The peer's close, or another end, has come: ours answers it, and the first end is the one that counts.
             Phase::Deferred(_) => self.resolve(now),
             Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
         }

@@ -34,7 +34,6 @@ use self::event_queue::EventQueue;
 use self::receiving::Allowance;
 use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
-use crate::close_code::{CloseCode, CloseReason};
 use crate::config::ConnectionConfig;
 use crate::deflate::Compression;
 use crate::frame::Codec;
@@ -92,7 +91,7 @@ pub struct Connection {
     drains: bool,
     stall: Stall,
     /// Whether `stall` has begun a lap. The timer alone does not tell, because a deadline can be out of reach. The
-    /// flag is not in `stall`, because padding would add seven bytes to it in every connection.
+    /// flag is not in `stall`, because padding would make that eight bytes larger in every connection.
     watches_writing: bool,
     /// Whether the message that is being sent in fragments is text; `None` if there is no such message.
     open_message: Option<bool>,
@@ -224,14 +223,6 @@ impl Connection {
     /// messages count against the `receive_queue_limit`, and the answer to a close that came behind them waits.
     pub fn take_events(&mut self, batch: &mut EventBatch) {
         self.events.pop_batch(batch);
-    }
-
-    /// Begins the closing handshake; does nothing if it has begun.
-    ///
-    /// Code and reason are left out where the version has no such thing. A reason needs a code: without one it is left
-    /// out, too (RFC 6455 §5.5.1).
-    pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
-        self.begin_close(now, code, reason);
     }
 
     /// Returns the bytes to write, which are written in place.
