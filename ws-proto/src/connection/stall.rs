@@ -51,7 +51,7 @@ impl Connection {
         self.timers.instant(self.stall.since.max(self.last_read))
     }
 
-    /// Begins a lap if bytes wait and no lap runs. Called with each time that is given, before the timers.
+    /// Begins a lap if bytes wait and no lap runs. Called by each `handle_timeout`, before the timers.
     pub(super) fn watch_writing(&mut self, now: Instant) {
         if self.watches_writing {
             return;
