@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use arbitrary::{Result, Unstructured};
 use bytes::Buf;
 use ws_proto::{
-    CloseCode, Connection, ConnectionConfig, Event, Message, Outgoing, Role, SendError, State,
-    Version,
+    CloseCode, CloseReason, Connection, ConnectionConfig, Event, Message, Outgoing, Role,
+    SendError, State, Version,
 };
 
 use crate::wire;
@@ -188,8 +188,9 @@ impl Subject {
 
     fn close(&mut self, code: Option<CloseCode>, reason: &str) {
         let (state, before) = (self.state, self.connection.buffered_amount());
-        match self.connection.close(self.now, code, reason) {
-            Ok(()) => {
+        match CloseReason::new(reason) {
+            Ok(fitting) => {
+                self.connection.close(self.now, code, fitting);
                 assert!(reason.len() <= 123);
                 self.sends_nothing = true;
                 assert_ne!(self.connection.state(), State::Connected);

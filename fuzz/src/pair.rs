@@ -7,8 +7,8 @@ use std::time::Instant;
 use arbitrary::{Result, Unstructured};
 use bytes::Buf;
 use ws_proto::{
-    CloseCause, CloseCode, Connection, ConnectionConfig, Deflate, DeflateTerms, Event, Message,
-    Outgoing, PreparedMessage, Role, SendError, Version,
+    CloseCause, CloseCode, CloseReason, Connection, ConnectionConfig, Deflate, DeflateTerms, Event,
+    Message, Outgoing, PreparedMessage, Role, SendError, Version,
 };
 
 use crate::deflate;
@@ -131,8 +131,8 @@ fn step(
         }
         _ => {
             let code = *u.choose(&[None, Some(CloseCode::NORMAL), Some(CloseCode::GOING_AWAY)])?;
-            let closing = sides[who].connection.close(now, code, "bye");
-            closing.expect("the reason is short");
+            let reason = CloseReason::from_static("bye");
+            sides[who].connection.close(now, code, reason);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Close codes (RFC 6455 §7.4), and the longest reason that a close frame can carry.
+//! What a close frame carries: a close code (RFC 6455 §7.4) and a reason (RFC 6455 §5.5.1).
 
 use std::error::Error;
 use std::fmt;
@@ -109,9 +109,122 @@ impl fmt::Display for InvalidCloseCode {
 
 impl Error for InvalidCloseCode {}
 
+/// The reason in a close frame: text of at most [`REASON_LIMIT`] (123) bytes (RFC 6455 §5.5.1).
+///
+/// ```
+/// use ws_proto::CloseReason;
+///
+/// const MAINTENANCE: CloseReason<'_> = CloseReason::from_static("maintenance");
+/// assert_eq!(MAINTENANCE.as_str(), "maintenance");
+/// assert!(CloseReason::try_from(&*"x".repeat(124)).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CloseReason<'a>(&'a str);
+
+impl CloseReason<'_> {
+    /// The empty reason.
+    pub const EMPTY: Self = Self("");
+
+    /// Makes a reason from a literal. In a constant the compiler checks the length.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the text is longer than 123 bytes.
+    pub const fn from_static(reason: &'static str) -> Self {
+        assert!(
+            reason.len() <= REASON_LIMIT,
+            "a close reason has at most 123 bytes"
+        );
+        Self(reason)
+    }
+}
+
+impl<'a> CloseReason<'a> {
+    /// Makes a reason.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is longer than 123 bytes.
+    pub const fn new(reason: &'a str) -> Result<Self, InvalidCloseReason> {
+        if reason.len() > REASON_LIMIT {
+            return Err(InvalidCloseReason { len: reason.len() });
+        }
+        Ok(Self(reason))
+    }
+
+    /// Makes a reason of the longest part of a text that fits, in whole characters.
+    pub(crate) fn truncated(text: &'a str) -> Self {
+        // Cut at a character, because a close reason must be UTF-8 (RFC 6455 §5.5.1).
+        let is_end = |end: &usize| text.is_char_boundary(*end);
+        let end = (0..=text.len().min(REASON_LIMIT)).rev().find(is_end);
+        Self(&text[..end.unwrap_or(0)])
+    }
+
+    /// Returns the text.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Display for CloseReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+impl<'a> TryFrom<&'a str> for CloseReason<'a> {
+    type Error = InvalidCloseReason;
+
+    fn try_from(reason: &'a str) -> Result<Self, InvalidCloseReason> {
+        Self::new(reason)
+    }
+}
+
+/// Error from a text that is too long for a [`CloseReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidCloseReason {
+    /// The length of the text in bytes.
+    pub len: usize,
+}
+
+impl fmt::Display for InvalidCloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "close reason of {} bytes; at most {REASON_LIMIT} fit a close frame \
+             (fixed, no option sets it)",
+            self.len
+        )
+    }
+}
+
+impl Error for InvalidCloseReason {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// PROTOCOL.md R-X1: a control frame carries 125 bytes, and the code takes two of them.
+    #[test]
+    fn a_reason_has_at_most_123_bytes() {
+        let longest = "r".repeat(REASON_LIMIT);
+        assert_eq!(CloseReason::new(&longest).unwrap().as_str(), longest);
+        let too_long = "r".repeat(REASON_LIMIT + 1);
+        let refused = CloseReason::try_from(&*too_long);
+        assert_eq!(refused, Err(InvalidCloseReason { len: 124 }));
+        assert_eq!(CloseReason::truncated(&too_long).as_str(), longest);
+        assert_eq!(CloseReason::default(), CloseReason::EMPTY);
+    }
+
+    /// A reason that is cut has whole characters only: the close frame must be valid UTF-8 (R-X1).
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        for (text, len) in [("κ".repeat(62), 122), ("r".repeat(122) + "κ", 122)] {
+            let reason = CloseReason::truncated(&text);
+            assert_eq!(reason.as_str(), &text[..len]);
+        }
+        assert_eq!(CloseReason::truncated("short").as_str(), "short");
+    }
 
     /// PROTOCOL.md §5.6: which codes an application may send.
     #[test]

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::close_code::{CloseCode, REASON_LIMIT};
+use crate::close_code::{CloseCode, InvalidCloseReason, REASON_LIMIT};
 use crate::redact::Redacted;
 use crate::state::Role;
 use crate::version::Version;
@@ -157,16 +157,11 @@ impl ProtocolError {
     /// Returns the reason for a close frame, without any content of the peer's payloads.
     pub(crate) fn close_reason(&self) -> String {
         // The invalid code came in a payload, so the text must not repeat it.
-        let mut reason = if let Self::InvalidCloseCode { .. } = self {
+        if let Self::InvalidCloseCode { .. } = self {
             "a close code that must not be sent".to_owned()
         } else {
             self.to_string()
-        };
-        // Cut at a character, because a close reason must be UTF-8 (RFC 6455 §5.5.1).
-        let is_end = |end: &usize| reason.is_char_boundary(*end);
-        let end = (0..=REASON_LIMIT).rev().find(is_end);
-        reason.truncate(end.unwrap_or(0));
-        reason
+        }
     }
 }
 
@@ -331,6 +326,15 @@ impl fmt::Display for SendError {
 }
 
 impl Error for SendError {}
+
+impl From<InvalidCloseReason> for SendError {
+    fn from(error: InvalidCloseReason) -> Self {
+        Self::ControlTooLong {
+            len: error.len,
+            limit: REASON_LIMIT,
+        }
+    }
+}
 
 /// Error from an option that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,7 +85,9 @@ mod version;
 #[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-mio/peer.rs"), "```\n")]
 pub mod embedding {}
 
-pub use self::close_code::{CloseCode, InvalidCloseCode, REASON_LIMIT};
+pub use self::close_code::{
+    CloseCode, CloseReason, InvalidCloseCode, InvalidCloseReason, REASON_LIMIT,
+};
 pub use self::config::ConnectionConfig;
 pub use self::connection::{
     ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,

@@ -15,8 +15,8 @@ use bytes::Buf;
 use clap::Parser;
 use http::StatusCode;
 use ws_proto::{
-    Accept, CloseCode, ConfigError, Connection, ConnectionConfig, Event, HandshakeEvent, Rejection,
-    Request, ServerConfig, ServerHandshake, State,
+    Accept, CloseCode, CloseReason, ConfigError, Connection, ConnectionConfig, Event,
+    HandshakeEvent, Rejection, Request, ServerConfig, ServerHandshake, State,
 };
 
 /// Streams at a time, because each has a thread. More are closed as soon as they are accepted.
@@ -220,8 +220,7 @@ fn echo(mut stream: TcpStream, mut connection: Connection, server: &Server) -> i
         }
         let now = Instant::now();
         if server.is_stopping() && connection.state() == State::Connected {
-            // Fails only if the reason is too long.
-            let _ = connection.close(now, Some(CloseCode::GOING_AWAY), "");
+            connection.close(now, Some(CloseCode::GOING_AWAY), CloseReason::EMPTY);
             continue;
         }
         if start < end {

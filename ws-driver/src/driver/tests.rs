@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
-use ws_proto::{ConnectionConfig, Version};
+use ws_proto::{CloseReason, ConnectionConfig, Version};
 
 use super::*;
 use crate::driver::head::Head;
@@ -145,7 +145,7 @@ fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachin
 #[test]
 fn a_close_at_the_end_of_a_turn_is_not_missed() {
     let (polled, shutdowns, _) =
-        polled_once(|machine| machine.close(CloseCode::NORMAL, "").unwrap());
+        polled_once(|machine| machine.close(CloseCode::NORMAL, CloseReason::EMPTY));
     assert_eq!((polled, shutdowns), (Poll::Pending, 1));
 }
 

@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ws_proto::{CloseCode, Closed, Message, PreparedMessage, SendError, State, Version};
+use ws_proto::{
+    CloseCode, CloseReason, Closed, Message, PreparedMessage, SendError, State, Version,
+};
 
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Standing, Then};
 use crate::driver::try_send::TrySendError;
@@ -132,7 +134,13 @@ impl Sender {
     ///
     /// Fails if the reason is too long; then nothing is closed.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.machine.close(code, reason)
+        self.machine.close(code, CloseReason::new(reason)?);
+        Ok(())
+    }
+
+    /// Begins to close, without a reason.
+    pub(crate) fn begin_close(&self, code: CloseCode) {
+        self.machine.close(code, CloseReason::EMPTY);
     }
 
     /// Waits until the stream of the connection is closed and returns how it ended. The answer to a

@@ -28,11 +28,7 @@ impl OpenedConnections {
         let mut queue = self.lock();
         if queue.is_over {
             drop(queue);
-            let closing = connection.sender().close(CloseCode::GOING_AWAY, "");
-            debug_assert!(
-                closing.is_ok(),
-                "a close without a reason cannot be refused"
-            );
+            connection.sender().begin_close(CloseCode::GOING_AWAY);
             return;
         }
         queue.connections.push_back(connection);

@@ -67,11 +67,7 @@ pub(super) async fn run<R: Runtime>(shared: &Shared<R>, grace: Duration) -> Shut
 async fn ask(open: &[Sender]) {
     for batch in open.chunks(BATCH_LEN) {
         for sender in batch {
-            let closing = sender.close(CloseCode::GOING_AWAY, "");
-            debug_assert!(
-                closing.is_ok(),
-                "a close without a reason cannot be refused"
-            );
+            sender.begin_close(CloseCode::GOING_AWAY);
         }
         let_others_run().await;
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "upgrade")]
 use ws_proto::HandshakeError;
-use ws_proto::{CloseCode, HandshakeEvent, Request, ServerHandshake, State};
+use ws_proto::{CloseCode, CloseReason, HandshakeEvent, Request, ServerHandshake, State};
 
 #[cfg(feature = "upgrade")]
 use super::host::Handle;
@@ -258,11 +258,7 @@ where
     if shared.stop.has_reached(Phase::Aborting) {
         machine.abort();
     } else if shared.stop.has_reached(Phase::ShuttingDown) {
-        let closing = machine.close(CloseCode::GOING_AWAY, "");
-        debug_assert!(
-            closing.is_ok(),
-            "a close without a reason cannot be refused"
-        );
+        machine.close(CloseCode::GOING_AWAY, CloseReason::EMPTY);
     }
     let watch = witness.into_open(registration);
     let runtime = shared.runtime.clone();

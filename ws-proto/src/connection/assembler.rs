@@ -1,5 +1,5 @@
-//! Puts messages together from pieces of frames: fragments, limits, UTF-8. Memory follows the bytes
-//! that have arrived, never a length that the peer declares. Knows nothing of closing or sending.
+//! Puts messages together from pieces of frames: fragments, limits, UTF-8. Memory follows the bytes that have arrived,
+//! never a length that the peer declares. Knows nothing of closing or sending.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::mask::Mask;
 use crate::message::utf8;
 use crate::message::{Fragment, Message, Payload, Utf8Bytes};
 
-/// What a piece completes.
+/// A message, a fragment or a control frame that a piece completes.
 #[derive(Debug)]
 pub(super) enum Assembled {
     Message(Message),
@@ -20,12 +20,12 @@ pub(super) enum Assembled {
     Control(Opcode, Payload),
 }
 
-/// The message that is being received, and the control frame in between.
+/// The message that is being received, and a control frame in between.
 #[derive(Debug)]
 pub(super) struct Assembler {
     /// The open message, if there is one.
     message: Option<OpenMessage>,
-    /// A control frame that is split over reads; at most 125 bytes.
+    /// The payload of a control frame that is split over reads; at most 125 bytes.
     control: Vec<u8>,
     /// Whether invalid UTF-8 is replaced instead of refused.
     replaces_invalid_utf8: bool,
@@ -35,14 +35,15 @@ pub(super) struct Assembler {
 struct OpenMessage {
     is_text: bool,
     is_compressed: bool,
-    /// What has arrived (and came out of it, if it is compressed) and was not given out as a fragment.
+    /// The bytes that have arrived, inflated if the message is compressed, and were not given out as a fragment.
     payload: Vec<u8>,
-    /// Bytes that were given out as fragments.
+    /// The number of bytes that were given out as fragments.
     given_out: usize,
-    /// How much of a text is known to be whole characters. Invariant: `checked <= payload.len()`.
+    /// The length of the front of `payload` that is known to be whole characters.
+    /// Invariant: `checked <= payload.len()`.
     checked: usize,
     fragments: usize,
-    /// Bytes that its frames declared, if it is compressed.
+    /// The number of bytes that its frames declared, if it is compressed.
     compressed_len: u64,
     progress: Progress,
 }
@@ -71,7 +72,7 @@ impl Assembler {
         }
     }
 
-    /// Gives up what has arrived of a message: it will not be completed.
+    /// Drops what has arrived of a message that will not be completed.
     pub(super) fn clear(&mut self) {
         self.message = None;
         self.control = Vec::new();
@@ -82,10 +83,11 @@ impl Assembler {
         self.message.is_none()
     }
 
-    /// Returns how far the open message has come, if there is one that is held until it is whole.
+    /// Returns the progress of the open message, if there is one that is held until it is whole.
     pub(super) fn held(&mut self, config: &ConnectionConfig) -> Option<&mut Progress> {
         let replaces_invalid_utf8 = self.replaces_invalid_utf8;
         let message = self.message.as_mut();
+        // A message that is given out in parts holds next to no memory, so it may take as long as it likes.
         let held = message.filter(|message| !message.is_given_out(config, replaces_invalid_utf8));
         held.map(|message| &mut message.progress)
     }
@@ -102,6 +104,7 @@ impl Assembler {
         }
         piece.last.then(|| {
             let payload = Payload::from(&self.control[..]);
+            // Freed and not only emptied, because an idle connection holds no buffer (P5).
             self.control = Vec::new();
             Assembled::Control(piece.opcode, payload)
         })
@@ -113,10 +116,11 @@ impl Assembler {
         config: &ConnectionConfig,
         compression: &mut Compression,
     ) -> Result<Option<Assembled>, ProtocolError> {
+        // The usual case: a frame that is a message and is here as a whole needs no buffer.
         let is_whole = piece.first && piece.last && piece.fin && !piece.compressed;
         if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
             return self
-                .checked(piece, config)
+                .single_frame_message(piece, config)
                 .map(Assembled::Message)
                 .map(Some);
         }
@@ -127,15 +131,17 @@ impl Assembler {
         let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
         message.progress.note_arrived(piece_len);
         let checks = message.is_text && !self.replaces_invalid_utf8;
-        match message.is_compressed {
-            true => message.append_inflated(piece, config, checks, compression)?,
-            false => message.append(piece, config, checks)?,
+        if message.is_compressed {
+            message.append_inflated(piece, config, checks, compression)?;
+        } else {
+            message.append(piece, config, checks)?;
         }
         if !(piece.last && piece.fin) {
             let gives_out = message.is_given_out(config, self.replaces_invalid_utf8);
             return Ok(message.give_out(gives_out).map(Assembled::Fragment));
         }
         let message = self.message.take().expect("it was open a moment ago");
+        // The last character is cut off. Before the end it could still have been completed (R-U3).
         if checks && message.checked != message.payload.len() {
             return Err(ProtocolError::InvalidUtf8);
         }
@@ -151,7 +157,7 @@ impl Assembler {
         }))
     }
 
-    /// Checks what a header alone tells: order of frames, number of fragments, declared lengths.
+    /// Checks everything that the header alone decides: order of frames, number of fragments, declared lengths.
     fn begin_frame(
         &mut self,
         piece: &Piece<'_>,
@@ -174,14 +180,15 @@ impl Assembler {
         };
         message.fragments += 1;
         check_frame(piece, message.fragments, config)?;
-        match message.is_compressed {
-            true => check_compressed(piece, &mut message.compressed_len, config),
-            false => check_message(piece, message.received(), config),
+        if message.is_compressed {
+            check_compressed(piece, &mut message.compressed_len, config)
+        } else {
+            check_message(piece, message.received(), config)
         }
     }
 
-    /// Makes a message of a frame that is one, or says what is wrong with it.
-    fn checked(
+    /// Makes the message of a frame that is a whole message, or fails with what is wrong with it.
+    fn single_frame_message(
         &self,
         piece: &Piece<'_>,
         config: &ConnectionConfig,
@@ -195,6 +202,8 @@ impl Assembler {
             return too_big.map_or(Ok(Message::Binary(payload)), Err);
         }
         if !is_ascii && !self.replaces_invalid_utf8 {
+            // Invalid text goes before the limit, so that the error does not depend on how the frame was chopped. Text
+            // that was cut at the limit may end in the middle of a character.
             match too_big {
                 Some(_) => utf8::check(&payload).map(drop)?,
                 None => utf8::check_whole(&payload)?,
@@ -219,17 +228,18 @@ impl Assembler {
 }
 
 impl OpenMessage {
-    /// Whether its parts are given out as they come. Text that may have to be mended is only given out whole.
+    /// Tells whether the parts of the message are given out as they come.
     fn is_given_out(&self, config: &ConnectionConfig, replaces_invalid_utf8: bool) -> bool {
+        // Text in which invalid UTF-8 is replaced is only given out whole, because the replacement looks at all of it.
         config.receive_fragments && (!self.is_text || !replaces_invalid_utf8)
     }
 
-    /// All bytes that have arrived.
+    /// Returns the number of all bytes that have arrived.
     fn received(&self) -> usize {
         self.given_out + self.payload.len()
     }
 
-    /// Gives out what can be: whole characters of a text.
+    /// Gives out the bytes that can be: of a text, whole characters.
     fn give_out(&mut self, gives_out: bool) -> Option<Fragment> {
         let len = if self.is_text {
             self.checked
@@ -241,9 +251,10 @@ impl OpenMessage {
         }
         let rest = self.payload.split_off(len);
         let payload = to_payload(std::mem::replace(&mut self.payload, rest));
-        let content = match self.is_text {
-            true => Message::Text(Utf8Bytes::from_checked(payload)),
-            false => Message::Binary(payload),
+        let content = if self.is_text {
+            Message::Text(Utf8Bytes::from_checked(payload))
+        } else {
+            Message::Binary(payload)
         };
         let first = self.given_out == 0;
         self.given_out += len;
@@ -270,17 +281,18 @@ impl OpenMessage {
         let mask = piece.mask.unwrap_or(Mask::NONE);
         let is_ascii = mask.append(bytes, &mut self.payload);
         if checks {
-            self.checked = match is_ascii && self.checked == start {
-                true => self.payload.len(),
-                false => self.checked + utf8::check(&self.payload[self.checked..])?,
+            // Unmasking has seen whether the new bytes are ASCII, so the usual text is not read twice.
+            self.checked = if is_ascii && self.checked == start {
+                self.payload.len()
+            } else {
+                self.checked + utf8::check(&self.payload[self.checked..])?
             };
         }
         too_big.map_or(Ok(()), Err)
     }
 
-    /// Appends what comes out of a piece of a compressed message: as [`append`](Self::append), but the
-    /// limit counts what comes out, and that is checked as far as it came before the error that ended it
-    /// is told (P-M8).
+    /// Appends the inflated bytes of a piece of a compressed message, like [`append`](Self::append). The limit counts
+    /// inflated bytes.
     fn append_inflated(
         &mut self,
         piece: &Piece<'_>,
@@ -289,17 +301,19 @@ impl OpenMessage {
         compression: &mut Compression,
     ) -> Result<(), ProtocolError> {
         let inflated = compression.inflate(piece, &mut self.payload, self.given_out, config);
+        // The text is checked up to where it was inflated, before the error that ended it is returned (P-M8).
         if checks {
             self.checked += utf8::check(&self.payload[self.checked..])?;
         }
         inflated
     }
 
-    /// Makes room: twice what is there, but no more than the last frame will fill, or the message may have
-    /// in the `end`, so that a message ends in memory of its own size and memory stays within twice of
-    /// what has arrived. Frames before the last one do not tell where the message ends: going by their
-    /// lengths would mean a copy for each of many small fragments.
+    /// Reserves memory for `additional` bytes; `remaining` is what the last frame still has, and `end` what the
+    /// message may have.
     fn reserve(&mut self, additional: usize, remaining: Option<u64>, end: usize) {
+        // Doubled, but no more than the last frame fills and the limit allows. So a message ends in memory of its own
+        // length, and memory stays within twice the bytes that have arrived. Frames before the last one do not say
+        // where the message ends: to go by their lengths would mean a copy for each of many small fragments.
         let needed = self.payload.len() + additional;
         if needed <= self.payload.capacity() {
             return;
@@ -315,7 +329,7 @@ impl OpenMessage {
     }
 }
 
-/// Checks the limits of a frame as far as its header tells; it is one of `fragments` of its message.
+/// Checks the limits of a frame as far as its header decides; it is number `fragments` of its message.
 fn check_frame(
     piece: &Piece<'_>,
     fragments: usize,
@@ -327,14 +341,14 @@ fn check_frame(
     let Some(len) = piece.remaining else {
         return Ok(());
     };
-    match over(config.frame_limit, len) {
+    match exceeded(config.frame_limit, len) {
         Some(limit) => Err(ProtocolError::FrameTooBig { len, limit }),
         None => Ok(()),
     }
 }
 
-/// Checks the limit of a message as far as the header of a frame tells; `received` bytes of it were
-/// there before.
+/// Checks the limit of a message as far as the header of a frame decides; `received` bytes of the message were there
+/// before.
 fn check_message(
     piece: &Piece<'_>,
     received: usize,
@@ -345,14 +359,14 @@ fn check_message(
     };
     let received = u64::try_from(received).unwrap_or(u64::MAX);
     let len = received.saturating_add(frame_len);
-    match over(config.message_limit, len) {
+    match exceeded(config.message_limit, len) {
         Some(limit) => Err(ProtocolError::MessageTooBig { len, limit }),
         None => Ok(()),
     }
 }
 
-/// Counts the compressed bytes that the header of a frame declares, and checks them. What comes out is checked
-/// when it does: this ends a message of which nothing, or next to nothing, comes out.
+/// Counts the compressed bytes that the header of a frame declares, and checks them.
+// The inflated bytes have a check of their own. This one ends a message of which next to nothing comes out.
 fn check_compressed(
     piece: &Piece<'_>,
     compressed_len: &mut u64,
@@ -364,24 +378,26 @@ fn check_compressed(
         let twice = limit.saturating_mul(2);
         twice.saturating_add(COMPRESSED_OVERHEAD)
     });
-    match over(limit, len) {
+    match exceeded(limit, len) {
         Some(limit) => Err(ProtocolError::CompressedTooBig { len, limit }),
         None => Ok(()),
     }
 }
 
-/// What a compressor may add beyond twice the length of a message. One that is sane stores what it cannot compress, with
-/// five bytes for each block, and ends each fragment with five to eleven: 4096 tiny fragments stay within this.
+/// The bytes that a compressor may add beyond twice the length of a message. A sane compressor stores what it cannot
+/// compress, with five bytes for each block, and ends each fragment with five to eleven bytes: 4096 tiny fragments
+/// stay within this.
 const COMPRESSED_OVERHEAD: usize = 128 << 10;
 
-/// Returns the limit if `len` is over it.
-fn over(limit: Option<usize>, len: u64) -> Option<usize> {
+/// Returns the limit if `len` exceeds it.
+fn exceeded(limit: Option<usize>, len: u64) -> Option<usize> {
     limit.filter(|limit| u64::try_from(*limit).is_ok_and(|limit| len > limit))
 }
 
-/// Returns the part of a piece that a message of `received` bytes may still take, and the error if
-/// that is not all. Only a frame of the drafts can go over a limit here: it is a whole message and
-/// does not declare its length, which `check_message` sees otherwise.
+/// Returns the part of a piece that a message of `received` bytes may still take, and the error if that is not all of
+/// it.
+// Only a frame of the drafts can exceed a limit here: it does not declare its length, which `check_message` sees
+// otherwise.
 fn within<'a>(
     piece: &Piece<'a>,
     received: usize,
@@ -405,15 +421,17 @@ fn within<'a>(
         ),
         (_, None) => return (piece.payload, None),
     };
-    let room = limit.saturating_sub(received);
-    match piece.remaining.is_some() || piece.payload.len() <= room {
-        true => (piece.payload, None),
-        false => (&piece.payload[..room], Some(error)),
+    let allowed = limit.saturating_sub(received);
+    if piece.remaining.is_some() || piece.payload.len() <= allowed {
+        (piece.payload, None)
+    } else {
+        (&piece.payload[..allowed], Some(error))
     }
 }
 
-/// Hands the bytes over; gives memory back if much more was reserved than is used.
+/// Makes a payload of the bytes, without a copy.
 fn to_payload(mut bytes: Vec<u8>) -> Payload {
+    // The application may keep a message for long, so more than an eighth of unused memory is worth a copy.
     if bytes.capacity() - bytes.len() > bytes.len() / 8 {
         bytes.shrink_to_fit();
     }

@@ -1,37 +1,37 @@
-//! How a connection ended: the account of it that is its last event.
+//! The account of how a connection ended, which is its last event.
 
 use std::fmt;
 
 use crate::error::ProtocolError;
 use crate::message::Utf8Bytes;
 
-/// Reported when a close arrived without a code (RFC 6455 §7.4.1); never on the wire.
+/// The code that reports a close without a code (RFC 6455 §7.4.1); never on the wire.
 pub const NO_STATUS: u16 = 1005;
 
-/// Reported when the connection ended without a close (RFC 6455 §7.4.1); never on the wire.
+/// The code that reports the end of a connection without a close (RFC 6455 §7.4.1); never on the wire.
 pub const ABNORMAL: u16 = 1006;
 
-/// The account of how a connection ended. It is the last thing a connection says.
+/// The account of how a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The close code: the peer's if a close was received; [`NO_STATUS`] (1005) if that carried
-    /// none; [`ABNORMAL`] (1006) if none was received (RFC 6455 §7.1.5).
+    /// The close code of the peer; [`NO_STATUS`] (1005) if its close has no code; [`ABNORMAL`] (1006) if no close was
+    /// received (RFC 6455 §7.1.5).
     pub code: u16,
-    /// The reason that the peer gave; for logs, not for end users. Empty if it gave none.
+    /// The reason that the peer gave, for logs and not for end users. Empty if it gave no reason.
     pub reason: Utf8Bytes,
-    /// Whether both sides sent a close, and ours was written (RFC 6455 §7.1.4). Draft-75 has no closing
-    /// handshake, so it is never clean. An event can be taken while our close still waits: if it is not
-    /// written then, [`Connection::closed`](crate::Connection::closed) says so afterwards.
+    /// Whether both sides sent a close, and ours was written (RFC 6455 §7.1.4). Draft-75 has no closing handshake, so
+    /// its end is never clean. The event can be taken while our close still waits. If that close is never written,
+    /// [`Connection::closed`](crate::Connection::closed) is not clean afterwards.
     pub clean: bool,
-    /// Which side began to close.
+    /// The side that began to close.
     pub by: Initiator,
-    /// Why.
+    /// Why the connection ended.
     pub cause: CloseCause,
 }
 
 impl Closed {
-    /// Makes the account of a connection that never opened, as its upgrade was rejected.
+    /// Makes the account of a connection that never opened, because its upgrade was rejected.
     pub fn rejected() -> Self {
         Self {
             code: ABNORMAL,
@@ -42,7 +42,7 @@ impl Closed {
         }
     }
 
-    /// Makes the account of a stream on which nobody asked for an upgrade: plain HTTP, or nothing.
+    /// Makes the account of a stream without a request for an upgrade: it carried plain HTTP, or nothing.
     pub fn no_upgrade() -> Self {
         Self {
             by: Initiator::Peer,
@@ -51,7 +51,7 @@ impl Closed {
         }
     }
 
-    /// Makes the account of a connection whose stream ended, and that nobody drove to its end.
+    /// Makes the account of a connection whose stream is gone, and which was not driven to its end.
     pub fn disconnected() -> Self {
         Self {
             cause: CloseCause::Disconnected,
@@ -60,12 +60,12 @@ impl Closed {
     }
 }
 
-/// Which side began to close a connection.
+/// The side that began to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Initiator {
     /// This endpoint.
     Local,
-    /// The other one.
+    /// The other endpoint.
     Peer,
 }
 
@@ -81,10 +81,9 @@ pub enum CloseCause {
     CloseTimeout,
     /// The upgrade was rejected, so the connection never opened.
     Rejected,
-    /// No upgrade was asked for, so there never was a connection: the stream had plain HTTP on it, or
-    /// nothing.
+    /// No upgrade was requested, so there never was a connection. The stream carried plain HTTP, or nothing.
     NoUpgrade,
-    /// This endpoint failed the connection because of what the peer did or did not do.
+    /// This endpoint failed the connection because of something that the peer did or did not do.
     Failed(ProtocolError),
 }
 

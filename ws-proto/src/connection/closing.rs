@@ -1,12 +1,17 @@
-//! The end of a connection: the closing handshake, failing, and the end of the stream.
+//! The end of a connection: the closing handshake, a failure, and the end of the stream.
 //!
 //! | phase      | what happened                              | what is awaited                        |
 //! |------------|--------------------------------------------|----------------------------------------|
 //! | `Open`     | nothing                                    | -                                      |
 //! | `Sent`     | we sent a close                            | the peer's, until the close timeout    |
 //! | `Deferred` | the end came, messages before it wait      | that they are taken, until the timeout |
-//! | `Draining` | the end is told                            | the end of the stream, until the timeout |
+//! | `Draining` | the end is queued as an event              | the end of the stream, until the timeout |
 //! | `Finished` | the wait is over                           | nothing                                |
+//!
+//! An end is deferred because a peer can send a message and close at once, in one segment. If the close were answered
+//! where it is parsed, the application could not answer the message any more, because nothing may follow our close.
+//! Whether it could would then depend on how the bytes were chopped. So the end waits until the application has taken
+//! what came before and has asked for more, but no longer than the `close_timeout`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,26 +21,28 @@ use super::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use super::event::Event;
 use super::sending::count;
 use super::timers::Timer;
-use crate::close_code::CloseCode;
+use crate::close_code::{CloseCode, CloseReason};
 use crate::error::ProtocolError;
 use crate::message::{Payload, Utf8Bytes};
 use crate::state::Role;
 use crate::version::Version;
 
-/// Where a connection stands on its way to the end.
+/// The phase of a connection on its way to the end.
 #[derive(Debug)]
 pub(super) enum Phase {
     Open,
     /// In draft-75, which has no close frame, shutting down the write side is the close.
     Sent,
+    // Boxed, because a reason and an error are larger than all the rest, and most connections have no end to defer.
     Deferred(Box<End>),
     Draining {
+        /// Whether the peer sent a close.
         clean: bool,
     },
     Finished,
 }
 
-/// What ends a connection.
+/// The cause of an end.
 #[derive(Debug)]
 pub(super) enum End {
     PeerClose {
@@ -50,9 +57,10 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Whether it can wait until the application has taken what came before: it can not if nothing that
-    /// the application says by then could be written, as it may wait for just that.
+    /// Tells whether the end can wait until the application has taken what came before it.
     fn can_wait(&self) -> bool {
+        // Not after a reset or a stall, because nothing can be written: the application may be blocked on just that
+        // write, and would never take the rest.
         !matches!(
             self,
             Self::Reset | Self::Failed(ProtocolError::WriteStalled { .. })
@@ -61,7 +69,7 @@ impl End {
 }
 
 impl Phase {
-    /// Whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
+    /// Tells whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
     pub(super) fn reads(&self) -> bool {
         match self {
             Self::Open | Self::Sent => true,
@@ -69,7 +77,7 @@ impl Phase {
         }
     }
 
-    /// Whether messages are taken from the application (R-F15, D76-X1).
+    /// Tells whether messages of the application are accepted (R-F15, D76-X1).
     pub(super) fn sends(&self) -> bool {
         match self {
             Self::Open | Self::Deferred(_) => true,
@@ -77,19 +85,20 @@ impl Phase {
         }
     }
 
-    /// Whether pings are answered: until a close was received (R-F13).
+    /// Tells whether pings are answered: until a close was received (R-F13).
     pub(super) fn answers_pings(&self) -> bool {
         self.reads()
     }
 
-    /// Whether the write side ends once everything is written. Only a client of RFC 6455 leaves
-    /// it to the server to be the first (R-X4, R-X5).
+    /// Tells whether the write side ends once everything is written.
     pub(super) fn shuts_down(&self, role: Role, version: Version, stream_ended: bool) -> bool {
         let features = version.features();
         match self {
             Self::Open | Self::Deferred(_) => false,
             Self::Sent => !features.close_frame,
             Self::Draining { clean } => {
+                // A client of RFC 6455 lets the server shut down first, so that the server is the one in TIME_WAIT
+                // (R-X4, R-X5).
                 !clean || stream_ended || role == Role::Server || !features.close_code
             }
             Self::Finished => true,
@@ -106,15 +115,22 @@ impl Phase {
 }
 
 impl Connection {
-    pub(super) fn begin_close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) {
+    /// Begins the closing handshake; does nothing if it has begun.
+    ///
+    /// Code and reason are left out where the version has no such thing. A reason needs a code: without one it is left
+    /// out, too (RFC 6455 §5.5.1).
+    pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
         match self.phase {
             Phase::Open => {
                 self.push_close(code, reason);
                 self.phase = Phase::Sent;
+                // No message follows our close, so nothing needs the context any more.
+                self.compression.stop_sending();
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
             }
+            // The peer's close, or another end, has come: ours answers it, and the first end is the one that counts.
             Phase::Deferred(_) => self.resolve(now),
             Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
         }
@@ -133,21 +149,25 @@ impl Connection {
         self.end(now, End::Failed(error));
     }
 
-    /// Ends the connection: at once if the application has taken everything that came before,
-    /// otherwise when it has.
+    /// Ends the connection: at once if the application has taken everything that came before, otherwise once it has.
     pub(super) fn end(&mut self, now: Instant, end: End) {
+        // No message is completed after the end, whenever the application hears of it.
         self.assembler.clear();
         self.compression.stop_receiving();
         match self.phase {
-            Phase::Open if !self.events.is_worked_off() && end.can_wait() => {
+            Phase::Open if !self.events.is_drained() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
+                // The application may still send, so the context stays, and with it the timer that ends it.
+                self.watch_context();
             }
             Phase::Open => self.settle(now, end, false),
+            // Never deferred: after our close the application has nothing to answer any more.
             Phase::Sent => self.settle(now, end, true),
             Phase::Deferred(_) => {
+                // The first end is the one that is told; a reset or a stall only ends the wait for it.
                 if !end.can_wait() {
                     self.resolve(now);
                 }
@@ -159,6 +179,7 @@ impl Connection {
     /// Ends a connection whose end was deferred.
     pub(super) fn resolve(&mut self, now: Instant) {
         if let Phase::Deferred(end) = &mut self.phase {
+            // Only a placeholder: `settle` sets the next phase.
             let end = std::mem::replace(&mut **end, End::Reset);
             self.settle(now, end, false);
         }
@@ -181,7 +202,7 @@ impl Connection {
         }
     }
 
-    /// Answers what ended the connection and tells the application.
+    /// Answers the cause of the end, and queues the event for the application.
     fn settle(&mut self, now: Instant, end: End, close_sent: bool) {
         let by = if close_sent {
             Initiator::Local
@@ -189,7 +210,8 @@ impl Connection {
             Initiator::Peer
         };
         let clean = matches!(end, End::PeerClose { .. });
-        // A peer that is taken for dead is told so, but not waited for.
+        // A peer that is taken for dead is sent a close, if the stream takes it, but is not waited for: with the
+        // defaults its stream is closed after 40 s, and not after 50 s.
         let is_dead = matches!(
             end,
             End::Failed(ProtocolError::PongTimeout { .. } | ProtocolError::WriteStalled { .. })
@@ -201,9 +223,9 @@ impl Connection {
         };
         match end {
             End::PeerClose { code, reason } => {
-                // The reason is not sent back, so an answer is never longer (X19).
+                // The reason is not sent back, so an answer is never longer than what it answers (X19).
                 let answer = code.and_then(|code| CloseCode::new(code).ok());
-                self.answer_close(close_sent, answer, "");
+                self.answer_close(close_sent, answer, CloseReason::EMPTY);
                 self.push_closed(code.unwrap_or(NO_STATUS), reason, by, CloseCause::Handshake);
             }
             End::Failed(error) => {
@@ -213,7 +235,8 @@ impl Connection {
                 } else {
                     String::new()
                 };
-                self.answer_close(close_sent, Some(error.close_code()), &reason);
+                let reason = CloseReason::truncated(&reason);
+                self.answer_close(close_sent, Some(error.close_code()), reason);
                 let cause = CloseCause::Failed(error);
                 self.push_closed(ABNORMAL, Utf8Bytes::new(), Initiator::Local, cause);
             }
@@ -225,25 +248,27 @@ impl Connection {
             }
         }
         self.phase = Phase::Draining { clean };
+        self.compression.stop_sending();
         self.timers.stop_all();
         self.timers.set(Timer::Close, now, wait);
     }
 
-    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: &str) {
+    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: CloseReason<'_>) {
         if !close_sent {
             self.push_close(code, reason);
         }
     }
 
-    fn push_close(&mut self, code: Option<CloseCode>, reason: &str) {
+    fn push_close(&mut self, code: Option<CloseCode>, reason: CloseReason<'_>) {
         self.codec.encode_close(code, reason, &mut self.outgoing);
         self.close_end = self.outgoing.left() + count(self.buffered_amount());
     }
 
     fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
         let features = self.version.features();
-        // A draft's text that is half written takes the place of our close; an answer that waited when
-        // the stream broke is lost.
+        // A draft sends fragments as one long frame. A close in the middle of it would complete the text with half of
+        // its content, so no close is written then, and the end is not clean. An answer that waited when the stream
+        // broke is lost.
         let could_close =
             !self.stream_broken && (features.fragments || self.open_message.is_none());
         let clean = cause == CloseCause::Handshake && features.close_frame && could_close;
@@ -267,17 +292,19 @@ impl Connection {
         self.forget_outgoing();
     }
 
-    /// Drops what waits to be written: nothing of it will be.
+    /// Drops the bytes that wait to be written, because they never will be.
     pub(super) fn forget_outgoing(&mut self) {
+        // The event was queued together with our close, so it can say `clean` of a close that was not written.
         if self.outgoing.left() < self.close_end {
-            self.take_clean_back();
+            self.revoke_clean();
         }
         self.outgoing.clear();
         self.in_flight.clear();
     }
 
-    /// The closing handshake was not done after all (RFC 6455 §7.1.4); the code stays the peer's (§7.1.5).
-    fn take_clean_back(&mut self) {
+    /// Corrects the account: the closing handshake was not done after all (RFC 6455 §7.1.4). The code stays the peer's
+    /// (§7.1.5).
+    fn revoke_clean(&mut self) {
         let Some(closed) = self.closed.take_if(|closed| closed.clean) else {
             return;
         };
@@ -296,9 +323,10 @@ fn parse_close(
     legacy_close_codes: bool,
 ) -> Result<(Option<u16>, Utf8Bytes), ProtocolError> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        return match payload.is_empty() {
-            true => Ok((None, Utf8Bytes::new())),
-            false => Err(ProtocolError::TruncatedCloseCode),
+        return if payload.is_empty() {
+            Ok((None, Utf8Bytes::new()))
+        } else {
+            Err(ProtocolError::TruncatedCloseCode)
         };
     };
     let code = u16::from_be_bytes(*code);
@@ -311,5 +339,5 @@ fn parse_close(
     }
 }
 
-/// What 1009 was in hybi-07 to hybi-10; reserved since.
+/// The code that hybi-07 to hybi-10 have for 1009; reserved since.
 const TOO_BIG_OF_VERSION_8: u16 = 1004;

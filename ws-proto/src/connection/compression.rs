@@ -1,7 +1,10 @@
-//! Where compression meets a connection: what was agreed on is set, compressed messages become frames,
-//! and what arrives is taken in steps. How it is done is in `deflate/`.
+//! Compression on a connection: the terms are set, compressed messages become frames, input is read in steps, and a
+//! context that is not used is given back. The algorithm is in `deflate/`.
+
+use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::timers::Timer;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::deflate::{Compression, DeflateTerms};
@@ -9,14 +12,14 @@ use crate::frame::Opcode;
 use crate::outgoing::FramePayload;
 
 impl Connection {
-    /// Has messages compressed as was agreed on in an opening handshake that was done elsewhere; see
+    /// Sets the terms of compression of an opening handshake that was done elsewhere; see
     /// [`Deflate::accept`](crate::Deflate::accept) and [`Deflate::confirm`](crate::Deflate::confirm).
     /// Call it before anything is read or sent.
     ///
     /// # Panics
     ///
-    /// Panics if the version has no extensions: the drafts; if the terms are those of the other role; if
-    /// the connection has terms already; and if a message was read or something sent, or a part of it.
+    /// Panics if the version is a draft, because the drafts have no extensions; if the terms are those of the other
+    /// role; if the connection has terms already; and if a message was read or sent, or a part of one.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, terms: &DeflateTerms) -> Self {
@@ -44,15 +47,15 @@ impl Connection {
         self.compression.is_on()
     }
 
-    /// Returns the options with which [`PreparedMessage::compressed`](crate::PreparedMessage::compressed) makes of a
-    /// message what [`send`](Self::send) would, byte for byte: so that it can be compressed elsewhere, before it
-    /// is sent. `None` where messages are sent plain, or with a context.
+    /// Returns the options with which [`PreparedMessage::compressed`](crate::PreparedMessage::compressed) makes the
+    /// same bytes of a message as [`send`](Self::send). So a message can be compressed elsewhere before it is sent.
+    /// `None` where messages are sent plain, or with a context.
     #[cfg(feature = "deflate")]
     pub fn deflate_alone(&self) -> Option<Deflate> {
         self.compression.standalone_options()
     }
 
-    /// Tells whether no message was read and nothing was sent, as far as it left a trace.
+    /// Tells whether no message was read and nothing was sent, as far as the state shows it.
     #[cfg(feature = "deflate")]
     fn is_unused(&self) -> bool {
         let has_read = self.messages_received > 0
@@ -72,12 +75,12 @@ impl Connection {
         }
     }
 
-    /// Writes a compressed message.
+    /// Queues a compressed message.
     pub(super) fn encode_compressed(&mut self, is_text: bool, payload: FramePayload<'_>) {
         self.encode_compressed_fragment(is_text, true, true, payload);
     }
 
-    /// Writes a part of a compressed message.
+    /// Queues a part of a compressed message.
     pub(super) fn encode_compressed_fragment(
         &mut self,
         is_text: bool,
@@ -93,18 +96,44 @@ impl Connection {
         let outgoing = &mut self.outgoing;
         self.codec
             .encode_compressed(opcode, last, payload, outgoing);
+        // Everything that is compressed goes out here, and only compressing makes or drops a context.
+        self.watch_context();
     }
 
-    /// Returns how much of the input is looked at in one step: all of it, unless what comes out of it
-    /// is to be given out part by part, so that it is not all there before the first part is.
-    pub(super) fn reach(&self, input_len: usize) -> usize {
-        match self.compression.is_on() && self.config.receive_fragments {
-            true => input_len.min(STEP_LEN),
-            false => input_len,
+    /// Arms the timer of the compressor's context while there is one, and stops it otherwise.
+    pub(super) fn watch_context(&mut self) {
+        if !self.compression.keeps_context() {
+            self.timers.stop(Timer::Context);
+        } else if !self.timers.is_set(Timer::Context) {
+            // A send has no clock, so the first lap counts from an earlier time and can be over at once. That
+            // gives nothing away: the compressor was used in this lap, and the next one begins with a clock.
+            let told = self.last_known_time();
+            self.timers.set(Timer::Context, told, Some(CONTEXT_REST));
+        }
+    }
+
+    pub(super) fn handle_context_timeout(&mut self, now: Instant) {
+        self.compression.release_if_idle();
+        if self.compression.keeps_context() {
+            self.timers.set(Timer::Context, now, Some(CONTEXT_REST));
+        }
+    }
+
+    /// Returns how much of the input is looked at in one step.
+    pub(super) fn step_len(&self, input_len: usize) -> usize {
+        // Fragments bound the memory of a message only if a short input cannot inflate to all of it at once.
+        if self.compression.is_on() && self.config.receive_fragments {
+            input_len.min(STEP_LEN)
+        } else {
+            input_len
         }
     }
 }
 
-/// With DEFLATE's ratio of at most 1032 a step gives out half a MiB at most, and a few KiB of what is
-/// usual.
+/// How long a lap is in which nothing must be compressed before the context goes. It is the default of the
+/// `keepalive_interval`: long enough that a connection that sends every few seconds keeps its context.
+const CONTEXT_REST: Duration = Duration::from_secs(20);
+
+/// The input of one step. DEFLATE's ratio is at most 1032, so a step gives out at most half a MiB, and usually a few
+/// KiB.
 const STEP_LEN: usize = 512;

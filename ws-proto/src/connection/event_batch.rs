@@ -1,5 +1,8 @@
-//! Events in their order. A read can bring thousands of short messages, so those are kept as what they
-//! are, blocks of three words, which are written and read in a few instructions; all else in full.
+//! Events in their order, in two lists. A read can bring thousands of short messages. Those are kept as blocks of
+//! three words, which are written and read in a few instructions. All other events are kept in full.
+//!
+//! A single queue of the public enum was slower by measurement: its parts are written in smaller stores than they are
+//! read in, so the processor waits for each of them.
 
 use std::collections::VecDeque;
 
@@ -7,28 +10,27 @@ use super::event::Event;
 use crate::message::inline::Inline;
 use crate::message::{Message, Payload};
 
-/// What happened on a connection, in order: see
-/// [`Connection::take_events`](crate::Connection::take_events).
+/// The events of a connection, in order: see [`Connection::take_events`](crate::Connection::take_events).
 ///
-/// It is used again and again: one that is empty keeps its room.
+/// A batch that is emptied keeps its memory, so it can be used again without an allocation.
 #[derive(Debug, Default)]
 pub struct EventBatch {
-    /// Boxed, as a connection at rest has none.
+    /// Boxed, because a connection at rest has no lists.
     lists: Option<Box<Lists>>,
 }
 
 #[derive(Debug, Default)]
 struct Lists {
-    /// Marked if they are binary.
+    /// The short messages; marked if they are binary.
     short: VecDeque<Inline>,
-    /// Each with how many short messages there ever were before it.
+    /// The other events, each with the number of short messages that were ever added before it.
     others: VecDeque<(u64, Event)>,
-    /// How many short messages have been taken.
+    /// The number of short messages that were taken.
     short_out: u64,
 }
 
 impl EventBatch {
-    /// Makes an empty one; it has no room yet.
+    /// Makes an empty batch, without memory.
     pub const fn new() -> Self {
         Self { lists: None }
     }
@@ -45,7 +47,7 @@ impl EventBatch {
         }
     }
 
-    /// Takes the first event if that is a message of a few bytes: what [`pop`](Self::pop) does, sooner.
+    /// Takes the first event if it is a short message: the fast part of [`pop`](Self::pop).
     #[inline]
     pub(crate) fn pop_short(&mut self) -> Option<Message> {
         let lists = self.lists.as_mut()?;
@@ -57,27 +59,28 @@ impl EventBatch {
         let (inline, is_binary) = lists.short.pop_front()?.unmarked();
         lists.short_out = lists.short_out.wrapping_add(1);
         let payload = Payload::from(inline);
-        Some(match is_binary {
-            true => Message::Binary(payload),
-            false => Message::text_of(payload),
+        Some(if is_binary {
+            Message::Binary(payload)
+        } else {
+            Message::text_of(payload)
         })
     }
 
-    /// Tells whether there are none.
+    /// Tells whether there are no events.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns how many there are.
+    /// Returns the number of events.
     #[inline]
     pub fn len(&self) -> usize {
         let lists = self.lists.as_ref();
         lists.map_or(0, |lists| lists.short.len() + lists.others.len())
     }
 
-    /// Returns the bytes of memory that it holds, its events' own apart.
-    pub(crate) fn room(&self) -> usize {
+    /// Returns the number of bytes of memory that the batch holds, without the payloads of its events.
+    pub(crate) fn memory_len(&self) -> usize {
         self.lists.as_ref().map_or(0, |lists| {
             size_of::<Lists>()
                 + lists.short.capacity() * size_of::<Inline>()
@@ -85,29 +88,31 @@ impl EventBatch {
         })
     }
 
-    /// Tells whether it has no room.
+    /// Tells whether the batch holds memory.
     #[inline]
-    pub(crate) fn is_bare(&self) -> bool {
-        self.lists.is_none()
+    pub(crate) fn has_memory(&self) -> bool {
+        self.lists.is_some()
     }
 
     pub(crate) fn push(&mut self, event: Event) {
         let lists = self.lists.get_or_insert_default();
         if lists.others.len() == lists.others.capacity() {
-            // By half, as an event counts less against the `receive_queue_limit` than it takes here.
+            // By half, because an event counts less against the `receive_queue_limit` than it takes here: twice as
+            // much memory would be beyond the bound that `handle_read_some` promises.
             let len = lists.others.len();
             grow(&mut lists.others, len / 2);
         }
         lists.others.push_back((lists.short_in(), event));
     }
 
-    /// Returns the last event that is no short message.
+    /// Returns the last event that is not a short message.
     pub(crate) fn last_mut(&mut self) -> Option<&mut Event> {
         let (_, event) = self.lists.as_mut()?.others.back_mut()?;
         Some(event)
     }
 
-    /// Adds a message of a few bytes; a text if they are known to be one.
+    /// Adds a short message, whose bytes were checked if it is text.
+    // Inlined, so that the payload goes from register to list.
     #[inline(always)]
     pub(crate) fn push_short(&mut self, payload: Inline, is_text: bool) {
         let lists = self.lists.get_or_insert_default();
@@ -118,8 +123,9 @@ impl EventBatch {
         lists.short.push_back(payload.marked(!is_text));
     }
 
-    /// Moves all events of another one behind its own.
+    /// Moves all events of another batch behind its own.
     pub(crate) fn append(&mut self, other: &mut Self) {
+        // The usual case: the application has emptied its batch. The memory is exchanged along, and no event moves.
         if self.is_empty() {
             return std::mem::swap(self, other);
         }
@@ -128,7 +134,7 @@ impl EventBatch {
         }
     }
 
-    /// Gives back the room that is more than it takes for one event of each kind.
+    /// Frees all memory but that for one event of each list.
     pub(crate) fn shrink(&mut self) {
         if let Some(lists) = &mut self.lists {
             lists.short.shrink_to(1);
@@ -136,13 +142,13 @@ impl EventBatch {
         }
     }
 
-    /// Moves all events to room of their own length; returns the room they had, empty.
-    pub(crate) fn replace_room(&mut self) -> Self {
-        let mut room = std::mem::take(self);
-        if let Some(lists) = room.lists.as_mut().filter(|lists| !lists.is_empty()) {
+    /// Moves all events to memory of their own length; returns the memory that they had, as an empty batch.
+    pub(crate) fn take_memory(&mut self) -> Self {
+        let mut memory = std::mem::take(self);
+        if let Some(lists) = memory.lists.as_mut().filter(|lists| !lists.is_empty()) {
             self.lists = Some(Box::new(lists.split()));
         }
-        room
+        memory
     }
 }
 
@@ -151,7 +157,7 @@ impl Lists {
         self.short.is_empty() && self.others.is_empty()
     }
 
-    /// How many short messages there ever were.
+    /// Returns the number of short messages that were ever added.
     fn short_in(&self) -> u64 {
         self.short_out.wrapping_add(count(self.short.len()))
     }
@@ -174,14 +180,16 @@ fn count(len: usize) -> u64 {
     u64::try_from(len).expect("a list has fewer than 2^64")
 }
 
-/// Makes room: for one at first, as most of what comes alone stays alone; then for some more, as twice as
-/// much would be much for two that came in four bytes; later for so many that it is seldom done.
+/// Reserves memory for at least one more element.
 #[cold]
 fn grow<T>(list: &mut VecDeque<T>, additional: usize) {
+    // For one event at first, because most events that come alone stay alone. Then for a few, because twice the growth
+    // would be much for two events that came in four bytes. Later for so many that it seldom happens.
     let least = if list.capacity() == 0 { 1 } else { GROWTH };
     list.reserve_exact(least.max(additional));
 }
 
+/// The least number of events by which a list grows after its first one.
 const GROWTH: usize = 7;
 
 #[cfg(test)]
@@ -226,9 +234,9 @@ mod tests {
                     next += 1;
                 }
                 if byte % 11 == 0 {
-                    let room = batch.replace_room();
-                    assert!(room.is_empty());
-                    assert!(batch.room() <= batch.len() * 64 + size_of::<Lists>());
+                    let memory = batch.take_memory();
+                    assert!(memory.is_empty());
+                    assert!(batch.memory_len() <= batch.len() * 64 + size_of::<Lists>());
                 }
                 if byte % 13 == 0 {
                     let mut first = std::mem::take(&mut batch);

@@ -1,11 +1,9 @@
-//! Keepalive: pings a silent peer, and fails the connection if nothing arrives after that. Anything
-//! that arrives is a sign of life, as a pong can be stuck behind a large message. While nothing is
-//! read, because the application does not take what came, silence proves nothing, but a transport that
-//! takes nothing does; and a peer that slowly drains a transport that is full cannot have seen the ping
-//! that waits behind.
+//! Keepalive: pings a silent peer, and fails the connection if nothing arrives after that. The drafts have no ping;
+//! there a driver has the transport probe the peer.
 //!
-//! One event, a broadcast that all answer, would align the pings of all connections for good. So each can take a part
-//! of its own off the interval, drawn once: that costs one byte for a connection and nothing for a message.
+//! A broadcast that all peers answer would align the pings of all connections for good. So each connection can take a
+//! part of its own off the interval. The part is drawn once, because the intervals differ from then on: that costs one
+//! byte for a connection and nothing for a message.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +13,16 @@ use crate::error::ProtocolError;
 use crate::frame::Opcode;
 use crate::randomness::Randomness;
 
-/// The most that is taken off the interval is a quarter: enough to spread the pings of a server over 5 s with the
-/// defaults, and they come to 14 % more. Steps of a byte for it make it a 1024th.
+/// The steps in a whole interval. A byte of them is up to a quarter of the interval: enough to spread the pings of a
+/// server over 5 s with the defaults, at the price of 14 % more pings.
 const STEPS: u32 = 1024;
 
 impl Connection {
-    /// Takes a random part, up to a quarter, off the `keepalive_interval` of this connection, drawn here. So the pings
-    /// of many connections that were silent since the same moment are spread. Does nothing in the drafts, which
-    /// have no ping. Call it once for each connection of a server; it can change [`poll_timeout`](Self::poll_timeout).
+    /// Takes a random part, up to a quarter, off the `keepalive_interval` of this connection.
+    ///
+    /// It spreads the pings of many connections that fell silent at the same moment. It does nothing in the drafts,
+    /// which have no ping. Call it once for each connection of a server. Can change
+    /// [`poll_timeout`](Self::poll_timeout).
     pub fn spread_keepalive(&mut self, randomness: &mut dyn Randomness) {
         let mut drawn = [0];
         randomness.fill(&mut drawn);
@@ -39,16 +39,18 @@ impl Connection {
         }
     }
 
-    /// The interval less the part that is this connection's.
+    /// Returns the interval less the part of this connection.
     fn keepalive_interval(&self) -> Option<Duration> {
         let interval = self.config.keepalive_interval?;
         let part = interval / STEPS * u32::from(self.keepalive_steps);
         Some(interval.saturating_sub(part))
     }
 
-    /// Something arrived. A running keepalive timer is left alone, as moving it for each read costs
-    /// more than looking at it when it runs out.
+    /// Notes that something arrived.
     pub(super) fn note_alive(&mut self, now: Instant) {
+        // Anything is a sign of life and not only a pong, because a pong can be stuck behind a large message. A
+        // running keepalive timer is left alone: to move it with each read costs more than to look again when it runs
+        // out.
         if self.timers.is_set(Timer::Pong) {
             self.timers.stop(Timer::Pong);
             self.start_keepalive(now);
@@ -56,7 +58,6 @@ impl Connection {
     }
 
     pub(super) fn handle_keepalive_timeout(&mut self, now: Instant) {
-        self.compression.release_if_idle();
         let Some(interval) = self.keepalive_interval() else {
             return;
         };
@@ -68,7 +69,7 @@ impl Connection {
             self.timers.set(Timer::Keepalive, last_read, Some(interval));
             return;
         }
-        // Who has not seen the last ping would not see this one sooner; and if nothing is ever written, pings
+        // A peer that has not seen the last ping would not see this one sooner. And if nothing is ever written, pings
         // must not queue without end.
         if self.outgoing.left() >= self.ping_end {
             self.push_control(Opcode::Ping, b"");
@@ -76,6 +77,7 @@ impl Connection {
         self.paused = !self.wants_read();
         self.drains = false;
         self.timers.set(Timer::Pong, now, self.config.pong_timeout);
+        // Without a `pong_timeout` no silence fails the connection, but the pings go on.
         if !self.timers.is_set(Timer::Pong) {
             let interval = interval.max(LEAST_WAIT);
             self.timers.set(Timer::Keepalive, now, Some(interval));
@@ -83,8 +85,10 @@ impl Connection {
     }
 
     pub(super) fn handle_pong_timeout(&mut self, now: Instant) {
-        // An application that waits for room to send may not read for ever.
+        // While we did not read, silence proves nothing. But if bytes wait as well, the transport takes nothing: an
+        // application that waits for capacity to send may pause reading for ever, and this must find it.
         let is_excused = self.paused && self.buffered_amount() == 0;
+        // While the transport takes some of the bytes, the ping can be stuck behind the others.
         if is_excused || self.drains {
             self.paused = !self.wants_read();
             self.drains = false;
@@ -97,6 +101,6 @@ impl Connection {
     }
 }
 
-/// What a wait that ran out is armed again for, at least: time goes on for who tells the deadline each time,
-/// even with a wait of zero, which [`ConnectionConfig::check`](crate::ConnectionConfig::check) refuses.
+/// The shortest wait that is armed again after it ran out. So time goes on for a caller that always passes the
+/// deadline, even with a wait of zero, which [`ConnectionConfig::check`](crate::ConnectionConfig::check) refuses.
 const LEAST_WAIT: Duration = Duration::from_millis(1);

@@ -1,12 +1,12 @@
-//! An open connection, from the end of the opening handshake to the end of the stream: one type for
-//! both roles and all versions.
+//! An open connection, from the end of the opening handshake to the end of the stream. One type serves both roles and
+//! all versions.
 //!
 //! Imports: `close_code`, `config`, `deflate`, `error`, `frame`, `mask`, `message`, `outgoing`, `randomness`,
 //! `state`, `version`.
 //!
-//! The rule of use, in this order, after any call that takes `&mut self`: take events until there
-//! are none, write what is outgoing, shut the write side down if wanted, close the stream if the
-//! connection is finished, arm the deadline.
+//! After any call that takes `&mut self` the caller does this, in this order: it takes events until there are none,
+//! writes what is outgoing, shuts the write side down if that is wanted, closes the stream if the connection is
+//! finished, and arms the deadline.
 
 mod assembler;
 mod closed;
@@ -34,10 +34,8 @@ use self::event_queue::EventQueue;
 use self::receiving::Allowance;
 use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
-use crate::close_code::{CloseCode, REASON_LIMIT};
 use crate::config::ConnectionConfig;
 use crate::deflate::Compression;
-use crate::error::SendError;
 use crate::frame::Codec;
 use crate::outgoing::{InFlight, Outgoing, OutgoingMut};
 use crate::state::{Role, State};
@@ -50,15 +48,16 @@ pub(crate) use self::opened::Opened;
 pub use self::prepared::PreparedMessage;
 pub use self::workspace::Workspace;
 
-/// Frames that one call of [`Connection::handle_read_some`] looks at: few enough that a handler that works on
-/// each message for a microsecond is done in a millisecond, and enough that what a call costs by itself does
-/// not count.
+/// The number of frames that one call of [`Connection::handle_read_some`] looks at.
+///
+/// It is small enough that a handler that needs a microsecond for each message is done in a millisecond. It is large
+/// enough that the fixed cost of a call does not count.
 pub const READ_FRAME_LIMIT: usize = 1024;
 
 /// An open WebSocket connection.
 ///
-/// It is made by a handshake's `into_connection`. Bytes and the time go in, events, bytes and
-/// deadlines come out; answers that the standard demands are queued without being asked for.
+/// The `into_connection` of a handshake makes it. Bytes and the time go in; events, bytes and deadlines come out. The
+/// connection queues by itself the answers that the standard demands.
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
@@ -66,37 +65,41 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
-    /// The length that a message of one frame may have; `None` if there may be none.
+    /// The longest message of one frame that the short way of reading takes; `None` if it takes no message at all.
     quick_limit: Option<usize>,
     compression: Compression,
     phase: Phase,
-    /// Close codes of versions 7 and 8 are accepted.
+    /// Whether the close codes of versions 7 and 8 are accepted.
     legacy_close_codes: bool,
     events: EventQueue,
     outgoing: Outgoing,
     /// Bytes that were taken out of `outgoing` and are not known to be written.
     in_flight: InFlight,
-    /// What will have [left](Outgoing::left) when the last ping has, and when our close has. They are
-    /// unwritten as long as that is less.
+    /// The positions behind the last ping and behind our close, in the count of all bytes that ever
+    /// [left](Outgoing::left). A frame is unwritten while that count is below its position.
     ping_end: u64,
     close_end: u64,
     timers: Timers,
     last_read: Moment,
-    /// What is taken off the keepalive interval.
+    /// The part that is taken off the keepalive interval, in steps.
     keepalive_steps: u8,
-    /// Whether nothing was read when the wait for a pong began. (While one is awaited, reading cannot
-    /// stop: it stops for what arrives, and that ends the wait.)
+    /// Whether reading was paused when the wait for a pong began. Reading cannot pause during the wait: only something
+    /// that arrives can pause it, and that ends the wait.
     paused: bool,
-    /// Whether the transport took some of what waited since the ping was sent: not all, or while nothing
-    /// is read.
+    /// Whether the transport took some of the waiting bytes since the ping was sent: not all of them, or while reading
+    /// was paused.
     drains: bool,
     stall: Stall,
-    /// The message that is being sent in fragments, if there is one: whether it is text.
+    /// Whether `stall` has begun a lap. The timer alone does not tell, because a deadline can be out of reach. The
+    /// flag is not in `stall`, because padding would make that eight bytes larger in every connection.
+    watches_writing: bool,
+    /// Whether the message that is being sent in fragments is text; `None` if there is no such message.
     open_message: Option<bool>,
     /// Whether the peer's side of the stream has ended.
     stream_ended: bool,
     /// Whether the stream is broken, so that nothing can be written any more.
     stream_broken: bool,
+    /// The account of the end; shared with the event, because it is larger than any other event.
     closed: Option<Arc<Closed>>,
     messages_received: u64,
     bytes_received: u64,
@@ -105,29 +108,29 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes bytes that were read from the stream; all of them, in any portions.
+    /// Takes bytes that were read from the stream: all of them, in any portions.
     ///
-    /// The work is bounded by the length of `data`, and so is what is queued: two bytes can make an
-    /// event. Where messages are compressed a byte can make a thousand; then
-    /// [`handle_read_some`](Self::handle_read_some) is the better choice. Can change what every other
-    /// method says.
+    /// The length of `data` bounds the work, and the memory for events: two bytes can make an event. In a compressed
+    /// message one byte can make a thousand; [`handle_read_some`](Self::handle_read_some) is the better choice there.
+    /// Can change what every other method returns.
     pub fn handle_read(&mut self, now: Instant, data: &[u8]) {
         self.read(now, data, Allowance::UNLIMITED);
     }
 
-    /// Takes bytes that were read from the stream, until the `receive_queue_limit` is reached or
-    /// [`READ_FRAME_LIMIT`] frames were looked at; returns how many bytes it took. What is left comes
-    /// before anything else that is read: hand it in again when [`wants_read`](Self::wants_read) says
-    /// so, which can be at once. The stream does not become readable because of it, so look before you wait for the
-    /// stream. Can change what every other method says.
+    /// Takes bytes that were read from the stream, until the `receive_queue_limit` is reached or [`READ_FRAME_LIMIT`]
+    /// frames were looked at; returns how many bytes it took.
     ///
-    /// The limit of frames bounds the work of one call, because a frame can be two bytes: a caller that
-    /// serves several connections can look at the others before it goes on.
+    /// The remaining bytes come before anything else that is read. Hand them in again once
+    /// [`wants_read`](Self::wants_read) is true, which can be at once. The stream does not become readable because of
+    /// them, so check before you wait for the stream. Can change what every other method returns.
     ///
-    /// However the bytes come, between two calls the connection holds at most twice the sum of the
-    /// `receive_queue_limit` and the longest message, and 40 KiB besides what waits to be written.
-    /// The longest message is the `message_limit`, or three times that where invalid UTF-8 is
-    /// replaced. Compression adds what docs/compression.md says: up to half a MiB.
+    /// The limit of frames bounds the work of one call, because a frame can be two bytes. A caller that serves several
+    /// connections can look at the others before it goes on.
+    ///
+    /// Between two calls the connection holds at most twice the sum of the `receive_queue_limit` and the longest
+    /// message, and 40 KiB besides the bytes that wait to be written, in whatever portions the bytes come. The longest
+    /// message is the `message_limit`, or three times that where invalid UTF-8 is replaced. Compression adds up to
+    /// half a MiB, as docs/compression.md says.
     pub fn handle_read_some(&mut self, now: Instant, data: &[u8]) -> usize {
         let allowance = Allowance {
             queue_limit: self.receive_limit(),
@@ -136,7 +139,7 @@ impl Connection {
         self.read(now, data, allowance)
     }
 
-    /// Takes the end of the stream: the peer will send no more.
+    /// Takes the end of the stream: the peer sends no more.
     pub fn handle_eof(&mut self, now: Instant) {
         let at_boundary = self.codec.is_between_frames() && self.assembler.is_between_messages();
         self.end(now, End::Eof { at_boundary });
@@ -145,15 +148,17 @@ impl Connection {
 
     /// Takes the news that the stream is broken: nothing can be read or written any more.
     pub fn handle_reset(&mut self, now: Instant) {
+        // Before the end: an end that settles now must know that its close cannot be written.
         self.stream_broken = true;
         self.end(now, End::Reset);
         self.forget_outgoing();
         self.stream_ended = true;
     }
 
-    /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after, and if that has
-    /// passed long ago, because the process stood still, only after the stream was read once more: the answer of
-    /// a healthy peer can be there already. Can change what every other method says.
+    /// Takes the time. Call it at the [`poll_timeout`](Self::poll_timeout) deadline or after it.
+    ///
+    /// If that passed long ago, because the process stood still, read the stream once more first: the answer of a
+    /// healthy peer can be there already. Can change what every other method returns.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.watch_writing(now);
         for timer in Timer::ALL {
@@ -166,24 +171,27 @@ impl Connection {
                 Timer::Close => self.handle_close_timeout(now),
                 Timer::Stall => self.handle_stall_timeout(now),
                 Timer::Message => self.handle_message_timeout(now),
+                Timer::Context => self.handle_context_timeout(now),
             }
         }
     }
 
-    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written; of more
-    /// than were taken, those that were. Not needed for bytes that are written from
-    /// [`outgoing`](Self::outgoing) in place.
+    /// Takes the news that `count` bytes that were [taken](Self::take_outgoing) have been written.
+    ///
+    /// A count above the number of bytes taken counts as that number. Bytes that are written from
+    /// [`outgoing`](Self::outgoing) in place do not need this call.
     pub fn handle_written(&mut self, count: usize) {
         let count = self.in_flight.note_written(count);
         self.outgoing.note_left(count);
+        // If nothing waits any more, the ping has left as well, and nothing excuses a missing pong.
         self.drains |= count > 0 && (self.paused || self.buffered_amount() > 0);
     }
 
-    /// Returns the next thing that happened, or `None` if there is nothing to tell.
+    /// Returns the next event, or `None` if there is no event.
     ///
-    /// The answer to a peer's close waits until everything that came before it has been taken and
-    /// this was called once more, so that messages in between can still be answered; but no longer
-    /// than the `close_timeout`.
+    /// The answer to a peer's close waits until the application has taken everything that came before it, and has
+    /// called this once more. So the messages before a close can still be answered. The answer waits no longer than
+    /// the `close_timeout`.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         self.take_event().or_else(|| {
             self.resolve(now);
@@ -191,77 +199,57 @@ impl Connection {
         })
     }
 
-    /// As [`poll_event`](Self::poll_event), for all that happened, which it moves to the end of `batch`; see
+    /// Moves all events to the end of `batch`; otherwise like [`poll_event`](Self::poll_event). See
     /// [`take_events`](Self::take_events). Events that are in `batch` already count as taken.
     pub fn poll_events(&mut self, now: Instant, batch: &mut EventBatch) {
-        let had_events = self.has_events();
+        let was_empty = self.events.is_empty();
         self.take_events(batch);
-        // What was in the batch before was taken before.
-        if !had_events {
+        // Asked about the queue and not about the batch: events that were left in the batch count as taken.
+        if was_empty {
             self.resolve(now);
             self.take_events(batch);
         }
     }
 
-    /// Returns the next thing that happened if it is at hand: [`poll_event`](Self::poll_event) less
-    /// the answer to a close that waits for it.
+    /// Returns the next event that is available. Unlike [`poll_event`](Self::poll_event) it never answers a peer's
+    /// close that waits.
     pub fn take_event(&mut self) -> Option<Event> {
         self.events.pop()
     }
 
-    /// Moves all that happened and is at hand to the end of `batch`. Until the next event or batch is
-    /// asked for, the application is taken to work through it: its messages still count against the
-    /// `receive_queue_limit`, and the answer to a close that came behind them waits.
+    /// Moves all events that are available to the end of `batch`.
+    ///
+    /// The application counts as working through them until it asks for the next event or batch. Until then the
+    /// messages count against the `receive_queue_limit`, and the answer to a close that came behind them waits.
     pub fn take_events(&mut self, batch: &mut EventBatch) {
         self.events.pop_batch(batch);
     }
 
-    /// Begins the closing handshake; does nothing if it has begun. Code and reason are left out
-    /// where the version has none. A reason needs a code: without one it is left out, too.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the reason is longer than 123 bytes; then nothing is closed.
-    pub fn close(
-        &mut self,
-        now: Instant,
-        code: Option<CloseCode>,
-        reason: &str,
-    ) -> Result<(), SendError> {
-        if reason.len() > REASON_LIMIT {
-            return Err(SendError::ControlTooLong {
-                len: reason.len(),
-                limit: REASON_LIMIT,
-            });
-        }
-        self.begin_close(now, code, reason);
-        Ok(())
-    }
-
-    /// Returns the bytes to write, to be written from where they are.
+    /// Returns the bytes to write, which are written in place.
     pub fn outgoing(&mut self) -> OutgoingMut<'_> {
         OutgoingMut::new(&mut self.outgoing)
     }
 
-    /// Takes bytes to write out of [`outgoing`](Self::outgoing), whole segments until there are at
-    /// least `limit`; they count as buffered until [`handle_written`](Self::handle_written).
+    /// Takes bytes to write out of [`outgoing`](Self::outgoing): whole segments, until there are at least `limit`
+    /// bytes. They count as buffered until [`handle_written`](Self::handle_written).
     pub fn take_outgoing(&mut self, limit: usize) -> Outgoing {
         let mut taken = Outgoing::new();
         self.take_outgoing_into(limit, &mut taken);
         taken
     }
 
-    /// As [`take_outgoing`](Self::take_outgoing), behind what waits in a queue: one that is used again and
-    /// again, and is empty each time, costs no allocations.
+    /// Takes bytes like [`take_outgoing`](Self::take_outgoing), and appends them to `taken`. A queue that is emptied
+    /// and used again costs no allocation.
     pub fn take_outgoing_into(&mut self, limit: usize, taken: &mut Outgoing) {
         self.outgoing.move_front(limit, taken, &mut self.in_flight);
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) wants to be called, with the time of that
-    /// call. Ask after writing: bytes that wait can set a deadline. It can have passed; then the call is due at once.
-    /// That is usual while bytes wait, because `send` has no clock from which to count the `stall_timeout`. `None`
-    /// if the connection [is finished](Self::is_finished), and while nothing has a deadline. Changed by every
-    /// call that takes `&mut self`.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is to be called. `None` if the connection
+    /// [is finished](Self::is_finished), and while nothing has a deadline.
+    ///
+    /// Call this after writing: queued bytes can set a deadline. A deadline can have passed already; then the call is
+    /// due at once. That is usual while bytes wait, because `send` has no clock from which the `stall_timeout` could
+    /// count. Every call that takes `&mut self` can change the answer.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_finished() {
             return None;
@@ -269,20 +257,23 @@ impl Connection {
         self.watch_deadline().or_else(|| self.timers.next())
     }
 
-    /// Tells whether more should be read: false while as many received messages wait for the
-    /// application as the `receive_queue_limit` allows, and once the stream ended or broke, or the
-    /// connection is [finished](Self::is_finished). After a close it is true, so that the end of the
-    /// stream is seen; what arrives is discarded. Can be changed by every call that takes `&mut self`.
+    /// Tells whether more should be read.
+    ///
+    /// It is false while the messages that wait for the application reach the `receive_queue_limit`, once the stream
+    /// ended or broke, and once the connection is [finished](Self::is_finished). After a close it is true, so that the
+    /// end of the stream is seen; what arrives is discarded. Every call that takes `&mut self` can change the answer.
     pub fn wants_read(&self) -> bool {
         match self.phase {
             Phase::Open | Phase::Sent => self.events.len() < self.receive_limit(),
+            // The receive queue does not matter here: what arrives is discarded, and the end of the stream must be
+            // seen.
             Phase::Deferred(_) | Phase::Draining { .. } => !self.stream_ended,
             Phase::Finished => false,
         }
     }
 
-    /// Tells whether the write side of the stream should be shut down: everything is written and
-    /// nothing will follow. It can stay true when that was done; to do it again does no harm.
+    /// Tells whether the write side of the stream should be shut down, because everything is written and nothing
+    /// follows. It can stay true after that was done; doing it again does no harm.
     pub fn wants_shutdown(&self) -> bool {
         self.buffered_amount() == 0
             && self
@@ -290,9 +281,10 @@ impl Connection {
                 .shuts_down(self.role, self.version, self.stream_ended)
     }
 
-    /// Tells whether the connection is over and the stream can be closed: the end was taken by
-    /// [`poll_event`](Self::poll_event) or is there to be taken, and nothing is left to write. Events that were not
-    /// taken can still be taken.
+    /// Tells whether the connection is over and the stream can be closed.
+    ///
+    /// The [end](Event::Closed) was taken by then, or is the last of the events, and nothing is left to write. Events
+    /// can still be taken.
     pub fn is_finished(&self) -> bool {
         self.phase
             .is_finished(self.stream_ended && self.buffered_amount() == 0)
@@ -309,29 +301,20 @@ impl Connection {
         }
     }
 
-    /// Returns how the connection ended, once [`Event::Closed`] was taken or is the next event. It is `None` while
-    /// messages that came before the end wait: see [`has_deferred_end`](Self::has_deferred_end). If the stream
-    /// ended before our close was written, `clean` is false here, although an event that was taken earlier said
-    /// otherwise.
+    /// Returns how the connection ended, once [`Event::Closed`] was queued. It is `None` while the end waits until the
+    /// messages before it were taken.
+    ///
+    /// If the stream ended before our close was written, `clean` is false here, although the event said otherwise if
+    /// it was taken earlier.
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_deref()
     }
 
-    /// Tells whether [`take_event`](Self::take_event) has something at hand.
+    /// Tells whether [`poll_event`](Self::poll_event) has something to return: an event, or the end that waits until
+    /// the application has taken what came before it. [`take_event`](Self::take_event) does not return an end that
+    /// waits.
     pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
-    }
-
-    /// Tells whether the application has taken everything, and has asked again after the last
-    /// [batch](Self::take_events).
-    pub fn is_worked_off(&self) -> bool {
-        self.events.is_worked_off() && !self.has_deferred_end()
-    }
-
-    /// Tells whether the end waits for the application to ask for the next event with
-    /// [`poll_event`](Self::poll_event), as messages came before it.
-    pub fn has_deferred_end(&self) -> bool {
-        matches!(self.phase, Phase::Deferred(_))
+        !self.events.is_empty() || matches!(self.phase, Phase::Deferred(_))
     }
 
     /// Returns the role of this side.
@@ -339,34 +322,35 @@ impl Connection {
         self.role
     }
 
-    /// Returns the version that is spoken.
+    /// Returns the version of the protocol.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Returns the bytes that wait to be written, headers included.
+    /// Returns the number of bytes that wait to be written, headers included.
     pub fn buffered_amount(&self) -> usize {
         self.outgoing.len() + self.in_flight.len()
     }
 
-    /// Returns the bytes of received messages that wait for the application.
+    /// Returns the number of bytes that the events that wait for the application count against the
+    /// `receive_queue_limit`: their payloads, and the size of an event for each.
     pub fn queued_len(&self) -> usize {
         self.events.len()
     }
 
-    /// Tells whether messages can be sent at all: until a close is sent or the end is
-    /// [told](Self::closed), which waits for the application to take what came before it.
+    /// Tells whether messages can be sent at all: until a close is sent, or the [end](Self::closed) is known. An end
+    /// waits until the application has taken what came before it.
     pub fn is_writable(&self) -> bool {
         self.phase.sends()
     }
 
-    /// Tells whether a message is open that is being sent in fragments: until its last one, or until
-    /// nothing can be sent any more.
+    /// Tells whether a message is being sent in fragments: until its last fragment, or until nothing can be sent any
+    /// more.
     pub fn is_message_open(&self) -> bool {
         self.open_message.is_some() && self.phase.sends()
     }
 
-    /// Tells whether a message would be taken now, as far as the send queue is concerned.
+    /// Tells whether the send queue has capacity for a message.
     #[inline]
     pub fn has_capacity(&self) -> bool {
         self.config
@@ -374,30 +358,30 @@ impl Connection {
             .is_none_or(|limit| self.buffered_amount() < limit)
     }
 
-    /// Returns how many messages arrived.
+    /// Returns the number of messages that arrived.
     pub fn messages_received(&self) -> u64 {
         self.messages_received
     }
 
-    /// Returns how many bytes of payload arrived in messages, and in the fragments that were given out
-    /// of one that is not whole yet.
+    /// Returns the number of payload bytes that arrived in messages, and in the fragments that were given out of a
+    /// message that is not whole yet.
     pub fn bytes_received(&self) -> u64 {
         self.bytes_received
     }
 
-    /// Returns how many pings were queued, those of the keepalive included.
+    /// Returns the number of pings that were queued, those of the keepalive included.
     pub fn pings_sent(&self) -> u64 {
         self.pings_sent
     }
 
-    /// Returns how many pings arrived.
+    /// Returns the number of pings that arrived.
     pub fn pings_received(&self) -> u64 {
         self.pings_received
     }
 
-    /// Returns how many bytes were written so far, the end of the opening handshake included: those that
-    /// left [`outgoing`](Self::outgoing), and those that were [taken](Self::take_outgoing) and
-    /// [noted](Self::handle_written).
+    /// Returns the number of bytes written so far, the end of the opening handshake included: the bytes that left
+    /// [`outgoing`](Self::outgoing), and those that were [taken](Self::take_outgoing) and then
+    /// [reported as written](Self::handle_written).
     pub fn bytes_written(&self) -> u64 {
         self.outgoing.left()
     }
@@ -407,8 +391,8 @@ impl Connection {
         self.config.send_queue_limit
     }
 
-    /// At least one: with none nothing would ever be read, not even a close.
     fn receive_limit(&self) -> usize {
+        // At least one: with a limit of zero nothing would ever be read, not even a close.
         self.config
             .receive_queue_limit
             .map_or(usize::MAX, |limit| limit.max(1))

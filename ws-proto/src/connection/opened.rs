@@ -1,4 +1,4 @@
-//! How a connection begins, behind an opening handshake of ours or of somebody else's.
+//! The beginning of a connection, after an opening handshake of this crate or another one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,25 +17,25 @@ use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
 
-/// What an opening handshake leaves to its connection.
+/// The outcome of an opening handshake, for its connection.
 pub(crate) struct Opened<'a> {
     pub(crate) role: Role,
     pub(crate) version: Version,
     pub(crate) config: Arc<ConnectionConfig>,
     /// The end of the handshake, which is written before anything else.
     pub(crate) outgoing: Outgoing,
-    /// Where masks come from, if this side masks.
+    /// The source of masking keys, if this side masks.
     pub(crate) masks: Option<Box<dyn Randomness>>,
-    /// What was agreed on about compression, if something was.
+    /// The terms of compression, if it was agreed on.
     pub(crate) deflate: Option<&'a DeflateTerms>,
-    /// The bytes that came behind the handshake.
+    /// The bytes that came after the handshake.
     pub(crate) early: &'a [u8],
     /// Whether the peer may use the close codes of versions 7 and 8.
     pub(crate) legacy_close_codes: bool,
 }
 
 impl Opened<'_> {
-    /// Begins with what each handshake has; the rest is empty.
+    /// Makes an outcome with what each handshake has. The rest is empty.
     fn new(role: Role, version: Version, config: ConnectionConfig) -> Self {
         Self {
             role,
@@ -70,7 +70,7 @@ impl Connection {
         Self::after_handshake(opened, now)
     }
 
-    /// Goes on where the opening handshake ends.
+    /// Makes the connection that follows an opening handshake.
     pub(crate) fn after_handshake(opened: Opened<'_>, now: Instant) -> Self {
         let Opened {
             role,
@@ -107,6 +107,7 @@ impl Connection {
             paused: false,
             drains: false,
             stall: Stall::new(begun),
+            watches_writing: false,
             open_message: None,
             stream_ended: false,
             stream_broken: false,
@@ -119,6 +120,7 @@ impl Connection {
         };
         connection.start_keepalive(now);
         connection.set_compression(deflate);
+        // Last, because these bytes can be compressed messages.
         connection.handle_read(now, early);
         connection
     }

@@ -10,11 +10,11 @@ use crate::deflate::PreparedCompression;
 use crate::frame::{self, Opcode};
 use crate::message::Message;
 
-/// A message that is encoded once for every wire form and shared by every connection it is sent
-/// on, whatever their versions: for broadcasts.
+/// A message that is encoded once, and shared by every connection that it is sent on, whatever their versions: for
+/// broadcasts.
 ///
-/// RFC 6455's unmasked frame is stored; a frame of the drafts is built around its payload. Only a
-/// client has work left for each connection, as each of its frames needs a mask of its own.
+/// It holds the unmasked frame of RFC 6455. A frame of the drafts is built around the payload in it. Only a client has
+/// work left for each connection, because each of its frames needs a mask of its own.
 #[derive(Clone, Debug)]
 pub struct PreparedMessage {
     frame: Bytes,
@@ -38,8 +38,8 @@ impl PreparedMessage {
 
     /// Encodes a message that no connection compresses, whatever was agreed on.
     ///
-    /// For secrets that would be compressed next to what an attacker chooses: the length of the result
-    /// tells how much of the secret was guessed (CRIME and BREACH; RFC 7692 §8, PROTOCOL.md X22).
+    /// It is for secrets that would be compressed together with text that an attacker chooses: the length of the
+    /// result shows how much of the secret the attacker guessed (CRIME and BREACH; RFC 7692 §8, PROTOCOL.md X22).
     #[cfg(feature = "deflate")]
     pub fn plain(message: impl Into<Message>) -> Self {
         Self {
@@ -48,22 +48,22 @@ impl PreparedMessage {
         }
     }
 
-    /// Encodes a message, and compresses it once for all connections of a server with these options
-    /// on which compression was agreed on. The others get it as it is.
+    /// Encodes a message, and compresses it once for all connections of a server with these options. A connection on
+    /// which no compression was agreed on sends it plain.
     ///
-    /// It refers to nothing that was sent before, so anybody can inflate it; and a connection whose
-    /// messages refer to those before them begins anew behind it. A connection whose client demands a
-    /// smaller window than the options say compresses it for itself.
+    /// The message refers to nothing that was sent before, so every peer can inflate it. A connection that keeps a
+    /// context begins a new one after it. A connection whose client demands a smaller window than that of the options
+    /// compresses the message itself.
     ///
-    /// A server's broadcast does it by itself.
+    /// A server's broadcast does this by itself.
     #[cfg(feature = "deflate")]
     pub fn compressed(message: impl Into<Message>, options: &Deflate) -> Self {
         Self::new(message).compress_for(options, &mut Workspace::new())
     }
 
-    /// As [`compressed`](Self::compressed), for a message that was prepared without; one that is
-    /// [`plain`](Self::plain), or was compressed before, stays as it is. The compressor is that of the workspace, so
-    /// that a program that prepares many messages need not make one for each.
+    /// Compresses a message that was prepared already, like [`compressed`](Self::compressed). A message that is
+    /// [`plain`](Self::plain), or was compressed before, stays as it is. The compressor of the workspace is used, so a
+    /// program that prepares many messages makes only one.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn compress_for(mut self, options: &Deflate, workspace: &mut Workspace) -> Self {
@@ -84,15 +84,16 @@ impl PreparedMessage {
         self.len() == 0
     }
 
-    /// Tells whether this is text; the drafts can carry nothing else.
+    /// Tells whether the message is text; the drafts can carry nothing else.
     pub fn is_text(&self) -> bool {
         self.is_text
     }
 
     pub(crate) fn opcode(&self) -> Opcode {
-        match self.is_text {
-            true => Opcode::Text,
-            false => Opcode::Binary,
+        if self.is_text {
+            Opcode::Text
+        } else {
+            Opcode::Binary
         }
     }
 

@@ -1,5 +1,7 @@
-//! What arrives on a connection: bytes become messages, answers, and the end. A run of whole messages goes
-//! a short way; all else, and all that is wrong, piece by piece.
+//! Receiving on a connection: bytes become messages, answers, and the end.
+//!
+//! A run of whole messages takes a short way. Everything else, and everything that is wrong, is read piece by piece.
+//! So each check and each error is in one place, and the short way only has to recognize what it can take.
 
 use std::time::Instant;
 
@@ -12,16 +14,16 @@ use crate::message::inline::Inline;
 use crate::message::utf8;
 use crate::message::{Message, Payload};
 
-/// What one call may take: no more once either is used up.
+/// The bounds of one call, which stops once either is reached.
 pub(super) struct Allowance {
-    /// Bytes that the events may hold.
+    /// The bytes that the events may count.
     pub(super) queue_limit: usize,
-    /// Frames, or pieces of them, that are still to be looked at.
+    /// The frames, or pieces of frames, that may still be looked at.
     pub(super) frames: usize,
 }
 
 impl Allowance {
-    /// All that is given.
+    /// No bound.
     pub(super) const UNLIMITED: Self = Self {
         queue_limit: usize::MAX,
         frames: usize::MAX,
@@ -43,7 +45,7 @@ impl Connection {
                 return data.len() - input.len();
             }
             allowance.frames -= 1;
-            let (mut near, far) = input.split_at(self.reach(input.len()));
+            let (mut near, far) = input.split_at(self.step_len(input.len()));
             let decoded = self.codec.decode(&mut near);
             input = &input[input.len() - far.len() - near.len()..];
             match decoded {
@@ -65,9 +67,9 @@ impl Connection {
         data.len()
     }
 
-    /// Takes messages from the front of `input`, as long as they are there as a whole, nothing is wrong with
-    /// them and there is room; leaves the rest for others to look at. A function of its own, as
-    /// the processor has room for little more.
+    /// Takes messages from the front of `input`, as long as each is there as a whole and valid, and the allowance
+    /// lasts. Leaves the rest to the way piece by piece.
+    // `inline(never)`: inlined into `read`, the loop spills registers.
     #[inline(never)]
     fn read_messages(&mut self, input: &mut &[u8], allowance: &mut Allowance) {
         let Some(limit) = self.quick_limit else {
@@ -76,7 +78,7 @@ impl Connection {
         if !self.assembler.is_between_messages() {
             return;
         }
-        // Counted in a register, as memory is written for each message otherwise.
+        // Counted in a local variable, because a field would be written to memory for each message.
         let mut frames = allowance.frames;
         while frames > 0 && self.events.len() < allowance.queue_limit {
             let Some((whole, rest)) = self.codec.peek_message(input, limit) else {
@@ -99,6 +101,7 @@ impl Connection {
                 }
                 None => self.take_message(is_text, &bytes[..len], mask),
             };
+            // Nothing was consumed. The other way finds the same message again, and says what is wrong with it.
             if !is_taken {
                 break;
             }
@@ -108,14 +111,15 @@ impl Connection {
         allowance.frames = frames;
     }
 
-    /// Takes a message that came as a whole, if nothing is wrong with it; tells whether it did.
+    /// Takes a message that came as a whole, if it is valid; tells whether it was.
     fn take_message(&mut self, is_text: bool, bytes: &[u8], mask: Mask) -> bool {
         let (payload, is_ascii) = Payload::unmasked_on_heap(bytes, mask);
         let is_fine = !is_text || is_ascii || utf8::is_whole(&payload);
         if is_fine {
-            self.push_message(match is_text {
-                true => Message::text_of(payload),
-                false => Message::Binary(payload),
+            self.push_message(if is_text {
+                Message::text_of(payload)
+            } else {
+                Message::Binary(payload)
             });
         }
         is_fine
@@ -131,6 +135,8 @@ impl Connection {
             Assembled::Control(Opcode::Close, payload) => self.handle_close(now, &payload),
             Assembled::Control(Opcode::Ping, payload) => {
                 self.pings_received += 1;
+                // A peer that pings and does not read gets 16 KiB of pongs at most. The other pings have no answer,
+                // because only the latest one needs an answer (RFC 6455 §5.5.3), and another ping will come.
                 if self.phase.answers_pings() && self.has_control_capacity() {
                     self.push_control(Opcode::Pong, &payload);
                 }

@@ -1,5 +1,5 @@
-//! What the application sends on a connection: it is checked, and queued as frames. Nothing is queued of
-//! what is refused.
+//! Sending on a connection: what the application sends is checked, and queued as frames. Nothing of it is queued if it
+//! is refused.
 
 use super::Connection;
 use super::prepared::PreparedMessage;
@@ -14,7 +14,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails if [`check_send`](Self::check_send) does, with the same error; then nothing was queued.
+    /// Fails if [`check_send`](Self::check_send) fails, with the same error; then nothing was queued.
     #[inline]
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
         self.send_message(message.into())
@@ -31,8 +31,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a copy of a message if nothing is against it and its bytes, a few dozen, lie in the message itself;
-    /// tells whether it did. They are copied as they are, in a few instructions.
+    /// Queues a copy of a short message, whose bytes lie in the value itself, unless something speaks against it;
+    /// tells whether it did.
+    // The bytes are copied in a few instructions. Everything else, all errors included, goes by `send_message`.
     #[inline]
     pub(crate) fn send_short(&mut self, message: &Message) -> bool {
         let is_text = message.is_text();
@@ -49,14 +50,14 @@ impl Connection {
         inline.is_some()
     }
 
-    /// Queues a part of a message, so that one of any length can be sent in bounded memory. The
-    /// first call opens the message; it stays open until a call with `last`, and all its parts must
-    /// be of one type. Nothing else but control frames can be sent meanwhile. The drafts, which have
-    /// no fragments, get one long frame.
+    /// Queues a part of a message, so that a message of any length can be sent in bounded memory.
+    ///
+    /// The first call opens the message, and a call with `last` ends it. All its parts must be of one type. Only
+    /// control frames can be sent in between. The drafts have no fragments; there the parts become one long frame.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the part is not of the open message's type.
+    /// Fails like [`send`](Self::send), and if the part is not of the type of the open message.
     pub fn send_fragment(
         &mut self,
         content: impl Into<Message>,
@@ -65,6 +66,7 @@ impl Connection {
         let content = content.into();
         let first = self.open_message.is_none();
         match self.open_message {
+            // Once nothing can be sent the error is `Closed`, which the other arm returns: that cannot be mended.
             Some(is_text) if is_text != content.is_text() && self.phase.sends() => {
                 return Err(SendError::MessageOpen);
             }
@@ -92,7 +94,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails like [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
         match self
@@ -126,17 +128,16 @@ impl Connection {
         self.send_control(Opcode::Ping, payload)
     }
 
-    /// Queues a pong that nobody asked for (RFC 6455 §5.5.3); those that answer pings are queued
-    /// without being asked for.
+    /// Queues an unsolicited pong (RFC 6455 §5.5.3). The answers to pings are queued without a call.
     ///
     /// # Errors
     ///
-    /// As [`ping`](Self::ping).
+    /// Fails like [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.send_control(Opcode::Pong, payload)
     }
 
-    /// Tells whether a message, a text or binary one, would be queued now, and if not, why.
+    /// Checks whether a text or a binary message would be queued now.
     ///
     /// # Errors
     ///
@@ -197,12 +198,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells whether a ping or a pong may still be added: not while as much of them waits as is allowed.
+    /// Tells whether a ping or a pong may still be queued: not while their limit waits to be written.
     pub(super) fn has_control_capacity(&self) -> bool {
         self.outgoing.control_len(&self.in_flight) < Outgoing::CONTROL_LIMIT
     }
 
-    /// Queues a ping or a pong, and keeps in mind where the last ping ends.
+    /// Queues a ping or a pong, and notes where the last ping ends.
     pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
         let before = self.outgoing.len();
         let end = self
@@ -213,7 +214,7 @@ impl Connection {
         let (begin, end) = (front + count(end - len), front + count(end));
         for mark in [&mut self.ping_end, &mut self.close_end] {
             if *mark > begin {
-                // The new one went ahead of it.
+                // The new frame went ahead of this one.
                 *mark += count(len);
             }
         }
@@ -224,7 +225,7 @@ impl Connection {
     }
 }
 
-/// A length in memory as one on the wire.
+/// Converts a length in memory to a length on the wire.
 pub(super) fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -1,13 +1,15 @@
-//! Stalled writing: fails a connection on which bytes wait that the transport does not take. Whoever
-//! waits for room to send would wait for ever with a peer that does not read, as what it sends is a
-//! sign of life; and in the drafts, which have no ping, with any.
+//! Stalled writing: fails a connection whose transport does not take the bytes that wait.
 //!
-//! Neither a send nor a write reads a clock or moves a timer for this. The first call of
-//! `handle_timeout` that finds bytes waiting begins to watch, so until then the deadline is at once;
-//! which a driver only sees when a write was not taken in full. A lap of half the timeout then asks
-//! what has left since. Each lap begins with bytes that wait, so one in which nothing left is a wait of
-//! all of it; what leaves begins anew. A stall is so found after the timeout, or half as much more if
-//! something left before it in the same lap. Nothing is armed for a connection that writes all it has.
+//! Without it a sender could wait for capacity for ever. A peer that does not read can still send, and whatever it
+//! sends is a sign of life; and the drafts have no ping at all.
+//!
+//! Neither a send nor a write reads a clock or moves a timer for this. The first call of `handle_timeout` that finds
+//! bytes waiting begins a lap, so until then the deadline is "at once". A driver sees that deadline only when a write
+//! was not taken in full. At the end of a lap of half the timeout the count of bytes that ever left says what
+//! happened. A lap always begins with bytes that wait: if no byte left during a lap, the whole lap counts as stalled;
+//! any byte restarts it. So a stall is found after the timeout, or after up to 1.5 times the timeout if something left
+//! earlier in the same lap. A slow trickle is safe. A connection that writes all it has arms nothing, and wakes no
+//! more often than without.
 //!
 //! Only an open connection is watched: from the close on the `close_timeout` bounds each wait.
 
@@ -18,22 +20,19 @@ use super::closing::Phase;
 use super::timers::{Moment, Timer};
 use crate::error::ProtocolError;
 
-/// What is known of writing.
+/// The progress of writing.
 #[derive(Debug)]
 pub(super) struct Stall {
-    /// Whether it is watched. The timer alone does not tell: a deadline can be out of reach.
-    is_watched: bool,
-    /// Since when nothing is known to have left, while it is watched; otherwise the last time that
-    /// `handle_timeout` was told.
+    /// During a lap: the time since which no byte is known to have left. Otherwise the time of the last
+    /// `handle_timeout`.
     since: Moment,
-    /// What had left by then.
+    /// The count of bytes that had left by then.
     left: u64,
 }
 
 impl Stall {
     pub(super) const fn new(now: Moment) -> Self {
         Self {
-            is_watched: false,
             since: now,
             left: 0,
         }
@@ -41,16 +40,20 @@ impl Stall {
 }
 
 impl Connection {
-    /// When to begin to watch: at once, if there is something to watch. That time has passed, as nobody
-    /// told it yet.
+    /// Returns a deadline that has passed already, if a lap has to begin.
     pub(super) fn watch_deadline(&self) -> Option<Instant> {
-        let is_due = !self.stall.is_watched && self.may_stall();
-        is_due.then(|| self.timers.instant(self.stall.since.max(self.last_read)))
+        let is_due = !self.watches_writing && self.may_stall();
+        is_due.then(|| self.last_known_time())
     }
 
-    /// Takes the time, before the timers are looked at.
+    /// Returns the last time that the connection was given, or an earlier one. A send and a write have no clock.
+    pub(super) fn last_known_time(&self) -> Instant {
+        self.timers.instant(self.stall.since.max(self.last_read))
+    }
+
+    /// Begins a lap if bytes wait and no lap runs. Called by each `handle_timeout`, before the timers.
     pub(super) fn watch_writing(&mut self, now: Instant) {
-        if self.stall.is_watched {
+        if self.watches_writing {
             return;
         }
         self.stall.since = self.timers.moment(now);
@@ -64,10 +67,13 @@ impl Connection {
             return;
         };
         if !self.may_stall() {
+            // Nothing waits any more. The next bytes begin a lap of their own.
+            self.watches_writing = false;
             self.stall = Stall::new(self.timers.moment(now));
         } else if self.outgoing.left() != self.stall.left {
             self.begin_lap(now);
         } else if now.saturating_duration_since(self.timers.instant(self.stall.since)) < timeout {
+            // The lap was half the timeout. The other half decides.
             let since = self.timers.instant(self.stall.since);
             self.timers.set(Timer::Stall, since, Some(timeout));
         } else {
@@ -83,8 +89,8 @@ impl Connection {
     }
 
     fn begin_lap(&mut self, now: Instant) {
+        self.watches_writing = true;
         self.stall = Stall {
-            is_watched: true,
             since: self.timers.moment(now),
             left: self.outgoing.left(),
         };

@@ -1,8 +1,8 @@
-//! Deadlines: an enum that indexes a fixed table. Knows nothing of what a deadline means.
+//! Deadlines, in a fixed table that an enum indexes. Knows nothing of what a deadline means.
 
 use std::time::{Duration, Instant};
 
-/// The waits that an open connection can be in.
+/// A wait of an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// The peer has been silent long enough to be pinged.
@@ -11,22 +11,26 @@ pub(crate) enum Timer {
     Pong,
     /// The peer's close, or the end of the stream after it, must have arrived.
     Close,
-    /// Something of what waits must have been written.
+    /// Some of the bytes that wait must have been written.
     Stall,
     /// Something of a message that began must have arrived.
     Message,
+    /// The compressor must have been used, or its context goes.
+    Context,
 }
 
 impl Timer {
-    /// All of them, each once: looking at one after the other ends, even if a wait of zero is armed
-    /// again and again. The close comes first, so that what another of them says by it can be written
-    /// before the wait for its answer runs out.
-    pub(crate) const ALL: [Self; 5] = [
+    /// All timers, in the order in which they are looked at. Each is there once, so a call ends even if a wait of zero
+    /// is armed again and again.
+    // The close comes first: a close that another timer causes in the same call can then be written before the wait
+    // for its answer runs out.
+    pub(crate) const ALL: [Self; 6] = [
         Self::Close,
         Self::Keepalive,
         Self::Pong,
         Self::Stall,
         Self::Message,
+        Self::Context,
     ];
 
     const fn index(self) -> usize {
@@ -36,12 +40,14 @@ impl Timer {
             Self::Close => 2,
             Self::Stall => 3,
             Self::Message => 4,
+            Self::Context => 5,
         }
     }
 }
 
-/// A point in time, as nanoseconds since the connection opened: half as large as an [`Instant`], of which an
-/// idle connection would hold eight. Times before that are taken for that time; 584 years are enough.
+/// A point in time, in nanoseconds since the connection opened. An earlier time counts as that time; the range is 584
+/// years.
+// Half as large as an `Instant`, of which an idle connection would hold nine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -50,7 +56,7 @@ impl Moment {
     const NEVER: Self = Self(u64::MAX);
 }
 
-/// The table of deadlines. None is set at first.
+/// The table of deadlines.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers {
     opened: Instant,
@@ -58,7 +64,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Makes the table of a connection that opens now.
+    /// Makes the table of a connection that opens now, without a deadline.
     pub(crate) const fn new(now: Instant) -> Self {
         Self {
             opened: now,
@@ -69,7 +75,7 @@ impl Timers {
     #[inline]
     pub(crate) fn moment(&self, at: Instant) -> Moment {
         let since = at.saturating_duration_since(self.opened);
-        // What is out of reach is never.
+        // A time that is out of range never comes.
         Moment(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
@@ -77,7 +83,7 @@ impl Timers {
         self.opened + Duration::from_nanos(moment.0)
     }
 
-    /// Arms a timer, or disarms it if there is nothing to wait for or the end is out of reach.
+    /// Arms a timer; disarms it if there is no wait, or its end is out of range.
     pub(crate) fn set(&mut self, timer: Timer, now: Instant, wait: Option<Duration>) {
         let end = wait.and_then(|wait| now.checked_add(wait));
         self.deadlines[timer.index()] = end.map_or(Moment::NEVER, |end| self.moment(end));

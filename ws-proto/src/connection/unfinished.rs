@@ -1,10 +1,12 @@
-//! Unfinished messages: fails a connection whose peer began a message and sends next to nothing more of it. A few bytes
-//! can hold a message of the whole limit: compressed, or declared and sent up to its last byte; and pongs are signs of life.
+//! Unfinished messages: fails a connection whose peer began a message and sends next to nothing more of it.
 //!
-//! Messages that come whole cost nothing here. A read that leaves a message open begins a lap, if none runs. Its end asks
-//! what came of that message since: enough, or another message, begins the next lap. A message that came to a
-//! halt is so found after the timeout, or up to twice as long if something came of it, or of one before it, in the
-//! same lap. A lap in which we did not read proves nothing.
+//! Otherwise a peer could hold the memory of a message of the whole limit, and send only pongs, which are signs of
+//! life. The message can be a few compressed bytes, or be sent up to its last byte.
+//!
+//! A read that ends between two messages costs one comparison. A read that leaves a message open begins a lap, if no
+//! lap runs. At the end of the lap the bytes that came of that message decide. Enough bytes, or another message, begin
+//! the next lap. So a message that came to a halt is found after the timeout, or after up to twice the timeout if some
+//! of it, or of a message before it, came in the same lap. A lap in which we did not read proves nothing.
 //!
 //! Only an open connection is watched: from the close on the `close_timeout` bounds each wait.
 
@@ -15,28 +17,29 @@ use super::closing::Phase;
 use super::timers::Timer;
 use crate::error::ProtocolError;
 
-/// What must come of an open message in one `message_timeout`, in bytes on the wire without headers. With the default
-/// that is 68 bytes a second, less than any line that still carries TCP.
+/// The bytes of an open message that must arrive in one `message_timeout`, on the wire and without headers. With the
+/// default that is 68 bytes a second, less than any line that still carries TCP.
 const MESSAGE_PROGRESS: u32 = 4 << 10;
 
-/// What is known of the message that is open. Small, as each connection has room for one, open or not.
+/// The progress of the open message.
+// Small, because each connection has memory for it whether a message is open or not.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Bytes that arrived of it, as they came: compressed, if it is.
+    /// The bytes of the message that arrived, compressed if it is.
     arrived: u64,
-    /// Those of the lap, up to what counts as progress.
+    /// The bytes that arrived in this lap; at `u32::MAX` the count stays, which is enough to compare.
     arrived_in_lap: u32,
     lap: Lap,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Lap {
-    /// It is not watched, as the lap that runs began before it.
+    /// The lap began before the message, so it proves nothing.
     #[default]
     Earlier,
-    /// It is watched since the lap began.
+    /// The message was open during the whole lap, and we read all the time.
     Watched,
-    /// So it is, but there was a time in which we did not read.
+    /// The message was open during the whole lap, but reading was paused for a time.
     Excused,
 }
 
@@ -50,7 +53,7 @@ impl Progress {
 }
 
 impl Connection {
-    /// Looks at the message that a read left open. To be called at the end of each read.
+    /// Watches the message that a read left open, if there is one. Called at the end of each read.
     #[inline]
     pub(super) fn watch_message(&mut self, now: Instant) {
         if !self.assembler.is_between_messages() {

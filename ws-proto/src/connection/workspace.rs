@@ -1,27 +1,28 @@
-//! The memory that a connection works with while it has something to do: owned by whoever runs connections one at a
-//! time, a thread say, so that a connection at rest has none (P5).
+//! The memory that a connection works with while it has something to do. A program that runs connections one at a
+//! time, in a thread for instance, owns it, so that a connection at rest holds no such memory (P5).
 
 use super::Connection;
 use super::event_batch::EventBatch;
 use crate::deflate::DeflateStreams;
 use crate::outgoing::Outgoing;
 
-/// Memory for the bytes that wait to be written which is kept from one connection to the next. What has grown beyond
-/// it is given up.
+/// The most memory for outgoing bytes that is kept from one connection to the next. Memory that has grown beyond it is
+/// freed, because one large message would hold it for the life of the thread otherwise.
 const OUTGOING_LIMIT: usize = 128 << 10;
 
-/// The same for events, in bytes: enough for most reads of short messages.
+/// The same limit for events, in bytes: enough for most reads of short messages.
 const EVENTS_LIMIT: usize = 64 << 10;
 
-/// Memory that connections work with in turn: for what they send and receive, and the streams of zlib by which they
+/// Memory that connections use in turn: for the messages that they send and receive, and zlib's streams, by which they
 /// compress and inflate.
 ///
-/// It is an optimization, and never needed: a connection without one has memory of its own while something waits in it.
-/// With one, messages that come and go cost no allocation, and the streams, which are up to 430 KB and take long to make,
-/// are made once. A thread that runs many connections owns one workspace, [attaches](Connection::attach) it to a
-/// connection before it works on it, and [detaches](Connection::detach) it before it goes on to the next.
+/// It is an optimization, and never needed: a connection without a workspace has memory of its own while something
+/// waits in it. With a workspace, messages cost no allocation. The streams are up to 430 KB and take long to make;
+/// they are made once. A thread that runs many connections owns one workspace. It [attaches](Connection::attach) the
+/// workspace to a connection before it works on it, and [detaches](Connection::detach) it before it goes on to the
+/// next connection.
 ///
-/// It begins empty, and keeps up to 192 KiB besides the streams.
+/// A workspace begins empty, and keeps up to 192 KiB besides the streams.
 #[derive(Debug, Default)]
 pub struct Workspace {
     outgoing: Outgoing,
@@ -30,7 +31,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes one that is empty.
+    /// Makes an empty workspace.
     pub const fn new() -> Self {
         Self {
             outgoing: Outgoing::new(),
@@ -39,7 +40,7 @@ impl Workspace {
         }
     }
 
-    /// Takes the memory back that left an attached connection with bytes that were
+    /// Takes back the memory that left an attached connection with bytes that were
     /// [taken](Connection::take_outgoing_into). Bytes that still wait move to memory of their own.
     pub fn recycle(&mut self, taken: &mut Outgoing) {
         if let Some(memory) = taken.detach() {
@@ -49,20 +50,20 @@ impl Workspace {
         }
     }
 
-    /// Takes the memory back that left an attached connection with [events](Connection::take_events). Does nothing
-    /// while events are in it.
+    /// Takes back the memory that left an attached connection with [events](Connection::take_events). Does nothing
+    /// while the batch has events.
     pub fn recycle_events(&mut self, batch: &mut EventBatch) {
-        if batch.is_empty() && (1..=EVENTS_LIMIT).contains(&batch.room()) {
+        if batch.is_empty() && (1..=EVENTS_LIMIT).contains(&batch.memory_len()) {
             self.events = std::mem::take(batch);
         }
     }
 
-    /// Returns the bytes of memory that it keeps for the next connection, its streams apart.
+    /// Returns the number of bytes of memory that the workspace keeps for the next connection, without its streams.
     pub fn memory(&self) -> usize {
-        self.outgoing.memory_len() + self.events.room()
+        self.outgoing.memory_len() + self.events.memory_len()
     }
 
-    /// Returns the streams of zlib, for messages that are compressed for many connections.
+    /// Returns zlib's streams, for messages that are compressed for many connections.
     #[cfg(feature = "deflate")]
     pub(super) fn streams(&mut self) -> &mut DeflateStreams {
         &mut self.streams
@@ -70,32 +71,34 @@ impl Workspace {
 }
 
 impl Connection {
-    /// Gives the memory of a workspace to the connection, as far as it has none of its own: what is sent and received
-    /// next is kept in there. To attach it again costs little and does no harm.
+    /// Gives the memory of a workspace to the connection, unless the connection has memory of its own. It is used for
+    /// what is sent and received next. To attach a workspace twice costs little and does no harm.
     pub fn attach(&mut self, workspace: &mut Workspace) {
         self.outgoing.attach(&mut workspace.outgoing);
-        self.events.lend(&mut workspace.events);
+        self.events.attach(&mut workspace.events);
     }
 
-    /// Gives all memory back. What still waits, for a slow peer or a slow application, moves to memory of its own
-    /// length.
+    /// Gives all memory back. Bytes and events that still wait, for a slow peer or a slow application, move to memory
+    /// of their own length.
     pub fn detach(&mut self, workspace: &mut Workspace) {
-        workspace.recycle_events(&mut self.events.reclaim());
+        workspace.recycle_events(&mut self.events.detach());
         workspace.recycle(&mut self.outgoing);
     }
 
-    /// Gives the streams of zlib of a workspace to the connection, for the next calls that compress or inflate: without,
-    /// streams are made for each message. Does nothing where compression was not agreed on, and without the feature
-    /// `deflate`.
+    /// Gives zlib's streams of a workspace to the connection, for the next calls that compress or inflate.
     ///
-    /// Apart from [`attach`](Self::attach), because two connections can be attached at the same time, when one sends on
-    /// the other, and both need streams for a call at a time only.
+    /// A connection without them makes streams for each message. Does nothing where compression was not agreed on, and
+    /// without the feature `deflate`.
+    ///
+    /// This is not a part of [`attach`](Self::attach), because two connections can be at work at the same time: the
+    /// handler of one sends on the other. Both need the streams only for one call at a time.
     #[inline]
     pub fn attach_streams(&mut self, workspace: &mut Workspace) {
         self.compression.attach(&mut workspace.streams);
     }
 
-    /// Gives the streams back. One that is in the midst of a message, or keeps a context, stays with the connection.
+    /// Gives the streams back. A stream that is in the middle of a message, or keeps a context, stays with the
+    /// connection.
     #[inline]
     pub fn detach_streams(&mut self, workspace: &mut Workspace) {
         self.compression.detach(&mut workspace.streams);

@@ -98,6 +98,11 @@ impl Compressor {
         }
     }
 
+    /// Tells whether the next message may refer to those before it.
+    pub(super) fn keeps_context(&self) -> bool {
+        self.takeover && self.stream.is_some()
+    }
+
     /// Tells whether the peer can inflate a message that was compressed on its own with a window of
     /// 2^`window_bits` bytes.
     pub(super) fn can_send(&self, window_bits: u8) -> bool {

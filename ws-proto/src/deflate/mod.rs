@@ -175,12 +175,23 @@ impl Compression {
         }
     }
 
-    /// Frees the memory for messages of both directions. Attached streams stay until they are detached.
-    pub(crate) fn end(&mut self) {
+    /// Frees the memory for messages to the peer, because no more will be sent.
+    pub(crate) fn stop_sending(&mut self) {
         if let Some(coders) = &mut self.0 {
-            coders.inflater.stop(&mut coders.streams);
             coders.compressor.restart(&mut coders.streams);
         }
+    }
+
+    /// Frees the memory for messages of both directions. Attached streams stay until they are detached.
+    pub(crate) fn end(&mut self) {
+        self.stop_receiving();
+        self.stop_sending();
+    }
+
+    /// Tells whether the next message to send may refer to those before it.
+    pub(crate) fn keeps_context(&self) -> bool {
+        let coders = self.0.as_ref();
+        coders.is_some_and(|coders| coders.compressor.keeps_context())
     }
 
     /// Frees the memory that the next message to send does not need, if nothing was compressed since the last call.

@@ -80,6 +80,12 @@ impl Compression {
 
     pub(crate) fn stop_receiving(&mut self) {}
 
+    pub(crate) fn stop_sending(&mut self) {}
+
+    pub(crate) fn keeps_context(&self) -> bool {
+        false
+    }
+
     pub(crate) fn release_if_idle(&mut self) {}
 
     pub(crate) fn end(&mut self) {}

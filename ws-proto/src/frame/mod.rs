@@ -8,7 +8,7 @@ mod rfc6455;
 
 use bytes::Bytes;
 
-use crate::close_code::CloseCode;
+use crate::close_code::{CloseCode, CloseReason};
 use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::mask::Mask;
@@ -265,7 +265,7 @@ impl Codec {
     pub(crate) fn encode_close(
         &mut self,
         code: Option<CloseCode>,
-        reason: &str,
+        reason: CloseReason<'_>,
         outgoing: &mut Outgoing,
     ) {
         match self {

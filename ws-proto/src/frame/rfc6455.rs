@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::{CONTROL_LIMIT, Opcode, Piece, Whole};
-use crate::close_code::CloseCode;
+use crate::close_code::{CloseCode, CloseReason};
 use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::Message;
@@ -255,13 +255,13 @@ impl Codec {
     pub(super) fn encode_close(
         &mut self,
         code: Option<CloseCode>,
-        reason: &str,
+        reason: CloseReason<'_>,
         outgoing: &mut Outgoing,
     ) {
         let mut payload = Vec::new();
         if let Some(code) = code {
             payload.put_u16(code.get());
-            payload.put_slice(reason.as_bytes());
+            payload.put_slice(reason.as_str().as_bytes());
         }
         let mut frame = [0; 2 + 4 + CONTROL_LIMIT];
         let len = self.control_frame(Opcode::Close, &payload, &mut frame);

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use ws_proto::{
-    CloseCode, Connection, ConnectionConfig, Event, Fragment, Message, Role, SendError, Version,
+    CloseCode, CloseReason, Connection, ConnectionConfig, Event, Fragment, Message, Role,
+    SendError, Version,
 };
 use ws_testing::connections::{Frame, all, connect, told, written};
 
@@ -190,7 +191,7 @@ fn a_close_in_the_middle_of_a_message_does_not_complete_it() {
     ] {
         let mut connection = connect(Role::Server, version, ConnectionConfig::new(), now);
         connection.send_fragment("ab", false).unwrap();
-        connection.close(now, Some(CloseCode::NORMAL), "").unwrap();
+        connection.close(now, Some(CloseCode::NORMAL), CloseReason::EMPTY);
         assert_eq!(written(&mut connection), expected, "{version}");
         assert_eq!(connection.send_fragment("c", true), Err(SendError::Closed));
         connection.handle_eof(now);
@@ -206,7 +207,7 @@ fn a_part_of_another_type_is_refused_as_closed_after_the_close() {
     for (role, version) in all() {
         let mut connection = connect(role, version, ConnectionConfig::new(), now);
         connection.send_fragment("text", false).unwrap();
-        connection.close(now, None, "").unwrap();
+        connection.close(now, None, CloseReason::EMPTY);
         for content in [Message::from("text"), Message::from(b"binary")] {
             let refused = connection.send_fragment(content, true);
             assert_eq!(refused, Err(SendError::Closed), "{version} {role:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{Connection, ConnectionConfig, Role, SendError, Version};
+use ws_proto::{CloseReason, Connection, ConnectionConfig, Role, SendError, Version};
 use ws_testing::connections::{Frame, close_frame, connect, told, written};
 
 const VERSION: Version = Version::Rfc6455;
@@ -221,7 +221,7 @@ fn pings_are_answered() {
 #[test]
 fn pings_are_answered_until_a_close_arrives() {
     let (mut connection, now) = (server(), Instant::now());
-    connection.close(now, None, "").unwrap();
+    connection.close(now, None, CloseReason::EMPTY);
     written(&mut connection);
     connection.handle_read(now, &Frame::new(0x89, "1").to(Role::Server));
     assert_eq!(written(&mut connection), Frame::new(0x8a, "1").bytes());
@@ -387,7 +387,7 @@ fn what_does_not_fit_a_control_frame_is_refused() {
     );
     let reason = "r".repeat(124);
     let code = Some(ws_proto::CloseCode::NORMAL);
-    let refused = connection.close(now, code, &reason);
+    let refused = CloseReason::new(&reason).map_err(SendError::from);
     assert_eq!(
         refused,
         Err(SendError::ControlTooLong {
@@ -396,6 +396,6 @@ fn what_does_not_fit_a_control_frame_is_refused() {
         })
     );
     connection.send("still open").unwrap();
-    connection.close(now, code, &reason[1..]).unwrap();
+    connection.close(now, code, CloseReason::new(&reason[1..]).unwrap());
     assert!(written(&mut connection).ends_with(&reason.as_bytes()[1..]));
 }

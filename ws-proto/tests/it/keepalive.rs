@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ws_proto::{Connection, ConnectionConfig, Randomness, Role, State, Version};
+use ws_proto::{CloseReason, Connection, ConnectionConfig, Randomness, Role, State, Version};
 use ws_testing::connections::{Frame, close_frame, connect, seconds, told, written};
 
 const VERSION: Version = Version::Rfc6455;
@@ -213,7 +213,7 @@ fn time_may_be_told_early_or_late() {
 fn a_closing_connection_is_not_pinged() {
     let start = Instant::now();
     let mut connection = server(ConnectionConfig::new().close_timeout(seconds(1000)), start);
-    connection.close(start + seconds(5), None, "").unwrap();
+    connection.close(start + seconds(5), None, CloseReason::EMPTY);
     assert_eq!(written(&mut connection), hex_close());
     assert_eq!(connection.poll_timeout(), Some(start + seconds(1005)));
     connection.handle_timeout(start + seconds(500));

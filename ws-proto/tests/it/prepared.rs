@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use bytes::Buf;
-use ws_proto::{ConnectionConfig, Message, PreparedMessage, Role, SendError, Version};
+use ws_proto::{CloseReason, ConnectionConfig, Message, PreparedMessage, Role, SendError, Version};
 use ws_testing::connections::{all, connect, written};
 
 /// Lengths on both sides of every border: inline payloads, length forms, copied or shared.
@@ -101,7 +101,7 @@ fn a_prepared_message_is_refused_as_a_plain_one() {
         let full = Err(SendError::QueueFull { buffered, limit: 1 });
         assert_eq!(connection.send_prepared(&prepared), full);
         assert_eq!(connection.send("text"), full);
-        connection.close(now, None, "").unwrap();
+        connection.close(now, None, CloseReason::EMPTY);
         assert_eq!(connection.send_prepared(&prepared), Err(SendError::Closed));
         if !version.features().binary {
             let mut connection = connect(role, version, ConnectionConfig::new(), now);

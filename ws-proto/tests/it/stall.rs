@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseCause, Connection, ConnectionConfig, Event, ProtocolError, Role, SendError, State, Version,
+    CloseCause, CloseReason, Connection, ConnectionConfig, Event, ProtocolError, Role, SendError,
+    State, Version,
 };
 use ws_testing::connections::{Frame, all, connect, events, seconds, told, written};
 
@@ -251,7 +252,7 @@ fn a_close_that_cannot_be_written_has_the_close_timeout() {
                     connection.handle_timeout(start);
                 }
                 let closed = start + seconds(59);
-                connection.close(closed, None, "").unwrap();
+                connection.close(closed, None, CloseReason::EMPTY);
                 let end = closed + seconds(close_timeout);
                 assert_eq!(connection.poll_timeout(), Some(end));
                 connection.handle_timeout(end - seconds(1));

@@ -81,6 +81,11 @@ impl Compressor {
         Some(compressed)
     }
 
+    /// Whether the next message may refer to those before it.
+    pub fn keeps_context(&self) -> bool {
+        self.agreed.sends.takeover && self.stream.is_some()
+    }
+
     /// What was not used since the last time is given back.
     pub fn rest(&mut self) {
         if !self.is_used && !self.is_open {

@@ -71,6 +71,8 @@ pub struct Endpoint {
     /// The wait for more of the message that is open, and what is known of that message.
     message: Option<Duration>,
     unfinished: Unfinished,
+    /// The wait in which something must be compressed, or the compressor begins anew.
+    context: Option<Duration>,
     last_read: Duration,
     /// While a pong was awaited: whether nothing was read, and whether some was written.
     paused: bool,
@@ -88,6 +90,9 @@ pub struct Endpoint {
 
 /// X18: a peer that pings and does not read gets no more pongs than this.
 const CONTROL_LIMIT: usize = 16 << 10;
+
+/// How long nothing must be compressed, at least, before the compressor begins anew.
+const CONTEXT_REST: Duration = Duration::from_secs(20);
 
 /// What a wait that ran out is armed again for, at least.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
@@ -120,6 +125,7 @@ impl Endpoint {
             left: 0,
             message: None,
             unfinished: Unfinished::default(),
+            context: None,
             last_read: Duration::ZERO,
             paused: false,
             drains: false,
@@ -222,7 +228,6 @@ impl Endpoint {
             }
         }
         if self.keepalive.take_if(|at| *at <= now).is_some() {
-            self.compressor.iter_mut().for_each(Compressor::rest);
             let interval = self.setup.keepalive_interval.unwrap();
             if now - self.last_read < interval {
                 self.keepalive = self.after(self.last_read, Some(interval));
@@ -265,6 +270,28 @@ impl Endpoint {
         }
         if self.message.take_if(|at| *at <= now).is_some() {
             self.handle_message_timeout(now);
+        }
+        if self.context.take_if(|at| *at <= now).is_some() {
+            self.compressor.iter_mut().for_each(Compressor::rest);
+            if self.keeps_context() {
+                self.context = self.after(now, Some(CONTEXT_REST));
+            }
+        }
+    }
+
+    fn keeps_context(&self) -> bool {
+        let compressor = self.compressor.as_ref();
+        compressor.is_some_and(Compressor::keeps_context)
+    }
+
+    /// Something was compressed, or may still be: a context does not outlive two waits without use. Sending tells
+    /// no time, so the first of them counts from when some was told.
+    fn watch_context(&mut self) {
+        let told = self.since.max(self.last_read);
+        if !self.keeps_context() {
+            self.context = None;
+        } else if self.context.is_none() {
+            self.context = self.after(told, Some(CONTEXT_REST));
         }
     }
 
@@ -364,8 +391,14 @@ impl Endpoint {
             self.close,
             self.stall,
             self.message,
+            self.context,
         ];
         timers.into_iter().flatten().min()
+    }
+
+    /// An end that waits is told once it is asked for.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty() || self.is_end_untold()
     }
 
     pub fn wants_read(&self) -> bool {
@@ -450,6 +483,8 @@ impl Endpoint {
         self.ended_by = Some(end);
         if may_answer && !self.events.is_empty() {
             self.wait_for_end(now, self.setup.close_timeout);
+            // It can still send.
+            self.watch_context();
         } else {
             self.settle(now);
         }
@@ -513,6 +548,7 @@ impl Endpoint {
 
     fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
         (self.keepalive, self.pong, self.stall, self.message) = (None, None, None, None);
+        self.context = None;
         self.close = self.after(now, wait);
     }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection, Event, HandshakeEvent, Initiator, PreparedMessage,
-    Request, Role, SendError, ServerConfig, ServerHandshake, State, Version, Workspace,
+    CloseCause, CloseCode, CloseReason, Closed, Connection, Event, HandshakeEvent, Initiator,
+    PreparedMessage, Request, Role, SendError, ServerConfig, ServerHandshake, State, Version,
+    Workspace,
 };
 
 use super::endpoint::Endpoint;
@@ -231,7 +232,10 @@ impl Pair {
             Op::Close(code, reason) => {
                 let expected = self.model.close(self.now, *code, reason);
                 let code = code.map(|code| CloseCode::new(code).unwrap());
-                let seen = self.real.close(self.start + self.now, code, reason);
+                let now = self.start + self.now;
+                let seen = CloseReason::new(reason)
+                    .map(|reason| self.real.close(now, code, reason))
+                    .map_err(SendError::from);
                 (expected, seen)
             }
             other => unreachable!("{other:?} is no control frame"),
@@ -247,7 +251,7 @@ impl Pair {
             buffered: model.buffered(),
             deadline: model.deadline(),
             queued: model.queued(),
-            has_events: !model.events.is_empty(),
+            has_events: model.has_events(),
             wants_read: model.wants_read(),
             wants_shutdown: model.wants_shutdown(),
             is_finished: model.is_finished(),

@@ -11,8 +11,8 @@ use http::StatusCode;
 use mio::event::Event as Readiness;
 use mio::net::TcpStream;
 use ws_proto::{
-    Accept, CloseCode, ConfigError, Connection, Event, HandshakeEvent, Rejection, Request,
-    ServerHandshake, Workspace,
+    Accept, CloseCode, CloseReason, ConfigError, Connection, Event, HandshakeEvent, Rejection,
+    Request, ServerHandshake, Workspace,
 };
 
 /// Segments that one write passes to the system.
@@ -104,8 +104,11 @@ impl Peer {
     pub(crate) fn stop(&mut self) {
         match &mut self.stage {
             Stage::Open(connection) => {
-                // Fails only if the reason is too long.
-                let _ = connection.close(Instant::now(), Some(CloseCode::GOING_AWAY), "");
+                connection.close(
+                    Instant::now(),
+                    Some(CloseCode::GOING_AWAY),
+                    CloseReason::EMPTY,
+                );
             }
             // No request was accepted yet, so this breaks no promise.
             Stage::Handshake(_) => self.stage = Stage::Over,

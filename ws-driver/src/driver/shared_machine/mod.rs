@@ -26,7 +26,8 @@ use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, Closed, Connection as Machine, EventBatch, SendError, State, Version,
+    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, SendError,
+    State, Version,
 };
 
 use self::backlog::Backlog;
@@ -145,9 +146,9 @@ impl SharedMachine {
         let len = batch.len();
         inner.machine.take_events(batch);
         inner.streak.note_received(batch.len() - len);
-        if batch.is_empty() && inner.machine.has_deferred_end() {
-            // Everything in front of the peer's close was taken, so the machine answers the close now. Earlier, the
-            // application could not have answered a message that came in the same segment as the close.
+        if batch.is_empty() && inner.machine.has_events() {
+            // Only the end is left: everything in front of the peer's close was taken, so the machine answers the close
+            // now. Earlier, the application could not have answered a message that came in the same segment.
             let now = (self.clock)();
             inner.machine.poll_events(now, batch);
             self.wake_driver(inner);
@@ -186,14 +187,13 @@ impl SharedMachine {
     }
 
     /// Begins the closing handshake.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.command(|machine, clock| machine.close(clock(), Some(code), reason))?;
+    pub(crate) fn close(&self, code: CloseCode, reason: CloseReason<'_>) {
+        self.command(|machine, clock| machine.close(clock(), Some(code), reason));
         // Written at once, because a program may end after its last close. Not while the thread panics, because a
         // stream may be what panicked.
         if !std::thread::panicking() {
             self.write_at_once();
         }
-        Ok(())
     }
 
     /// Has the driver drop the connection without a closing handshake, and its handler too.
@@ -210,11 +210,7 @@ impl SharedMachine {
             inner.has_receiver = false;
             drop(inner.receiver.take_last());
         }
-        let closing = self.close(code, "");
-        debug_assert!(
-            closing.is_ok(),
-            "a close without a reason cannot be refused"
-        );
+        self.close(code, CloseReason::EMPTY);
     }
 
     /// Returns whether the connection has ended, and how.

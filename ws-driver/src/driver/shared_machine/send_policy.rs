@@ -1,7 +1,7 @@
 //! Messages for a peer that reads too slowly, from a sender that does not wait: the policy decides about them, and the
 //! backlog keeps what the machine cannot take yet.
 
-use ws_proto::{CloseCode, SendError};
+use ws_proto::{CloseCode, CloseReason, SendError};
 
 use super::{Inner, Item, SharedMachine};
 use crate::driver::slow_peer::SlowPeer;
@@ -19,8 +19,7 @@ impl SharedMachine {
                 inner.is_too_slow = true;
                 let now = (self.clock)();
                 let code = Some(CloseCode::TRY_AGAIN);
-                let closing = inner.machine.close(now, code, TOO_SLOW);
-                debug_assert!(closing.is_ok(), "a reason as short as this fits");
+                inner.machine.close(now, code, TOO_SLOW);
                 // Drops and counts what was kept back: the connection takes no more messages.
                 inner.refill();
                 self.wake_driver(inner);
@@ -81,7 +80,7 @@ impl Inner {
 }
 
 /// The reason of a close by the policy.
-const TOO_SLOW: &str = "too slow";
+const TOO_SLOW: CloseReason<'_> = CloseReason::from_static("too slow");
 
 #[cfg(test)]
 mod tests {

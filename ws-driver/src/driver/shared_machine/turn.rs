@@ -82,11 +82,16 @@ impl SharedMachine {
         self.work(cx, |inner| {
             // Without a receiver events are discarded here. The machine would otherwise stop reading once they fill its
             // queue, and would never see the peer's close.
-            if !inner.has_receiver && !inner.machine.is_worked_off() {
-                let now = (self.clock)();
-                let mark = inner.mark();
-                while inner.machine.poll_event(now).is_some() {}
-                inner.note_lost_since(mark);
+            if !inner.has_receiver {
+                // Asked also if nothing waits: a batch that the receiver had counts until somebody asks again.
+                while inner.machine.take_event().is_some() {}
+                // Only an end that waited for that is left, and only that needs the time.
+                if inner.machine.has_events() {
+                    let now = (self.clock)();
+                    let mark = inner.mark();
+                    while inner.machine.poll_event(now).is_some() {}
+                    inner.note_lost_since(mark);
+                }
             }
             inner.machine.handle_written(written);
             // Bytes that have just left were not flushed yet.

@@ -15,8 +15,8 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use futures_sink::Sink;
 use ws_proto::{
-    CloseCode, Closed, Event, EventBatch, Fragment, Message, Payload, PreparedMessage, RequestHead,
-    ResponseHead, SendError, State, Version, hooks,
+    CloseCode, CloseReason, Closed, Event, EventBatch, Fragment, Message, Payload, PreparedMessage,
+    RequestHead, ResponseHead, SendError, State, Version, hooks,
 };
 
 use super::sender::Sender;
@@ -251,10 +251,7 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, the close goes on.
     pub async fn close(&mut self) -> Closed {
-        match self.close_with(CloseCode::NORMAL, "").await {
-            Ok(closed) => closed,
-            Err(error) => unreachable!("a close without a reason cannot be refused: {error}"),
-        }
+        self.close_for(CloseCode::NORMAL, CloseReason::EMPTY).await
     }
 
     /// Closes with a code and a reason of at most 123 bytes, which are left out in versions that have
@@ -271,9 +268,8 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, the close goes on.
     pub async fn close_with(&mut self, code: CloseCode, reason: &str) -> Result<Closed, SendError> {
-        self.machine.close(code, reason)?;
-        while self.recv().await.is_some() {}
-        Ok(self.machine.wait_closed().await)
+        let reason = CloseReason::new(reason)?;
+        Ok(self.close_for(code, reason).await)
     }
 
     /// Returns how the connection ended, or `None` while it has not. Messages that came before the
@@ -464,7 +460,7 @@ impl Sink<Message> for Connection {
         let (machine, sink) = self.as_sink();
         if !std::mem::replace(&mut sink.is_closing, true) && !machine.has_ended() {
             sink.flushing = Some(machine.begin_flush());
-            machine.close(CloseCode::NORMAL, "")?;
+            machine.close(CloseCode::NORMAL, CloseReason::EMPTY);
         }
         if sink.flushing.is_none() && machine.has_ended() {
             return Poll::Ready(Ok(()));
@@ -477,6 +473,12 @@ impl Sink<Message> for Connection {
 }
 
 impl Connection {
+    async fn close_for(&mut self, code: CloseCode, reason: CloseReason<'_>) -> Closed {
+        self.machine.close(code, reason);
+        while self.recv().await.is_some() {}
+        self.machine.wait_closed().await
+    }
+
     fn as_sink(&mut self) -> (&SharedMachine, &mut SinkState) {
         (&self.machine, self.sink.get_or_insert_default())
     }

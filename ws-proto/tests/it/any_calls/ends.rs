@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use ws_proto::{
-    ABNORMAL, Closed, Connection, ConnectionConfig, Event, EventBatch, Role, State, Version,
-    Workspace,
+    ABNORMAL, CloseReason, Closed, Connection, ConnectionConfig, Event, EventBatch, Role, State,
+    Version, Workspace,
 };
 
 use ws_testing::connections::{Frame, all, close_frame, connect, events, seconds, written};
@@ -42,7 +42,7 @@ fn an_end_is_clean_only_if_our_close_was_written() {
             ] {
                 let mut connection = connect(role, version, ConnectionConfig::new(), now);
                 if we_begin {
-                    connection.close(now, None, "").unwrap();
+                    connection.close(now, None, CloseReason::EMPTY);
                 }
                 if message_waits {
                     let message: &[u8] = match version {
@@ -113,10 +113,11 @@ fn a_batch_that_is_not_empty_does_not_keep_a_close_waiting() {
         1,
         "the message comes first, and can be answered"
     );
-    assert!(connection.has_deferred_end() && connection.is_writable());
+    assert!(connection.has_events() && connection.is_writable());
+    assert!(connection.closed().is_none(), "the end waits");
     connection.poll_events(now, &mut batch);
     assert_eq!(batch.len(), 2);
-    assert!(!connection.has_deferred_end() && connection.closed().is_some());
+    assert!(!connection.has_events() && connection.closed().is_some());
     assert_eq!(written(&mut connection).len(), 6);
 }
 
@@ -146,7 +147,7 @@ fn nothing_is_wanted_of_a_stream_that_is_gone() {
             assert!(!broken.wants_read(), "{version} {role:?}: after a reset");
             assert_eq!(broken.poll_timeout(), None, "it is finished");
             let mut timed_out = make();
-            timed_out.close(now, None, "").unwrap();
+            timed_out.close(now, None, CloseReason::EMPTY);
             assert!(timed_out.wants_read());
             timed_out.handle_timeout(now + seconds(10));
             assert_eq!(timed_out.state(), State::Closed);
@@ -179,7 +180,7 @@ fn no_message_is_open_after_the_end() {
         let mut connection = connect(role, version, ConnectionConfig::new(), now);
         connection.send_fragment("a", false).unwrap();
         assert!(connection.is_message_open());
-        connection.close(now, None, "").unwrap();
+        connection.close(now, None, CloseReason::EMPTY);
         assert!(!connection.is_message_open() && !connection.is_writable());
     }
 }
@@ -191,10 +192,10 @@ fn lent_memory_comes_back_after_every_end() {
     let ends: [fn(&mut Connection, Instant); 5] = [
         |connection, now| connection.handle_eof(now),
         |connection, now| connection.handle_reset(now),
-        |connection, now| connection.close(now, None, "").unwrap(),
+        |connection, now| connection.close(now, None, CloseReason::EMPTY),
         |connection, now| connection.handle_read(now, b"\xf1\x80\0\0\0\0"),
         |connection, now| {
-            connection.close(now, None, "").unwrap();
+            connection.close(now, None, CloseReason::EMPTY);
             connection.handle_timeout(now + seconds(10));
         },
     ];

@@ -126,7 +126,7 @@ fn nothing_is_early_before_the_end_of_the_handshake() {
 mod deflate {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use ws_proto::{Connection, Deflate, DeflateTerms};
+    use ws_proto::{CloseReason, Connection, Deflate, DeflateTerms};
 
     use super::*;
 
@@ -176,7 +176,7 @@ mod deflate {
             |connection, now| connection.handle_read(now, &Frame::new(0x81, "a").to(Role::Server)),
             |connection, now| connection.handle_read(now, &Frame::new(0x01, "").to(Role::Server)),
             |connection, now| connection.handle_read(now, b"\x81"),
-            |connection, now| connection.close(now, None, "").unwrap(),
+            |connection, now| connection.close(now, None, CloseReason::EMPTY),
             |connection, now| connection.handle_reset(now),
         ];
         for (index, used) in uses.into_iter().enumerate() {

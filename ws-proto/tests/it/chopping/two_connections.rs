@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Buf;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ws_proto::{CloseCause, CloseCode, Connection, Event, Message, Role, Version};
+use ws_proto::{CloseCause, CloseCode, CloseReason, Connection, Event, Message, Role, Version};
 
 use super::endpoint::config;
 use super::streams::text;
@@ -130,7 +130,7 @@ proptest! {
             }
             for (index, end) in ends.iter_mut().enumerate() {
                 if closers & (1 << index) != 0 {
-                    end.connection.close(now, Some(CloseCode::NORMAL), "done").unwrap();
+                    end.connection.close(now, Some(CloseCode::NORMAL), CloseReason::from_static("done"));
                 }
             }
             for _ in 0..20 {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use proptest::prelude::*;
-use ws_proto::{CloseCode, Event, State, Version};
+use ws_proto::{CloseCode, CloseReason, Event, State, Version};
 
 use super::peer::{draft_frames, frames, open, peer_closes, text_to};
 use ws_testing::connections::{self, all, describe, seconds, written};
@@ -69,7 +69,7 @@ proptest! {
                         prop_assert!(refused || !was_finished);
                     }
                     Step::Ping => drop(connection.ping(b"ping")),
-                    Step::Close => connection.close(now, Some(CloseCode::NORMAL), "").unwrap(),
+                    Step::Close => connection.close(now, Some(CloseCode::NORMAL), CloseReason::EMPTY),
                     Step::Poll => said.extend(connection.poll_event(now)),
                     Step::Write => sent.extend(written(&mut connection)),
                     Step::Pass(count) => {
@@ -92,7 +92,7 @@ proptest! {
                 was_finished = connection.is_finished();
                 prop_assert_eq!(connection.state() == State::Closed, was_finished);
             }
-            connection.close(now, None, "").unwrap();
+            connection.close(now, None, CloseReason::EMPTY);
             for _ in 0..3 {
                 said.extend(connections::events(&mut connection, now));
                 sent.extend(written(&mut connection));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ws_proto::{ConnectionConfig, Version};
+use ws_proto::{CloseReason, ConnectionConfig, Version};
 
 use super::peer::{assert_close_written, peer_closes, text_to};
 use ws_testing::connections::{all, connect, seconds, told, written};
@@ -20,7 +20,7 @@ fn a_close_that_is_never_answered_ends_in_time() {
             };
             let mut connection = connect(role, version, config, start);
             connection.send("never written").unwrap();
-            connection.close(start, None, "").unwrap();
+            connection.close(start, None, CloseReason::EMPTY);
             assert_eq!(connection.poll_timeout(), Some(start + wait));
             connection.handle_timeout(start + wait - Duration::from_nanos(1));
             assert_eq!(told(&mut connection, start), [""; 0]);
@@ -51,7 +51,7 @@ fn the_close_timeout_can_be_off_or_zero() {
     for (role, version) in all() {
         let config = ConnectionConfig::new().close_timeout(None);
         let mut connection = connect(role, version, config, start);
-        connection.close(start, None, "").unwrap();
+        connection.close(start, None, CloseReason::EMPTY);
         assert_eq!(connection.poll_timeout(), None);
         connection.handle_timeout(start + seconds(1_000_000));
         assert_eq!(
@@ -61,7 +61,7 @@ fn the_close_timeout_can_be_off_or_zero() {
 
         let config = ConnectionConfig::new().close_timeout(Duration::ZERO);
         let mut connection = connect(role, version, config, start);
-        connection.close(start, None, "").unwrap();
+        connection.close(start, None, CloseReason::EMPTY);
         connection.handle_timeout(start);
         assert!(connection.is_finished());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCause, CloseCode, Event, ProtocolError, Role, Version};
+use ws_proto::{CloseCause, CloseCode, CloseReason, Event, ProtocolError, Role, Version};
 
 use super::peer::{assert_close_written, open};
 use ws_testing::connections::{Frame, all, close_frame, told};
@@ -95,10 +95,9 @@ fn a_close_carries_code_and_reason() {
         for (code, reason, payload) in cases {
             let now = Instant::now();
             let mut connection = open(role, version, now);
-            connection.close(now, code, reason).unwrap();
-            connection
-                .close(now, Some(CloseCode::POLICY), "again")
-                .unwrap();
+            connection.close(now, code, CloseReason::new(reason).unwrap());
+            let again = CloseReason::from_static("again");
+            connection.close(now, Some(CloseCode::POLICY), again);
             assert_close_written(&mut connection, payload, reason);
         }
     }

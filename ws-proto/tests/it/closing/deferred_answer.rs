@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCode, Event, SendError, State, Version};
+use ws_proto::{CloseCode, CloseReason, Event, SendError, State, Version};
 
 use super::peer::{assert_close_written, frames, open, peer_closes, text_to};
 use ws_testing::connections::{all, seconds, told, written};
@@ -85,9 +85,11 @@ fn closing_answers_a_close_that_waits() {
         let mut connection = open(role, version, now);
         connection.handle_read(now, &text_to(role, version, "waits"));
         peer_closes(&mut connection, now);
-        connection
-            .close(now, Some(CloseCode::NORMAL), "ours")
-            .unwrap();
+        connection.close(
+            now,
+            Some(CloseCode::NORMAL),
+            CloseReason::from_static("ours"),
+        );
         assert_eq!(connection.send("late"), Err(SendError::Closed));
         assert_close_written(&mut connection, &1001_u16.to_be_bytes(), "the peer's code");
         let said = told(&mut connection, now);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCode, Role, SendError, State, Version};
+use ws_proto::{CloseCode, CloseReason, Role, SendError, State, Version};
 
 use super::peer::{assert_close_written, open, peer_closes, text_to};
 use ws_testing::connections::{all, told, written};
@@ -61,9 +61,11 @@ fn this_side_closes() {
         let mut connection = open(role, version, now);
         connection.send("last").unwrap();
         written(&mut connection);
-        connection
-            .close(now, Some(CloseCode::GOING_AWAY), "bye")
-            .unwrap();
+        connection.close(
+            now,
+            Some(CloseCode::GOING_AWAY),
+            CloseReason::from_static("bye"),
+        );
         assert_eq!(connection.state(), State::Closing, "{context}");
         assert_eq!(connection.send("late"), Err(SendError::Closed), "{context}");
         let ping = connection.ping(b"late");
@@ -100,7 +102,7 @@ fn this_side_closes() {
         connection.handle_eof(now);
         assert!(connection.is_finished(), "{context}");
         assert_eq!(connection.state(), State::Closed, "{context}");
-        connection.close(now, Some(CloseCode::NORMAL), "").unwrap();
+        connection.close(now, Some(CloseCode::NORMAL), CloseReason::EMPTY);
         assert_eq!(
             (told(&mut connection, now), written(&mut connection)),
             (vec![], vec![])
@@ -117,8 +119,8 @@ fn both_sides_close_at_once() {
         let codes = [CloseCode::GOING_AWAY, CloseCode::RESTART];
         let mut server = open(Role::Server, version, now);
         let mut client = open(Role::Client, version, now);
-        server.close(now, Some(codes[0]), "").unwrap();
-        client.close(now, Some(codes[1]), "").unwrap();
+        server.close(now, Some(codes[0]), CloseReason::EMPTY);
+        client.close(now, Some(codes[1]), CloseReason::EMPTY);
         let (from_server, from_client) = (written(&mut server), written(&mut client));
         let told_code = |code: CloseCode| match version {
             Version::Draft75 | Version::Draft76 => 1005,

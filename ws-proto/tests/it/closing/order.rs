@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{CloseCode, ConnectionConfig, Role, Version};
+use ws_proto::{CloseCode, CloseReason, ConnectionConfig, Role, Version};
 
 use super::peer::{assert_close_written, frames, open, text_to};
 use ws_testing::connections::{Frame, all, close_frame, connect, told, written};
@@ -44,11 +44,11 @@ fn a_failure_ends_everything() {
             let now = Instant::now();
             let mut connection = open(role, Version::Rfc6455, now);
             if closes_first {
-                connection.close(now, Some(CloseCode::NORMAL), "").unwrap();
+                connection.close(now, Some(CloseCode::NORMAL), CloseReason::EMPTY);
             }
             connection.handle_read(now, &Frame::new(0x83, "").to(role));
             connection.handle_read(now, &close_frame(1000, "").to(role));
-            connection.close(now, Some(CloseCode::NORMAL), "").unwrap();
+            connection.close(now, Some(CloseCode::NORMAL), CloseReason::EMPTY);
             assert_eq!(
                 told(&mut connection, now),
                 ["closed:1006 \"\" clean=false by=Local Failed(UnknownOpcode { opcode: 3 })"]
@@ -81,7 +81,7 @@ fn a_close_comes_behind_what_was_sent_before() {
         if version == Version::Rfc6455 {
             connection.handle_read(now, &Frame::new(0x89, "ping").to(role));
         }
-        connection.close(now, None, "").unwrap();
+        connection.close(now, None, CloseReason::EMPTY);
         bytes.extend(written(&mut connection));
         let text = [b"\0", large.as_bytes(), b"\xff"].concat();
         match version {

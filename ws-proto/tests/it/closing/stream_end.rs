@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ws_proto::{Connection, Role, SendError, Version};
+use ws_proto::{CloseReason, Connection, Role, SendError, Version};
 
 use super::peer::{open, peer_closes, text_to};
 use ws_testing::connections::{Frame, all, seconds, told, written};
@@ -42,14 +42,14 @@ fn a_stream_can_end_or_break_at_any_time() {
             ),
             (
                 "close sent",
-                &|connection, now| connection.close(now, None, "").unwrap(),
+                &|connection, now| connection.close(now, None, CloseReason::EMPTY),
                 vec![no_handshake("Local")],
                 vec![abnormal("Local")],
             ),
             (
                 "close sent, in mid-frame",
                 &|connection, now| {
-                    connection.close(now, None, "").unwrap();
+                    connection.close(now, None, CloseReason::EMPTY);
                     connection.handle_read(now, half);
                 },
                 vec![abnormal("Local")],
@@ -67,7 +67,7 @@ fn a_stream_can_end_or_break_at_any_time() {
             (
                 "timed out",
                 &|connection, now| {
-                    connection.close(now, None, "").unwrap();
+                    connection.close(now, None, CloseReason::EMPTY);
                     connection.handle_timeout(now + seconds(10));
                     told(connection, now);
                 },

@@ -280,7 +280,7 @@ fn a_connection_at_rest_holds_what_its_terms_demand() {
             "{name}: {fresh} bytes before the first message"
         );
         assert!(used <= bound, "{name}: {used} bytes");
-        // Behind two idle rounds of the keepalive.
+        // Behind two idle waits of the compressor, and of the keepalive.
         let later = now + std::time::Duration::from_secs(20);
         meter.run(|| server.handle_timeout(later));
         meter.run(|| server.handle_read(later, &Frame::new(0x8a, b"").to(Role::Server)));

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use ws_proto::{
-    Connection, ConnectionConfig, Deflate, Event, Message, PreparedMessage, Role, Version,
-    Workspace,
+    CloseReason, Connection, ConnectionConfig, Deflate, Event, Message, PreparedMessage, Role,
+    Version, Workspace,
 };
 
 use super::peer::{self, Deflater};
@@ -147,7 +147,7 @@ fn lent_streams_come_back_after_every_end() {
     let ends: [fn(&mut Connection, Instant); 3] = [
         |connection, now| connection.handle_eof(now),
         |connection, now| connection.handle_reset(now),
-        |connection, now| connection.close(now, None, "").unwrap(),
+        |connection, now| connection.close(now, None, CloseReason::EMPTY),
     ];
     for end in ends {
         let mut workspace = Workspace::new();

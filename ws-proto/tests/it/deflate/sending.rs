@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use ws_proto::{Connection, ConnectionConfig, Deflate, Message, Role};
+use ws_proto::{
+    CloseReason, Connection, ConnectionConfig, Deflate, Message, PreparedMessage, Role,
+};
 
 use super::peer::{self, Inflater, frames};
 use super::{all_terms, eager, headers, noise, open, prose};
@@ -192,7 +194,7 @@ fn fragments_can_be_inflated_as_they_come() {
     assert_eq!(client.messages_received(), 1);
 }
 
-/// Proves that a compressor that is not used for a round of the keepalive gives its memory back, and
+/// Proves that a compressor that is not used for 20 s gives its memory back, and
 /// that the peer understands what comes after that; one that is used keeps it.
 #[test]
 fn a_compressor_at_rest_gives_its_memory_back() {
@@ -230,6 +232,72 @@ fn a_compressor_at_rest_gives_its_memory_back() {
         assert_eq!(meter.held() > before + 200_000, is_kept, "{}", meter.held());
     }
     assert_eq!(send(&mut connection, &mut meter), first);
+}
+
+/// Proves that a compressor rests without a keepalive as well: after one to two waits of 20 s without use, and that
+/// nothing is waited for before there is a context and after it is given back.
+#[test]
+fn a_compressor_rests_without_a_keepalive() {
+    let start = Instant::now();
+    let wait = Duration::from_secs(20);
+    let options = eager().server_no_context_takeover(false);
+    let mut meter = Meter::default();
+    let config = unlimited().keepalive_interval(None);
+    let mut connection = meter.run(|| open(Role::Server, &options, config, start));
+    let text = prose(2000, 5);
+    let send = |connection: &mut Connection, meter: &mut Meter| {
+        meter.run(|| connection.send(&text).unwrap());
+        drop(meter.run(|| written(connection)));
+    };
+    let mut now = start;
+    for _ in 0..2 {
+        let before = meter.held();
+        assert_eq!(connection.poll_timeout(), None, "there is no context");
+        send(&mut connection, &mut meter);
+        let sent = now;
+        let mut waits = 0;
+        while let Some(deadline) = connection.poll_timeout() {
+            assert!(meter.held() > before + 200_000, "{}", meter.held());
+            waits += 1;
+            assert!(waits <= 3, "it does not rest");
+            now = now.max(deadline);
+            meter.run(|| connection.handle_timeout(now));
+        }
+        assert!(meter.held() < before + 1000, "{}", meter.held());
+        assert!((wait..=2 * wait).contains(&(now - sent)));
+        // The next message is sent long after the connection was last told a time.
+        now += 10 * wait;
+    }
+}
+
+/// Proves that a compressor that is not kept from one message to the next sets no deadline, nor one that another
+/// message made begin anew, nor one of a connection that is closing: nothing can be sent any more.
+#[test]
+fn only_a_context_that_is_kept_has_a_deadline() {
+    let now = Instant::now();
+    let config = || unlimited().keepalive_interval(None).close_timeout(None);
+    let alone = eager().server_no_context_takeover(true);
+    let mut connection = open(Role::Server, &alone, config(), now);
+    connection.send(prose(2000, 5)).unwrap();
+    drop(written(&mut connection));
+    assert_eq!(connection.poll_timeout(), None, "no context");
+
+    let kept = eager().server_no_context_takeover(false);
+    let mut connection = open(Role::Server, &kept, config(), now);
+    let shared = PreparedMessage::compressed(prose(2000, 6), &kept);
+    let deadline = Some(now + Duration::from_secs(20));
+    for closes in [false, true] {
+        connection.send(prose(2000, 5)).unwrap();
+        drop(written(&mut connection));
+        assert_eq!(connection.poll_timeout(), deadline);
+        if closes {
+            connection.close(now, None, CloseReason::EMPTY);
+        } else {
+            connection.send_prepared(&shared).unwrap();
+        }
+        drop(written(&mut connection));
+        assert_eq!(connection.poll_timeout(), None, "closes: {closes}");
+    }
 }
 
 /// P5: what waits to be written holds little more memory than the send queue's limit counts, however well it

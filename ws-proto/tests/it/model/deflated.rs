@@ -108,14 +108,14 @@ fn twice(content: Vec<u8>) -> Vec<Op> {
     [once.clone(), once].concat()
 }
 
-/// Two rounds of keepalive in which nothing is sent.
+/// Four waits, of the keepalive or of the compressor's context, in which nothing is sent.
 fn silence() -> Vec<Op> {
     let pong = Op::Peer(Sent::Frame {
         first_byte: 0x8a,
         payload: vec![],
     });
     let round = [Op::Timeout(true), pong, Op::Read(usize::MAX)];
-    [round.clone(), round].concat()
+    vec![round; 4].concat()
 }
 
 fn message() -> impl Strategy<Value = Deflated> {

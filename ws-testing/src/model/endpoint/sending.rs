@@ -40,6 +40,9 @@ impl Endpoint {
     }
 
     fn write_message(&mut self, is_text: bool, payload: &[u8], compressed: Option<Vec<u8>>) {
+        if compressed.is_some() {
+            self.watch_context();
+        }
         let key = self.next_key();
         self.waiting.extend(match (compressed, is_text) {
             (None, _) => plain::encode(self.setup.rules.version, key, is_text, payload),
@@ -74,6 +77,9 @@ impl Endpoint {
                 };
                 let compressor = self.compressor.as_mut();
                 let compressed = compressor.and_then(|it| it.fragment(payload, first, last));
+                if compressed.is_some() {
+                    self.watch_context();
+                }
                 let reserved = if compressed.is_some() && first {
                     0x40
                 } else {
