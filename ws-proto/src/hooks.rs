@@ -8,10 +8,10 @@ use crate::message::Message;
 
 pub use crate::handshake::{PackedRequest, PackedResponse};
 
-/// Queues a copy of a message that is stored inline, if the connection can take it at once; tells whether it did. If
-/// it did not, [`Connection::send`] queues the message or returns the error.
+/// Queues a copy of a message that is stored inline, if the connection can take it at once; returns its length then. If
+/// it cannot, [`Connection::send`] queues the message or returns the error.
 #[inline]
-pub fn send_short(connection: &mut Connection, message: &Message) -> bool {
+pub fn send_short(connection: &mut Connection, message: &Message) -> Option<usize> {
     connection.send_short(message)
 }
 

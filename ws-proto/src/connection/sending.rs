@@ -31,23 +31,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a copy of a short message, whose bytes lie in the value itself, unless something speaks against it;
-    /// tells whether it did.
+    /// Queues a copy of a short message, whose bytes lie in the value itself, unless something prevents it;
+    /// returns its length if it did.
     // The bytes are copied in a few instructions. Everything else, all errors included, goes by `send_message`.
     #[inline]
-    pub(crate) fn send_short(&mut self, message: &Message) -> bool {
+    pub(crate) fn send_short(&mut self, message: &Message) -> Option<usize> {
         let is_text = message.is_text();
         let may_send = self.open_message.is_none()
             && self.phase.sends()
             && (is_text || self.version.features().binary)
             && !self.compression.is_on()
             && self.has_capacity();
-        let inline = message.payload().as_inline().filter(|_| may_send);
-        if let Some(inline) = inline {
-            self.codec
-                .encode_inline(is_text, inline, &mut self.outgoing);
-        }
-        inline.is_some()
+        let inline = message.payload().as_inline().filter(|_| may_send)?;
+        self.codec
+            .encode_inline(is_text, inline, &mut self.outgoing);
+        Some(inline.len())
     }
 
     /// Queues a part of a message, so that a message of any length can be sent in bounded memory.

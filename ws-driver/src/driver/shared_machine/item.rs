@@ -89,14 +89,15 @@ impl Item for Draft {
             return false;
         };
         // The machine checks its own capacity. It knows neither the backlog nor the streak.
-        let is_queued = inner.backlog.is_empty()
-            && !inner.streak.is_over_for_senders()
-            && hooks::send_short(&mut inner.machine, message);
-        if is_queued {
-            inner.tally.note_sent(message.len(), true);
-            self.message = None;
+        if !inner.backlog.is_empty() || inner.streak.is_over_for_senders() {
+            return false;
         }
-        is_queued
+        let Some(len) = hooks::send_short(&mut inner.machine, message) else {
+            return false;
+        };
+        inner.tally.note_sent(len, true);
+        self.message = None;
+        true
     }
 
     fn queue(&mut self, inner: &mut Inner) -> Result<(), SendError> {
