@@ -96,9 +96,9 @@ for url in "$echo_url" "$secure_url"; do
 done
 check 'HTTP CONNECT without the login' refused "http://127.0.0.1:$http_login" '407\|401'
 check 'HTTP CONNECT to a port that the proxy does not allow' refused "http://127.0.0.1:$http_closed" '403'
-check 'a proxy inside of TLS that nobody knows' refused "https://127.0.0.1:$tls" 'no TLS with the proxy: .* self-signed'
-check 'a proxy that speaks nothing but TLS' refused "http://127.0.0.1:$tls" 'no tunnel to the server'
-check 'SOCKS5 without the login' refused "socks5h://127.0.0.1:$socks_login" 'gives no user and password'
-check 'SOCKS5 with another password' refused "socks5h://me:wrong@127.0.0.1:$socks_login" 'another user and password'
+check 'a proxy inside of TLS that nobody knows' refused "https://127.0.0.1:$tls" 'TLS with the proxy failed: .* self-signed'
+check 'a proxy that speaks nothing but TLS' refused "http://127.0.0.1:$tls" 'cannot open a tunnel to the server'
+check 'SOCKS5 without the login' refused "socks5h://127.0.0.1:$socks_login" 'requires a user and password'
+check 'SOCKS5 with another password' refused "socks5h://me:wrong@127.0.0.1:$socks_login" 'other credentials'
 
 exit "$failed"

@@ -1,9 +1,8 @@
-//! WebSockets on async-std: one server for draft-75, draft-76 and RFC 6455, told apart by themselves
-//! on one port that also serves plain HTTP.
+//! WebSockets on async-std. One server speaks draft-75, draft-76 and RFC 6455, detected automatically, on one
+//! port that also serves plain HTTP.
 //!
-//! **async-std is discontinued** (RUSTSEC-2025-0052), and its authors recommend smol: `ws-smol` has
-//! the same names. This adapter works all the same; `cargo deny` and `cargo audit` will name
-//! async-std, not this crate.
+//! **async-std is discontinued** (RUSTSEC-2025-0052), and its authors recommend smol. `ws-smol` has the same
+//! names. This adapter still works. `cargo deny` and `cargo audit` report async-std, not this crate.
 //!
 //! ```no_run
 //! use ws_async_std::Server;
@@ -19,16 +18,17 @@
 //! }
 //! ```
 //!
-//! `#[async_std::main]` needs async-std's feature `attributes`. The names are those of `ws-tokio`, whose
-//! pages on backpressure and on coming from node-websocket-server hold here, too. Start at
-//! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, [`connect`] for clients,
-//! [`Connection`], [`Sender`] and [`Clients`] for what is open, and `test::Kit`, with the feature `test-kit`, for
-//! tests without a port.
-//! The feature `rustls` is for TLS, `proxy` for clients behind one, `deflate` for compression.
+//! `#[async_std::main]` needs async-std's feature `attributes`.
 //!
-//! Streams of async-std go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
-//! [`connect_over`] as a [`Stream`]. With the feature `upgrade` a server that is built on hyper, by smol-hyper,
-//! hands its upgrades over: `Server::handle_request`.
+//! The names are those of `ws-tokio`, and its pages on backpressure and on coming from node-websocket-server
+//! apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
+//! [`connect`] for clients. [`Connection`], [`Sender`] and [`Clients`] are the handles to open connections.
+//! `test::Kit`, with the feature `test-kit`, is for tests without a port. The feature `rustls` adds TLS,
+//! `proxy` lets clients connect through a proxy, and `deflate` adds compression.
+//!
+//! Wrap streams of async-std in a [`Stream`] for [`Server::handle_stream`](ws_driver::Server::handle_stream)
+//! and [`connect_over`]. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on
+//! hyper (by smol-hyper).
 
 mod runtime;
 
@@ -41,7 +41,7 @@ ws_driver::adapter!(AsyncStd, "async-std");
 
 #[cfg(feature = "test-kit")]
 pub mod test {
-    //! A test kit on async-std: handlers are tested without a port, over streams in memory.
+    //! A test kit on async-std, to test handlers over streams in memory, without a port.
     //!
     //! See the test kit of `ws-tokio` for an example; the names are the same.
 

@@ -1,4 +1,4 @@
-//! async-std as a runtime for the driver: its sockets and tasks, and the timers of its reactor.
+//! The async-std runtime for the driver: its sockets and tasks, and the timers of its reactor.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -13,7 +13,7 @@ use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
-/// The async-std runtime: tasks run on its global executor.
+/// The async-std runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncStd;
 
@@ -35,6 +35,8 @@ impl Runtime for AsyncStd {
         Ok((Stream(stream), addr))
     }
 
+    // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
+    // the last segment by a round trip.
     fn prepare(&self, stream: &Stream) -> io::Result<()> {
         stream.0.set_nodelay(true)
     }
@@ -62,8 +64,8 @@ impl Runtime for AsyncStd {
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) {
-        // Where a future wakes itself, `block_on` looks at the sockets, without waiting, before it polls again. If
-        // another thread is looking just then, that will do as well.
+        // If a future wakes itself, `block_on` polls the sockets without a wait before it polls the future again. If
+        // another thread polls them at that moment, that is sufficient, too.
         async_io::block_on(async_std::task::yield_now());
         cx.waker().wake_by_ref();
     }
@@ -73,8 +75,8 @@ impl Runtime for AsyncStd {
     }
 }
 
-/// A stream of async-std: TCP, or one that the application made. Closing it ends its write side, which
-/// async-std's own do not do: the peer would see the end only when it is dropped.
+/// A stream of async-std: a TCP stream, or a Unix stream that the application made. To close it ends its
+/// write side.
 #[derive(Debug)]
 pub struct Stream<T = TcpStream>(T);
 
@@ -91,7 +93,7 @@ impl From<UnixStream> for Stream<UnixStream> {
     }
 }
 
-/// What is called in another way for each kind of socket.
+/// Ends the write side of a socket, which is another method for each kind of socket.
 trait ShutDown {
     fn shut_down_write(&self) -> io::Result<()>;
 }
@@ -141,6 +143,8 @@ impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Not the `poll_close` of async-std, which only flushes: the peer would see the end only when the stream is
+        // dropped, but it waits for that end first.
         Poll::Ready(self.0.shut_down_write())
     }
 }
@@ -148,7 +152,7 @@ impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
 /// A timer of async-std's reactor.
 #[derive(Debug)]
 pub struct AsyncStdTimer {
-    /// Made when the timer is first set, as not every timer is.
+    /// Made when the timer is first set, because many timers are never set.
     timer: Option<async_io::Timer>,
 }
 
@@ -172,7 +176,7 @@ impl Timer for AsyncStdTimer {
 mod tests {
     use super::*;
 
-    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    /// A prepared stream sends small messages without waiting for an acknowledgement.
     #[test]
     fn a_prepared_stream_waits_for_no_acknowledgement() {
         async_std::task::block_on(async {

@@ -1,5 +1,5 @@
-//! WebSockets on smol: one server for draft-75, draft-76 and RFC 6455, told apart by themselves on
-//! one port that also serves plain HTTP.
+//! WebSockets on smol. One server speaks draft-75, draft-76 and RFC 6455, detected automatically, on one port
+//! that also serves plain HTTP.
 //!
 //! ```no_run
 //! use ws_smol::Server;
@@ -16,17 +16,17 @@
 //! }
 //! ```
 //!
-//! Connections run on smol's global executor, so with `SMOL_THREADS` threads: one unless it is set.
+//! Connections run on smol's global executor. It has as many threads as `SMOL_THREADS` says, by default one.
 //!
-//! The names are those of `ws-tokio`, whose pages on backpressure and on coming from
-//! node-websocket-server hold here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`]
-//! for servers, [`connect`] for clients, [`Connection`], [`Sender`] and [`Clients`] for what is open, and
-//! `test::Kit`, with the feature `test-kit`, for tests without a port. The feature `rustls` is for TLS, `proxy` for
-//! clients behind one, `deflate` for compression.
+//! The names are those of `ws-tokio`, and its pages on backpressure and on coming from node-websocket-server
+//! apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
+//! [`connect`] for clients. [`Connection`], [`Sender`] and [`Clients`] are the handles to open connections.
+//! `test::Kit`, with the feature `test-kit`, is for tests without a port. The feature `rustls` adds TLS,
+//! `proxy` lets clients connect through a proxy, and `deflate` adds compression.
 //!
-//! Streams of smol go into [`Server::handle_stream`](ws_driver::Server::handle_stream) and
-//! [`connect_over`] as they are. With the feature `upgrade` a server that is built on hyper, by smol-hyper, hands
-//! its upgrades over: `Server::handle_request`.
+//! [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`] take the streams of smol
+//! directly. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on hyper (by
+//! smol-hyper).
 
 mod runtime;
 
@@ -39,7 +39,7 @@ ws_driver::adapter!(Smol, "smol");
 
 #[cfg(feature = "test-kit")]
 pub mod test {
-    //! A test kit on smol: handlers are tested without a port, over streams in memory.
+    //! A test kit on smol, to test handlers over streams in memory, without a port.
     //!
     //! See the test kit of `ws-tokio` for an example; the names are the same.
 

@@ -1,4 +1,4 @@
-//! smol as a runtime for the driver: its sockets, timers and tasks.
+//! The smol runtime for the driver: its sockets, timers and tasks.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
 use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
-/// The smol runtime: tasks run on its global executor.
+/// The smol runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smol;
 
@@ -33,6 +33,8 @@ impl Runtime for Smol {
         Ok((Stream::new(stream), addr))
     }
 
+    // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
+    // the last segment by a round trip.
     fn prepare(&self, stream: &Stream) -> io::Result<()> {
         stream.stream.get_ref().set_nodelay(true)
     }
@@ -60,8 +62,8 @@ impl Runtime for Smol {
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) {
-        // Where a future wakes itself, `block_on` looks at the sockets, without waiting, before it polls again. If
-        // another thread is looking just then, that will do as well.
+        // If a future wakes itself, `block_on` polls the sockets without a wait before it polls the future again. If
+        // another thread polls them at that moment, that is sufficient, too.
         smol::block_on(smol::future::yield_now());
         cx.waker().wake_by_ref();
     }
@@ -73,11 +75,12 @@ impl Runtime for Smol {
 
 /// A TCP stream of smol.
 ///
-/// After a read that did not fill its buffer nothing is left to read, so the next one asks the
-/// reactor first instead of trying in vain: one system call less for each wait.
+/// After a read that did not fill its buffer, the socket is empty. So the next read asks the reactor first
+/// and saves a useless system call for each wait.
 #[derive(Debug)]
 pub struct Stream {
     stream: Async<TcpStream>,
+    /// Whether the last read has emptied the socket.
     is_drained: bool,
 }
 
@@ -89,7 +92,8 @@ impl Stream {
         }
     }
 
-    /// Writes as soon as the socket takes anything.
+    /// Writes as soon as the socket takes any bytes. Tries before it asks the reactor, because a socket is nearly always
+    /// writable.
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
@@ -114,9 +118,9 @@ impl AsyncRead for Stream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            // Asked once for each wait: when the task runs again the socket itself is asked. The reactor takes an
-            // event for an old one if another thread was waiting for events when the socket was registered, and
-            // while one peer keeps this thread busy that is nearly always so.
+            // Asks the reactor once for each wait, and tries the socket when the task runs again. The reactor takes a new
+            // event for an old one if another thread was waiting for events when the socket was registered. While one
+            // peer keeps this thread busy, that is nearly always the case.
             if std::mem::take(&mut self.is_drained) {
                 ready!(self.stream.poll_readable(cx))?;
             }
@@ -161,7 +165,7 @@ impl AsyncWrite for Stream {
 /// A timer of smol.
 #[derive(Debug)]
 pub struct SmolTimer {
-    /// Made when the timer is first set, as not every timer is.
+    /// Made when the timer is first set, because many timers are never set.
     timer: Option<smol::Timer>,
 }
 
@@ -185,7 +189,7 @@ impl Timer for SmolTimer {
 mod tests {
     use super::*;
 
-    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    /// A prepared stream sends small messages without waiting for an acknowledgement.
     #[test]
     fn a_prepared_stream_waits_for_no_acknowledgement() {
         smol::block_on(async {

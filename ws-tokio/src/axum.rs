@@ -1,8 +1,8 @@
-//! An extractor for axum 0.8: a request for an upgrade becomes a connection of a [`Server`].
+//! An extractor for axum 0.8. It turns a request for an upgrade into a connection of a [`Server`].
 //!
-//! The server gives its options, its registry, its shutdown and its observers; it is a part of the
-//! router's state, and need not listen on a port of its own. What its options refuse is answered by the
-//! extractor, with the status and the text that a client would get at its port.
+//! The server is a part of the router's state and need not listen on a port. Its options, registry, shutdown
+//! and observers apply. If its options refuse a request, the extractor answers with the status and the text
+//! that a client would get at the port of the server.
 //!
 //! ```
 //! use axum::{Router, response::Response, routing::get};
@@ -26,10 +26,10 @@
 //! ```
 //!
 //! With axum's feature `http2` a browser can ask for a WebSocket in HTTP/2 (RFC 8441). That is not supported: the
-//! answer is 501, and the log says so. docs/integrations.md says how to have browsers use HTTP/1.1.
+//! answer is a 501, with a line in the log. docs/integrations.md explains how to make browsers use HTTP/1.1.
 //!
-//! Clients of draft-76 are served, too. Those of draft-75 are not by `axum::serve`, as they want the header
-//! names of the response as they know them: serve the router by hyper, with
+//! draft-76 works. draft-75 does not work with `axum::serve`, because its clients compare the header names of
+//! the response byte by byte. For them serve the router by hyper, with
 //! [`title_case_headers`](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Builder.html).
 
 use std::fmt;
@@ -46,20 +46,21 @@ use ws_driver::{Connection, is_extended_connect, is_upgrade};
 
 use crate::{PendingUpgrade, Server};
 
-/// A request for an upgrade that passed all checks of a [`Server`], which is a part of the router's state:
-/// all of it, or by `FromRef`.
+/// A request for an upgrade that has passed all checks of a [`Server`]. The server is the router's state, or
+/// a part of it by `FromRef`.
 ///
-/// As an `Option` it is `None` for a request that asks for no upgrade, so that one route can have a page and
-/// a WebSocket.
+/// Extract an `Option` of it for a route with a page and a WebSocket. It is `None` for a request that asks
+/// for no upgrade.
 #[derive(Debug)]
 pub struct WebSocketUpgrade(PendingUpgrade);
 
 impl WebSocketUpgrade {
-    /// Accepts the request: returns the response for axum, and runs `handler` with the connection in a
-    /// task of its own.
+    /// Accepts the request. Returns the response for axum, and runs `handler` with the connection in a task
+    /// of its own.
     ///
-    /// It is a 101, unless what was set with [`subprotocol`](Self::subprotocol) or [`header`](Self::header)
-    /// cannot be used: then it is a 500, and the log says why.
+    /// The response is a 101. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
+    /// [`header`](Self::header) that was set is invalid; then the log says why. It is a 503 if the server has
+    /// closed meanwhile.
     pub fn on_upgrade<H, F>(self, handler: H) -> Response
     where
         H: FnOnce(Connection) -> F + Send + 'static,
@@ -68,41 +69,42 @@ impl WebSocketUpgrade {
         self.0.accept(handler).map(Body::new)
     }
 
-    /// Refuses the request after all, with a status of 200 to 599 and a body, and tells the observers of
-    /// the server.
+    /// Rejects the request with a status of 200 to 599 and a body. Returns the response for axum, and tells
+    /// the observers of the server.
     pub fn reject(self, status: u16, body: impl Into<String>) -> Response {
         self.0.reject(status, body.into()).map(Body::new)
     }
 
-    /// Chooses a subprotocol among those that the client offers, or none, instead of what the server's
-    /// options choose.
+    /// Sets the subprotocol: one that the client offers, or `None`. Replaces the choice of the server's
+    /// options.
     #[must_use]
     pub fn subprotocol<'a>(self, subprotocol: impl Into<Option<&'a str>>) -> Self {
         Self(self.0.subprotocol(subprotocol))
     }
 
-    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never, whatever
-    /// the server's options say. `None` is for a connection that carries secrets, whose length could tell
-    /// what is in them (RFC 7692 §8); see [`Answer::deflate`](crate::Answer::deflate).
+    /// Compresses messages of this connection if the client offers it (RFC 7692); `None` never does. Replaces
+    /// the server's option. Use `None` for a connection that carries secrets, because the length of compressed
+    /// messages can reveal them (RFC 7692 §8); see [`Answer::deflate`](crate::Answer::deflate).
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(self, deflate: impl Into<Option<crate::Deflate>>) -> Self {
         Self(self.0.deflate(deflate))
     }
 
-    /// Adds a header to the 101. Those that belong to the handshake itself cannot be set.
+    /// Adds a header to the 101. Headers of the handshake itself cannot be set.
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {
         Self(self.0.header(name, value))
     }
 
-    /// Leaves a value for the handler, for instance who the user is: [`Connection::extensions`] has it.
+    /// Adds a value for the handler, such as the user's name. The handler finds it in
+    /// [`Connection::extensions`].
     #[must_use]
     pub fn extension(self, value: impl Clone + Send + Sync + 'static) -> Self {
         Self(self.0.extension(value))
     }
 
-    /// Sets the peer's address, which only axum's `ConnectInfo` knows.
+    /// Sets the peer's address. Only axum's extractor `ConnectInfo` knows it.
     #[must_use]
     pub fn with_peer_addr(self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
         Self(self.0.with_peer_addr(peer_addr))
@@ -118,12 +120,12 @@ impl WebSocketUpgrade {
         self.0.version()
     }
 
-    /// Returns the origin of the page that opens the connection, if a browser does.
+    /// Returns the origin of the page that opens the connection; `None` if the client is not a browser.
     pub fn origin(&self) -> Option<&str> {
         self.0.origin()
     }
 
-    /// Iterates over the subprotocols that the client offers, best first.
+    /// Iterates over the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.0.subprotocols()
     }
@@ -143,21 +145,21 @@ where
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = parts.version;
         *request.headers_mut() = parts.headers.clone();
-        // The stream is in them; what else is, other extractors may want.
+        // The stream is in the extensions. They are swapped back afterwards, because other extractors need the rest.
         std::mem::swap(request.extensions_mut(), &mut parts.extensions);
         let examined = server.examine_request(&mut request, None).await;
         std::mem::swap(request.extensions_mut(), &mut parts.extensions);
         let upgrade = examined.map_err(UpgradeRejection::new)?;
-        // Only draft-76 may have one.
+        // Among accepted requests only those of draft-76 may have a body. An extractor of parts cannot read it.
         let has_body = |length| length != "0";
-        match parts.headers.get(CONTENT_LENGTH).is_some_and(has_body) {
-            true => Err(UpgradeRejection::new(upgrade.reject(400, KEY3_IS_BODY))),
-            false => Ok(Self(upgrade)),
+        if parts.headers.get(CONTENT_LENGTH).is_some_and(has_body) {
+            return Err(UpgradeRejection::new(upgrade.reject(400, KEY3_IS_BODY)));
         }
+        Ok(Self(upgrade))
     }
 }
 
-/// Some clients of draft-76 say that the bytes behind their head are a body.
+/// The answer to a draft-76 client that declares the bytes after its head as a body.
 const KEY3_IS_BODY: &str = "key3 of draft-76 is the body of this request, which an extractor of axum \
                             does not get\n";
 
@@ -172,7 +174,7 @@ where
         parts: &mut Parts,
         state: &S,
     ) -> Result<Option<Self>, UpgradeRejection> {
-        // A page would be taken for a WebSocket that is open: in HTTP/2 a 200 accepts (RFC 8441 §5).
+        // Not `None`: the route would answer with a page, and in HTTP/2 a 200 accepts the WebSocket (RFC 8441 §5).
         let is_extended = is_extended_connect(parts.version, &parts.method, &parts.headers);
         // HTTP/1.0 has no upgrades (RFC 9110 §7.8).
         let is_upgrade = parts.version >= http::Version::HTTP_11 && is_upgrade(&parts.headers);
@@ -184,9 +186,10 @@ where
     }
 }
 
-/// The answer to a request that became no connection: it asks for no upgrade (426), broke a rule (400, 426
-/// and others), was refused by an option of the server (403) or by its `on_upgrade`, there are too many
-/// connections (503), or the request came by HTTP/2 (501).
+/// The response to a request that did not become a connection.
+///
+/// The request asks for no upgrade (426), breaks a rule (400, 426 and others), was refused by an option of
+/// the server (403) or by its `on_upgrade`, exceeds the `connection_limit` (503), or arrived by HTTP/2 (501).
 pub struct UpgradeRejection(Box<Response>);
 
 impl UpgradeRejection {

@@ -1,5 +1,5 @@
-//! WebSockets on tokio: one server for draft-75, draft-76 and RFC 6455, told apart by themselves on
-//! one port that also serves plain HTTP.
+//! WebSockets on tokio. One server speaks draft-75, draft-76 and RFC 6455, detected automatically, on one port
+//! that also serves plain HTTP.
 //!
 //! ```no_run
 //! use ws_tokio::Server;
@@ -15,8 +15,8 @@
 //! }
 //! ```
 //!
-//! Beside this crate the program needs tokio itself, with the features `macros` and `rt-multi-thread`.
-//! Everything here also runs on a current-thread runtime.
+//! The program also needs a dependency on tokio, with the features `macros` and `rt-multi-thread`. This crate
+//! works on a current-thread runtime, too.
 //!
 //! # Where to go from here
 //!
@@ -27,29 +27,33 @@
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
 //! | take connections one by one, without a handler | [`accept`](ws_driver::Server::accept) |
 //! | serve streams of your own, such as Unix sockets | [`integrations`], [`handle_stream`](ws_driver::Server::handle_stream), [`build`](ws_driver::ServerBuilder::build), [`Stream`], [`connect_over`] |
-//! | be a part of a server on hyper or axum | [`integrations`], with the features `upgrade` and `axum` |
+//! | integrate with a server on hyper or axum | [`integrations`], with the features `upgrade` and `axum` |
 //! | receive, send, close | [`Connection`]; [`Sender`] from other tasks |
-//! | send to one, to all, or to those who joined a topic | [`Clients`], [`Topic`] |
-//! | know what happens when a peer does not keep up | [`backpressure`], [`SlowPeer`] |
+//! | send to one connection, to all, or to the members of a topic | [`Clients`], [`Topic`] |
+//! | decide what happens if a peer reads too slowly | [`backpressure`], [`SlowPeer`] |
 //! | receive and send a message in parts | [`Connection::recv_fragment`], [`Connection::send_fragment`] |
-//! | hear of pings and pongs | [`ServerBuilder::control_events`], [`Connection::recv_event`] |
-//! | see what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
-//! | know how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | receive pings and pongs | [`ServerBuilder::control_events`], [`Connection::recv_event`] |
+//! | observe and count what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
+//! | learn how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | speak TLS | [`tls`] |
-//! | compress | [`compression`], with the feature `deflate` |
+//! | compress messages | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
-//! | stop | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
+//! | stop the server | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
 //! | test a handler without a port | `test::Kit`, with the feature `test-kit` |
 //!
-//! [`Server`] and [`ServerBuilder`] are names for generic types, so their methods are on the pages of
+//! [`Server`] and [`ServerBuilder`] are aliases of generic types. Their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
 //!
 //! # Features
 //!
-//! Off by default: `rustls` is for [`tls`], `proxy` for clients that go through one, `deflate` for
-//! [`compression`], `upgrade` and `axum` for servers of somebody else ([`integrations`]). `test-kit` has the module `test`, for
-//! tests of handlers; it belongs in `[dev-dependencies]`.
+//! All features are off by default:
+//!
+//! - `rustls` adds TLS; see [`tls`].
+//! - `proxy` lets clients connect through a proxy.
+//! - `deflate` adds compression; see [`compression`].
+//! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
+//! - `test-kit` adds the module `test`, for tests of handlers. It belongs in `[dev-dependencies]`.
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -90,7 +94,7 @@ pub struct Readme;
 
 #[cfg(feature = "test-kit")]
 pub mod test {
-    //! A test kit on tokio: handlers are tested without a port, over streams in memory.
+    //! A test kit on tokio, to test handlers over streams in memory, without a port.
     //!
     //! ```
     //! use ws_tokio::{Connection, Version, test::Kit};
@@ -110,7 +114,7 @@ pub mod test {
     //! assert_eq!(client.recv().await.unwrap().as_text(), Some("HELLO"));
     //! assert_eq!(client.close().await.code, 1000);
     //!
-    //! // What no client would send, byte by byte: draft-76, text, then a close.
+    //! // Raw bytes of a peer: draft-76, a text, then a close.
     //! let (server, mut peer) = Kit::scripted(Version::Draft76);
     //! tokio::spawn(shout(server));
     //! peer.send(b"\x00hi\xff\xff\x00").await.unwrap();

@@ -1,4 +1,4 @@
-//! tokio as a runtime for the driver: its sockets, timers and tasks.
+//! The tokio runtime for the driver: its sockets, timers and tasks.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
-/// The tokio runtime; everything must be called inside one.
+/// The tokio runtime. Every function of this crate must be called inside one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
@@ -35,6 +35,8 @@ impl Runtime for Tokio {
         Ok((Stream(stream), addr))
     }
 
+    // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
+    // the last segment by a round trip.
     fn prepare(&self, stream: &Stream) -> io::Result<()> {
         stream.0.set_nodelay(true)
     }
@@ -62,12 +64,13 @@ impl Runtime for Tokio {
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) {
-        // One poll is enough: tokio keeps the waker, and wakes it when it has looked at its sockets.
+        // One poll is enough: tokio keeps the waker and wakes it after it has polled its sockets.
         if pin!(tokio::task::yield_now()).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
     }
 
+    // With the default `false` every send would write by itself, also in tasks where other tasks will run soon.
     fn is_in_task() -> bool {
         tokio::task::try_id().is_some()
     }
@@ -77,18 +80,18 @@ impl Runtime for Tokio {
     }
 }
 
-/// A stream of tokio with the traits of futures-io: TCP, or one that the application made, for
-/// [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`](crate::connect_over).
+/// A stream of tokio with the traits of futures-io. It is a TCP stream, or a stream that the application made
+/// for [`Server::handle_stream`](ws_driver::Server::handle_stream) or [`connect_over`](crate::connect_over).
 #[derive(Debug)]
 pub struct Stream<T = TcpStream>(T);
 
 impl<T> Stream<T> {
-    /// Gives a stream of tokio the traits of futures-io.
+    /// Wraps a stream of tokio.
     pub fn new(stream: T) -> Self {
         Self(stream)
     }
 
-    /// Gives the stream of tokio back.
+    /// Returns the stream of tokio.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -136,8 +139,8 @@ impl<T: tokio::io::AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     }
 }
 
-/// Writes without tokio's budget. It is that of whoever sends, who may have used it up and end right
-/// after; and the driver has bounds of its own.
+/// Writes without tokio's budget for cooperation. A send may write in the task of the caller, which may have spent its
+/// budget and may end right afterwards; then the message would not be written. The driver has bounds of its own.
 fn unlimited<T>(cx: &mut Context<'_>, write: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     pin!(tokio::task::unconstrained(poll_fn(write))).poll(cx)
 }
@@ -145,7 +148,7 @@ fn unlimited<T>(cx: &mut Context<'_>, write: impl FnMut(&mut Context<'_>) -> Pol
 /// A timer of tokio.
 #[derive(Debug)]
 pub struct TokioTimer {
-    /// Made when the timer is first set, as not every timer is.
+    /// Made when the timer is first set, because many timers are never set.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -170,7 +173,7 @@ impl Timer for TokioTimer {
 mod tests {
     use super::*;
 
-    /// A stream that was accepted sends at once what belongs together, once it is prepared.
+    /// A prepared stream sends small messages without waiting for an acknowledgement.
     #[tokio::test]
     async fn a_prepared_stream_waits_for_no_acknowledgement() {
         let options = BindConfig::default();
@@ -183,7 +186,7 @@ mod tests {
         assert!(stream.0.nodelay().unwrap());
     }
 
-    /// Connections of the drafts, which have no ping, are probed by the operating system.
+    /// The operating system probes a silent peer, which connections of the drafts need because they have no ping.
     #[tokio::test]
     async fn a_silent_peer_is_probed_by_the_system() {
         let options = BindConfig::default();

@@ -1,6 +1,6 @@
-//! The names that every adapter gives to its users: what is not generic over a runtime.
+//! The names that every adapter re-exports: everything that is not generic over a runtime.
 
-/// The TLS library, for configurations of one's own.
+/// The TLS library, for custom configurations.
 #[cfg(feature = "rustls")]
 pub use rustls;
 pub use ws_proto::{

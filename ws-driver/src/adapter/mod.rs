@@ -1,33 +1,34 @@
-//! The names of an adapter that the driver has with a type parameter: made once, for every runtime, so that
-//! all adapters say the same. Those without one are in `exports.rs`.
+//! The names of an adapter that are generic over a runtime in the driver. One macro makes them for every runtime, so
+//! that all adapters have the same names and docs. The other names are in `exports.rs`.
 //!
 //! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `client`, `server`.
 
 pub mod exports;
 
-/// Makes the names of an adapter for its runtime: its type, and what to call it in the pages. The adapter
-/// depends on `futures-io`, and has a feature `upgrade`.
+/// Makes the names of an adapter for its runtime, from its type and its name in the docs. The adapter must depend on
+/// `futures-io` and have a feature `upgrade`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
+    // Aliases and thin functions instead of re-exports, so that users never name the runtime.
     ($runtime:ty, $name:literal) => {
-        #[doc = concat!("A WebSocket server on ", $name, ". See [`ws_driver::Server`] for what it can do.")]
+        #[doc = concat!("A WebSocket server on ", $name, ". See [`ws_driver::Server`] for its methods.")]
         pub type Server = $crate::Server<$runtime>;
 
         /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
         pub type ServerBuilder = $crate::ServerBuilder<$runtime>;
 
-        /// A request for an upgrade that another HTTP server read. See [`ws_driver::PendingUpgrade`].
+        /// A request for an upgrade that another HTTP server has read. See [`ws_driver::PendingUpgrade`].
         #[cfg(feature = "upgrade")]
         pub type PendingUpgrade = $crate::PendingUpgrade<$runtime>;
 
-        /// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
-        /// `rustls` also to `wss://`.
+        /// Opens a connection to a URL `ws://host[:port]/path` with the default options. With the feature
+        /// `rustls` it also opens `wss://`.
         ///
         /// # Errors
         ///
-        /// Fails if the URL is invalid, the host cannot be reached or is not whom it should be, the server
-        /// does not agree, or all that takes too long.
+        /// Fails if the URL is invalid, the host cannot be reached or its certificate is not trusted, the
+        /// server refuses the connection, or a timeout expires.
         ///
         /// # Cancel safety
         ///
@@ -36,16 +37,17 @@ macro_rules! adapter {
             $crate::connect::<$runtime>(url).await
         }
 
-        /// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the
-        /// version, subprotocols, headers and limits, or [`ConnectConfig`] for all.
+        /// Opens a connection to a URL with options. Pass a [`ClientConfig`] for the options of the
+        /// protocol, such as the version, subprotocols, headers and limits, or a [`ConnectConfig`] for all
+        /// options.
         ///
         /// # Errors
         ///
-        /// As [`connect`].
+        /// Fails as [`connect`] does.
         ///
         /// # Cancel safety
         ///
-        /// As [`connect`].
+        /// If the future is dropped, the stream is closed.
         pub async fn connect_with(
             url: &str,
             options: impl Into<$crate::ConnectConfig>,
@@ -58,8 +60,8 @@ macro_rules! adapter {
         ///
         /// # Errors
         ///
-        /// Fails if the URL is invalid, the server is not whom it should be or does not agree, or all that
-        /// takes too long.
+        /// Fails if the URL is invalid, the certificate of the server is not trusted, the server refuses the
+        /// connection, or a timeout expires.
         ///
         /// # Cancel safety
         ///

@@ -1,10 +1,10 @@
-//! What came of the addresses of a host, for the errors that tell it.
+//! The results of the attempts at the addresses of a host, for error messages.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-/// What came of the addresses of a host that a client has tried.
+/// The results of the attempts at the addresses of a host.
 #[derive(Debug, Default)]
 pub struct Attempts {
     pub(super) tried: Vec<FailedAttempt>,
@@ -12,14 +12,14 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Returns the addresses that were tried, each with the reason why there is no stream to it: first
-    /// those that failed, in that order, then those that had not answered.
+    /// Returns the addresses that were tried, each with its error: first the addresses that failed, in the
+    /// order of the failures, then those that had not answered.
     pub fn tried(&self) -> &[FailedAttempt] {
         &self.tried
     }
 
-    /// Returns the number of addresses that the host has and that were not tried, because time ran out
-    /// or because they are more than 16.
+    /// Returns the number of addresses that were not tried, because the time was over or because the host has
+    /// more than 16.
     pub fn untried(&self) -> usize {
         self.untried
     }
@@ -39,12 +39,12 @@ impl fmt::Display for Attempts {
     }
 }
 
-/// An address to which there is no stream.
+/// An address to which the client could not connect.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FailedAttempt {
     /// The address.
     pub addr: SocketAddr,
-    /// Why not; of kind [`TimedOut`](io::ErrorKind::TimedOut) if nothing answered.
+    /// The error; of kind [`TimedOut`](io::ErrorKind::TimedOut) if the address did not answer.
     pub error: io::Error,
 }

@@ -1,4 +1,4 @@
-//! The time that a client has to open a connection: one limit for all its steps.
+//! The overall connect timeout: one limit for all steps of opening a connection.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,14 +10,14 @@ use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
 
-/// Waits for one stage after the other, but not for longer than the `connect_timeout` in all.
-pub(crate) struct Patience<R: Runtime> {
+/// Bounds the steps of opening a connection. All of them share one deadline.
+pub(crate) struct ConnectTimer<R: Runtime> {
     runtime: R,
     timer: DeadlineTimer<R>,
     timeout: Option<Duration>,
 }
 
-impl<R: Runtime> Patience<R> {
+impl<R: Runtime> ConnectTimer<R> {
     pub(super) fn new(runtime: &R, timeout: Option<Duration>) -> Self {
         let mut timer = DeadlineTimer::new(runtime);
         if let Some(deadline) = timeout.and_then(|wait| runtime.now().checked_add(wait)) {
@@ -30,6 +30,7 @@ impl<R: Runtime> Patience<R> {
         }
     }
 
+    /// Waits for one step. Fails with a timeout that names the step.
     pub(crate) async fn wait<T>(
         &mut self,
         stage: ConnectStage,
@@ -45,7 +46,8 @@ impl<R: Runtime> Patience<R> {
         }
     }
 
-    /// Waits until the `connect_timeout` has passed, and returns it: the second side of a race with the work.
+    /// Waits until the `connect_timeout` has passed, and returns it. This is the second side of a race with the step,
+    /// because a [`DeadlineTimer`] has to be polled last.
     pub(crate) fn wait_over(&mut self) -> impl Future<Output = Duration> + Unpin {
         let waited = self.timeout.unwrap_or_default();
         poll_fn(move |cx| self.timer.poll(&self.runtime, cx).map(|()| waited))

@@ -1,4 +1,4 @@
-//! Why a client has no connection, and how far it got.
+//! The errors of a client that could not open a connection.
 
 use std::fmt;
 use std::io;
@@ -12,15 +12,15 @@ use super::proxy::ProxyError;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
-/// How far a client is on its way to an open connection.
+/// A step on the way to an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectStage {
-    /// The host's name is looked up, and the stream is opened.
+    /// The client looks up the host and opens a stream.
     Reach,
-    /// A tunnel is asked of the proxy, after the handshake of TLS with it if its URL says so.
+    /// The client asks the proxy for a tunnel, after the TLS handshake with an `https` proxy.
     Proxy,
-    /// The handshake of TLS.
+    /// The TLS handshake.
     Tls,
     /// The opening handshake.
     Handshake,
@@ -31,7 +31,7 @@ impl fmt::Display for ConnectStage {
         f.pad(match self {
             Self::Reach => "reaching the host",
             Self::Proxy => "asking the proxy for a tunnel",
-            Self::Tls => "the handshake of TLS",
+            Self::Tls => "the TLS handshake",
             Self::Handshake => "the opening handshake",
         })
     }
@@ -41,43 +41,43 @@ impl fmt::Display for ConnectStage {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL or an option makes no sense.
+    /// The URL or an option is invalid.
     Config(ConfigError),
     /// The URL begins with `wss`, but TLS is not built in.
     TlsUnsupported,
-    /// The name of the host, or of the proxy, could not be looked up.
+    /// The lookup of the host, or of the proxy, failed.
     Lookup {
         /// The name.
         host: String,
-        /// Why not.
+        /// The error of the lookup.
         error: io::Error,
     },
-    /// The host, or the proxy, could not be reached: none of its addresses took a stream.
+    /// The host, or the proxy, could not be reached at any of its addresses.
     Unreachable {
         /// The host.
         host: String,
         /// The port.
         port: u16,
-        /// What came of each address.
+        /// The result for each address.
         attempts: Attempts,
     },
     /// The stream broke.
     Io(io::Error),
-    /// The proxy opened no tunnel.
+    /// The proxy did not open a tunnel.
     #[cfg(feature = "proxy")]
     Proxy(ProxyError),
-    /// There is no TLS with the server: for instance, its certificate is not trusted.
+    /// TLS with the server failed: for instance, its certificate is not trusted.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
-    /// The server did not agree, or took too long.
+    /// The opening handshake failed: the server refused it, broke a rule, or took too long.
     Handshake(HandshakeError),
-    /// All of it took longer than the `connect_timeout`.
+    /// All steps together took longer than the `connect_timeout`.
     Timeout {
-        /// How far it got.
+        /// The last step.
         stage: ConnectStage,
         /// The timeout.
         waited: Duration,
-        /// What came of the addresses of the host; empty unless the stage is [`ConnectStage::Reach`].
+        /// The result for each address of the host; empty unless the stage is [`ConnectStage::Reach`].
         attempts: Attempts,
     },
 }
@@ -92,22 +92,19 @@ impl fmt::Display for ConnectError {
             Self::Lookup { host, error } => {
                 write!(
                     f,
-                    "cannot connect: no address of {host:?} was found: {error}"
+                    "cannot connect: no address was found for {host:?}: {error}"
                 )
             }
             Self::Unreachable {
                 host,
                 port,
                 attempts,
-            } => write!(
-                f,
-                "cannot connect: {host:?}, port {port}, takes no stream: {attempts}"
-            ),
+            } => write!(f, "cannot connect to {host:?}, port {port}: {attempts}"),
             Self::Io(error) => write!(f, "cannot connect: {error}"),
             #[cfg(feature = "proxy")]
-            Self::Proxy(error) => write!(f, "no tunnel to the server: {error}"),
+            Self::Proxy(error) => write!(f, "cannot open a tunnel to the server: {error}"),
             #[cfg(feature = "rustls")]
-            Self::Tls(error) => write!(f, "no TLS with the server: {error}"),
+            Self::Tls(error) => write!(f, "TLS with the server failed: {error}"),
             Self::Handshake(error) => write!(f, "opening handshake failed: {error}"),
             Self::Timeout {
                 stage,
@@ -128,7 +125,7 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {
-    /// Returns what is behind the cause, as the text of the cause is part of this one's.
+    /// Returns the source of the cause, because the text of the cause is a part of this one's.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
@@ -150,7 +147,7 @@ impl From<ConfigError> for ConnectError {
 }
 
 impl From<io::Error> for ConnectError {
-    /// Is `Tls` if rustls says what is wrong with the stream.
+    /// Makes a `Tls` error if the cause is an error of rustls.
     fn from(error: io::Error) -> Self {
         #[cfg(feature = "rustls")]
         let error = match TlsError::of_stream(error) {

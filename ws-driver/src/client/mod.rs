@@ -17,7 +17,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::hooks::PackedResponse;
 use ws_proto::{ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent};
 
-use self::connect_timeout::Patience;
+use self::connect_timeout::ConnectTimer;
 use self::error::{ConnectError, ConnectStage};
 use self::options::ConnectConfig;
 #[cfg(feature = "proxy")]
@@ -39,13 +39,13 @@ use crate::tls::stream::TlsStream;
 use crate::tls::{ClientTls, TlsError};
 use crate::util::random::SystemRandomness;
 
-/// Opens a connection to a URL `ws://host[:port]/path` with the default options; with the feature
-/// `rustls` also to `wss://`.
+/// Opens a connection to a URL `ws://host[:port]/path` with the default options. With the feature `rustls`
+/// it also opens `wss://`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the host cannot be reached or is not whom it should be, the server does
-/// not agree, or all that takes too long.
+/// Fails if the URL is invalid, the host cannot be reached or its certificate is not trusted, the server
+/// refuses the connection, or a timeout expires.
 ///
 /// # Cancel safety
 ///
@@ -54,65 +54,66 @@ pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, Conn
     connect_with::<R>(url, ConnectConfig::default()).await
 }
 
-/// As [`connect`], with options: a [`ClientConfig`] for those of the protocol, such as the version,
-/// subprotocols, headers and limits, or [`ConnectConfig`] for all.
+/// Opens a connection to a URL with options. Pass a [`ClientConfig`] for the options of the protocol, such
+/// as the version, subprotocols, headers and limits, or a [`ConnectConfig`] for all options.
 ///
 /// # Errors
 ///
-/// As [`connect`].
+/// Fails as [`connect`] does.
 ///
 /// # Cancel safety
 ///
-/// As [`connect`].
+/// If the future is dropped, the stream is closed.
 pub async fn connect_with<R: Runtime + Default>(
     url: &str,
     options: impl Into<ConnectConfig>,
 ) -> Result<Connection, ConnectError> {
     let options = options.into();
     let url: ClientUrl = url.parse()?;
+    // Before the lookup: no byte leaves for a URL that cannot be opened.
     if url.is_secure() && cfg!(not(feature = "rustls")) {
         return Err(ConnectError::TlsUnsupported);
     }
     let runtime = R::default();
-    let mut patience = Patience::new(&runtime, options.connect_timeout);
+    let mut connect_timer = ConnectTimer::new(&runtime, options.connect_timeout);
     let (host, port) = (url.host(), url.port());
     #[cfg(feature = "proxy")]
     let (host, port) = match &options.proxy {
         Some(proxy) => (proxy.host(), proxy.port()),
         None => (host, port),
     };
-    let (stream, peer_addr) = reach(&runtime, host, port, &mut patience).await?;
+    let (stream, peer_addr) = reach(&runtime, host, port, &mut connect_timer).await?;
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
         options: &options,
         peer_addr: Some(peer_addr),
-        patience,
+        connect_timer,
     };
     let silence = options.client.silence_limits();
     let probe = |stream: &_| probe_silent(&runtime, stream, silence);
     #[cfg(feature = "proxy")]
     if let Some(proxy) = &options.proxy {
-        // Boxed, as it is large, and most who connect have no proxy.
+        // Boxed, because it is large and most clients have no proxy.
         return Box::pin(attempt.open_through(proxy, stream, probe)).await;
     }
     attempt.open_to_server(stream, probe).await
 }
 
 /// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL
-/// says what the request asks for; no host is looked up, and no proxy is asked. The options are those of
-/// [`connect_with`]; the `connect_timeout` begins here.
+/// determines only the request: no host is looked up, and no proxy is used. The options are those of
+/// [`connect_with`]. The `connect_timeout` begins here.
 ///
-/// With `wss` the stream is taken for one that is secured already, and nothing is added to it, unless
-/// [`ConnectConfig::tls`](ConnectConfig) was called: then TLS is spoken over it.
+/// With `wss` the client assumes that the stream is secured already. It speaks TLS over the stream only if
+/// [`ConnectConfig::tls`](ConnectConfig) was called.
 ///
-/// The operating system is not asked to probe the server: a connection of a draft, which has no ping,
-/// notices that it vanished only by what the stream says.
+/// The operating system is not asked to probe the server. The drafts have no ping, so a connection of a
+/// draft notices that the server has vanished only by an error of the stream.
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the server is not whom it should be or does not agree, or all that takes too
-/// long.
+/// Fails if the URL is invalid, the certificate of the server is not trusted, the server refuses the
+/// connection, or a timeout expires.
 ///
 /// # Cancel safety
 ///
@@ -134,7 +135,7 @@ where
         url: &url,
         options: &options,
         peer_addr: None,
-        patience: Patience::new(&runtime, options.connect_timeout),
+        connect_timer: ConnectTimer::new(&runtime, options.connect_timeout),
     };
     #[cfg(feature = "rustls")]
     if let Some(tls) = options.tls.as_ref().filter(|_| url.is_secure()) {
@@ -143,17 +144,18 @@ where
     attempt.open(stream, None, |_| {}).await
 }
 
-/// What is wanted of a stream.
+/// One attempt to open a connection. Its steps are generic over the stream, so that TLS and a tunnel can be nested in
+/// any order: `wss` through an `https` proxy is a `TlsStream` over a `TlsStream`.
 struct Attempt<'a, R: Runtime> {
     runtime: &'a R,
     url: &'a ClientUrl,
     options: &'a ConnectConfig,
     peer_addr: Option<SocketAddr>,
-    patience: Patience<R>,
+    connect_timer: ConnectTimer<R>,
 }
 
 impl<R: Runtime> Attempt<'_, R> {
-    /// As [`open_to_server`](Self::open_to_server), over a stream to a proxy.
+    /// Opens the connection over a stream to a proxy.
     #[cfg(feature = "proxy")]
     async fn open_through<S>(
         mut self,
@@ -171,7 +173,10 @@ impl<R: Runtime> Attempt<'_, R> {
                 let opened = tls.open(stream, proxy.host()).await;
                 Ok(opened.map_err(ProxyError::Tls)?)
             };
-            let mut stream = self.patience.wait(ConnectStage::Proxy, opening).await?;
+            let mut stream = self
+                .connect_timer
+                .wait(ConnectStage::Proxy, opening)
+                .await?;
             self.ask(proxy, &mut stream).await?;
             let probe = |stream: &TlsStream<S>| probe(stream.transport());
             return self.open_to_server(stream, probe).await;
@@ -188,10 +193,10 @@ impl<R: Runtime> Attempt<'_, R> {
     {
         let (host, port) = (self.url.host(), self.url.port());
         let opening = async { Ok(proxy.open(stream, host, port).await?) };
-        self.patience.wait(ConnectStage::Proxy, opening).await
+        self.connect_timer.wait(ConnectStage::Proxy, opening).await
     }
 
-    /// As [`open`](Self::open), inside of TLS if the URL says so.
+    /// Opens the connection over a stream to the server, with TLS if the URL begins with `wss`.
     async fn open_to_server<S>(
         self,
         stream: S,
@@ -208,7 +213,7 @@ impl<R: Runtime> Attempt<'_, R> {
         self.open(stream, None, probe).await
     }
 
-    /// As [`open`](Self::open), inside of TLS.
+    /// Opens the connection with TLS over a stream to the server.
     #[cfg(feature = "rustls")]
     async fn secure<S>(
         mut self,
@@ -220,14 +225,14 @@ impl<R: Runtime> Attempt<'_, R> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let opening = async { Ok(tls.open(stream, self.url.host()).await?) };
-        let stream = self.patience.wait(ConnectStage::Tls, opening).await?;
+        let stream = self.connect_timer.wait(ConnectStage::Tls, opening).await?;
         let info = Some(stream.info());
         self.open(stream, info, |stream| probe(stream.transport()))
             .await
     }
 
-    /// Does the opening handshake and starts to drive the connection. `probe` makes sure that a silent
-    /// peer is noticed where the protocol cannot ping it.
+    /// Does the opening handshake and starts to drive the connection. `probe` lets the system probe a silent
+    /// server that the protocol cannot ping.
     async fn open<S>(
         mut self,
         stream: S,
@@ -239,7 +244,10 @@ impl<R: Runtime> Attempt<'_, R> {
     {
         let runtime = self.runtime;
         let opening = handshake(runtime, stream, self.url, &self.options.client);
-        let opened = self.patience.wait(ConnectStage::Handshake, opening).await;
+        let opened = self
+            .connect_timer
+            .wait(ConnectStage::Handshake, opening)
+            .await;
         let (stream, mut handshake) = opened?;
         let response = handshake.response_head();
         let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
@@ -248,7 +256,8 @@ impl<R: Runtime> Attempt<'_, R> {
         });
         let early = handshake.take_early();
         let mut machine = handshake.into_connection(runtime.now());
-        // Many clients of one server would ping it at once after each broadcast.
+        // Each broadcast resets the keepalives of all clients of a server to the same moment. Without this they would
+        // all ping it at once.
         machine.spread_keepalive(&mut RuntimeRandomness(runtime));
         if !machine.version().features().ping {
             probe(&stream);
@@ -276,12 +285,13 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    // From the system and not from the runtime, because keys and masks must be unpredictable (RFC 6455 §10.3).
     let randomness = Box::new(SystemRandomness);
     let mut handshake = ClientHandshake::new(url, config, randomness, runtime.now())?;
     let mut exchange = Exchange::new(runtime.clone(), stream);
     let event = match exchange.next_event(&mut handshake).await {
         Ok(event) => event,
-        Err(error) => last_words(&mut exchange, &mut handshake, error).await?,
+        Err(error) => last_answer(&mut exchange, &mut handshake, error).await?,
     };
     match event {
         HandshakeEvent::Open => Ok((exchange.into_stream(), handshake)),
@@ -292,9 +302,9 @@ where
     }
 }
 
-/// Looks for what a server said before the stream broke: it can refuse a request, or TLS, and end the stream
-/// while we still write. Nothing is waited for.
-async fn last_words<R, S>(
+/// Looks for an answer that arrived before the stream broke. A server can refuse a request, or TLS, and end the stream
+/// while the client still writes. Does not wait.
+async fn last_answer<R, S>(
     exchange: &mut Exchange<R, S>,
     handshake: &mut ClientHandshake,
     error: io::Error,
@@ -304,7 +314,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match exchange.ready_event(handshake).await {
-        // The end of the stream is what the error says better.
+        // The error of the write describes a broken stream better than the end that the read found.
         Ok(
             Some(HandshakeEvent::Failed(
                 HandshakeError::Empty | HandshakeError::Disconnected { .. },

@@ -1,4 +1,4 @@
-//! The options of a client that are no matter of the protocol: how a server is reached.
+//! The options of a client beyond those of the protocol: how it reaches a server.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::proxy::Proxy;
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
 
-/// Options of a client: those of the protocol, and how a server is reached.
+/// The options of a client: those of the protocol, and how it reaches the server.
 ///
-/// A [`ClientConfig`] can stand for it, where no more is wanted.
+/// A [`ClientConfig`] converts into it, if the other options keep their defaults.
 #[derive(Clone, Debug)]
 pub struct ConnectConfig {
     pub(crate) client: ClientConfig,
@@ -36,7 +36,7 @@ impl Default for ConnectConfig {
 }
 
 impl ConnectConfig {
-    /// Starts from the defaults.
+    /// Makes the default options.
     pub fn new() -> Self {
         Self::default()
     }
@@ -48,18 +48,18 @@ impl ConnectConfig {
         self
     }
 
-    /// Sets an overall timeout for an open connection, from the look-up of the host's name, or from the stream
-    /// that is there, to the end of the opening handshake: 20 s. The [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the
-    /// last part of it.
+    /// Sets the overall connect timeout, from the lookup of the host name to the end of the opening handshake:
+    /// 20 s. [`connect_over`](crate::connect_over) starts it at once. The
+    /// [`handshake_timeout`](ClientConfig::handshake_timeout) bounds the last step separately.
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = connect_timeout.into();
         self
     }
 
-    /// Reaches the server through a proxy: none, whatever the environment says; see
-    /// [`Proxy::from_env`]. The connection's [`peer_addr`](crate::Connection::peer_addr) is the proxy's.
-    /// [`connect_over`](crate::connect_over), which has a stream already, asks none.
+    /// Sets a proxy through which the server is reached: no proxy by default. The environment is not read; see
+    /// [`Proxy::from_env`]. The [`peer_addr`](crate::Connection::peer_addr) of the connection is that of the
+    /// proxy. [`connect_over`](crate::connect_over) ignores it, because it has a stream already.
     #[cfg(feature = "proxy")]
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
@@ -67,9 +67,8 @@ impl ConnectConfig {
         self
     }
 
-    /// Sets whom to trust where the URL begins with `wss`, or that of the proxy with `https`: the
-    /// [default](ClientTls::default) of it.
-    /// [`connect_over`](crate::connect_over) speaks TLS only if this was called.
+    /// Sets the trusted roots for a URL that begins with `wss`, and for a proxy whose URL begins with `https`:
+    /// [`ClientTls::default`]. [`connect_over`](crate::connect_over) speaks TLS only if this was called.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, tls: ClientTls) -> Self {
@@ -100,7 +99,7 @@ impl From<&Self> for ConnectConfig {
 mod tests {
     use super::*;
 
-    /// The defaults are a promise. Whoever changes one changes this test.
+    /// The defaults are a promise. A change of a default has to change this test.
     #[test]
     fn the_defaults_are_frozen() {
         let client = format!("{:?}", ClientConfig::default());

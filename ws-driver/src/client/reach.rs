@@ -1,7 +1,7 @@
-//! Reaches a host by whichever of its addresses answers first: Happy Eyeballs (RFC 8305). Knows neither
-//! proxies nor what is spoken on the stream.
+//! Connects to whichever address of a host answers first: Happy Eyeballs (RFC 8305). Does not know about proxies, nor
+//! about the protocol on the stream.
 //!
-//! There is one lookup for both families, so nothing waits for the answer of the other (RFC 8305 §3).
+//! One lookup covers both families, so no answer waits for the other one (RFC 8305 §3).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
@@ -12,28 +12,28 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::attempts::{Attempts, FailedAttempt};
-use super::connect_timeout::Patience;
+use super::connect_timeout::ConnectTimer;
 use super::error::{ConnectError, ConnectStage};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
 
-/// Opens a stream to a host, which is a name or an address without brackets.
+/// Opens a stream to a host. The host is a name, or an address without brackets.
 pub(crate) async fn reach<R: Runtime>(
     runtime: &R,
     host: &str,
     port: u16,
-    patience: &mut Patience<R>,
+    connect_timer: &mut ConnectTimer<R>,
 ) -> Result<(R::Stream, SocketAddr), ConnectError> {
     let lookup = lookup(runtime, host, port);
-    let addrs = patience.wait(ConnectStage::Reach, lookup).await?;
+    let addrs = connect_timer.wait(ConnectStage::Reach, lookup).await?;
     let mut tries = Race::new(addrs, runtime.now());
     let mut timer = DeadlineTimer::new(runtime);
     let connecting = poll_fn(|cx| {
         let connect = |addr| runtime.connect(addr);
         tries.poll(cx, runtime, &mut timer, connect)
     });
-    match race(connecting, patience.wait_over()).await {
+    match race(connecting, connect_timer.wait_over()).await {
         Winner::First(Some(first)) => Ok(first),
         Winner::First(None) => Err(ConnectError::Unreachable {
             host: host.to_owned(),
@@ -70,22 +70,23 @@ async fn lookup<R: Runtime>(
     })
 }
 
-/// Attempts at the addresses of a host. The first one that succeeds ends the race, and dropping the race
-/// drops the others.
+/// Attempts at the addresses of a host. The first one that succeeds ends the race; the drop of the race drops the
+/// others.
 struct Race<F> {
-    /// Not tried yet, in the order in which they are.
+    /// The addresses that are not tried yet, in order.
     waiting: VecDeque<SocketAddr>,
     /// At most [`ADDRESS_LIMIT`].
     running: Vec<Attempt<F>>,
     failed: Vec<FailedAttempt>,
-    /// When the next attempt starts, if there is one.
+    /// When the next attempt starts, if an address is left.
     next_start: Instant,
-    /// Addresses beyond [`ADDRESS_LIMIT`].
+    /// The number of addresses beyond [`ADDRESS_LIMIT`].
     left_out: usize,
 }
 
 struct Attempt<F> {
     addr: SocketAddr,
+    /// Boxed, because the list moves its elements when another attempt ends.
     stream: Pin<Box<F>>,
     deadline: Instant,
 }
@@ -104,7 +105,7 @@ impl<F> Race<F> {
         }
     }
 
-    /// Is ready with the first stream, or with nothing if each address was tried in vain.
+    /// Is ready with the first stream, or with `None` if all addresses have failed.
     fn poll<R: Runtime>(
         &mut self,
         cx: &mut Context<'_>,
@@ -116,9 +117,10 @@ impl<F> Race<F> {
         F: Future<Output = io::Result<R::Stream>>,
     {
         let mut now = runtime.now();
-        // A deadline that has passed counts only when the attempts were polled in vain since.
+        // A deadline ends an attempt only if the attempt was polled after it. The process may have stood still while the
+        // answer arrived in time.
         let mut believed = None;
-        // Each turn starts an attempt or ends one, or else returns.
+        // Bounded: each turn starts an attempt, ends one, or returns.
         loop {
             if self.next_start <= now {
                 if let Some(addr) = self.waiting.pop_front() {
@@ -135,7 +137,7 @@ impl<F> Race<F> {
                 return Poll::Ready(Some(first));
             }
             if self.failed.len() > failed_before {
-                // RFC 8305 §5: the next attempt does not wait for its turn once one has failed.
+                // RFC 8305 §5: after a failure the next attempt starts at once.
                 self.next_start = now;
                 if !self.waiting.is_empty() {
                     continue;
@@ -153,8 +155,8 @@ impl<F> Race<F> {
         }
     }
 
-    /// Polls all attempts; returns the first that succeeded, and puts the others that are over aside: those that
-    /// failed, and those whose deadline was not after `now`, if that is known.
+    /// Polls all attempts and returns the first that succeeded. Moves the attempts that have ended to `failed`: those
+    /// with an error, and those whose deadline is not after `now`, if it is given.
     fn poll_running<S>(
         &mut self,
         cx: &mut Context<'_>,
@@ -180,14 +182,14 @@ impl<F> Race<F> {
         None
     }
 
-    /// When something is to be done next, whatever the attempts do.
+    /// Returns when the race has to act next, even if no attempt ends.
     fn deadline(&self) -> Option<Instant> {
         let next_start = self.waiting.front().map(|_| self.next_start);
         let deadlines = self.running.iter().map(|attempt| attempt.deadline);
         deadlines.chain(next_start).min()
     }
 
-    /// Ends the race, and tells what was tried.
+    /// Ends the race and returns the result for each address.
     fn into_attempts(self) -> Attempts {
         let unanswered = self.running.into_iter().map(|attempt| FailedAttempt {
             addr: attempt.addr,
@@ -204,9 +206,10 @@ fn no_answer() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer")
 }
 
-/// Orders addresses so that the families alternate, beginning with that of the first. Within a family the
-/// order stays, because the system has sorted them (RFC 8305 §4, RFC 6724).
+/// Orders addresses so that the families alternate, beginning with the family of the first. Within a family the order
+/// stays, because the system has sorted the addresses (RFC 8305 §4, RFC 6724).
 fn interleaved(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    // Resolvers can return an address once for each socket type.
     let mut seen = BTreeSet::new();
     let is_ipv6_first = addrs.first().is_some_and(SocketAddr::is_ipv6);
     let addrs = addrs.into_iter().filter(|addr| seen.insert(*addr));
@@ -223,14 +226,14 @@ fn interleaved(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     }
 }
 
-/// How long an attempt is alone before the next one starts (RFC 8305 §5 recommends this value).
+/// How long the client waits for an attempt before it starts the next one (RFC 8305 §5 recommends this value).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How long one address is waited for. TCP asks again after 1, 3, 7 and 15 s, so a network that lost four
-/// of five can still answer.
+/// How long the client waits for one address. TCP repeats a SYN after 1, 3, 7 and 15 s, so an address can answer even if
+/// four of five are lost.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The addresses of one name that are tried. With [`ATTEMPT_DELAY`] all of them start within 4 s.
+/// The maximum number of addresses that are tried. With [`ATTEMPT_DELAY`] all attempts start within 4 s.
 const ADDRESS_LIMIT: usize = 16;
 
 #[cfg(test)]

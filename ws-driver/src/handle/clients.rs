@@ -1,5 +1,4 @@
-//! The open connections of a server in the hands of its users: look up, send by id, broadcast to all
-//! or to a topic.
+//! The handles to all open connections of a server: look up, send by id, broadcast to all or to a topic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,15 +14,14 @@ use crate::observe::rejected::Rejected;
 use crate::registry::membership::Membership;
 use crate::registry::{Entry, Registry, RegistryConfig};
 
-/// The open connections of a server. Cheap to clone; looking up and sending by id take the same time
-/// however many there are.
+/// The open connections of a server. It is cheap to clone. A lookup and a send by id take constant time.
 ///
-/// A send through this does not wait, unless its name says so. If the send queue of a peer is at its
-/// limit, the peer reads too slowly to keep up; [`SlowPeer`](crate::SlowPeer) says what happens then: by
-/// default its connection is closed with 1013, so that no gap in what it receives passes silently.
+/// A send through this handle does not wait, except in methods whose name ends in `_wait`. If the send queue
+/// of a peer is at its limit, the peer reads too slowly. [`SlowPeer`](crate::SlowPeer) decides what happens
+/// then. By default the connection is closed with 1013, so that no peer misses a message without notice.
 ///
-/// Two sends from one task arrive in their order at every peer; of two at the same time from different
-/// threads, one peer can see this first and another that.
+/// Two sends from one task arrive in order at every peer. Two concurrent sends from different threads can
+/// arrive in a different order at different peers.
 #[derive(Clone)]
 pub struct Clients {
     registry: Arc<Registry>,
@@ -36,28 +34,28 @@ impl Clients {
         }
     }
 
-    /// Returns how many connections are open.
+    /// Returns the number of open connections.
     pub fn len(&self) -> usize {
         self.registry.len()
     }
 
-    /// Tells whether no connection is open.
+    /// Returns whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the open connection with an id.
+    /// Returns a handle to the open connection with an id.
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
         let machine = self.registry.get(id)?;
         Some(Sender::new(machine, Membership::of(&self.registry)))
     }
 
-    /// Iterates over the connections that are open now.
+    /// Iterates over the connections that are open at the time of the call.
     pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
         senders(&self.registry, self.registry.open())
     }
 
-    /// Returns a topic by its name. It need not exist: a topic that nobody has joined is empty.
+    /// Returns a topic by its name. A topic without members is empty; this is not an error.
     pub fn topic(&self, name: impl Into<Arc<str>>) -> Topic {
         Topic {
             registry: Arc::clone(&self.registry),
@@ -65,7 +63,7 @@ impl Clients {
         }
     }
 
-    /// Iterates over the topics that somebody has joined, in any order.
+    /// Iterates over the topics that have members, in any order.
     pub fn topics(&self) -> impl Iterator<Item = Topic> + use<> {
         let registry = Arc::clone(&self.registry);
         let names = registry.topic_names().into_iter();
@@ -79,10 +77,12 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// Fails if there is no open connection with that id, it is closing, its version cannot carry
-    /// the message, or its send queue is full. The last is what [`SlowPeer`](crate::SlowPeer) is about:
-    /// with `Close` the connection is closed with 1013, with `DropNewest` the message is dropped, with
-    /// `Wait` neither; with `DropOldest` it does not happen, unless the limit is zero.
+    /// Fails if no open connection has that id, or if the connection is closing, cannot carry the message in
+    /// its version, or has a full send queue.
+    ///
+    /// [`SlowPeer`](crate::SlowPeer) decides what else a full queue means. With `Close` the connection is
+    /// closed with 1013. With `DropNewest` the message is dropped. With `Wait` nothing else happens. With
+    /// `DropOldest` the queue is never full, unless its limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         let policy = self.registry.options.slow_peer;
         let draft = Draft::new(message.into());
@@ -90,20 +90,19 @@ impl Clients {
         sent.map_err(SendToError::Send)
     }
 
-    /// Waits for room in the send queue of one connection, whatever the
-    /// [`SlowPeer`](crate::SlowPeer) policy is, then queues a message.
+    /// Waits for capacity in the send queue of one connection, then queues a message. The
+    /// [`SlowPeer`](crate::SlowPeer) policy does not apply.
     ///
-    /// A peer that never reads is waited for until the connection ends: by default the keepalive sees
-    /// to that.
+    /// If the peer never reads, this waits until the connection ends. By default the keepalive ends it.
     ///
     /// # Errors
     ///
-    /// Fails if there is no open connection with that id, it is closing, or its version cannot carry
-    /// the message.
+    /// Fails if no open connection has that id, or if the connection is closing or cannot carry the message
+    /// in its version.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the message was not queued.
+    /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send_wait(
         &self,
         id: ConnectionId,
@@ -115,16 +114,16 @@ impl Clients {
         sent.map_err(SendToError::Send)
     }
 
-    /// Sends a message to every open connection, without waiting, and returns how many took it. It is
-    /// encoded once, whatever the versions.
+    /// Sends a message to every open connection, without waiting. Returns how many connections took it. The
+    /// message is encoded once for each version.
     ///
-    /// Not counted are connections that are closing, that speak a draft if the message is binary, and
-    /// those that were too slow for it, as [`SlowPeer`](crate::SlowPeer) says.
+    /// The count excludes connections that are closing, that speak a draft if the message is binary, or that
+    /// did not take the message under their [`SlowPeer`](crate::SlowPeer) policy.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
         offer_all(&self.registry, self.registry.open(), message.into(), None)
     }
 
-    /// As [`broadcast`](Self::broadcast), to all but one.
+    /// Sends a message to every open connection except one; see [`broadcast`](Self::broadcast).
     pub fn broadcast_except(
         &self,
         except: ConnectionId,
@@ -138,42 +137,42 @@ impl Clients {
         )
     }
 
-    /// Sends a message to every connection that is open now, waits for room in each send queue,
-    /// whatever the [`SlowPeer`](crate::SlowPeer) policy is, and returns how many took it.
+    /// Sends a message to every connection that is open at the time of the call, and waits for capacity in
+    /// each send queue. Returns how many connections took it. The [`SlowPeer`](crate::SlowPeer) policy does
+    /// not apply.
     ///
-    /// Who has room gets it at once, the others as soon as they have: nobody waits for anybody else. A
-    /// peer that never reads is waited for until its connection ends: by default the keepalive sees to
-    /// that. The future holds one small allocation for each peer that is waited for, and the message
-    /// once; two of them at the same time can overtake each other at a slow peer.
+    /// No peer waits for another: the message is queued for each one as soon as its queue has capacity. If a
+    /// peer never reads, this waits until its connection ends. By default the keepalive ends it. The future
+    /// holds one small allocation for each peer that it waits for, and the message once. Two concurrent calls
+    /// can overtake each other at a slow peer.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, those who had room have got the message; the
-    /// others get nothing of it.
+    /// If the future is dropped before it is ready, connections whose queue had capacity have got the message;
+    /// the others do not get it.
     pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
         send_all(&self.registry, self.registry.open(), message.into()).await
     }
 
-    /// Returns what was counted on all connections so far.
+    /// Returns the counters of the server, summed over all connections since its start.
     ///
-    /// Takes time in proportion to the connections that are open; counting itself costs next to
-    /// nothing.
+    /// The call takes time in proportion to the number of open connections.
     pub fn counters(&self) -> ServerCounters {
         self.registry.counters()
     }
 
-    /// Returns what the handles of a connection know of its registry.
+    /// Returns the access to the topics that the handles of a connection need.
     pub(crate) fn membership(&self) -> Membership {
         Membership::of(&self.registry)
     }
 
-    /// Gives an id to a connection that is being opened; `None` if there are as many streams as `limit`,
-    /// open or being opened.
+    /// Registers a stream in its opening handshake and gives it an id. Returns `None` if `limit` streams are
+    /// registered, open or in the opening handshake.
     pub(crate) fn enter(&self, limit: Option<usize>) -> Option<Entry> {
         self.registry.enter(limit)
     }
 
-    /// Waits until there are fewer streams than `limit`, open or being opened.
+    /// Waits until fewer than `limit` streams are registered, open or in the opening handshake.
     pub(crate) async fn wait_below(&self, limit: usize) {
         self.registry.wait_below(limit).await;
     }
@@ -189,7 +188,7 @@ impl Clients {
 }
 
 impl Default for Clients {
-    /// Makes the registry of no server, which stays empty.
+    /// Makes a registry without a server. It stays empty.
     fn default() -> Self {
         Self::new(RegistryConfig::default())
     }
@@ -203,10 +202,10 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The connections of a server that have [joined](crate::Connection::join) a topic. A handle that is
-/// cheap to clone; it does not make the topic exist: that is there while it has members.
+/// The connections of a server that have [joined](crate::Connection::join) a topic. This is a handle and
+/// cheap to clone. A topic exists only while it has members, with or without a handle.
 ///
-/// A connection leaves its topics when its stream ends; until then a closing one is still a member.
+/// A connection leaves its topics when its stream ends. Until then a closing connection is still a member.
 #[derive(Clone)]
 pub struct Topic {
     registry: Arc<Registry>,
@@ -219,35 +218,35 @@ impl Topic {
         &self.name
     }
 
-    /// Returns how many connections have joined.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.registry.members_len(&self.name)
     }
 
-    /// Tells whether no connection has joined.
+    /// Returns whether the topic has no members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Tells whether a connection has joined.
+    /// Returns whether a connection is a member.
     pub fn contains(&self, id: ConnectionId) -> bool {
         self.registry.is_member(&self.name, id)
     }
 
-    /// Iterates over the connections that are members now, in any order.
+    /// Iterates over the members at the time of the call, in any order.
     pub fn iter(&self) -> impl Iterator<Item = Sender> + use<> {
         senders(&self.registry, self.registry.members(&self.name))
     }
 
-    /// Sends a message to every member; see [`Clients::broadcast`]. The work is linear in the number
-    /// of members, however many other connections there are.
+    /// Sends a message to every member; see [`Clients::broadcast`]. The work is linear in the number of members
+    /// and does not depend on the number of other connections.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
         let members = self.registry.members(&self.name);
         offer_all(&self.registry, members, message.into(), None)
     }
 
-    /// As [`broadcast`](Self::broadcast), to all members but one, such as the one that speaks; it need
-    /// not be a member.
+    /// Sends a message to every member except one, such as the author of the message; see
+    /// [`broadcast`](Self::broadcast). `except` need not be a member.
     pub fn broadcast_except(
         &self,
         except: ConnectionId,
@@ -257,13 +256,13 @@ impl Topic {
         offer_all(&self.registry, members, message.into(), Some(except))
     }
 
-    /// Sends a message to every member and waits for room in each send queue; see
+    /// Sends a message to every member, and waits for capacity in each send queue; see
     /// [`Clients::broadcast_wait`].
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, those who had room have got the message; the
-    /// others get nothing of it.
+    /// If the future is dropped before it is ready, members whose queue had capacity have got the message; the
+    /// others do not get it.
     pub async fn broadcast_wait(&self, message: impl Into<PreparedMessage>) -> usize {
         let members = self.registry.members(&self.name);
         send_all(&self.registry, members, message.into()).await
@@ -279,7 +278,7 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// Makes handles for users.
+/// Makes a handle for each connection.
 fn senders(
     registry: &Arc<Registry>,
     machines: Vec<Arc<SharedMachine>>,
@@ -289,14 +288,15 @@ fn senders(
     machines.map(move |machine| Sender::new(machine, membership.clone()))
 }
 
-/// A message on its way to many. It is compressed once, when the first comes for whom that counts.
-struct ForMany<'a> {
+/// A message for many connections. It is compressed once, for the first connection that compresses, because a
+/// broadcast to connections that do not compress should not pay for it.
+struct BroadcastMessage<'a> {
     registry: &'a Registry,
     message: PreparedMessage,
     is_compressed: bool,
 }
 
-impl<'a> ForMany<'a> {
+impl<'a> BroadcastMessage<'a> {
     fn new(registry: &'a Registry, message: PreparedMessage) -> Self {
         Self {
             registry,
@@ -305,6 +305,7 @@ impl<'a> ForMany<'a> {
         }
     }
 
+    /// Returns the message for one connection.
     fn for_one(&mut self, machine: &SharedMachine) -> &PreparedMessage {
         if machine.compresses && !self.is_compressed {
             self.message = self.registry.options.compress(self.message.clone());
@@ -314,7 +315,10 @@ impl<'a> ForMany<'a> {
     }
 }
 
-/// Offers a message to each of them but one; returns how many took it.
+/// Offers a message to each connection except one. Returns how many took it.
+///
+/// `machines` is a copy of the list, so that no lock of the registry is held while messages are sent. Therefore two
+/// concurrent broadcasts can arrive in either order. An order would need one lock around all sending.
 fn offer_all(
     registry: &Registry,
     machines: Vec<Arc<SharedMachine>>,
@@ -322,7 +326,7 @@ fn offer_all(
     except: Option<ConnectionId>,
 ) -> usize {
     let policy = registry.options.slow_peer;
-    let mut message = ForMany::new(registry, message);
+    let mut message = BroadcastMessage::new(registry, message);
     let meant = machines
         .iter()
         .filter(|machine| Some(machine.facts.id) != except)
@@ -333,18 +337,20 @@ fn offer_all(
     meant.count()
 }
 
-/// Queues a message for each of them as soon as there is room; returns how many took it.
+/// Queues a message for each connection as soon as its queue has capacity. Returns how many took it.
 async fn send_all(
     registry: &Registry,
     machines: Vec<Arc<SharedMachine>>,
     message: PreparedMessage,
 ) -> usize {
-    let mut message = ForMany::new(registry, message);
+    let mut message = BroadcastMessage::new(registry, message);
     let mut slow = Vec::new();
     let mut reached = 0;
     for machine in machines {
+        // Without a future first: most connections have capacity and need no allocation.
         match machine.try_send_prepared(message.for_one(&machine)) {
             Ok(()) => reached += 1,
+            // Both end by themselves. Every other error stays for as long as the connection is open.
             Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(machine),
             Err(_) => {}
         }
@@ -357,16 +363,16 @@ async fn send_all(
     reached + join_all::count_true(waiting).await
 }
 
-/// Why a message did not go to a client.
+/// Why a message was not sent to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendToError {
-    /// There is no open connection with that id.
+    /// No open connection has that id.
     NoSuchClient {
         /// The id.
         id: ConnectionId,
     },
-    /// There is one, but it did not take the message.
+    /// The connection did not take the message.
     Send(SendError),
 }
 
@@ -380,7 +386,7 @@ impl fmt::Display for SendToError {
 }
 
 impl std::error::Error for SendToError {
-    /// Returns what is behind the cause, as the text of the cause is all of this one's.
+    /// Returns the source of the cause, because the text of the cause is the whole text of this one.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NoSuchClient { .. } => None,

@@ -1,5 +1,5 @@
-//! Runs many small futures beside each other in one task. Each is polled only when it was woken, so
-//! that the work is linear in what happens, however many wait.
+//! Runs many small futures in one task. Each future has a waker of its own and is polled only after a wake. So the work
+//! is linear in the number of wakes, and not in the number of futures that wait.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Waits for all of the futures; returns how many said `true`.
+/// Waits for all futures. Returns how many of them returned `true`.
 ///
-/// To drop it drops those that have not ended.
+/// If it is dropped, the futures that have not ended are dropped.
 pub(crate) async fn count_true<F>(futures: impl Iterator<Item = F>) -> usize
 where
     F: Future<Output = bool>,
@@ -18,23 +18,25 @@ where
     let mut waiting: Vec<_> = futures
         .enumerate()
         .map(|(index, future)| {
-            let bell = Arc::new(Bell {
+            let future_waker = Arc::new(FutureWaker {
                 index,
-                has_rung: AtomicBool::new(false),
+                is_listed: AtomicBool::new(false),
                 woken: Arc::clone(&woken),
             });
-            bell.wake_by_ref();
-            Some((Box::pin(future), bell))
+            future_waker.wake_by_ref();
+            Some((Box::pin(future), future_waker))
         })
         .collect();
     let (mut count, mut left) = (0, waiting.len());
     poll_fn(|cx| {
+        // Registers the waker of the task before the polls, so that a wake during them is not lost.
         for index in woken.take(cx) {
-            let Some((future, bell)) = &mut waiting[index] else {
+            let Some((future, future_waker)) = &mut waiting[index] else {
                 continue;
             };
-            bell.has_rung.store(false, Ordering::SeqCst);
-            let waker = Waker::from(Arc::clone(bell));
+            // Before the poll: a wake during the poll has to list the future again.
+            future_waker.is_listed.store(false, Ordering::SeqCst);
+            let waker = Waker::from(Arc::clone(future_waker));
             let future: Pin<&mut F> = future.as_mut();
             if let Poll::Ready(is_true) = future.poll(&mut Context::from_waker(&waker)) {
                 waiting[index] = None;
@@ -51,26 +53,26 @@ where
 }
 
 /// Wakes one of the futures.
-struct Bell {
+struct FutureWaker {
     index: usize,
-    /// Whether it is in the list, which bounds that.
-    has_rung: AtomicBool,
+    /// Whether the index is in the list already. So the list is no longer than the number of futures.
+    is_listed: AtomicBool,
     woken: Arc<Woken>,
 }
 
-impl Wake for Bell {
+impl Wake for FutureWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.has_rung.swap(true, Ordering::SeqCst) {
+        if !self.is_listed.swap(true, Ordering::SeqCst) {
             self.woken.add(self.index);
         }
     }
 }
 
-/// Which of the futures are to be polled.
+/// The indices of the futures that have to be polled, and the waker of the task.
 #[derive(Default)]
 struct Woken(Mutex<(Vec<usize>, Option<Waker>)>);
 
@@ -79,6 +81,7 @@ impl Woken {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.0.push(index);
         let task = inner.1.take();
+        // The waker is foreign code, so it runs without the lock.
         drop(inner);
         if let Some(task) = task {
             task.wake();
@@ -100,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// Only futures that were woken are polled again, and all are waited for.
+    /// Only woken futures are polled again, and all futures are waited for.
     #[test]
     fn each_is_polled_when_it_was_woken() {
         let notices: Vec<_> = (0..10).map(|_| Notice::new()).collect();

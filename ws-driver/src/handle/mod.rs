@@ -1,4 +1,4 @@
-//! The handles of users: a connection, a sender to it from elsewhere, and the connections of a server.
+//! The handles that applications hold: a connection, a sender for other tasks, and all connections of a server.
 //!
 //! Imports: `runtime`, `id`, `tls`, `observe`, `driver`, `registry`.
 

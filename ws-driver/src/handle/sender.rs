@@ -1,4 +1,4 @@
-//! A handle that sends on a connection from anywhere.
+//! A handle that sends on a connection from any task or thread.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,8 +16,8 @@ use crate::observe::counters::ConnectionCounters;
 use crate::registry::membership::Membership;
 use crate::registry::topics::TopicError;
 
-/// Sends on a connection from other tasks and threads. Cheap to clone; it does not keep the
-/// connection open.
+/// Sends on a connection from other tasks and threads. It is cheap to clone and does not keep the connection
+/// open.
 #[derive(Clone)]
 pub struct Sender {
     machine: Arc<SharedMachine>,
@@ -32,18 +32,19 @@ impl Sender {
         }
     }
 
-    /// Waits for room in the send queue, and for the end of a message that is being sent in fragments,
-    /// then queues a message. As by [`Connection::send`](crate::Connection::send), it is then written if the
-    /// connection has a task of its own.
+    /// Waits for capacity in the send queue, and for the end of a message that is sent in fragments, then
+    /// queues a message. If the connection has a task of its own, the message is also written, as by
+    /// [`Connection::send`](crate::Connection::send).
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing or the version cannot carry the message.
+    /// Fails if the connection is closing, or the version cannot carry the message.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the message was not queued.
+    /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        // Waits for the end of an open message: the holder of the connection sends its parts and will finish it.
         let draft = Draft::new(message.into());
         self.machine
             .send_wait(draft, IfOpen::Wait, Then::Write)
@@ -54,70 +55,69 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit or a message is being sent in fragments. The
-    /// error has the message.
+    /// Fails as [`send`](Self::send) does. Also fails if the send queue is at its limit, or another message is being
+    /// sent in fragments. The error contains the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.machine.try_send(message.into())
     }
 
-    /// As [`send`](Self::send), for a message that was encoded before.
+    /// Sends a prepared message as [`send`](Self::send) does, without encoding it again.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails as [`send`](Self::send) does.
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.machine
             .send_wait(message, IfOpen::Wait, Then::Write)
             .await
     }
 
-    /// Queues a message that was encoded before, without waiting.
+    /// Queues a prepared message without waiting.
     ///
     /// # Errors
     ///
-    /// As [`try_send`](Self::try_send).
+    /// Fails as [`try_send`](Self::try_send) does.
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.machine.try_send_prepared(message)
     }
 
-    /// Waits until the stream has taken everything that was queued before; see
+    /// Waits until the stream has taken everything that was queued before this call; see
     /// [`Connection::flush`](crate::Connection::flush).
     ///
     /// # Errors
     ///
-    /// Fails if the connection ended before.
+    /// Fails if the connection ends before that.
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped at any time; what is queued is written all the same.
+    /// The future can be dropped at any time. Queued messages are written anyway.
     pub async fn flush(&self) -> Result<(), SendError> {
         let mut flush = self.machine.begin_flush();
         poll_fn(|cx| self.machine.poll_flush(cx, &mut flush)).await
     }
 
-    /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
-    /// it was not a member before. It leaves all topics when its stream ends. See
+    /// Joins a topic of the server, so that messages to the topic go to this connection, too. Returns whether
+    /// the connection is a new member. It leaves all topics when its stream ends. See
     /// [`Clients::topic`](crate::Clients::topic).
     ///
     /// # Errors
     ///
-    /// Fails if this is a client's connection or it has ended, the name is longer than
-    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
-    /// `topic_limit` allows.
+    /// Fails if this is a connection of a client, the connection has ended, the name is longer than
+    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or the connection is at the option `topic_limit`.
     pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
         self.membership.join(topic, self.id())
     }
 
-    /// Leaves a topic; tells whether it was a member.
+    /// Leaves a topic. Returns whether the connection was a member.
     pub fn leave(&self, topic: &str) -> bool {
         self.membership.leave(topic, self.id())
     }
 
-    /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
@@ -127,12 +127,12 @@ impl Sender {
         self.machine.ping(payload)
     }
 
-    /// Begins to close, with a code and a reason of at most 123 bytes, which are left out in versions
-    /// that have none. Does nothing if the connection is closing.
+    /// Begins the closing handshake, with a code and a reason of at most 123 bytes. Versions without codes and
+    /// reasons ignore them. Does nothing if the connection is closing already.
     ///
     /// # Errors
     ///
-    /// Fails if the reason is too long; then nothing is closed.
+    /// Fails if the reason is too long; then the connection stays open.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.machine.close(code, CloseReason::new(reason)?);
         Ok(())
@@ -143,9 +143,10 @@ impl Sender {
         self.machine.close(code, CloseReason::EMPTY);
     }
 
-    /// Waits until the stream of the connection is closed and returns how it ended. The answer to a
-    /// peer's close waits until messages that came before it are received, though no longer than the
-    /// `close_timeout`; so does this.
+    /// Waits until the stream of the connection is closed. Returns how the connection ended.
+    ///
+    /// The answer to a peer's close waits until the messages before it are received, at most for the
+    /// `close_timeout`. So this waits for that, too.
     ///
     /// # Cancel safety
     ///
@@ -154,7 +155,7 @@ impl Sender {
         self.machine.wait_closed().await
     }
 
-    /// Returns how the connection ended, or `None` while it has not.
+    /// Returns how the connection ended, or `None` if it has not.
     pub fn closed(&self) -> Option<Closed> {
         self.machine.closed()
     }
@@ -164,7 +165,7 @@ impl Sender {
         self.machine.facts.id
     }
 
-    /// Returns the version that is spoken.
+    /// Returns the version of the connection.
     pub fn version(&self) -> Version {
         self.machine.facts.version
     }
@@ -179,12 +180,12 @@ impl Sender {
         self.machine.state()
     }
 
-    /// Returns the bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub fn buffered_amount(&self) -> usize {
         self.machine.buffered_amount()
     }
 
-    /// Returns what was counted on this connection so far.
+    /// Returns the counters of this connection.
     pub fn counters(&self) -> ConnectionCounters {
         self.machine.counters()
     }

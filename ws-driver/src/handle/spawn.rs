@@ -1,4 +1,4 @@
-//! A connection whose driver runs as a task of its own: what `connect` and the test kit hand out.
+//! Connections whose driver runs as a task of its own: those of clients and of the test kit.
 
 use std::future::Pending;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::driver::{Driver, Watch};
 use crate::registry::membership::Membership;
 use crate::runtime::Runtime;
 
-/// Starts to drive a connection. `unread` was read from the stream before.
+/// Starts to drive a connection. `unread` are bytes that were read from the stream before.
 pub(crate) fn start<R, S>(
     runtime: &R,
     stream: S,
@@ -34,12 +34,13 @@ where
         machine,
         Arc::new(move || clock.now()),
     ));
+    // A client has no registry, so it can join no topic.
     let connection = Connection::new(
         Arc::clone(&machine),
         Membership::default(),
         http::Extensions::new(),
     );
-    // Without a handler: it is in the hands of whoever asked for it.
+    // Without a handler, because the caller gets the connection.
     let driver: Driver<_, _, Pending<()>, _> = Driver::new(
         runtime.clone(),
         stream,
@@ -51,7 +52,7 @@ where
     connection
 }
 
-/// Makes the task of a driver that the handles of its connection use, too.
+/// Makes the task of a driver that is shared with the handles of its connection, so that a send can write by itself.
 pub(crate) fn share<R, D>(runtime: &R, driver: D, machine: &SharedMachine) -> DriverTask<D>
 where
     R: Runtime,
@@ -64,7 +65,7 @@ where
     task
 }
 
-/// Nobody looks on.
+/// Reports nothing: a client has no observers.
 struct Unwatched;
 
 impl Watch for Unwatched {

@@ -1,4 +1,4 @@
-//! The accept loop.
+//! The accept loop of a server: accepts streams and spawns the task of each.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,65 +9,77 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::host::{HandOut, Handle, Host};
-use super::shared::Shared;
-use super::shutdown_phase::Phase;
+use super::delivery::{Delivery, ToAcceptQueue, ToHandler};
+use super::shared::SharedServer;
+use super::shutdown_phase::ShutdownPhase;
 use super::task;
 use super::transport::Plain;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, Timer, probe_silent};
 use crate::util::race::{Winner, race};
 
-pub(super) async fn accept_all<R, H>(shared: &Arc<Shared<R>>, host: H) -> io::Result<()>
+pub(super) async fn accept_all<R, H>(shared: &Arc<SharedServer<R>>, delivery: H) -> io::Result<()>
 where
     R: Runtime,
-    H: Host + Clone,
+    H: Delivery + Clone,
 {
     let result = loop {
-        // The stop comes first: a listener that always has a stream would otherwise never be closed.
-        let closed = pin!(shared.stop.wait(Phase::Closed));
+        // The phase comes first: otherwise a listener that always has a stream would never be closed.
+        let closed = pin!(shared.stop.wait(ShutdownPhase::Closed));
         match race(closed, pin!(accept(shared))).await {
             Winner::First(()) => break Ok(()),
             Winner::Second(Err(error)) => break Err(error),
             Winner::Second(Ok((stream, addr))) => {
-                // Entered here, as the next stream may be accepted before the task first runs.
+                // Entered here and not in the task: the loop may accept the next stream before the task first runs, and
+                // the `connection_limit` has to count this one. `accept` has waited for a free place.
                 let entry = shared.clients.enter(None).expect("there is no limit");
-                let (shared_too, host) = (Arc::clone(shared), host.clone());
+                let (shared_too, delivery) = (Arc::clone(shared), delivery.clone());
                 #[cfg(feature = "rustls")]
-                if let Some(tls) = shared.options.tls.clone() {
-                    let life = task::run(shared_too, entry, stream, tls, Some(addr), probe, host);
-                    shared.runtime.spawn(life);
+                if let Some(tls) = shared.settings.tls.clone() {
+                    let task =
+                        task::run(shared_too, entry, stream, tls, Some(addr), probe, delivery);
+                    shared.runtime.spawn(task);
                     continue;
                 }
-                let life = task::run(shared_too, entry, stream, Plain, Some(addr), probe, host);
-                shared.runtime.spawn(life);
+                let task = task::run(
+                    shared_too,
+                    entry,
+                    stream,
+                    Plain,
+                    Some(addr),
+                    probe,
+                    delivery,
+                );
+                shared.runtime.spawn(task);
             }
         }
     };
+    // Observers are told of an orderly end, too; then there is no error.
     let error = result.as_ref().err();
     shared
-        .options
+        .settings
         .observers
         .tell(|observer| observer.shutdown(error));
     result
 }
 
-/// Waits for an open connection, and accepts streams meanwhile; `None` once the server has closed and
-/// no connection is left to hand out.
+/// Waits for an open connection, and accepts streams meanwhile. Returns `None` once the server has closed and no
+/// connection is left.
 pub(super) async fn accept_one<R: Runtime>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
 ) -> io::Result<Option<Connection>> {
-    let opened = pin!(shared.opened.pop());
-    let accepting = pin!(accept_all(shared, HandOut(Arc::clone(shared))));
+    let opened = pin!(shared.accept_queue.pop());
+    let accepting = pin!(accept_all(shared, ToAcceptQueue(Arc::clone(shared))));
+    // The queue comes first: while a connection waits in it no stream is accepted, which bounds the queue.
     match race(opened, accepting).await {
         Winner::First(connection) => Ok(Some(connection)),
-        Winner::Second(accepted) => accepted.map(|()| shared.opened.pop_last()),
+        Winner::Second(accepted) => accepted.map(|()| shared.accept_queue.pop_last()),
     }
 }
 
-/// Takes a stream that the application made; tells whether it did.
+/// Takes a stream that the application made. Returns whether it was taken.
 pub(super) async fn take<R, S, H, F>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
     stream: S,
     peer_addr: Option<SocketAddr>,
     handler: H,
@@ -78,8 +90,9 @@ where
     H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    let limit = shared.options.connection_limit;
+    let limit = shared.settings.connection_limit;
     let entering = async {
+        // A loop, because another stream can take the free place first.
         loop {
             if let Some(entry) = shared.clients.enter(limit) {
                 return entry;
@@ -87,56 +100,58 @@ where
             shared.clients.wait_below(limit.unwrap_or(usize::MAX)).await;
         }
     };
-    // The stop comes first: a server that has closed takes no stream, although it has room for it.
-    let closed = pin!(shared.stop.wait(Phase::Closed));
+    // The phase comes first: a server that has closed takes no stream, even if it has a free place.
+    let closed = pin!(shared.stop.wait(ShutdownPhase::Closed));
     let Winner::Second(entry) = race(closed, pin!(entering)).await else {
         return false;
     };
-    let life = task::run(
+    // Without TLS and without probes: the option `tls` is for the port of the server, and only the application knows
+    // whether the stream is a TCP socket.
+    let task = task::run(
         Arc::clone(shared),
         entry,
         stream,
         Plain,
         peer_addr,
         |_, _| {},
-        Handle(handler),
+        ToHandler(handler),
     );
-    shared.runtime.spawn(life);
+    shared.runtime.spawn(task);
     true
 }
 
-/// Makes sure that a silent peer is noticed where the protocol cannot ping it.
-fn probe<R: Runtime>(shared: &Shared<R>, stream: &R::Stream) {
+/// Lets the system probe a silent peer that the protocol cannot ping.
+fn probe<R: Runtime>(shared: &SharedServer<R>, stream: &R::Stream) {
     probe_silent(
         &shared.runtime,
         stream,
-        shared.options.connection.silence_limits(),
+        shared.settings.connection.silence_limits(),
     );
 }
 
-/// Accepts a stream; waits while there is no room for one.
-async fn accept<R: Runtime>(shared: &Shared<R>) -> io::Result<(R::Stream, SocketAddr)> {
+/// Accepts a stream; waits first while the server is at its `connection_limit`.
+async fn accept<R: Runtime>(shared: &SharedServer<R>) -> io::Result<(R::Stream, SocketAddr)> {
     loop {
-        if let Some(limit) = shared.options.connection_limit {
+        if let Some(limit) = shared.settings.connection_limit {
             shared.clients.wait_below(limit).await;
         }
         let Some(listeners) = &shared.listeners else {
-            // Streams are handed in by the application.
+            // The application hands the streams in.
             return std::future::pending().await;
         };
         match listeners.accept(&shared.runtime).await {
             Ok((stream, addr)) => {
-                shared.trouble.pass();
+                shared.accept_errors.note_accepted();
                 match shared.runtime.prepare(&stream) {
                     Ok(()) => return Ok((stream, addr)),
-                    // Some systems say so of a stream that was reset meanwhile; it is dropped.
+                    // Some systems report an error for a stream that was reset meanwhile. Only that stream is dropped.
                     Err(error) => {
                         tracing::debug!(target: "ws", "a stream from {addr} cannot be prepared: {error}");
                     }
                 }
             }
             Err(error) => {
-                if let Some(time) = shared.trouble.note(error, shared.runtime.now())? {
+                if let Some(time) = shared.accept_errors.note(error, shared.runtime.now())? {
                     wait(&shared.runtime, time).await;
                 }
             }

@@ -1,44 +1,45 @@
-//! What an error of accept means: whether it is about one stream, passes, or ends the server; how long to wait
-//! after it; and when to say so.
+//! Classifies the errors of accept: an error is about one stream, is temporary, or ends the server. Decides how long to
+//! wait after an error and when to log it.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::util::sync::{Mutex, PoisonError};
 
-/// What an error of accept is about.
+/// The cause of an accept error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// One stream, which is gone; the listener is as good as before.
+    /// One stream, which is gone. The listener still works.
     Stream,
-    /// The system or the listener, for now.
+    /// The system or the listener, temporarily.
     Passing,
-    /// The listener, for good.
+    /// The listener, permanently.
     Listener,
 }
 
-/// The errors of accept since a stream was last accepted. They are the server's, and not a call's, since
-/// `accept` is called and dropped for each connection.
+/// The accept errors since a stream was last accepted. They belong to the server and not to a call, because `accept` is
+/// called and dropped for each connection.
 #[derive(Default)]
-pub(super) struct Trouble(Mutex<Recent>);
+pub(super) struct AcceptErrors(Mutex<Recent>);
 
 #[derive(Default)]
 struct Recent {
-    /// Errors that were about one stream, one after the other.
+    /// The number of consecutive errors about a stream.
     streams: u32,
-    /// How long the last wait was.
+    /// The last wait.
     wait: Option<Duration>,
-    /// When a line was last logged, and how many errors had none since.
+    /// When an error was last logged.
     logged: Option<Instant>,
+    /// The errors since then that were not logged.
     left_out: u64,
 }
 
-impl Trouble {
-    /// Notes an error; returns how long to wait before the next try.
+impl AcceptErrors {
+    /// Records an error. Returns how long to wait before the next try.
     ///
     /// # Errors
     ///
-    /// Gives the error back if no try can succeed any more.
+    /// Returns the error if no further try can succeed.
     pub(super) fn note(&self, error: io::Error, now: Instant) -> io::Result<Option<Duration>> {
         let fault = Fault::of(&error);
         if fault == Fault::Listener {
@@ -46,6 +47,7 @@ impl Trouble {
         }
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if fault == Fault::Stream && recent.streams < STREAMS_IN_A_ROW {
+            // No wait: a peer that resets its streams must not slow the others down.
             recent.streams += 1;
             drop(recent);
             tracing::debug!(target: "ws", "a stream was lost before it was accepted: {error}");
@@ -65,6 +67,7 @@ impl Trouble {
         }
         recent.logged = Some(now);
         let left_out = std::mem::take(&mut recent.left_out);
+        // The subscriber is code of the application, so it runs without the lock.
         drop(recent);
         tracing::warn!(
             target: "ws",
@@ -74,8 +77,9 @@ impl Trouble {
         Ok(Some(wait))
     }
 
-    /// Notes that a stream was accepted.
-    pub(super) fn pass(&self) {
+    /// Records that a stream was accepted: waits begin at [`FIRST_WAIT`] again.
+    pub(super) fn note_accepted(&self) {
+        // `logged` stays, so that errors that alternate with streams do not flood the log.
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.streams = 0;
         recent.wait = None;
@@ -85,20 +89,18 @@ impl Trouble {
 impl Fault {
     fn of(error: &io::Error) -> Self {
         let Some(code) = error.raw_os_error() else {
-            return Self::of_kind(error.kind()).unwrap_or(
-                // What has no code of the system is from the runtime: it has ended, or is not there.
-                Self::Listener,
-            );
+            // An error without a system code is from the runtime: it has ended or does not exist.
+            return Self::of_kind(error.kind()).unwrap_or(Self::Listener);
         };
         if LISTENER_CODES.contains(&code) {
             return Self::Listener;
         }
-        // Whatever else the system says may pass, as a server is worth more than a wait that was in vain.
+        // Any other system error counts as temporary, because a useless wait costs less than the end of the server.
         Self::of_kind(error.kind()).unwrap_or(Self::Passing)
     }
 
-    /// Linux gives accept the errors that a stream had while it waited, those of the network included, and
-    /// says `EPERM` where a firewall forbids the stream.
+    /// Classifies an error by its kind. On Linux accept returns the errors that a stream had while it waited, including
+    /// network errors, and `EPERM` if a firewall forbids the stream.
     fn of_kind(kind: io::ErrorKind) -> Option<Self> {
         if STREAM_KINDS.contains(&kind) {
             return Some(Self::Stream);
@@ -107,6 +109,7 @@ impl Fault {
     }
 }
 
+/// The kinds of errors that are about one stream.
 const STREAM_KINDS: [io::ErrorKind; 9] = [
     io::ErrorKind::ConnectionAborted,
     io::ErrorKind::ConnectionReset,
@@ -119,27 +122,26 @@ const STREAM_KINDS: [io::ErrorKind; 9] = [
     io::ErrorKind::PermissionDenied,
 ];
 
-/// What the system says of a listener that is none (any more): EBADF, EFAULT, EINVAL, and ENOTSOCK, which is
-/// 38 on the BSDs and 88 on Linux, where 38 is ENOSYS. EOPNOTSUPP is not here, as Linux says so of a stream,
-/// too.
+/// The system codes for an invalid listener: EBADF, EFAULT, EINVAL and ENOTSOCK. ENOTSOCK is 38 on the BSDs and 88 on
+/// Linux, where 38 is ENOSYS. EOPNOTSUPP is missing, because Linux returns it for a stream, too.
 #[cfg(not(windows))]
 const LISTENER_CODES: [i32; 5] = [9, 14, 22, 38, 88];
 
-/// The same of Windows, and WSANOTINITIALISED.
+/// The same codes on Windows, and WSANOTINITIALISED.
 #[cfg(windows)]
 const LISTENER_CODES: [i32; 6] = [6, 10009, 10014, 10022, 10038, 10093];
 
-/// Errors about one stream, one after the other, that are not waited after: peers can cause them. More than
-/// that are the network's, and to try at once would keep a thread busy.
+/// The number of consecutive errors about a stream without a wait, because peers can cause them. More of them point to
+/// the network, and immediate tries would keep a thread busy.
 const STREAMS_IN_A_ROW: u32 = 64;
 
-/// The first wait after an error that may pass; each that follows is twice as long.
+/// The first wait after a temporary error. Each wait that follows is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 
-/// The longest wait: nobody who connects waits much longer than that once the error has passed.
+/// The longest wait. A client waits at most so long once the error is gone.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The least time between two lines in the log.
+/// The minimum time between two lines in the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -150,8 +152,8 @@ mod tests {
         io::Error::from_raw_os_error(code)
     }
 
-    /// Each error that Linux names for accept, and those of registering a stream: only what says that the
-    /// listener is none ends the server.
+    /// Each error that Linux documents for accept and for registering a stream: only an invalid listener ends the
+    /// server.
     #[cfg(target_os = "linux")]
     #[test]
     fn only_a_listener_that_is_none_ends_the_server() {
@@ -176,25 +178,25 @@ mod tests {
     /// The waits grow to their limit, and begin anew once a stream was accepted.
     #[test]
     fn waits_grow_and_end() {
-        let trouble = Trouble::default();
+        let errors = AcceptErrors::default();
         let now = Instant::now();
-        let wait = || trouble.note(os(24), now).unwrap().unwrap();
+        let wait = || errors.note(os(24), now).unwrap().unwrap();
         let waits: Vec<_> = (0..9).map(|_| wait().as_millis()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        trouble.pass();
+        errors.note_accepted();
         assert_eq!(wait(), FIRST_WAIT);
     }
 
     /// Errors about one stream cost no wait, unless there is nothing else.
     #[test]
     fn errors_of_streams_that_do_not_end_are_waited_after() {
-        let trouble = Trouble::default();
+        let errors = AcceptErrors::default();
         let now = Instant::now();
         for _ in 0..STREAMS_IN_A_ROW {
-            assert_eq!(trouble.note(os(103), now).unwrap(), None);
+            assert_eq!(errors.note(os(103), now).unwrap(), None);
         }
-        assert_eq!(trouble.note(os(103), now).unwrap(), Some(FIRST_WAIT));
-        trouble.pass();
-        assert_eq!(trouble.note(os(103), now).unwrap(), None);
+        assert_eq!(errors.note(os(103), now).unwrap(), Some(FIRST_WAIT));
+        errors.note_accepted();
+        assert_eq!(errors.note(os(103), now).unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Gathers the options of a server.
+//! The builder of a server: a setter for each option, and the checks of all options together.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +11,7 @@ use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 
 use super::Server;
 use super::http::service::{HttpService, RequestService};
-use super::options::Options;
+use super::settings::ServerSettings;
 use super::upgrade::{Answer, Upgrade};
 use crate::driver::slow_peer::SlowPeer;
 use crate::observe::Observer;
@@ -20,23 +20,24 @@ use crate::runtime::Runtime;
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
 
-/// Sets the options of a [`Server`]; [`bind`](Self::bind) makes it, or [`build`](Self::build) one that
-/// listens on nothing.
+/// Sets the options of a [`Server`]. [`bind`](Self::bind) makes a server that listens, [`build`](Self::build)
+/// one that listens on no address.
 ///
-/// `None` means unlimited, or never, for a wait; zero means zero.
+/// `None` means unlimited for a limit and never for a wait. Zero means zero.
 #[must_use]
 pub struct ServerBuilder<R> {
-    options: Options,
-    /// The first option that makes no sense; `bind` tells.
+    settings: ServerSettings,
+    /// The error of the first invalid option. Kept until `bind` or `build`, so that setters can be chained.
     error: Option<ConfigError>,
     runtime: PhantomData<fn() -> R>,
 }
 
+// Many options belong to a type of `ws-proto`, which has a setter of the same name.
 macro_rules! setters {
     ($field:ident: $($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
         $($(#[$doc])*
         pub fn $name(mut self, $name: impl Into<$type>) -> Self {
-            self.options.$field = self.options.$field.$name($name);
+            self.settings.$field = self.settings.$field.$name($name);
             self
         })+
     };
@@ -45,7 +46,7 @@ macro_rules! setters {
 impl<R: Runtime + Default> ServerBuilder<R> {
     pub(super) fn new() -> Self {
         Self {
-            options: Options::default(),
+            settings: ServerSettings::default(),
             error: None,
             runtime: PhantomData,
         }
@@ -56,113 +57,114 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         header_limit: usize,
         /// Rejects draft-76 requests without an `Origin`: on.
         require_origin: bool,
-        /// Says that clients reach this server over TLS, so that locations in the drafts' answers
-        /// begin with `wss`: off.
+        /// Declares that clients reach this server over TLS: off. The location in an answer of the drafts then
+        /// begins with `wss`.
         secure: bool,
     }
 
     setters! { connection:
-        /// Limits a received message, in bytes: 1 MiB. A larger one closes the connection with 1009.
+        /// Limits a received message, in bytes: 1 MiB. A larger message closes the connection with 1009.
         message_limit: Option<usize>,
-        /// Limits one received frame, in bytes: unlimited, as the message limit holds anyway.
+        /// Limits one received frame, in bytes: unlimited, because the message limit holds anyway.
         frame_limit: Option<usize>,
         /// Limits the fragments of a received message: 4096.
         fragment_limit: Option<usize>,
-        /// Limits the bytes that wait to be written on a connection: 256 KiB. A
-        /// [`send`](crate::Connection::send) waits at it; what a send by id or a broadcast does is
-        /// up to [`slow_peer`](Self::slow_peer).
+        /// Limits the bytes that wait to be written on a connection: 256 KiB. At the limit a
+        /// [`send`](crate::Connection::send) waits. A send by id or a broadcast follows
+        /// [`slow_peer`](Self::slow_peer).
         send_queue_limit: Option<usize>,
-        /// Limits the bytes of received messages that wait for the handler: 256 KiB. Reading stops
-        /// at it, so that the peer has to wait.
+        /// Limits the bytes of received messages that wait for the handler: 256 KiB. At the limit the
+        /// server stops reading, so that the peer has to wait.
         receive_queue_limit: Option<usize>,
-        /// Pings a peer that has been silent for so long: 20 s. RFC 6455 only. Each connection takes a random part of up
-        /// to a quarter off it, so that the pings of many are spread.
+        /// Pings a peer that has been silent for this long: 20 s. RFC 6455 only. Each connection subtracts a random
+        /// part of up to a quarter, so that the pings of many connections are spread.
         keepalive_interval: Option<Duration>,
-        /// Closes a connection on which nothing arrives for so long after a ping: 20 s.
+        /// Closes a connection if nothing arrives for this long after a ping: 20 s.
         pong_timeout: Option<Duration>,
-        /// Closes a connection on which bytes wait to be written and the peer takes none for so long, or
+        /// Closes a connection if bytes wait to be written and the peer takes none for this long, or for
         /// up to half as long again: 60 s. It bounds a [`send`](crate::Connection::send) that waits.
         stall_timeout: Option<Duration>,
-        /// Closes a connection with 1008 if less than 4 KiB of a message that began arrive in so long, or up to twice as
-        /// long: 60 s. With [`receive_fragments`](Self::receive_fragments) a message may take for ever.
+        /// Closes a connection with 1008 if less than 4 KiB of an unfinished message arrive in this time, or in up to
+        /// twice this time: 60 s. Does not apply with [`receive_fragments`](Self::receive_fragments).
         message_timeout: Option<Duration>,
         /// Bounds each wait of the closing handshake: 10 s.
         close_timeout: Option<Duration>,
         /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they
-        /// arrive: off. The message limit still holds; lift it if it is to.
+        /// arrive: off. The message limit still applies; raise it for longer messages.
         receive_fragments: bool,
         /// Gives pings and pongs to [`recv_event`](crate::Connection::recv_event): off. Pings are answered
-        /// either way.
+        /// in both cases.
         control_events: bool,
-        /// Replaces invalid UTF-8 in text of the drafts by U+FFFD instead of closing: off.
+        /// Replaces invalid UTF-8 in texts of the drafts by U+FFFD instead of closing the connection: off.
         replace_invalid_utf8: bool,
-        /// Skips frames of the drafts that no client may send instead of closing: off.
+        /// Skips frames of the drafts that no client may send, instead of closing the connection: off.
         skip_unknown_frames: bool,
     }
 
-    /// Sets the versions that are spoken: all of them by default. A version that is off is refused.
+    /// Sets the versions that the server speaks: all by default. A request in another version is refused.
     pub fn versions(mut self, versions: impl Into<Versions>) -> Self {
-        self.options.config = self.options.config.versions(versions);
+        self.settings.config = self.settings.config.versions(versions);
         self
     }
 
-    /// Bounds the whole opening handshake, the answer of `on_upgrade` included, the wait for each
-    /// plain request, and each wait for a client to take some of an answer to one: 10 s.
+    /// Bounds the whole opening handshake, including `on_upgrade`: 10 s. For plain HTTP it bounds the wait
+    /// for each request, and each wait for the client to take a byte of the answer.
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.options.config = self.options.config.handshake_timeout(timeout);
+        self.settings.config = self.settings.config.handshake_timeout(timeout);
         self
     }
 
-    /// Compresses messages where the client offers permessage-deflate (RFC 7692), which browsers do: off.
-    /// A broadcast is compressed once for all. What it costs, and when it should stay off, is in
-    /// docs/compression.md. For one upgrade [`Answer::deflate`](crate::Answer::deflate) can say otherwise.
+    /// Compresses messages if the client offers permessage-deflate (RFC 7692), as browsers do: off. A
+    /// broadcast is compressed once for all connections. See docs/compression.md for the costs, and for when
+    /// to leave it off. [`Answer::deflate`](crate::Answer::deflate) overrides it for one upgrade.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
         let deflate = deflate.into();
-        self.options.config = self.options.config.deflate(deflate.clone());
-        self.options.registry.deflate = deflate;
+        self.settings.config = self.settings.config.deflate(deflate.clone());
+        self.settings.registry.deflate = deflate;
         self
     }
 
     /// Limits the request head, in bytes: 16 KiB.
     pub fn head_limit(mut self, limit: usize) -> Self {
-        self.options.config = self.options.config.head_limit(limit);
+        self.settings.config = self.settings.config.head_limit(limit);
         self
     }
 
-    /// Sets which origins may open a connection: any by default. A browser names the page's origin;
-    /// list yours if connections are trusted because of cookies or of where they come from.
+    /// Sets the origins that may open a connection: any by default. A browser sends the origin of the page.
+    /// List your origins if you trust a connection because of its cookies or its network.
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
-        self.options.config = self.options.config.origins(policy);
+        self.settings.config = self.settings.config.origins(policy);
         self
     }
 
-    /// Lets only these origins open a connection, for instance `["https://example.com"]`, besides those that
-    /// a list allowed before. [`SameHost`](OriginPolicy::SameHost) is not a list and gives way to these. Opaque
-    /// ones such as `file://` and `null` are compared as a whole. An origin that is malformed, or could never
-    /// match, makes [`bind`](Self::bind) fail; so does one with a path, even `/`.
+    /// Allows these origins to open a connection, such as `["https://example.com"]`, and refuses others.
+    /// Adds to the origins that were listed before; it replaces [`SameHost`](OriginPolicy::SameHost), which is
+    /// not a list. Opaque origins such as `file://` and `null` are compared as a whole.
+    /// [`bind`](Self::bind) fails if an origin is malformed, could never match, or has a path, even `/`.
     pub fn allow_origins<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
         self.allow(OriginPolicy::list(origins))
     }
 
-    /// Lets the origins of all hosts below these open a connection, besides those that were allowed before:
-    /// `["https://example.com"]` allows `https://www.example.com`, but not `https://example.com`, which
-    /// [`allow_origins`](Self::allow_origins) can add. See
-    /// [`OriginRule::Subdomains`](crate::ws_proto::OriginRule::Subdomains). One that has no subdomains makes
-    /// [`bind`](Self::bind) fail.
+    /// Allows the origins of all subdomains of these to open a connection. Adds to the origins that were
+    /// listed before. `["https://example.com"]` allows `https://www.example.com`, but not
+    /// `https://example.com`, which [`allow_origins`](Self::allow_origins) can add. See
+    /// [`OriginRule::Subdomains`](crate::ws_proto::OriginRule::Subdomains). [`bind`](Self::bind) fails if an
+    /// origin cannot have subdomains.
     pub fn allow_subdomains_of<T: AsRef<str>>(self, origins: impl IntoIterator<Item = T>) -> Self {
         self.allow(OriginPolicy::List(Vec::new()).and_subdomains_of(origins))
     }
 
-    /// Lets upgrades be asked of these hosts only, for instance `["example.com", "localhost:9000"]`: any by
-    /// default. Another one is answered with 421, in every version and through every integration. One
-    /// without a port stands for all ports. It keeps pages out whose name was made to point here (DNS
-    /// rebinding), which pass [`SameHost`](OriginPolicy::SameHost). A host that is malformed makes
-    /// [`bind`](Self::bind) fail. A second call replaces the list; an empty list allows no host. Plain HTTP is for
-    /// `on_request` to check.
+    /// Sets the hosts that an upgrade may name, such as `["example.com", "localhost:9000"]`: any by default.
+    /// A request for another host is answered with 421, in every version and through every integration. A
+    /// host without a port stands for all ports. The list protects against DNS rebinding: a page whose name
+    /// was made to point to this server passes [`SameHost`](OriginPolicy::SameHost).
+    ///
+    /// [`bind`](Self::bind) fails if a host is malformed. A second call replaces the list; an empty list allows
+    /// no host. Plain HTTP is not checked; `on_request` can do that.
     pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
         match HostPolicy::list(hosts) {
-            Ok(policy) => self.options.config = self.options.config.hosts(policy),
+            Ok(policy) => self.settings.config = self.settings.config.hosts(policy),
             Err(error) => {
                 self.error.get_or_insert(error);
             }
@@ -170,12 +172,12 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
-    /// Sets the subprotocols that are spoken, best first: none by default. The server's order
-    /// decides. One that is malformed makes [`bind`](Self::bind) fail.
+    /// Sets the subprotocols that the server speaks, in its order of preference, which decides: none by
+    /// default. [`bind`](Self::bind) fails if a subprotocol is malformed.
     pub fn subprotocols<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         let parse = |name: T| name.as_ref().parse::<Subprotocol>();
         match names.into_iter().map(parse).collect::<Result<Vec<_>, _>>() {
-            Ok(names) => self.options.config = self.options.config.subprotocols(names),
+            Ok(names) => self.settings.config = self.settings.config.subprotocols(names),
             Err(error) => {
                 self.error.get_or_insert(error);
             }
@@ -183,78 +185,78 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
-    /// Says what happens, in readable lines through `tracing` (level `DEBUG`, target `ws`), and tells clients why:
-    /// a rejected one in the body of the answer, and one whose connection breaks a rule in the reason of the close
-    /// frame (RFC 6455, `close_reasons` of a [`ConnectionConfig`](crate::ConnectionConfig)). Off.
+    /// Logs all events as readable lines through `tracing` (level `DEBUG`, target `ws`), and tells clients the reasons
+    /// of errors: off. The body of a rejection has the reason. So has the close frame on a connection that breaks a
+    /// rule (RFC 6455, `close_reasons` of a [`ConnectionConfig`](crate::ConnectionConfig)).
     pub fn debug(mut self, debug: bool) -> Self {
-        self.options.config = self.options.config.reveal_reasons(debug);
-        self.options.connection = self.options.connection.close_reasons(debug);
+        self.settings.config = self.settings.config.reveal_reasons(debug);
+        self.settings.connection = self.settings.connection.close_reasons(debug);
         if debug {
-            self.options.observers.add(DebugLines);
+            self.settings.observers.add(DebugLines);
         }
         self
     }
 
-    /// Adds an observer.
+    /// Adds an observer, which is told what happens on the server.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.options.observers.add(observer);
+        self.settings.observers.add(observer);
         self
     }
 
-    /// Speaks TLS on the port, and nothing else: every version and plain HTTP are inside of it. Off by
-    /// default; needs the feature `rustls`. It sets [`secure`](Self::secure), too, and its handshake
-    /// counts to the [`handshake_timeout`](Self::handshake_timeout). Streams that are [handed
-    /// in](crate::Server::handle_stream), and requests that another HTTP server read, come as they are.
+    /// Speaks only TLS on the port, for all versions and plain HTTP: off by default. Needs the feature
+    /// `rustls`. It sets [`secure`](Self::secure), too. The [`handshake_timeout`](Self::handshake_timeout)
+    /// includes the TLS handshake. It does not apply to streams that are [handed
+    /// in](crate::Server::handle_stream), nor to requests that another HTTP server has read.
     #[cfg(feature = "rustls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.options.tls = Some(tls);
+        self.settings.tls = Some(tls);
         self
     }
 
-    /// Limits the streams that are open or being opened: unlimited by default. At the limit no
-    /// stream is accepted until one has gone.
+    /// Limits the streams that are open or in the opening handshake: unlimited by default. At the limit the
+    /// server accepts no stream until another has ended.
     pub fn connection_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.options.connection_limit = limit.into();
+        self.settings.connection_limit = limit.into();
         self
     }
 
-    /// Lets several servers listen on the same address, if all of them say so: off. The system shares
-    /// the streams that arrive between them (`SO_REUSEPORT`), so a server for each thread, on a runtime
-    /// of its own, keeps all cores busy. Each knows its own connections only: its ids, topics,
-    /// [`connection_limit`](Self::connection_limit) and counters are not those of the others.
+    /// Lets several servers listen on the same address if all of them set it: off. The system distributes the
+    /// streams among them (`SO_REUSEPORT`). With a server and a runtime for each thread, all cores are used.
+    /// Each server has connections, ids, topics, counters and a
+    /// [`connection_limit`](Self::connection_limit) of its own.
     ///
-    /// Where the system has nothing of the kind, as Windows, [`bind`](Self::bind) fails.
+    /// [`bind`](Self::bind) fails on systems without it, such as Windows.
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
-        self.options.bind.reuse_port = reuse_port;
+        self.settings.bind.reuse_port = reuse_port;
         self
     }
 
-    /// Sets what a send by id or a broadcast does when the send queue of a peer is at the
-    /// [`send_queue_limit`](Self::send_queue_limit): closes the connection with 1013 by default.
+    /// Sets what a send by id or a broadcast does if the send queue of a peer is at the
+    /// [`send_queue_limit`](Self::send_queue_limit). By default it closes the connection with 1013.
     pub fn slow_peer(mut self, policy: SlowPeer) -> Self {
-        self.options.registry.slow_peer = policy;
+        self.settings.registry.slow_peer = policy;
         self
     }
 
-    /// Limits the topics that one connection can have [joined](crate::Connection::join): 64.
+    /// Limits the topics that one connection can [join](crate::Connection::join): 64.
     pub fn topic_limit(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.options.registry.topic_limit = limit.into();
+        self.settings.registry.topic_limit = limit.into();
         self
     }
 
-    /// Decides on each upgrade request, and may wait for it: looks at cookies, asks a database.
-    /// Without it every request that passes the checks is accepted.
+    /// Sets a function that accepts or rejects each upgrade request. It can inspect cookies, or wait for a
+    /// database. Without it the server accepts every request that passes the checks.
     pub fn on_upgrade<F, A>(mut self, decide: F) -> Self
     where
         F: Fn(Upgrade) -> A + Send + Sync + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
-        self.options.on_upgrade = Some(Arc::new(move |upgrade| Box::pin(decide(upgrade))));
+        self.settings.on_upgrade = Some(Arc::new(move |upgrade| Box::pin(decide(upgrade))));
         self
     }
 
-    /// Answers plain HTTP requests on the same port: a closure from request to response, or a tower
-    /// service such as an axum `Router`. Without it they are answered with 426.
+    /// Sets the service that answers plain HTTP requests on the same port: a closure from request to
+    /// response, or a tower service such as an axum `Router`. Without it the answer is a 426.
     ///
     /// ```ignore
     /// .on_request(|request: http::Request<RequestBody>| async move {
@@ -262,62 +264,62 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// })
     /// ```
     pub fn on_request<M>(mut self, service: impl HttpService<M>) -> Self {
-        self.options.on_request = Some(RequestService::new(service));
+        self.settings.on_request = Some(RequestService::new(service));
         self
     }
 
-    /// Bounds the waits for the body of a plain HTTP request, and for a client to take the answer: 30 s.
-    /// In so much time of waiting, all waits together, 16 KiB have to pass, or what is left; then it
-    /// begins anew. A [`RequestBody`](crate::RequestBody) that comes too slowly fails, and a stream that
-    /// takes an answer too slowly is dropped; one that takes nothing at all, after the
-    /// [`handshake_timeout`](Self::handshake_timeout). Time in which `on_request` does not read its
-    /// body, or has nothing to write, does not count. `None` is for bodies that trickle by intent.
+    /// Bounds the waits for the body of a plain HTTP request, and for the client to take the answer: 30 s.
+    /// In this much waiting time, summed over all waits, 16 KiB or the rest have to pass. Then the sum
+    /// restarts. Time in which `on_request` does not read its body, or has nothing to write, does not count.
+    ///
+    /// A [`RequestBody`](crate::RequestBody) that arrives too slowly fails. A stream that takes the answer too
+    /// slowly is dropped; one that takes no byte at all is dropped after the
+    /// [`handshake_timeout`](Self::handshake_timeout). Set `None` for bodies that are slow on purpose.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.options.http.body_timeout = timeout.into();
+        self.settings.http.body_timeout = timeout.into();
         self
     }
 
-    /// Makes a server that listens on nothing: streams are [handed to
-    /// it](crate::Server::handle_stream), or requests that another HTTP server read.
+    /// Makes a server that listens on no address. It gets streams from
+    /// [`handle_stream`](crate::Server::handle_stream), or requests from another HTTP server.
     /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
     ///
     /// # Errors
     ///
-    /// Fails if an option makes no sense.
+    /// Fails if an option is invalid.
     pub fn build(self) -> Result<Server<R>, ConfigError> {
-        let options = self.finish()?;
-        Ok(Server::new(R::default(), options, None, Vec::new()))
+        let settings = self.finish()?;
+        Ok(Server::new(R::default(), settings, None, Vec::new()))
     }
 
-    /// Listens on an address; port 0 means any free port.
+    /// Makes a server and listens on an address. Port 0 means any free port.
     ///
-    /// A name such as `localhost` can have several addresses, and a list can, too: the server listens on
-    /// all of them, on the same port where that is 0. Addresses that this machine does not have are left
-    /// out with a line in the log, as long as there is another one.
-    /// [`Server::local_addrs`] tells what came of it.
+    /// A name such as `localhost`, or a list, can have several addresses. The server listens on all of them,
+    /// with one common port if the port is 0. It skips addresses that this machine does not have, with a line
+    /// in the log, as long as one is left. [`Server::local_addrs`] returns the result.
     ///
     /// # Errors
     ///
-    /// Fails if the address cannot be resolved or listened on, or an option makes no sense. If there are
-    /// several, one that is in use or that may not be listened on is enough: its clients would find
-    /// somebody else there.
+    /// Fails if the address cannot be resolved, the server cannot listen on it, or an option is invalid. With
+    /// several addresses it fails if one of them is in use or not permitted, because clients that try this
+    /// address would reach another program.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, nothing listens.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let options = self.finish().map_err(invalid)?;
-        // Names are looked up before the server serves anybody, so this may block.
+        let settings = self.finish().map_err(invalid)?;
+        // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
-        Server::listen(R::default(), options, addrs).await
+        Server::listen(R::default(), settings, addrs).await
     }
 
     /// Adds to the list of origins.
     fn allow(mut self, more: Result<OriginPolicy, ConfigError>) -> Self {
         match more {
             Ok(more) => {
-                let policy = self.options.config.get_origins().clone().and(more);
+                let policy = self.settings.config.get_origins().clone().and(more);
                 self.origins(policy)
             }
             Err(error) => {
@@ -327,31 +329,38 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         }
     }
 
-    /// Tells the first option that makes no sense.
-    fn finish(self) -> Result<Options, ConfigError> {
+    /// Checks all options.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the first invalid option.
+    fn finish(self) -> Result<ServerSettings, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        self.options.connection.check()?;
-        if self.options.http.body_timeout == Some(Duration::ZERO) {
+        self.settings.connection.check()?;
+        // Zero would fail every body that does not arrive with its head.
+        if self.settings.http.body_timeout == Some(Duration::ZERO) {
             let option = "body_timeout";
             return Err(ConfigError::ZeroWait { option });
         }
-        let mut options = self.options;
-        options.config = options.config.connection(options.connection.clone());
+        let mut settings = self.settings;
+        // The options of connections are set beside the others and joined once here, because a setter of
+        // `ServerConfig` would replace all of them.
+        settings.config = settings.config.connection(settings.connection.clone());
         #[cfg(feature = "rustls")]
-        if options.tls.is_some() {
-            options.config = options.config.secure(true);
+        if settings.tls.is_some() {
+            settings.config = settings.config.secure(true);
         }
-        Ok(options)
+        Ok(settings)
     }
 }
 
 impl<R> std::fmt::Debug for ServerBuilder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerBuilder")
-            .field("config", &self.options.config)
-            .field("connection", &self.options.connection)
+            .field("config", &self.settings.config)
+            .field("connection", &self.settings.connection)
             .field("error", &self.error)
             .finish_non_exhaustive()
     }
@@ -365,12 +374,12 @@ mod tests {
     use crate::observe::Observers;
     use crate::registry::RegistryConfig;
     use crate::runtime::BindConfig;
-    use crate::server::options::HttpConfig;
+    use crate::server::settings::HttpConfig;
 
-    /// The defaults are a promise. Whoever changes one, or adds an option, changes this list: without
-    /// it, a field that is new here does not compile, and one in `ws-proto` makes the text another.
+    /// The defaults are a promise. A change of a default, or a new option, has to change this list: a new field here
+    /// does not compile without it, and a new one in `ws-proto` changes the text.
     ///
-    /// A client has no options but those of `ClientConfig`, which freezes its own.
+    /// The options of a client are frozen in `client/options.rs` and in `ClientConfig`.
     #[test]
     fn the_defaults_are_frozen() {
         let frozen = [
@@ -396,7 +405,7 @@ mod tests {
             "tls: none",
         ];
         let builder = ServerBuilder::<()> {
-            options: Options::default(),
+            settings: ServerSettings::default(),
             error: None,
             runtime: PhantomData,
         };
@@ -410,8 +419,8 @@ mod tests {
         assert_eq!(list, frozen);
     }
 
-    /// Every setter is a name in the list above, or stands here for those that it sets: so a default
-    /// that was forgotten there is missed.
+    /// Every setter has its name in the list above, or is listed here with the option that it sets. So a default that
+    /// is missing there is found.
     #[test]
     fn every_option_has_a_frozen_default() {
         let set_others = [
@@ -421,7 +430,7 @@ mod tests {
             ("observer", "observers"),
         ];
         let builder = ServerBuilder::<()> {
-            options: Options::default(),
+            settings: ServerSettings::default(),
             error: None,
             runtime: PhantomData,
         };
@@ -460,16 +469,16 @@ mod tests {
 
     /// Each option with its value, by name.
     fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
-        // Exhaustive: a new option is an error here until it is in the list.
+        // Exhaustive: a new option does not compile here until it is in the list.
         let ServerBuilder {
-            options,
+            settings,
             error: None,
             runtime: PhantomData,
         } = builder
         else {
             panic!("an option makes no sense");
         };
-        let Options {
+        let ServerSettings {
             config,
             connection,
             connection_limit,
@@ -487,7 +496,7 @@ mod tests {
             #[cfg(feature = "rustls")]
             tls,
             bind: BindConfig { reuse_port, .. },
-        } = options;
+        } = settings;
         // `bind` replaces the connection's options in it by those beside it.
         let inner = format!(", connection: {connection:?}");
         #[cfg(feature = "deflate")]

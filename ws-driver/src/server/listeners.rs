@@ -1,5 +1,5 @@
-//! The listening sockets of a server: one for each address that it was told to listen on, so that a client
-//! finds it by whichever address of a name it tries first.
+//! The listening sockets of a server, one for each address. A client reaches the server by whichever address of a name
+//! it tries first.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,13 +12,13 @@ use crate::util::sync::atomic::{AtomicUsize, Ordering};
 /// The listening sockets of a server, at least one.
 pub(crate) struct Listeners<R: Runtime> {
     sockets: Vec<R::Listener>,
-    /// Counts the streams that were waited for; decides who is asked first.
+    /// Counts the calls of `accept`; chooses the socket that is polled first.
     turn: AtomicUsize,
 }
 
 impl<R: Runtime> Listeners<R> {
-    /// Listens on all addresses; on the same port, if that is for the system to choose. An address that this
-    /// machine does not have is left out, as long as there is another. Returns the addresses, too.
+    /// Listens on all addresses, and on the same port if the system chooses it. Skips an address that this machine does
+    /// not have, as long as there is another. Returns the addresses, too.
     pub(super) async fn bind(
         runtime: &R,
         addrs: Vec<SocketAddr>,
@@ -27,7 +27,7 @@ impl<R: Runtime> Listeners<R> {
         let mut tries = 0;
         loop {
             match bind_all(runtime, &addrs, options).await {
-                // The port is free at one address and taken at another, so another port is chosen.
+                // The port that the system chose at one address is taken at another. A new try gets another port.
                 Err(Failed::Chosen(_)) if tries < CHOICE_LIMIT => tries += 1,
                 Err(Failed::Chosen(error) | Failed::Other(error)) => return Err(error),
                 Ok((sockets, bound)) => {
@@ -44,10 +44,11 @@ impl<R: Runtime> Listeners<R> {
     ///
     /// If the future is dropped before it is ready, no stream is lost.
     pub(super) async fn accept(&self, runtime: &R) -> io::Result<(R::Stream, SocketAddr)> {
+        // The usual case needs no allocation.
         if let [only] = &*self.sockets {
             return runtime.accept(only).await;
         }
-        // Each is asked first in its turn, so that one that is always ready does not starve the others.
+        // Round robin, so that a socket that is always ready does not starve the others.
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.sockets.len();
         let (later, sooner) = self.sockets.split_at(first);
         let accepting = sooner.iter().chain(later);
@@ -62,9 +63,9 @@ impl<R: Runtime> Listeners<R> {
     }
 }
 
-/// Why not all addresses are listened on.
+/// Why the server does not listen on all addresses.
 enum Failed {
-    /// A port that the system has chosen for one address is taken at another.
+    /// The port that the system chose for one address is taken at another.
     Chosen(io::Error),
     /// Anything else.
     Other(io::Error),
@@ -83,13 +84,14 @@ async fn bind_all<R: Runtime>(
             Some(port) => SocketAddr::new(addr.ip(), port),
             None => *addr,
         };
+        // A resolver can return an address twice. The second bind would fail with "address in use".
         if bound.contains(&wanted) {
             continue;
         }
         let socket = match runtime.bind(wanted, options).await {
             Ok(socket) => socket,
             Err(error) if is_missing(&error) => {
-                // A name such as localhost can have an address of a family that the machine has switched off.
+                // A name such as localhost can have an address of a family that is switched off on this machine.
                 tracing::warn!(target: "ws", "not listening on {wanted}: {error}");
                 missing = Some(named(wanted, addrs, error));
                 continue;
@@ -115,22 +117,22 @@ async fn bind_all<R: Runtime>(
     })))
 }
 
-/// Tells whether an address is taken by a socket of this server: on most systems one that listens on `::`
-/// gets the streams for all addresses of IPv4, too.
+/// Returns whether a socket of this server already serves an address. On most systems a socket that listens on `::`
+/// accepts the streams for all IPv4 addresses, too.
 fn is_covered(wanted: SocketAddr, bound: &[SocketAddr], error: &io::Error) -> bool {
     let every = SocketAddr::from((Ipv6Addr::UNSPECIFIED, wanted.port()));
     error.kind() == io::ErrorKind::AddrInUse && wanted.is_ipv4() && bound.contains(&every)
 }
 
-/// Tells whether a machine does not have an address, or nothing of its family: EAFNOSUPPORT of Linux, of
-/// macOS and the BSDs, and of Windows.
+/// Returns whether this machine lacks an address or its whole family. The codes are EAFNOSUPPORT on Linux, on macOS and
+/// the BSDs, and on Windows, because `ErrorKind` has no name for it.
 fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || matches!(error.raw_os_error(), Some(97 | 47 | 10047))
 }
 
-/// Says which of several addresses an error is about. With one address that is clear, and the error stays as
-/// the system gave it, with its number.
+/// Adds the address to an error if there are several. With one address the error stays as the system gave it, with
+/// its number.
 fn named(addr: SocketAddr, addrs: &[SocketAddr], error: io::Error) -> io::Error {
     if addrs.len() == 1 {
         return error;
@@ -138,5 +140,5 @@ fn named(addr: SocketAddr, addrs: &[SocketAddr], error: io::Error) -> io::Error 
     io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
 }
 
-/// How often a port is chosen that is free at all addresses.
+/// How many more ports are tried until one is free at all addresses.
 const CHOICE_LIMIT: usize = 8;

@@ -1,4 +1,4 @@
-//! The server: accepts streams, runs a task for each, and reaches its connections by id.
+//! The server: accepts streams, runs a task for each, and finds its connections by id.
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`.
 
@@ -6,11 +6,11 @@ mod accept;
 mod accept_errors;
 mod accept_queue;
 pub(crate) mod builder;
-mod host;
+mod delivery;
 pub(crate) mod http;
 mod listeners;
-pub(crate) mod options;
 mod reporter;
+pub(crate) mod settings;
 pub(crate) mod shared;
 mod shutdown;
 pub(crate) mod shutdown_phase;
@@ -28,40 +28,40 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{Message, PreparedMessage};
 
-use self::accept_errors::Trouble;
-use self::accept_queue::OpenedConnections;
+use self::accept_errors::AcceptErrors;
+use self::accept_queue::AcceptQueue;
 use self::builder::ServerBuilder;
-use self::host::Handle;
+use self::delivery::ToHandler;
 use self::listeners::Listeners;
-use self::options::Options;
-use self::shared::Shared;
+use self::settings::ServerSettings;
+use self::shared::SharedServer;
 pub use self::shutdown::ShutdownReport;
-use self::shutdown_phase::{Phase, Stop};
+use self::shutdown_phase::{ShutdownPhase, ShutdownSignal};
 use crate::handle::clients::{Clients, SendToError};
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
 use crate::runtime::Runtime;
 
-/// A WebSocket server: every version of the protocol, and plain HTTP, on one port.
+/// A WebSocket server. It speaks every version of the protocol, and plain HTTP, on one port.
 ///
-/// It is a handle: cheap to clone, and all clones are the same server.
+/// It is a handle: cheap to clone, and all clones share one server.
 pub struct Server<R: Runtime> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<SharedServer<R>>,
 }
 
 impl<R: Runtime + Default> Server<R> {
-    /// Sets options before the server listens.
+    /// Returns a builder with the default options.
     pub fn builder() -> ServerBuilder<R> {
         ServerBuilder::new()
     }
 
-    /// Listens on an address, with the default options; port 0 means any free port. See
+    /// Makes a server with the default options and listens on an address. Port 0 means any free port. See
     /// [`ServerBuilder::bind`].
     ///
     /// # Errors
     ///
-    /// Fails if the address cannot be resolved or listened on.
+    /// Fails if the address cannot be resolved, or the server cannot listen on it.
     ///
     /// # Cancel safety
     ///
@@ -72,39 +72,42 @@ impl<R: Runtime + Default> Server<R> {
 }
 
 impl<R: Runtime> Server<R> {
-    /// Listens with a runtime that has a value of its own, such as a simulated one.
+    /// Listens with a given value of the runtime, such as a simulated one.
     pub(crate) async fn listen(
         runtime: R,
-        options: Options,
+        settings: ServerSettings,
         addrs: Vec<SocketAddr>,
     ) -> io::Result<Self> {
-        let bound = Listeners::bind(&runtime, addrs, &options.bind).await;
+        let bound = Listeners::bind(&runtime, addrs, &settings.bind).await;
         let (listeners, local_addrs) = bound?;
         for addr in &local_addrs {
-            options.observers.tell(|observer| observer.listening(*addr));
+            settings
+                .observers
+                .tell(|observer| observer.listening(*addr));
         }
-        Ok(Self::new(runtime, options, Some(listeners), local_addrs))
+        Ok(Self::new(runtime, settings, Some(listeners), local_addrs))
     }
 
-    /// Makes a server, which may listen.
+    /// Makes a server, with listeners or without.
     pub(crate) fn new(
         runtime: R,
-        options: Options,
+        settings: ServerSettings,
         listeners: Option<Listeners<R>>,
         local_addrs: Vec<SocketAddr>,
     ) -> Self {
         let clock = runtime.clone();
-        let shared = Shared {
+        let shared = SharedServer {
             runtime,
+            // A closure, so that the types of connections and senders do not name the runtime.
             clock: Arc::new(move || clock.now()),
             listeners,
             local_addrs,
-            clients: Clients::new(options.registry.clone()),
-            config: Arc::new(options.config.clone()),
-            options,
-            stop: Stop::default(),
-            opened: OpenedConnections::default(),
-            trouble: Trouble::default(),
+            clients: Clients::new(settings.registry.clone()),
+            config: Arc::new(settings.config.clone()),
+            settings,
+            stop: ShutdownSignal::default(),
+            accept_queue: AcceptQueue::default(),
+            accept_errors: AcceptErrors::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -113,18 +116,18 @@ impl<R: Runtime> Server<R> {
 
     /// Accepts streams until [`close`](Self::close) or [`shutdown`](Self::shutdown), and calls
     /// `handler` with each connection once it is open. The handler runs in the task of the
-    /// connection; when it returns and drops the connection, that is closed.
+    /// connection. When it returns and drops the connection, the connection is closed.
     ///
     /// # Errors
     ///
-    /// Fails if the listener cannot work any more: it is closed or no listener, or its runtime has ended.
-    /// An error of one stream drops that stream. What may pass, such as lack of memory or of file
-    /// descriptors, is waited out: 10 ms at first, a second at last; a line in the log says so, at most once
-    /// a second.
+    /// Fails if the listener no longer works: it is closed or invalid, or its runtime has ended. An error
+    /// of one stream drops only that stream. After a temporary error, such as a lack of memory or file
+    /// descriptors, the server waits and tries again. The wait is 10 ms at first and at most a second. The
+    /// log has a line about it, at most one a second.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, no more streams are accepted; what is open goes on. It can be
+    /// If the future is dropped, no more streams are accepted, and open connections go on. `serve` can be
     /// called again.
     pub async fn serve<H, F>(&self, handler: H) -> io::Result<()>
     where
@@ -132,21 +135,22 @@ impl<R: Runtime> Server<R> {
         F: Future + Send + 'static,
     {
         let handler = Arc::new(handler);
-        let host = Handle(move |connection| handler(connection));
-        accept::accept_all(&self.shared, host).await
+        let delivery = ToHandler(move |connection| handler(connection));
+        accept::accept_all(&self.shared, delivery).await
     }
 
-    /// Waits for the next connection that is open; `None` once the server has
-    /// [closed](Self::close). Streams are accepted and opening handshakes begun while somebody waits
-    /// here, many at a time. What has a handler, as the streams of [`handle_stream`](Self::handle_stream),
-    /// does not come here.
+    /// Waits for the next open connection. Returns `None` once the server has [closed](Self::close).
     ///
-    /// The connection is driven in a task of its own, so its holder can keep it anywhere.
-    /// [`serve`](Self::serve) is faster, as its handler runs in the task of the connection.
+    /// The server accepts streams only while a call of this waits; then many opening handshakes run at the
+    /// same time. Connections with a handler, such as those of [`handle_stream`](Self::handle_stream), are
+    /// not returned here.
+    ///
+    /// The connection is driven in a task of its own, so you can keep it anywhere. [`serve`](Self::serve) is
+    /// faster, because its handler runs in the task of the connection.
     ///
     /// # Errors
     ///
-    /// As [`serve`](Self::serve).
+    /// Fails as [`serve`](Self::serve) does.
     ///
     /// # Cancel safety
     ///
@@ -155,21 +159,21 @@ impl<R: Runtime> Server<R> {
         accept::accept_one(&self.shared).await
     }
 
-    /// Serves a stream that the application made, such as a Unix socket, as if it had been accepted
-    /// here: the opening handshake of any version, plain HTTP, the registry, the limits, the shutdown.
-    /// Waits while there are as many streams as the
-    /// [`connection_limit`](crate::ServerBuilder::connection_limit) allows; the stream then has a task of its
-    /// own, in which the handler runs. Tells whether it was taken: not once the server has
-    /// [closed](Self::close).
+    /// Serves a stream that the application made, such as a Unix socket. The stream is treated like an
+    /// accepted one: the opening handshake of any version, plain HTTP, the registry, the limits and the
+    /// shutdown apply. The handler runs in the task of the stream.
     ///
-    /// To close the stream (`poll_close`) must end our side of it, as the peer waits for that.
+    /// Waits while the server is at its [`connection_limit`](crate::ServerBuilder::connection_limit). Returns
+    /// whether the stream was taken, which it is not once the server has [closed](Self::close).
     ///
-    /// Nothing is added to the stream: the option `tls` is for the port of the server. With it, answers to
-    /// drafts say `wss` here, too.
+    /// The `poll_close` of the stream must end our side of it, because the peer waits for that.
     ///
-    /// The peer's address is what observers and the connection say; `None` if there is none. The operating
-    /// system is not asked to probe the peer, as only the application knows what the stream is: a
-    /// connection of a draft, which has no ping, notices a peer that vanished only by what the stream says.
+    /// The option `tls` applies to the port of the server and not to this stream. If it is set, answers to
+    /// the drafts say `wss` here, too.
+    ///
+    /// Observers and the connection report `peer_addr` as the peer's address. The operating system is not
+    /// asked to probe the peer, because this server does not know the kind of stream. The drafts have no
+    /// ping, so a connection of a draft notices that its peer has vanished only by an error of the stream.
     ///
     /// # Cancel safety
     ///
@@ -192,15 +196,15 @@ impl<R: Runtime> Server<R> {
     ///
     /// # Errors
     ///
-    /// Fails if there is no open connection with that id, it is closing, its version cannot carry
-    /// the message, or it is too slow; see [`Clients::send`].
+    /// Fails if no open connection has that id, or if the connection is closing, cannot carry the message in
+    /// its version, or is too slow; see [`Clients::send`].
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         self.shared.clients.send(id, message)
     }
 
-    /// Sends a message to every open connection, without waiting, and returns how many took it. What
-    /// happens to those that are too slow for it is up to [`SlowPeer`](crate::SlowPeer): by default they
-    /// are closed with 1013.
+    /// Sends a message to every open connection, without waiting. Returns how many connections took it.
+    /// [`SlowPeer`](crate::SlowPeer) decides what happens to a connection that is too slow; by default it is
+    /// closed with 1013.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
         self.shared.clients.broadcast(message)
     }
@@ -210,43 +214,43 @@ impl<R: Runtime> Server<R> {
         self.shared.clients.clone()
     }
 
-    /// Returns what was counted on all connections so far; see [`Clients::counters`].
+    /// Returns the counters of the server; see [`Clients::counters`].
     pub fn counters(&self) -> ServerCounters {
         self.shared.clients.counters()
     }
 
-    /// Returns the address that the server listens on, the first one if there are several; `0.0.0.0:0` if it
-    /// [listens on nothing](crate::ServerBuilder::build).
+    /// Returns the first address that the server listens on, or `0.0.0.0:0` if it [listens on no
+    /// address](crate::ServerBuilder::build).
     pub fn local_addr(&self) -> SocketAddr {
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         self.local_addrs().first().copied().unwrap_or(nowhere)
     }
 
-    /// Returns all addresses that the server listens on, such as those of a name; none if it [listens on
-    /// nothing](crate::ServerBuilder::build).
+    /// Returns all addresses that the server listens on. The slice is empty if it [listens on no
+    /// address](crate::ServerBuilder::build).
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.shared.local_addrs
     }
 
-    /// Stops accepting streams, so that [`serve`](Self::serve) returns. What is open goes on.
+    /// Stops accepting streams, so that [`serve`](Self::serve) returns. Open connections go on.
     pub fn close(&self) {
-        self.shared.stop.advance(Phase::Closed);
+        self.shared.stop.advance(ShutdownPhase::Closed);
     }
 
-    /// Stops accepting streams, closes every connection with 1001, waits for them to end, and drops
-    /// those that have not when the grace is over, with their handlers. When this returns no stream is
-    /// left, and observers have been told of each end: it takes the grace at most, and then as long as
-    /// dropping what is left takes. Only for a handler that blocks its thread it waits no longer than a
-    /// second more.
+    /// Stops accepting streams, closes every connection with 1001, and waits for the connections to end. At
+    /// the end of the grace, the connections that are still open are dropped with their handlers.
     ///
-    /// A handler that calls this is one of those: at the end of the grace it is dropped with its
-    /// connection.
+    /// When this returns, no stream is left, and observers have been told of each end. It takes at most the
+    /// grace, and then the time to drop the remaining connections. If a handler blocks its thread, this waits
+    /// at most one more second.
+    ///
+    /// If a handler calls this, its own connection is one of those: at the end of the grace it is dropped.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before the grace is over, the server stays closed, and nothing is dropped.
-    /// Connections that were asked to close go on with that, which the `close_timeout` bounds; with very many, some
-    /// were not asked yet. It can be called again.
+    /// If the future is dropped before the grace is over, the server stays closed, and no connection is dropped.
+    /// Connections that were asked to close continue, bounded by the `close_timeout`. If there are very many
+    /// connections, some have not been asked yet. `shutdown` can be called again.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         shutdown::run(&self.shared, grace).await
     }

@@ -1,6 +1,6 @@
-//! Sees what happens to one stream and to its connection, counts it, and tells the observers. Whatever
-//! becomes of a stream, also if its task is dropped, they are told of its end once: both halves see to
-//! that when they are dropped.
+//! Reports to the observers what happens to one stream and its connection, and counts rejections. Observers are told
+//! of the end of each stream exactly once. That holds also if the task of the stream is dropped, because both reporters
+//! tell it in their `Drop`.
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
@@ -15,32 +15,32 @@ use crate::registry::Registration;
 #[cfg(feature = "upgrade")]
 type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
 
-/// Tells the observers of a server about a stream until its connection is open.
-pub(crate) struct Witness {
+/// Reports a stream until its connection is open.
+pub(crate) struct StreamReporter {
     observers: Observers,
     pub(crate) info: ConnectionInfo,
     state: State,
     /// Where rejections are counted.
     clients: Clients,
-    /// What it is told as if it is dropped.
+    /// What a drop of the reporter means.
     ending: Ending,
-    /// Whether the end was told, or is for the open connection to tell.
+    /// Whether the end was reported, or is left to the [`ConnectionReporter`].
     has_ended: bool,
 }
 
-/// What the end of a stream means if nobody says more.
+/// The meaning of a stream's end without an explicit reason.
 #[derive(Clone, Copy)]
 pub(crate) enum Ending {
-    /// The peer went away, or the task of the stream did, in the opening handshake.
+    /// The stream ended, or its task was dropped, in the opening handshake.
     Disconnected,
-    /// It had plain HTTP on it.
+    /// The stream carried plain HTTP only.
     NoUpgrade,
-    /// The application did not want it.
+    /// The application dropped the request without an answer.
     #[cfg(feature = "upgrade")]
     Dropped,
 }
 
-impl Witness {
+impl StreamReporter {
     pub(crate) fn new(observers: Observers, info: ConnectionInfo, clients: Clients) -> Self {
         observers.tell(|observer| observer.stream(&info));
         Self {
@@ -53,7 +53,7 @@ impl Witness {
         }
     }
 
-    /// Says what it is if the stream ends here.
+    /// Sets the meaning of an end from here on.
     pub(crate) fn expect(&mut self, ending: Ending) {
         self.ending = ending;
     }
@@ -73,7 +73,8 @@ impl Witness {
 
     pub(crate) fn note_rejected(&mut self, reason: &Rejected) {
         if let Rejected::Handshake(HandshakeError::Empty) = reason {
-            // A stream that brought nothing asked for nothing: a port scan, a health check.
+            // A stream without a byte, such as that of a port scan or a health check, asked for nothing. It is no
+            // rejection and does not count as one.
             return self.note_end(&Closed::no_upgrade());
         }
         if self.has_ended {
@@ -88,7 +89,7 @@ impl Witness {
     /// Notes that the server shuts down, which ends the opening handshake.
     pub(crate) fn note_stopped(&mut self) {
         match self.state {
-            // Until there is a head nobody has asked for anything.
+            // Without a complete head there is no request that could be rejected.
             State::Unknown | State::Opening => self.note_end(&Closed::no_upgrade()),
             State::Waiting
             | State::Handshaking
@@ -98,7 +99,7 @@ impl Witness {
         }
     }
 
-    /// Tells of the end, once.
+    /// Reports the end, once.
     fn note_end(&mut self, closed: &Closed) {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
@@ -108,7 +109,7 @@ impl Witness {
             .tell(|observer| observer.close(&self.info, closed));
     }
 
-    /// Notes a refusal, and returns the answer to it.
+    /// Reports a refusal and returns its response.
     #[cfg(feature = "upgrade")]
     pub(crate) fn refused(&mut self, refused: Box<Refused>) -> Refusal {
         self.note_rejected(&refused.reason);
@@ -122,10 +123,11 @@ impl Witness {
             .tell(|observer| observer.connection(&self.info));
     }
 
-    /// Goes on with the open connection.
-    pub(crate) fn into_open(mut self, registration: Registration) -> OpenWitness {
+    /// Makes the reporter of the open connection.
+    pub(crate) fn into_open(mut self, registration: Registration) -> ConnectionReporter {
+        // The connection reports its end from here on. The drop of `self` must not do it as well.
         self.has_ended = true;
-        OpenWitness {
+        ConnectionReporter {
             observers: self.observers.clone(),
             state: self.state,
             registration,
@@ -133,7 +135,7 @@ impl Witness {
     }
 }
 
-impl Drop for Witness {
+impl Drop for StreamReporter {
     fn drop(&mut self) {
         if self.has_ended {
             return;
@@ -150,26 +152,27 @@ impl Drop for Witness {
     }
 }
 
-/// The same of an open connection, which it keeps registered as long as the stream is open. It holds no
-/// more than it must, and asks the shared machine for the rest.
-pub(crate) struct OpenWitness {
+/// Reports an open connection, and keeps it registered as long as its stream is open.
+///
+/// There is one in the task of each open connection, so it is small: it reads the facts from the shared machine.
+pub(crate) struct ConnectionReporter {
     observers: Observers,
     state: State,
     registration: Registration,
 }
 
-impl OpenWitness {
-    /// Tells of the end, once; then the place is given back, so that whoever waits for that finds all
-    /// told.
+impl ConnectionReporter {
+    /// Reports the end, once, and then gives the place of the connection back.
     fn end(&mut self) {
         if !self.registration.end() {
             return;
         }
         self.note_state(State::Closed);
         let closed = self.registration.machine.closed();
-        // Without an account it was dropped, as its runtime ended or its task panicked.
+        // No `Closed` means that the task was dropped: its runtime ended, or it panicked.
         let closed = closed.unwrap_or_else(Closed::disconnected);
         self.tell(|observer, info| observer.close(info, &closed));
+        // Last: `shutdown` waits for the place, and promises that observers know of every end when it returns.
         self.registration.give_back();
     }
 
@@ -185,7 +188,7 @@ impl OpenWitness {
     }
 }
 
-impl Watch for OpenWitness {
+impl Watch for ConnectionReporter {
     fn note_state(&mut self, state: State) {
         if state != self.state {
             let previous = std::mem::replace(&mut self.state, state);
@@ -203,7 +206,7 @@ impl Watch for OpenWitness {
     }
 }
 
-impl Drop for OpenWitness {
+impl Drop for ConnectionReporter {
     fn drop(&mut self) {
         self.end();
     }

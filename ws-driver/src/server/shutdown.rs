@@ -1,5 +1,5 @@
-//! The end of a server: every connection is asked to close and waited for, what is left is dropped and waited
-//! for, too, and each goes into one column of the report.
+//! The shutdown of a server. Every connection is asked to close. Those that are still open at the end of the grace are
+//! dropped. Each connection counts in one column of the report.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -8,39 +8,40 @@ use std::time::{Duration, Instant};
 
 use ws_proto::CloseCode;
 
-use super::shared::Shared;
-use super::shutdown_phase::Phase;
+use super::shared::SharedServer;
+use super::shutdown_phase::ShutdownPhase;
 use crate::driver::shared_machine::Standing;
 use crate::handle::sender::Sender;
 use crate::runtime::{Runtime, Timer};
 use crate::util::race::race;
 
-/// What came of a [`shutdown`](crate::Server::shutdown): each connection that was open when it was called is
-/// in one column, so that their sum is how many there were.
+/// The result of a [`shutdown`](crate::Server::shutdown). Each connection that was open at the call counts in one
+/// column, so the sum of the columns is the number of those connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Connections that closed within the grace, with a closing handshake where their version has one. A peer
-    /// that answered the close and kept the stream open counts here, too.
+    /// Connections that closed within the grace, with a closing handshake if their version has one. A peer
+    /// that answered the close but kept the stream open counts here, too.
     pub closed: usize,
     /// Connections that ended within the grace without a closing handshake: the stream broke, or the peer did not
     /// answer within the `close_timeout`.
     pub lost: usize,
-    /// Connections that were still open at the end of the grace, and were dropped.
+    /// Connections that were still open at the end of the grace and were dropped.
     pub aborted: usize,
 }
 
 /// Shuts a server down.
-pub(super) async fn run<R: Runtime>(shared: &Shared<R>, grace: Duration) -> ShutdownReport {
-    let Shared {
+pub(super) async fn run<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> ShutdownReport {
+    let SharedServer {
         runtime,
         stop,
         clients,
         ..
     } = shared;
-    // Taken first, since asking many connections to close takes a part of the grace.
+    // Read first, because the time to ask many connections to close is a part of the grace.
     let end = runtime.now().checked_add(grace);
-    stop.advance(Phase::ShuttingDown);
+    // Before the list is taken: a connection that opens later sees the phase and closes by itself (`task::begin`).
+    stop.advance(ShutdownPhase::ShuttingDown);
     let open: Vec<_> = clients.iter().collect();
     let closing = async {
         ask(&open).await;
@@ -49,8 +50,9 @@ pub(super) async fn run<R: Runtime>(shared: &Shared<R>, grace: Duration) -> Shut
     if until(runtime, end, closing).await {
         return report(&open, |report| &mut report.lost);
     }
+    // Before the abort, because afterwards an aborted connection looks like a lost one.
     let report = report(&open, |report| &mut report.aborted);
-    stop.advance(Phase::Aborting);
+    stop.advance(ShutdownPhase::Aborting);
     clients.iter().for_each(|sender| sender.abort());
     let end = runtime.now().checked_add(ABORT_WAIT);
     if !until(runtime, end, clients.wait_below(1)).await {
@@ -63,7 +65,7 @@ pub(super) async fn run<R: Runtime>(shared: &Shared<R>, grace: Duration) -> Shut
     report
 }
 
-/// Asks connections to close, not all at once.
+/// Asks connections to close, in batches of [`BATCH_LEN`].
 async fn ask(open: &[Sender]) {
     for batch in open.chunks(BATCH_LEN) {
         for sender in batch {
@@ -73,7 +75,7 @@ async fn ask(open: &[Sender]) {
     }
 }
 
-/// Puts each connection into one column; `rest` is that of those without an account of their end.
+/// Counts each connection in one column. `rest` is the column of connections that have not ended.
 fn report(open: &[Sender], rest: fn(&mut ShutdownReport) -> &mut usize) -> ShutdownReport {
     let mut report = ShutdownReport::default();
     for sender in open {
@@ -87,7 +89,7 @@ fn report(open: &[Sender], rest: fn(&mut ShutdownReport) -> &mut usize) -> Shutd
     report
 }
 
-/// Waits for `work`, but not beyond `end`; tells whether it is done.
+/// Waits for `work`, but not beyond `end`. Returns whether the work is done.
 async fn until<R: Runtime>(
     runtime: &R,
     end: Option<Instant>,
@@ -98,7 +100,7 @@ async fn until<R: Runtime>(
         timer.set(end);
     }
     let over = poll_fn(|cx| {
-        // The clock is asked, too, since the timer of a thread that is busy runs out late.
+        // Reads the clock, too, because the timer of a busy thread expires late.
         let is_late = end.is_some_and(|end| runtime.now() >= end);
         if is_late {
             return Poll::Ready(());
@@ -108,7 +110,7 @@ async fn until<R: Runtime>(
     race(pin!(work), over).await.first().is_some()
 }
 
-/// Lets the other tasks of the thread have a turn.
+/// Lets the other tasks of the thread run.
 async fn let_others_run() {
     let mut has_waited = false;
     poll_fn(|cx| {
@@ -121,10 +123,10 @@ async fn let_others_run() {
     .await;
 }
 
-/// Connections that are asked to close before the other tasks of the thread run: all at once would keep a
-/// thread busy for long, and make all clients come back at once.
+/// The number of connections that are asked to close before the other tasks of the thread run. Without batches the
+/// thread would be busy for a long time, and all clients would reconnect at the same moment.
 const BATCH_LEN: usize = 256;
 
-/// How long the tasks of what was dropped have to end: each needs one poll. Only code of the application that
-/// blocks its thread takes longer.
+/// How long the tasks of aborted connections have to end. Each needs one poll; only application code that blocks its
+/// thread takes longer.
 const ABORT_WAIT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Tells the tasks of a server to stop, and who has heard it.
+//! The shutdown phase of a server: set by the server's handles, awaited by its tasks.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,37 +9,41 @@ use crate::util::race::race;
 use crate::util::sync::Notice;
 use crate::util::sync::atomic::{AtomicU8, Ordering};
 
-/// How far a server has stopped, after it ran. It never goes back.
+/// A phase of a server's shutdown. A server never returns to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// It accepts no more; what is open goes on.
+pub(crate) enum ShutdownPhase {
+    /// The server accepts no more streams. Open connections go on.
     Closed,
-    /// What is open is being closed.
+    /// The server closes its connections.
     ShuttingDown,
-    /// What is still open is dropped.
+    /// The server drops the connections that are still open.
     Aborting,
 }
 
+/// The current phase, and the notice of a change.
 #[derive(Default)]
-pub(crate) struct Stop {
+pub(crate) struct ShutdownSignal {
+    /// The [number](ShutdownPhase::number) of the phase; zero while the server runs.
     phase: AtomicU8,
     changed: Notice,
 }
 
-impl Stop {
-    pub(crate) fn advance(&self, phase: Phase) {
+impl ShutdownSignal {
+    pub(crate) fn advance(&self, phase: ShutdownPhase) {
+        // `fetch_max`, because `close` can be called while a shutdown is under way.
         self.phase.fetch_max(phase.number(), Ordering::SeqCst);
         self.changed.notify(usize::MAX);
     }
 
-    pub(crate) fn has_reached(&self, phase: Phase) -> bool {
+    pub(crate) fn has_reached(&self, phase: ShutdownPhase) -> bool {
         self.phase.load(Ordering::SeqCst) >= phase.number()
     }
 
-    /// Waits until the server has come to `phase`.
-    pub(crate) async fn wait(&self, phase: Phase) {
+    /// Waits until the server has reached `phase`.
+    pub(crate) async fn wait(&self, phase: ShutdownPhase) {
         loop {
-            // On the stack: every stream waits for this while it is opened.
+            // On the stack, because every stream waits for this during its handshake: no allocation. It listens before
+            // it looks at the phase, so that no change is missed.
             listener!(self.changed => changed);
             if self.has_reached(phase) {
                 return;
@@ -48,14 +52,19 @@ impl Stop {
         }
     }
 
-    /// Waits for `work`; `None` if the server has come to `phase` before that. If both are so at once the work counts,
-    /// and it is polled once even if the server came to `phase` long ago: an answer that is ready is still written.
-    pub(crate) async fn unless<T>(&self, phase: Phase, work: impl Future<Output = T>) -> Option<T> {
+    /// Waits for `work`. Returns `None` if the server reaches `phase` first.
+    pub(crate) async fn unless<T>(
+        &self,
+        phase: ShutdownPhase,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        // The work comes first: it is polled once even if the server reached `phase` long ago, so that an answer that
+        // is ready is still written.
         race(pin!(work), pin!(self.wait(phase))).await.first()
     }
 }
 
-impl Phase {
+impl ShutdownPhase {
     const fn number(self) -> u8 {
         match self {
             Self::Closed => 1,

@@ -1,5 +1,5 @@
-//! The life of one stream, from accept to the end, in one task: TLS if there is any, the opening
-//! handshake, plain HTTP if that is what comes, the open connection.
+//! The task of one stream, from accept to its end: TLS if it is on, the opening handshake, plain HTTP if the peer asks
+//! for it, and the open connection.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::HandshakeError;
 use ws_proto::{CloseCode, CloseReason, HandshakeEvent, Request, ServerHandshake, State};
 
+use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
-use super::host::Handle;
-use super::host::Host;
+use super::delivery::ToHandler;
 use super::http;
-use super::reporter::{Ending, Witness};
-use super::shared::Shared;
-use super::shutdown_phase::Phase;
-use super::transport::Layer;
-use super::upgrade::decide::{self, Ticket};
+use super::reporter::{Ending, StreamReporter};
+use super::shared::SharedServer;
+use super::shutdown_phase::ShutdownPhase;
+use super::transport::Transport;
+use super::upgrade::decide::{self, AcceptedUpgrade};
 use crate::driver::Driver;
 use crate::driver::deadline::DeadlineTimer;
 #[cfg(feature = "upgrade")]
@@ -37,47 +37,48 @@ use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
 use crate::runtime::{Runtime, RuntimeRandomness};
 
-/// Makes the task of a stream. Its first half is boxed, so that the memory of the opening handshake
-/// goes back when the connection opens.
-pub(super) fn run<R, S, L, H>(
-    shared: Arc<Shared<R>>,
+/// Makes the task of a stream. `probe` lets the system probe a silent peer that the protocol cannot ping.
+pub(super) fn run<R, S, T, H>(
+    shared: Arc<SharedServer<R>>,
     entry: Entry,
     stream: S,
-    layer: L,
+    transport: T,
     peer_addr: Option<SocketAddr>,
-    probe: fn(&Shared<R>, &S),
-    host: H,
+    probe: fn(&SharedServer<R>, &S),
+    delivery: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    L: Layer<S>,
-    H: Host,
+    T: Transport<S>,
+    H: Delivery,
 {
     let span = ConnectionSpan::new(entry.id, peer_addr);
     let inner = span.clone();
-    span.around(Life::Opening(Box::pin(async move {
-        let opened = start(&shared, entry.id, stream, layer, peer_addr).await?;
-        let probe = |shared: &_, stream: &_| probe(shared, L::transport(stream));
-        Some(begin(&shared, entry, opened, &inner, probe, host))
+    // Boxed: the handshake, hyper and `on_upgrade` together are much larger than an open connection, and the box is
+    // freed when the connection opens.
+    span.around(StreamTask::Opening(Box::pin(async move {
+        let opened = start(&shared, entry.id, stream, transport, peer_addr).await?;
+        let probe = |shared: &_, stream: &_| probe(shared, T::inner(stream));
+        Some(begin(&shared, entry, opened, &inner, probe, delivery))
     })))
 }
 
-/// An upgrade that was accepted on a request that another HTTP server read.
+/// An accepted upgrade whose request another HTTP server has read.
 #[cfg(feature = "upgrade")]
 pub(super) struct Handover {
     pub(super) entry: Entry,
-    pub(super) witness: Witness,
+    pub(super) reporter: StreamReporter,
     pub(super) handshake: ServerHandshake,
-    pub(super) ticket: Ticket,
+    pub(super) upgrade: AcceptedUpgrade,
     pub(super) on_upgrade: hyper::upgrade::OnUpgrade,
     pub(super) deadline: Option<Instant>,
 }
 
-/// Makes the task of a stream that another HTTP server will give up.
+/// Makes the task of a stream that another HTTP server will release.
 #[cfg(feature = "upgrade")]
 pub(super) fn take_over<R, H, F>(
-    shared: Arc<Shared<R>>,
+    shared: Arc<SharedServer<R>>,
     handover: Handover,
     handler: H,
 ) -> impl Future<Output = ()> + Send + 'static
@@ -86,37 +87,41 @@ where
     H: FnOnce(Connection) -> F + Send + 'static,
     F: Future + Send + 'static,
 {
-    let span = ConnectionSpan::new(handover.entry.id, handover.witness.info.peer_addr);
+    let span = ConnectionSpan::new(handover.entry.id, handover.reporter.info.peer_addr);
     let inner = span.clone();
-    span.around(Life::Opening(Box::pin(async move {
+    span.around(StreamTask::Opening(Box::pin(async move {
         let Handover {
             entry,
-            mut witness,
+            mut reporter,
             handshake,
-            ticket,
+            upgrade,
             on_upgrade,
             deadline,
         } = handover;
+        // The other server releases the stream only after it has written the 101, and may never do so. The deadline
+        // bounds the wait; on a timeout the entry leaves the registry.
         let upgrading = until(&shared.runtime, deadline, on_upgrade);
-        let Some(upgraded) = shared.stop.unless(Phase::ShuttingDown, upgrading).await else {
-            witness.note_stopped();
+        let upgrading = shared.stop.unless(ShutdownPhase::ShuttingDown, upgrading);
+        let Some(upgraded) = upgrading.await else {
+            reporter.note_stopped();
             return None;
         };
         let upgraded = match upgraded {
             Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
             unfinished => {
-                // Accepted, but not open before the stream is here.
+                // The upgrade is accepted, but the connection opens only with its stream.
                 let state = State::Handshaking;
                 let waited = shared
-                    .options
+                    .settings
                     .config
                     .get_handshake_timeout()
                     .unwrap_or_default();
-                witness.note_rejected(&Rejected::Handshake(match unfinished {
+                reporter.note_rejected(&Rejected::Handshake(match unfinished {
+                    // hyper cancels an upgrade when the peer has gone. That is usual and not worth a line in the log.
                     Some(Err(error)) if !error.is_canceled() => {
                         tracing::error!(
                             target: "ws",
-                            "the HTTP server does not give the stream up: {error}"
+                            "the HTTP server does not release the stream: {error}"
                         );
                         HandshakeError::Disconnected { state }
                     }
@@ -126,19 +131,22 @@ where
                 return None;
             }
         };
-        let opened = go_on(&shared, upgraded, handshake, Some(ticket), witness).await?;
-        let host = Handle(handler);
-        Some(begin(&shared, entry, opened, &inner, |_, _| {}, host))
+        let opened = go_on(&shared, upgraded, handshake, Some(upgrade), reporter).await?;
+        let delivery = ToHandler(handler);
+        Some(begin(&shared, entry, opened, &inner, |_, _| {}, delivery))
     })))
 }
 
-/// One thing after the other. An `async` block would keep room for both, and for the second twice.
-enum Life<O, D> {
+/// The opening of a stream, and then its open connection.
+///
+/// An enum and not an `async` block: the block would reserve memory for both parts, and twice for the second, which
+/// moves from a variable into its `await`.
+enum StreamTask<O, D> {
     Opening(Pin<Box<O>>),
     Open(D),
 }
 
-impl<O, D> Future for Life<O, D>
+impl<O, D> Future for StreamTask<O, D>
 where
     O: Future<Output = Option<D>>,
     D: Future<Output = ()> + Unpin,
@@ -159,21 +167,21 @@ where
     }
 }
 
-/// Opens a stream that has arrived; `None` if there is no connection in the end.
-async fn start<R, S, L>(
-    shared: &Arc<Shared<R>>,
+/// Opens an accepted stream. Returns `None` if it does not become a connection.
+async fn start<R, S, T>(
+    shared: &Arc<SharedServer<R>>,
     id: ConnectionId,
     stream: S,
-    layer: L,
+    transport: T,
     peer_addr: Option<SocketAddr>,
-) -> Option<Opened<L::Stream, R>>
+) -> Option<Opened<T::Stream, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    L: Layer<S>,
+    T: Transport<S>,
 {
-    if shared.stop.has_reached(Phase::ShuttingDown) {
-        // It was accepted too late for the shutdown to wait for it.
+    if shared.stop.has_reached(ShutdownPhase::ShuttingDown) {
+        // Accepted so late that the shutdown does not wait for it.
         return None;
     }
     let info = ConnectionInfo {
@@ -183,87 +191,94 @@ where
         version: None,
     };
     let arrived = shared.runtime.now();
-    let mut witness = Witness::new(
-        shared.options.observers.clone(),
+    let mut reporter = StreamReporter::new(
+        shared.settings.observers.clone(),
         info,
         shared.clients.clone(),
     );
-    let opening = layer.open(shared, stream, arrived);
-    let stream = match shared.stop.unless(Phase::ShuttingDown, opening).await {
+    let opening = transport.open(shared, stream, arrived);
+    let opening = shared.stop.unless(ShutdownPhase::ShuttingDown, opening);
+    let stream = match opening.await {
         Some(Ok(stream)) => stream,
         Some(Err(rejected)) => {
-            witness.note_rejected(&rejected);
+            reporter.note_rejected(&rejected);
             return None;
         }
         None => {
-            witness.note_stopped();
+            reporter.note_stopped();
             return None;
         }
     };
-    witness.info.tls = L::tls(&stream);
-    open(shared, stream, arrived, witness).await
+    reporter.info.tls = T::tls(&stream);
+    open(shared, stream, arrived, reporter).await
 }
 
-/// Makes a connection of a stream whose opening handshake is done, and gives it to its host.
+/// Makes the connection of a stream whose opening handshake is done, and delivers it to the application.
 fn begin<R, S, H>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
     entry: Entry,
     opened: Opened<S, R>,
     span: &ConnectionSpan,
-    probe: impl FnOnce(&Shared<R>, &S),
-    host: H,
+    probe: impl FnOnce(&SharedServer<R>, &S),
+    delivery: H,
 ) -> H::Task<R, S>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Host,
+    H: Delivery,
 {
     let Opened {
         stream,
         timer,
         mut handshake,
-        ticket,
-        mut witness,
+        upgrade,
+        mut reporter,
     } = opened;
-    let peer_addr = witness.info.peer_addr;
-    let Ticket {
+    let peer_addr = reporter.info.peer_addr;
+    let AcceptedUpgrade {
         head,
         version,
         subprotocol,
         extensions,
-    } = ticket;
+    } = upgrade;
+    // The drafts have no ping, so only the probes of TCP notice a peer that has vanished.
     if !version.features().ping {
         probe(shared, &stream);
     }
+    // A closure, because the head is unpacked only if the span is enabled.
     span.note_open(version, || head.unpack().path().to_owned());
-    witness.note_open(version);
+    reporter.note_open(version);
     let facts = Facts {
         id: entry.id,
         peer_addr,
-        tls: witness.info.tls.clone().map(Box::new),
+        // Boxed, because each connection keeps its facts and most have no TLS.
+        tls: reporter.info.tls.clone().map(Box::new),
         version,
         subprotocol,
         head: Head::of_request(head),
     };
+    // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
     let mut machine = handshake.into_connection(shared.runtime.now());
-    // One broadcast that all answer would have all pinged at once from then on.
+    // Without it a broadcast that all peers answer would reset all keepalives to the same moment, and all pings would
+    // leave at once from then on.
     machine.spread_keepalive(&mut RuntimeRandomness(&shared.runtime));
     let machine = SharedMachine::new(facts, machine, Arc::clone(&shared.clock));
     let machine = Arc::new(machine);
     let membership = shared.clients.membership();
     let connection = Connection::new(Arc::clone(&machine), membership, extensions);
     let registration = entry.open(Arc::clone(&machine));
-    // It may have come too late for the shutdown to see it.
-    if shared.stop.has_reached(Phase::Aborting) {
+    // After the registration: a shutdown that began earlier may have missed this connection in its list, and then the
+    // phase is set by now.
+    if shared.stop.has_reached(ShutdownPhase::Aborting) {
         machine.abort();
-    } else if shared.stop.has_reached(Phase::ShuttingDown) {
+    } else if shared.stop.has_reached(ShutdownPhase::ShuttingDown) {
         machine.close(CloseCode::GOING_AWAY, CloseReason::EMPTY);
     }
-    let watch = witness.into_open(registration);
+    let watch = reporter.into_open(registration);
     let runtime = shared.runtime.clone();
     let driver = Driver::new(runtime, stream, early, Arc::clone(&machine), watch);
-    host.begin(driver.with_timer(timer), &machine, connection)
+    delivery.begin(driver.with_timer(timer), &machine, connection)
 }
 
 /// A stream whose opening handshake is done.
@@ -271,16 +286,16 @@ struct Opened<S, R: Runtime> {
     stream: S,
     timer: DeadlineTimer<R>,
     handshake: ServerHandshake,
-    ticket: Ticket,
-    witness: Witness,
+    upgrade: AcceptedUpgrade,
+    reporter: StreamReporter,
 }
 
-/// Does the opening handshake; `None` if there is no connection in the end.
+/// Does the opening handshake. Returns `None` if it does not lead to a connection.
 async fn open<R, S>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
     stream: S,
     arrived: Instant,
-    mut witness: Witness,
+    mut reporter: StreamReporter,
 ) -> Option<Opened<S, R>>
 where
     R: Runtime,
@@ -288,37 +303,38 @@ where
 {
     let config = Arc::clone(&shared.config);
     let handshake = ServerHandshake::shared(config, arrived);
-    witness.note_state(State::Opening);
-    go_on(shared, stream, handshake, None, witness).await
+    reporter.note_state(State::Opening);
+    go_on(shared, stream, handshake, None, reporter).await
 }
 
-/// Goes on with an opening handshake, which may have been accepted already.
+/// Continues an opening handshake. `upgrade` is set if the upgrade is accepted already.
 async fn go_on<R, S>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
     stream: S,
     mut handshake: ServerHandshake,
-    mut ticket: Option<Ticket>,
-    mut witness: Witness,
+    mut upgrade: Option<AcceptedUpgrade>,
+    mut reporter: StreamReporter,
 ) -> Option<Opened<S, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut exchange = Exchange::new(shared.runtime.clone(), stream);
-    // What was asked for behind plain requests, and told before the stream came back.
+    // The event of a request that follows plain ones. The gate has taken it before it handed the stream back.
     let mut told = None;
     loop {
         let event = match told.take() {
             Some(event) => event,
             None => {
                 let next = exchange.next_event(&mut handshake);
-                let Some(event) = shared.stop.unless(Phase::ShuttingDown, next).await else {
-                    witness.note_stopped();
+                let next = shared.stop.unless(ShutdownPhase::ShuttingDown, next);
+                let Some(event) = next.await else {
+                    reporter.note_stopped();
                     return None;
                 };
                 match event {
                     Ok(event) => event,
-                    // A stream that broke has ended, and the machine tells what that means.
+                    // A broken stream has ended. The machine knows what an end means at this point.
                     Err(_) => {
                         handshake.handle_eof();
                         handshake.poll_event()?
@@ -326,66 +342,74 @@ where
                 }
             }
         };
+        // After a failure `note_rejected` reports the end, so that observers hear of the rejection before the state.
         if !matches!(event, HandshakeEvent::Failed(_)) {
-            witness.note_state(handshake.state());
+            reporter.note_state(handshake.state());
         }
         match event {
             HandshakeEvent::Request(Request::Upgrade(request)) => {
-                witness.info.version = Some(request.version());
+                reporter.info.version = Some(request.version());
                 let decision = {
-                    // Pinned here: who is handed a future to pin it keeps room for it twice.
-                    let deciding = pin!(decide::decide(shared, request, &witness.info));
+                    // Pinned here, because an async function that takes a future and pins it reserves memory for it
+                    // twice.
+                    let deciding = pin!(decide::decide(shared, request, &reporter.info));
                     let deciding = pin!(exchange.decide(&mut handshake, deciding));
-                    shared.stop.unless(Phase::ShuttingDown, deciding).await
+                    shared
+                        .stop
+                        .unless(ShutdownPhase::ShuttingDown, deciding)
+                        .await
                 };
                 let decision = match decision {
                     Some(Ok(Some(decision))) => decision,
-                    // The machine has an event.
+                    // The handshake ended meanwhile, by a timeout for instance, and has an event.
                     Some(Ok(None)) => continue,
                     Some(Err(_)) => {
                         handshake.handle_eof();
                         continue;
                     }
                     None => {
-                        witness.note_stopped();
+                        reporter.note_stopped();
                         return None;
                     }
                 };
                 match decide::answer(&mut handshake, decision) {
-                    Ok(accepted) => ticket = Some(accepted),
+                    Ok(accepted) => upgrade = Some(accepted),
                     Err(rejected) => {
-                        witness.note_rejected(&rejected);
+                        reporter.note_rejected(&rejected);
                         break;
                     }
                 }
-                witness.note_state(handshake.state());
+                reporter.note_state(handshake.state());
             }
             HandshakeEvent::Request(Request::Http) => {
                 let received = handshake.into_received();
                 let stream = exchange.into_stream();
-                // Boxed, as it is large and most streams never come here.
-                let serving = Box::pin(http::serve(shared, stream, received, &mut witness));
-                // Given up as a whole, whatever it waits for, when what is left is dropped.
-                let next = shared.stop.unless(Phase::Aborting, serving).await??;
+                // Boxed, because it is large and most streams are upgraded at once.
+                let serving = Box::pin(http::serve(shared, stream, received, &mut reporter));
+                // `serve` handles `ShuttingDown` itself. In the phase `Aborting` it is dropped, whatever it waits for.
+                let next = shared
+                    .stop
+                    .unless(ShutdownPhase::Aborting, serving)
+                    .await??;
                 exchange = Exchange::new(shared.runtime.clone(), next.stream);
                 handshake = next.request.handshake;
                 told = Some(next.request.event);
-                // From here on it is as if it came first.
-                witness.expect(Ending::Disconnected);
+                // From here on the request is treated like the first one of a stream.
+                reporter.expect(Ending::Disconnected);
             }
             HandshakeEvent::Open => {
-                let ticket = ticket.expect("a handshake opens after it was accepted");
+                let upgrade = upgrade.expect("a handshake opens after it was accepted");
                 let (stream, timer) = exchange.into_parts();
                 return Some(Opened {
                     stream,
                     timer,
                     handshake,
-                    ticket,
-                    witness,
+                    upgrade,
+                    reporter,
                 });
             }
             HandshakeEvent::Failed(error) => {
-                witness.note_rejected(&Rejected::Handshake(error));
+                reporter.note_rejected(&Rejected::Handshake(error));
                 break;
             }
             event @ (HandshakeEvent::Request(_) | _) => {
@@ -393,8 +417,14 @@ where
             }
         }
     }
+    // The refusal lingers: our side ends, and bytes of the peer are discarded until it ends its side or the deadline
+    // passes. A stream that is closed with unread bytes is reset, and the peer would not see the answer. Meanwhile the
+    // stream keeps its place in the `connection_limit`, because it costs as much as any other.
     let deadline = handshake.close_deadline(shared.runtime.now());
     let finishing = exchange.finish(handshake.outgoing(), deadline);
-    shared.stop.unless(Phase::ShuttingDown, finishing).await;
+    shared
+        .stop
+        .unless(ShutdownPhase::ShuttingDown, finishing)
+        .await;
     None
 }

@@ -1,47 +1,55 @@
-//! What lies between the streams that arrive and their opening handshakes: nothing, or TLS. It is
-//! opened in the task of the stream, so that no peer can keep another waiting.
+//! The transport below an opening handshake: the accepted stream itself, or TLS over it. The TLS handshake runs in
+//! the task of the stream, so that a slow peer does not delay the others.
+//!
+//! The transport is a type parameter of the task and not a trait object. Without TLS no read or write pays for a
+//! dispatch, and the task is no larger.
 
 use std::future::Future;
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::shared::Shared;
+use super::shared::SharedServer;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::tls::TlsInfo;
 
-/// What a stream `S` is opened with before its opening handshake.
-pub(super) trait Layer<S>: Send + Sync + 'static {
+/// Turns an accepted stream `S` into the stream of its opening handshake.
+pub(super) trait Transport<S>: Send + Sync + 'static {
     /// The stream of the handshake.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Opens a stream, as long as the deadline of its opening handshake allows.
+    /// Opens a stream that was accepted at `begin`, within the `handshake_timeout`.
     fn open<R: Runtime>(
         &self,
-        shared: &Shared<R>,
+        shared: &SharedServer<R>,
         stream: S,
         begin: Instant,
     ) -> impl Future<Output = Result<Self::Stream, Rejected>> + Send;
 
-    /// Returns the stream that was opened with it.
-    fn transport(stream: &Self::Stream) -> &S;
+    /// Returns the accepted stream.
+    fn inner(stream: &Self::Stream) -> &S;
 
-    /// Returns what TLS was agreed on.
+    /// Returns what the TLS handshake agreed on; `None` without TLS.
     fn tls(stream: &Self::Stream) -> Option<TlsInfo>;
 }
 
-/// Nothing.
+/// No TLS: the accepted stream as it is.
 pub(super) struct Plain;
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for Plain {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for Plain {
     type Stream = S;
 
-    async fn open<R: Runtime>(&self, _: &Shared<R>, stream: S, _: Instant) -> Result<S, Rejected> {
+    async fn open<R: Runtime>(
+        &self,
+        _: &SharedServer<R>,
+        stream: S,
+        _: Instant,
+    ) -> Result<S, Rejected> {
         Ok(stream)
     }
 
-    fn transport(stream: &S) -> &S {
+    fn inner(stream: &S) -> &S {
         stream
     }
 
@@ -63,16 +71,16 @@ mod tls {
     use crate::tls::{ServerTls, TlsError};
     use crate::util::race::race;
 
-    impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Layer<S> for ServerTls {
+    impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for ServerTls {
         type Stream = TlsStream<S>;
 
         async fn open<R: Runtime>(
             &self,
-            shared: &Shared<R>,
+            shared: &SharedServer<R>,
             stream: S,
             begin: Instant,
         ) -> Result<TlsStream<S>, Rejected> {
-            let waited = shared.options.config.get_handshake_timeout();
+            let waited = shared.settings.config.get_handshake_timeout();
             let runtime = &shared.runtime;
             let mut timer = DeadlineTimer::new(runtime);
             if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
@@ -81,12 +89,13 @@ mod tls {
             let opened = race(pin!(self.open(stream)), timer.wait(runtime)).await;
             match opened.first() {
                 Some(Ok(stream)) => Ok(stream),
-                // A stream that brought nothing asked for nothing, whichever way it ended.
+                // A stream without a byte asked for nothing, however it ended: a port scan or a health check. It does
+                // not count as a failure of TLS.
                 Some(Err((TlsError::Disconnected | TlsError::Io(_), Some(_)))) => {
                     Err(Rejected::Handshake(HandshakeError::Empty))
                 }
                 Some(Err((TlsError::PlainHttp, Some(stream)))) => {
-                    // Whether the peer takes it, changes nothing.
+                    // The result is ignored: the stream is refused whether or not the peer reads why.
                     let _ = race(pin!(refuse_plain_http(stream)), timer.wait(runtime)).await;
                     Err(Rejected::Tls(TlsError::PlainHttp))
                 }
@@ -97,7 +106,7 @@ mod tls {
             }
         }
 
-        fn transport(stream: &TlsStream<S>) -> &S {
+        fn inner(stream: &TlsStream<S>) -> &S {
             stream.transport()
         }
 

@@ -1,4 +1,4 @@
-//! TLS of a client: whom it trusts, and how a stream is opened with it.
+//! TLS of a client: its trusted roots, and the handshake over a stream.
 
 use std::fmt;
 use std::path::Path;
@@ -11,24 +11,27 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::pem::Pem;
 use super::stream::TlsStream;
-use super::verify::Explaining;
+use super::verify::ExplainingVerifier;
 use super::{ALPN, TlsConfigError, TlsError, provider};
 
-/// Whom a client trusts, for [`ConnectConfig::tls`](crate::ConnectConfig::tls): by default, those who
-/// Mozilla trusts to certify a server.
+/// The trusted roots of a client, for [`ConnectConfig::tls`](crate::ConnectConfig::tls): by default Mozilla's
+/// root certificates.
 ///
-/// A server's certificate must be for the host of the URL, be valid now, and lead to a root that is
-/// trusted. So must that of a proxy whose URL begins with `https`. There is no option to leave that out; a configuration of rustls can have a verifier of its
-/// own.
+/// The certificate of a server must be for the host of the URL, be valid now, and lead to a trusted root. The
+/// same holds for a proxy whose URL begins with `https`. There is no option to disable this. A configuration
+/// of rustls can have a verifier of its own.
 #[derive(Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
 }
 
 impl Default for ClientTls {
-    /// Trusts the roots of Mozilla's programme, as this library was built with them.
+    /// Trusts Mozilla's root certificates, as they were when this library was built.
     fn default() -> Self {
-        // Made once, as it is long, and so that a server that was met before is taken up again.
+        // Built-in roots are the same on every machine and in an empty container; those of the system depend on both.
+        // An application can bring the verifier of its platform by `from_config`.
+        //
+        // Made once, because the list is long, and because the configuration holds the sessions that rustls resumes.
         static PUBLIC: OnceLock<ClientTls> = OnceLock::new();
         let public = || Self::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
         PUBLIC.get_or_init(public).clone()
@@ -36,26 +39,26 @@ impl Default for ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts the roots in a PEM file, and no others. Blocks meanwhile.
+    /// Trusts only the roots in a PEM file. Blocks while it reads the file.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read or has no certificate in it.
+    /// Fails if the file cannot be read, or contains no valid certificate.
     pub fn roots_from_file(path: impl AsRef<Path>) -> Result<Self, TlsConfigError> {
         Self::of_roots(&Pem::of_file(path.as_ref())?)
     }
 
-    /// Trusts the roots in PEM, and no others.
+    /// Trusts only the roots in a PEM text.
     ///
     /// # Errors
     ///
-    /// Fails if there is no certificate in it.
+    /// Fails if the text contains no valid certificate.
     pub fn roots_from_pem(roots: &[u8]) -> Result<Self, TlsConfigError> {
         Self::of_roots(&Pem::of_bytes("the argument roots", roots))
     }
 
-    /// Takes a configuration of rustls as it is: for a client certificate, a verifier of one's own,
-    /// another provider of cryptography. Let its ALPN have `http/1.1` and nothing else, or be empty.
+    /// Uses a configuration of rustls as it is, for instance with a client certificate, a custom verifier or
+    /// another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and nothing else.
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
             config: config.into(),
@@ -72,7 +75,7 @@ impl ClientTls {
         Ok(Self::new(roots))
     }
 
-    /// `roots` are not empty.
+    /// Makes the configuration. `roots` must not be empty.
     fn new(roots: RootCertStore) -> Self {
         let provider = provider();
         let verifier =
@@ -83,7 +86,7 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .expect("ring has the cipher suites of all versions")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Explaining(verifier)))
+            .with_custom_certificate_verifier(Arc::new(ExplainingVerifier(verifier)))
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN.to_vec()];
         Self {
@@ -91,7 +94,7 @@ impl ClientTls {
         }
     }
 
-    /// Opens a stream to a host.
+    /// Does the TLS handshake with a host over a stream to it.
     pub(crate) async fn open<S>(&self, stream: S, host: &str) -> Result<TlsStream<S>, TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! Why there is no TLS with a peer.
+//! The errors of TLS with a peer.
 
 use std::error::Error;
 use std::fmt;
@@ -10,51 +10,52 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::verify::SelfSigned;
 
-/// Why there is no TLS with a peer.
+/// Why TLS with a peer failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The certificate of the peer is not trusted.
     Certificate {
-        /// Why not.
+        /// The problem.
         problem: CertificateProblem,
-        /// The same, as rustls has it.
+        /// The error of rustls.
         error: CertificateError,
     },
-    /// The peer refused: it does not trust our certificate, or there is nothing that both speak.
+    /// The peer refused: it does not trust our certificate, or the two sides share no version or cipher suite.
     Refused {
-        /// What it said.
+        /// The alert that it sent.
         alert: AlertDescription,
     },
     /// The peer speaks HTTP without TLS.
     PlainHttp,
-    /// The peer speaks something else than TLS.
+    /// The peer speaks another protocol.
     NotTls {
         /// Its first bytes.
         seen: Box<[u8]>,
     },
-    /// The peer ended the stream in the handshake.
+    /// The peer ended the stream during the handshake.
     Disconnected,
-    /// The handshake was not done in time.
+    /// The handshake took too long.
     Timeout {
-        /// How long was waited.
+        /// The timeout.
         waited: Duration,
     },
-    /// A client cannot ask for the certificate of such a host.
+    /// The host is not a valid name for a certificate.
     InvalidServerName {
         /// The host.
         host: String,
     },
     /// The stream broke.
     Io(Arc<io::Error>),
-    /// The peer broke a rule of TLS, or our configuration makes no sense.
+    /// The peer broke a rule of TLS, or our configuration is invalid.
     Other(rustls::Error),
 }
 
 impl TlsError {
-    /// Finds what rustls says in the error of a stream. A peer can refuse TLS once our side of the handshake
-    /// is done, since in TLS 1.3 a server looks at the certificate of the client only then (RFC 8446 §2); what
-    /// it says is found when the stream is read.
+    /// Extracts an error of rustls from the error of a stream, or returns that error.
+    ///
+    /// A peer can refuse TLS after our side of the handshake is done: in TLS 1.3 a server verifies the certificate of the
+    /// client only then (RFC 8446 §2). Its alert is found at the next read.
     pub(crate) fn of_stream(error: io::Error) -> Result<Self, io::Error> {
         let is_tls = error
             .get_ref()
@@ -67,9 +68,9 @@ impl TlsError {
         Ok((*inner.expect("its type was looked at")).into())
     }
 
-    /// Names what else a peer speaks.
+    /// Makes the error for a peer whose first bytes are not TLS.
     pub(super) fn not_tls(bytes: &[u8]) -> Self {
-        // A method, or the beginning of a response.
+        // An HTTP method, or the begin of an HTTP response. No TLS record begins with an upper-case letter.
         if bytes.first().is_some_and(u8::is_ascii_uppercase) {
             return Self::PlainHttp;
         }
@@ -82,17 +83,17 @@ impl TlsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateProblem {
-    /// It is its own issuer, and none of the roots.
+    /// The certificate is its own issuer and is not a trusted root.
     SelfSigned,
-    /// It does not lead to one of the roots.
+    /// The certificate does not lead to a trusted root.
     UnknownIssuer,
-    /// It is valid no more.
+    /// The certificate is no longer valid.
     Expired,
-    /// It is not valid yet.
+    /// The certificate is not valid yet.
     NotYetValid,
-    /// It is for another host.
+    /// The certificate is for another host.
     WrongHost,
-    /// Something else.
+    /// Another problem.
     Other,
 }
 
@@ -117,10 +118,10 @@ impl CertificateProblem {
     }
 }
 
-/// Where roots are set.
+/// Where the trusted roots are set.
 const ROOTS: &str = "option tls: ClientTls::roots_from_file trusts those in a file";
 
-/// Bytes of a peer that are quoted.
+/// The maximum number of bytes of a peer that an error quotes.
 const SEEN_LIMIT: usize = 16;
 
 impl From<rustls::Error> for TlsError {
@@ -153,12 +154,12 @@ impl fmt::Display for TlsError {
                 f.write_str("the certificate is not trusted: ")?;
                 match problem {
                     CertificateProblem::SelfSigned => {
-                        write!(f, "it is self-signed and none of the roots ({ROOTS})")
+                        write!(f, "it is self-signed and not a trusted root ({ROOTS})")
                     }
                     CertificateProblem::UnknownIssuer => {
-                        write!(f, "it does not lead to one of the roots ({ROOTS})")
+                        write!(f, "it does not lead to a trusted root ({ROOTS})")
                     }
-                    // rustls names the times and the hosts.
+                    // The text of rustls has the times and the hosts.
                     CertificateProblem::Expired
                     | CertificateProblem::NotYetValid
                     | CertificateProblem::WrongHost
@@ -166,26 +167,32 @@ impl fmt::Display for TlsError {
                 }
             }
             Self::Refused { alert } => write!(f, "the peer refused TLS with the alert {alert:?}"),
-            Self::PlainHttp => f.write_str("the peer speaks HTTP without TLS, where TLS is spoken"),
-            Self::NotTls { seen } => {
-                write!(f, "\"{}\" is not the beginning of TLS", seen.escape_ascii())
+            Self::PlainHttp => {
+                f.write_str("the peer speaks HTTP without TLS, where TLS is required")
             }
-            Self::Disconnected => f.write_str("the stream ended in the handshake of TLS"),
+            Self::NotTls { seen } => {
+                write!(
+                    f,
+                    "the first bytes of the peer are not TLS: \"{}\"",
+                    seen.escape_ascii()
+                )
+            }
+            Self::Disconnected => f.write_str("the stream ended during the TLS handshake"),
             Self::Timeout { waited } => write!(
                 f,
-                "the handshake of TLS was not done after {waited:?} (option handshake_timeout)"
+                "the TLS handshake was not done after {waited:?} (option handshake_timeout)"
             ),
             Self::InvalidServerName { host } => {
-                write!(f, "{host:?} is no name that a certificate can be for")
+                write!(f, "{host:?} is not a valid name for a certificate")
             }
-            Self::Io(error) => write!(f, "the stream broke in the handshake of TLS: {error}"),
-            Self::Other(error) => write!(f, "the handshake of TLS failed: {error}"),
+            Self::Io(error) => write!(f, "the stream broke during the TLS handshake: {error}"),
+            Self::Other(error) => write!(f, "the TLS handshake failed: {error}"),
         }
     }
 }
 
 impl Error for TlsError {
-    /// Returns what is behind the cause, as the text of the cause is part of this one's.
+    /// Returns the source of the cause, because the text of the cause is a part of this one's.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),

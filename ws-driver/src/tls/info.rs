@@ -1,21 +1,20 @@
-//! What a connection says about its TLS.
+//! The facts that a connection reports about its TLS.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What was agreed on in the handshake of TLS.
+/// The result of a TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TlsInfo {
     /// The version of TLS.
     pub version: TlsVersion,
-    /// The name that the client asked for (SNI, RFC 6066 §3), in lower case; a client's own connection
-    /// has none, nor has one to an address. Nobody has proved it, and it need not be that of the `Host`
-    /// header.
+    /// The name that the client asked for (SNI, RFC 6066 §3), in lower case. It is `None` on a client, and if
+    /// the client connected to an address. The name is not verified, and it can differ from the `Host` header.
     pub server_name: Option<Arc<str>>,
 }
 
-/// A version of TLS. Older ones are not spoken.
+/// A version of TLS. Older versions are not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {

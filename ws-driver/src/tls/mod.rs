@@ -1,7 +1,7 @@
-//! TLS for servers and clients, by rustls: one way for all runtimes, inside the task of the connection.
+//! TLS for servers and clients, by rustls. It is the same for all runtimes and runs in the task of the connection.
 //!
-//! Without the feature `rustls` only the names are here that a connection needs to say that it has
-//! none.
+//! Without the feature `rustls` only [`TlsInfo`] and [`TlsVersion`] exist, so that signatures do not depend on the
+//! feature.
 //!
 //! Imports: nothing.
 
@@ -29,14 +29,14 @@ pub use self::pem::TlsConfigError;
 #[cfg(feature = "rustls")]
 pub use self::server::ServerTls;
 
-/// The cryptography of both sides: ring, which builds with no more than a C compiler wherever rustls does.
-/// It is always named, so what an application installs as the default of its process does no harm and
-/// is not needed.
+/// Returns the provider of cryptography for both sides.
 #[cfg(feature = "rustls")]
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+    // ring needs no more than a C compiler wherever rustls builds; aws-lc-rs needs more tools on some systems. The
+    // provider is always passed explicitly, because the default of the process may be missing or another one.
     std::sync::Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// What is agreed on by ALPN (RFC 7301): WebSockets of ours begin in HTTP/1.1.
+/// The protocol for ALPN (RFC 7301): opening handshakes are in HTTP/1.1.
 #[cfg(feature = "rustls")]
 const ALPN: &[u8] = b"http/1.1";

@@ -1,5 +1,5 @@
-//! Certificates and keys from PEM (RFC 7468), with errors that name the file and what is in it. Knows
-//! nothing of connections.
+//! Certificates and keys from PEM (RFC 7468), with errors that name the file and its contents. Does not know about
+//! connections.
 
 use std::error::Error;
 use std::fmt;
@@ -13,13 +13,13 @@ use rustls::sign::CertifiedKey;
 
 use super::provider;
 
-/// PEM, and where it is from.
+/// A PEM text and its origin.
 pub(super) struct Pem {
     origin: PemOrigin,
     bytes: Vec<u8>,
 }
 
-/// Where PEM is from: a file, or a value of the program.
+/// The origin of a PEM text: a file, or an argument with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PemOrigin {
     File(PathBuf),
@@ -27,7 +27,7 @@ pub(super) enum PemOrigin {
 }
 
 impl Pem {
-    /// Reads a file; blocks meanwhile.
+    /// Reads a file. Blocks meanwhile.
     pub(super) fn of_file(path: &Path) -> Result<Self, TlsConfigError> {
         let bytes = fs::read(path).map_err(|error| TlsConfigError::Unreadable {
             file: path.into(),
@@ -39,7 +39,7 @@ impl Pem {
         })
     }
 
-    /// Takes bytes, and the name by which errors speak of them.
+    /// Takes bytes, and their name for errors.
     pub(super) fn of_bytes(name: &'static str, bytes: &[u8]) -> Self {
         Self {
             origin: PemOrigin::Memory(name),
@@ -53,13 +53,13 @@ impl Pem {
         let certificates: Vec<_> = certificates
             .collect::<Result<_, _>>()
             .map_err(|problem| self.malformed(&problem))?;
-        match certificates.is_empty() {
-            true => Err(TlsConfigError::NoCertificate {
+        if certificates.is_empty() {
+            return Err(TlsConfigError::NoCertificate {
                 origin: self.origin.to_string(),
                 found: self.labels(),
-            }),
-            false => Ok(certificates),
+            });
         }
+        Ok(certificates)
     }
 
     /// Returns the first private key, of whatever kind.
@@ -82,7 +82,7 @@ impl Pem {
 
     fn malformed(&self, problem: &pem::Error) -> TlsConfigError {
         let problem = if let pem::Error::MissingSectionEnd { end_marker } = problem {
-            // Else it would be shown as a list of numbers.
+            // rustls would show the label as a list of numbers.
             let label = String::from_utf8_lossy(end_marker);
             format!("the section {label} has no end")
         } else {
@@ -94,7 +94,8 @@ impl Pem {
         }
     }
 
-    /// Names what is there, such as `CERTIFICATE, PRIVATE KEY`.
+    /// Lists the sections of the text, such as `CERTIFICATE, PRIVATE KEY`. An error shows only these labels, because the
+    /// contents may be a secret.
     fn labels(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let labels = text.lines().filter_map(|line| {
@@ -103,17 +104,17 @@ impl Pem {
         });
         let mut labels: Vec<_> = labels.take(LABEL_LIMIT).collect();
         labels.dedup();
-        match labels.is_empty() {
-            true => "nothing in PEM".to_owned(),
-            false => labels.join(", "),
+        if labels.is_empty() {
+            return "nothing in PEM".to_owned();
         }
+        labels.join(", ")
     }
 }
 
-/// Sections that an error names.
+/// The maximum number of sections that an error names.
 const LABEL_LIMIT: usize = 8;
 
-/// Puts a certificate, those that lead to its root, and its key together.
+/// Combines a certificate chain and its key.
 pub(super) fn certified_key(certificates: &Pem, key: &Pem) -> Result<CertifiedKey, TlsConfigError> {
     let chain = certificates.certificates()?;
     let private_key = provider()
@@ -121,6 +122,7 @@ pub(super) fn certified_key(certificates: &Pem, key: &Pem) -> Result<CertifiedKe
         .load_private_key(key.key()?)
         .map_err(|error| key.unusable(error))?;
     let certified = CertifiedKey::new(chain, private_key);
+    // Checked at the start of the server: otherwise every handshake would fail, and only clients would see why.
     match certified.keys_match() {
         Ok(()) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsConfigError::KeyMismatch {
@@ -140,7 +142,7 @@ impl fmt::Display for PemOrigin {
     }
 }
 
-/// What is wrong with the files or bytes that certificates and keys are taken from.
+/// Why certificates or keys could not be loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -148,47 +150,47 @@ pub enum TlsConfigError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
-    /// It is not PEM.
+    /// The text is not valid PEM.
     Malformed {
         /// The file, or the argument.
         origin: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// There is no certificate in it.
+    /// The text contains no certificate.
     NoCertificate {
         /// The file, or the argument.
         origin: String,
-        /// What is in it.
+        /// The labels of its sections.
         found: String,
     },
-    /// There is no private key in it that can be read without a password.
+    /// The text contains no private key that can be read without a password.
     NoKey {
         /// The file, or the argument.
         origin: String,
-        /// What is in it.
+        /// The labels of its sections.
         found: String,
     },
-    /// The key is not that of the first certificate.
+    /// The key does not belong to the first certificate.
     KeyMismatch {
-        /// Where the certificate is from.
+        /// The origin of the certificate.
         certificate: String,
-        /// Where the key is from.
+        /// The origin of the key.
         key: String,
     },
     /// The key or the certificate cannot be used.
     Unusable {
         /// The file, or the argument.
         origin: String,
-        /// Why.
+        /// The error.
         error: rustls::Error,
     },
-    /// There are no files to read again, or the certificate is not ours to exchange.
+    /// There are no files to read again, or the certificate belongs to a configuration of the application.
     NotReloadable {
-        /// Why.
+        /// The reason.
         problem: &'static str,
     },
 }
@@ -211,19 +213,19 @@ impl fmt::Display for TlsConfigError {
             ),
             Self::KeyMismatch { certificate, key } => write!(
                 f,
-                "the key of {key} is not that of the first certificate of {certificate}; a server's \
-                 own certificate comes first, then those that lead to its root"
+                "the key in {key} does not belong to the first certificate in {certificate}; the server's own \
+                 certificate must come first, then the intermediate ones"
             ),
             Self::Unusable { origin, error } => write!(f, "{origin} cannot be used: {error}"),
             Self::NotReloadable { problem } => {
-                write!(f, "the certificate cannot be loaded again: {problem}")
+                write!(f, "the certificate cannot be replaced: {problem}")
             }
         }
     }
 }
 
 impl Error for TlsConfigError {
-    /// Returns what is behind the cause, as the text of the cause is part of this one's.
+    /// Returns the source of the cause, because the text of the cause is a part of this one's.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unreadable { error, .. } => error.source(),
@@ -237,7 +239,7 @@ impl Error for TlsConfigError {
     }
 }
 
-/// So that `?` works where a server is started.
+/// Lets `?` work in a function that also binds a server.
 impl From<TlsConfigError> for io::Error {
     fn from(error: TlsConfigError) -> Self {
         let kind = match &error {
@@ -249,7 +251,7 @@ impl From<TlsConfigError> for io::Error {
             | TlsConfigError::Unusable { .. }
             | TlsConfigError::NotReloadable { .. } => io::ErrorKind::InvalidInput,
         };
-        // As text: a `main` that returns it has it printed by `Debug`.
+        // As text, because a `main` that returns the error prints it by `Debug`.
         Self::new(kind, error.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! TLS of a server: its certificate, and how a stream is opened with it.
+//! TLS of a server: its certificate, and the handshake over a stream.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,29 +19,30 @@ use super::{ALPN, TlsConfigError, TlsError, provider};
 
 /// The TLS of a server: its certificate and its key, for [`ServerBuilder::tls`](crate::ServerBuilder::tls).
 ///
-/// It speaks TLS 1.3 and 1.2 and agrees on HTTP/1.1 by ALPN. It is a handle: all clones have the same
-/// certificate, so keep one to [`reload`](Self::reload).
+/// It speaks TLS 1.3 and 1.2, and agrees on HTTP/1.1 by ALPN. It is a handle, and all clones share one
+/// certificate. Keep a clone to [`reload`](Self::reload) the certificate.
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
-    /// `None` if the configuration is somebody else's.
+    /// `None` if the application made the configuration.
     certificate: Option<Arc<Certificate>>,
 }
 
-/// The certificate that connections get that come now.
+/// The certificate for new connections. It is behind a lock and not in the configuration, so that it can be replaced
+/// while the server runs.
 struct Certificate {
     current: Mutex<Arc<CertifiedKey>>,
     files: Option<(PathBuf, PathBuf)>,
 }
 
 impl ServerTls {
-    /// Reads a certificate, followed by those that lead to its root, and its private key from PEM files,
-    /// which can be the same. Blocks meanwhile.
+    /// Reads a certificate and its private key from PEM files, which can be the same file. The intermediate
+    /// certificates follow the server's own. Blocks while it reads the files.
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be read or has not in it what it should, or if the key is not that of the
-    /// certificate.
+    /// Fails if a file cannot be read, a certificate or the key is missing or invalid, or the key does not
+    /// belong to the certificate.
     pub fn from_files(
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -51,17 +52,19 @@ impl ServerTls {
         Ok(Self::new(current, Some((certificates, key))))
     }
 
-    /// Takes a certificate, followed by those that lead to its root, and its private key as PEM.
+    /// Takes a certificate and its private key as PEM texts. The intermediate certificates follow the server's
+    /// own.
     ///
     /// # Errors
     ///
-    /// Fails if there is not in them what should be, or if the key is not that of the certificate.
+    /// Fails if a certificate or the key is missing or invalid, or the key does not belong to the certificate.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         Ok(Self::new(of_pem(certificates, key)?, None))
     }
 
-    /// Takes a configuration of rustls as it is: for client certificates, a certificate for each name,
-    /// another provider of cryptography. Let its ALPN have `http/1.1` and nothing else, or be empty.
+    /// Uses a configuration of rustls as it is, for instance with client certificates, a certificate for each
+    /// name or another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and nothing
+    /// else.
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         Self {
             config: config.into(),
@@ -87,17 +90,17 @@ impl ServerTls {
         }
     }
 
-    /// Reads the same files again, and gives what is in them to connections that come from now on; what
-    /// is open goes on. Blocks meanwhile.
+    /// Reads the files again and uses the certificate for new connections. Open connections go on. Blocks while
+    /// it reads the files.
     ///
     /// # Errors
     ///
-    /// As [`from_files`](Self::from_files), and if it was not made by that; then the certificate stays
-    /// what it was.
+    /// Fails as [`from_files`](Self::from_files) does. Also fails if this was not made by `from_files`. After
+    /// an error the old certificate stays in use.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
         let certificate = self.own_certificate()?;
         let Some((certificates, key)) = &certificate.files else {
-            let problem = "it is not from a file; replace takes one that is in memory";
+            let problem = "it is not from a file; use replace for one in memory";
             return Err(TlsConfigError::NotReloadable { problem });
         };
         certificate.set(certified_key(
@@ -107,25 +110,25 @@ impl ServerTls {
         Ok(())
     }
 
-    /// Gives another certificate to connections that come from now on; what is open goes on.
+    /// Uses another certificate for new connections. Open connections go on.
     ///
     /// # Errors
     ///
-    /// As [`from_pem`](Self::from_pem), and if it was made of a configuration; then the certificate stays
-    /// what it was.
+    /// Fails as [`from_pem`](Self::from_pem) does. Also fails if this was made by `from_config`. After an error
+    /// the old certificate stays in use.
     pub fn replace(&self, certificates: &[u8], key: &[u8]) -> Result<(), TlsConfigError> {
         self.own_certificate()?.set(of_pem(certificates, key)?);
         Ok(())
     }
 
     fn own_certificate(&self) -> Result<&Certificate, TlsConfigError> {
-        let problem = "it belongs to a configuration of yours";
+        let problem = "it belongs to a configuration that the application made";
         let own = self.certificate.as_deref();
         own.ok_or(TlsConfigError::NotReloadable { problem })
     }
 
-    /// Opens a stream. If that fails the peer has been told; the stream is given back if it can be
-    /// told more.
+    /// Does the TLS handshake over a stream. On an error the peer has got its alert. If the stream has not carried
+    /// TLS, it is returned with the error, so that the peer can get an answer in its own protocol.
     pub(crate) async fn open<S>(&self, stream: S) -> Result<TlsStream<S>, (TlsError, Option<S>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -181,8 +184,8 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// Tells a client that speaks HTTP without TLS that it should not: without a word of HTTP it would say
-/// that the answer is malformed.
+/// Answers a client that speaks HTTP without TLS. An answer in HTTP is needed, because the client would report any other
+/// bytes only as malformed.
 pub(crate) async fn refuse_plain_http<S>(mut stream: S) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -202,7 +205,7 @@ where
             }
         }
         ready!(Pin::new(&mut stream).poll_close(cx))?;
-        // A stream that is closed with unread bytes is reset, and the answer is lost.
+        // The system resets a stream that is closed with unread bytes, and the client would lose the answer.
         for _ in 0..DISCARD_LIMIT {
             if ready!(Pin::new(&mut stream).poll_read(cx, &mut discarded))? == 0 {
                 break;
@@ -213,7 +216,7 @@ where
     .await
 }
 
-/// Reads whose bytes are discarded in one poll: a peer that talks on after so much is not waited for.
+/// The number of reads whose bytes are discarded in one poll. A peer that still sends after that is not waited for.
 const DISCARD_LIMIT: usize = 128;
 
 const PLAIN_HTTP_BODY: &str = "400 Bad Request\n\n\

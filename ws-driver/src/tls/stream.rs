@@ -1,9 +1,14 @@
-//! A stream inside of TLS: moves records between the transport and rustls. Knows no certificates and no
+//! A stream inside of TLS: moves records between the transport and rustls. Does not know about certificates, nor about
 //! WebSockets.
 //!
-//! It holds no buffer for reading: records are read into the buffer in which the plaintext is wanted,
-//! with as few reads as that has room for, and are replaced there by what they contain. What rustls needs to
-//! put a record together goes back when the record is whole.
+//! It holds no buffer for reading. Records are read into the caller's buffer, as many as it has capacity for, and are
+//! decrypted there. So the one buffer of the thread is enough (P5), and a megabyte that has arrived needs a few reads
+//! and not one for each record of 16 KiB. The memory in which rustls assembles a record is freed when the record is
+//! complete.
+//!
+//! Bytes count as written only when the transport has taken their records. So `stall_timeout`, a flush and the end of a
+//! connection mean the same with TLS as without. These two properties are the reason to drive rustls directly and not
+//! through a crate with a stream.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -18,12 +23,12 @@ use super::{TlsError, TlsInfo, TlsVersion};
 /// A stream inside of TLS, on either side.
 pub(crate) struct TlsStream<S> {
     transport: S,
-    /// Boxed, as it is larger than all that a connection keeps otherwise.
+    /// Boxed, because it is larger than everything else that a connection keeps.
     session: Box<Connection>,
-    /// Bytes that rustls has taken from a writer who was not told so yet. See
+    /// The bytes that rustls has taken from the writer, but that are not yet reported as written. See
     /// [`poll_write_vectored`](AsyncWrite::poll_write_vectored).
     owed: usize,
-    /// Whether anything was read.
+    /// Whether the peer has sent TLS.
     has_read: bool,
 }
 
@@ -37,8 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Does the handshake of TLS. If that fails the stream is of no use, but for its
-    /// [transport](Self::into_transport).
+    /// Does the TLS handshake. After an error only the [transport](Self::into_transport) can be used.
     pub(super) async fn handshake(&mut self) -> Result<(), TlsError> {
         poll_fn(|cx| self.poll_handshake(cx)).await
     }
@@ -48,8 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             ready!(self.poll_drain(cx))?;
             ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
             if !self.session.is_handshaking() {
-                // The certificates of the other side can be larger than what is usual.
-                self.give_back();
+                // The certificates of the peer may have made the buffers large.
+                self.shrink_buffers();
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = [0; HANDSHAKE_READ_LEN];
@@ -57,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             let mut records = &buffer[..len];
             match records {
                 [] => return Poll::Ready(Err(TlsError::Disconnected)),
-                // One byte is always there, however the bytes arrive.
+                // The first byte decides, because the peer may send no more than that in the first read.
                 [first, ..] if !self.has_read && !FIRST_RECORDS.contains(first) => {
                     return Poll::Ready(Err(TlsError::not_tls(records)));
                 }
@@ -69,25 +73,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Has rustls look at the records that it has; tells the peer what is wrong with them, if anything
-    /// is.
+    /// Processes the records that rustls has. Sends an alert if they are invalid.
     fn process(&mut self, cx: &mut Context<'_>) -> Result<(), rustls::Error> {
         if let Err(error) = self.session.process_new_packets() {
-            // The alert leaves if there is room for it: the stream ends anyway.
+            // Best effort, without a wait for the transport: the stream ends anyway.
             let _ = self.poll_write_records(cx);
             return Err(error);
         }
         Ok(())
     }
 
-    /// Replaces records at the beginning of a buffer by the plaintext that is in them, and in those that
-    /// came before; returns its length. There is room, as plaintext is shorter than its records; what
-    /// was begun before is one record at most, and so much rustls keeps.
+    /// Replaces the records in a buffer with their plaintext, and with that of an earlier record that was incomplete.
+    /// Returns the length of the plaintext.
     fn decrypt(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+        // The plaintext never overtakes the records that are still to be read, because it is shorter than its records.
+        // An earlier incomplete record may add more than the capacity; rustls keeps that plaintext, at most one record.
         let (mut consumed, mut filled) = (0, 0);
         while consumed < buffer.len() {
             match self.session.read_tls(&mut &buffer[consumed..])? {
-                // The peer has ended its side; nothing counts behind that.
+                // The peer has ended its side. Bytes after that are ignored.
                 0 => break,
                 len => consumed += len,
             }
@@ -97,32 +101,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 .take_plaintext(&mut buffer[filled..consumed])?
                 .unwrap_or(0);
         }
-        self.give_back();
+        self.shrink_buffers();
         Ok(filled)
     }
 
-    /// Makes rustls give back the room in which it put a large record together, which grows to 32 KiB.
-    /// It does so by itself, but not before it reads again, and the peer may be silent for hours. If half
-    /// a record waits there, nothing changes.
-    fn give_back(&mut self) {
-        // The error is the one that `NothingNow` makes; what rustls finds by itself it says again when
-        // there is something to read.
+    /// Makes rustls free the buffer in which it assembles a large record, which grows to 32 KiB. rustls does so by
+    /// itself, but only at the next read, and the peer may be silent for hours. An incomplete record in the buffer is
+    /// kept.
+    fn shrink_buffers(&mut self) {
+        // Ignored, because it is the error of `NothingNow`. An error of rustls itself is returned again by the next
+        // read.
         let _ = self.session.read_tls(&mut NothingNow);
     }
 
-    /// Takes plaintext that is there; zero at the end, `None` if more has to be read first.
+    /// Takes available plaintext. Returns zero at the end of the stream, and `None` if records have to be read first.
     fn take_plaintext(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.session.reader().read(buffer) {
             Ok(len) => Ok(Some(len)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            // The stream was cut off. Whether that is clean, is for the layer above to say, whose
-            // messages have lengths and whose end is a message.
+            // The stream ended without close_notify. That is a plain end here: WebSocket messages have lengths and a
+            // closing handshake, so the protocol above detects a truncation.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(0)),
             Err(error) => Err(error),
         }
     }
 
-    /// Writes what rustls has to send.
+    /// Writes records as far as the transport takes them. Is pending only if it takes nothing.
     fn poll_write_records(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut written = 0;
         while self.session.wants_write() {
@@ -142,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(written))
     }
 
-    /// Writes all that rustls has to send.
+    /// Writes all records that rustls has.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
             ready!(self.poll_write_records(cx))?;
@@ -160,12 +164,12 @@ impl<S> TlsStream<S> {
         self.transport
     }
 
-    /// Tells whether the peer has said anything.
+    /// Returns whether the peer has sent TLS.
     pub(super) fn has_read(&self) -> bool {
         self.has_read
     }
 
-    /// Returns what was agreed on.
+    /// Returns the result of the handshake.
     pub(crate) fn info(&self) -> TlsInfo {
         let server_name = match &*self.session {
             Connection::Server(session) => session.server_name().map(Into::into),
@@ -173,7 +177,7 @@ impl<S> TlsStream<S> {
         };
         let version = match self.session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
-            // rustls has no older one, and no other.
+            // rustls supports no other version.
             Some(_) | None => TlsVersion::Tls13,
         };
         TlsInfo {
@@ -195,20 +199,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             }
             let len = ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
             if len == 0 {
-                // rustls knows the end of the stream by a read of nothing.
+                // rustls learns the end of the stream by a read of zero bytes.
                 self.session.read_tls(&mut io::empty())?;
                 continue;
             }
             let len = self.decrypt(cx, &mut buffer[..len])?;
             if self.session.wants_write() {
-                // The answer to a new key. If there is no room for it, it goes with the next write.
+                // The answer to a key update. If the transport does not take it now, it goes with the next write.
                 let _ = self.poll_write_records(cx)?;
             }
             if len > 0 {
                 return Poll::Ready(Ok(len));
             }
         }
-        // Records without content; others shall have their turn, too.
+        // Only records without content: gives way to other tasks, so that a peer cannot keep the thread busy with them.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -223,17 +227,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    /// Says that bytes are written when the transport has taken their records, as it would without TLS:
-    /// otherwise a peer that takes nothing would seem to take them. Until then they are owed, and who was
-    /// told to wait comes back with the same bytes. Of a record that was taken in part, a part of the
-    /// bytes is written.
+    /// Reports bytes as written when the transport has taken their records. Otherwise a peer that takes nothing would
+    /// seem to make progress. Until then the bytes are owed, and the caller has to come back with the same bytes after
+    /// `Pending`. If a record was taken in part, a part of its bytes is reported.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.owed == 0 {
-            // Records of our own making go first.
+            // Records that rustls made by itself go first, so that what is written below counts for these bytes only.
             ready!(self.poll_drain(cx))?;
             self.owed = self.session.writer().write_vectored(slices)?;
         }
@@ -242,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
             match self.poll_write_records(cx)? {
                 Poll::Ready(len) => taken += len,
                 Poll::Pending => {
-                    // The last byte stays owed as long as anything waits.
+                    // Records are longer than their plaintext, so the count of taken bytes runs ahead. The last byte
+                    // stays owed as long as a record waits.
                     let told = taken.min(self.owed.saturating_sub(1));
                     self.owed -= told;
                     return match told {
@@ -261,24 +265,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Said once, however often it is called.
+        // rustls queues the alert only once, however often this is called.
         self.session.send_close_notify();
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.transport).poll_close(cx)
     }
 }
 
-/// What is read at once in the handshake of TLS: a usual flight. What the peer sends behind it must fit
-/// into what rustls keeps, which is 16 KiB.
+/// The maximum length of a read in the TLS handshake: a usual flight fits. Data that the peer sends after its flight
+/// must fit into the plaintext buffer of rustls, which has 16 KiB.
 const HANDSHAKE_READ_LEN: usize = 4 << 10;
 
-/// Reads in one poll.
+/// The maximum number of reads in one poll.
 const READ_LIMIT: usize = 16;
 
-/// What the first byte of a peer can be: that of an alert or of a handshake (RFC 8446 §5.1).
+/// The valid first bytes of a peer: the type of an alert or of a handshake record (RFC 8446 §5.1).
 const FIRST_RECORDS: [u8; 2] = [21, 22];
 
-/// A transport for rustls, which knows no tasks: what would wait is `WouldBlock`.
+/// The transport as rustls sees it, without a task: `Pending` becomes `WouldBlock`.
 struct Blocking<'a, 'b, S>(&'a mut S, &'a mut Context<'b>);
 
 impl<S: AsyncWrite + Unpin> Write for Blocking<'_, '_, S> {

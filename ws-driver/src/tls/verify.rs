@@ -1,6 +1,5 @@
-//! Says more of a certificate that is not trusted than the verifier of rustls does: whether it is
-//! self-signed, which is what most who meet an unknown issuer have before them. Trusts nothing that
-//! the verifier does not.
+//! Explains why a certificate is not trusted in more detail than the verifier of rustls: whether it is self-signed, the
+//! most frequent cause of an unknown issuer. It trusts no certificate that the verifier does not trust.
 
 use std::error::Error;
 use std::fmt;
@@ -12,11 +11,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 
-/// The verifier of rustls, with another error for what is self-signed.
+/// The verifier of rustls, with an error of its own for a self-signed certificate.
 #[derive(Debug)]
-pub(super) struct Explaining(pub(super) Arc<WebPkiServerVerifier>);
+pub(super) struct ExplainingVerifier(pub(super) Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for Explaining {
+impl ServerCertVerifier for ExplainingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -35,9 +34,11 @@ impl ServerCertVerifier for Explaining {
                     CertificateError::UnknownIssuer | CertificateError::Other(_)
                 )
             );
-            match is_unknown && is_self_issued(end_entity) {
-                true => CertificateError::Other(OtherError(Arc::new(SelfSigned))).into(),
-                false => error,
+            // Looked at after the verifier has refused the certificate, so this cannot make it trusted.
+            if is_unknown && is_self_issued(end_entity) {
+                CertificateError::Other(OtherError(Arc::new(SelfSigned))).into()
+            } else {
+                error
             }
         })
     }
@@ -67,12 +68,14 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
+/// Returns whether issuer and subject are the same. The signature is not checked, because this only chooses the text of
+/// an error.
 fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate)
         .is_ok_and(|certificate| certificate.issuer() == certificate.subject())
 }
 
-/// A certificate that is its own issuer, and not one that can be trusted as it is.
+/// The error for a certificate that is its own issuer and is not one of the roots.
 #[derive(Debug)]
 pub(super) struct SelfSigned;
 

@@ -101,7 +101,7 @@ fn mistakes_are_named() {
         (
             &cert,
             &other_key,
-            ["other-key.pem is not that of", "cert.pem"],
+            ["other-key.pem does not belong to", "cert.pem"],
         ),
         (
             &cut,

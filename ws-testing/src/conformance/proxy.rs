@@ -256,7 +256,7 @@ pub async fn a_proxy_that_refuses_is_quoted<R: Runtime + Default>() {
             None,
             "socks5h://",
             "a.test",
-            "gives no user",
+            "requires a user and password",
         ),
         (
             Kind::Socks5(false),

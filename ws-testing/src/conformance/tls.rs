@@ -273,7 +273,7 @@ pub async fn half_a_tls_handshake_is_gone_in_time<R: Runtime + Default>() {
     );
     let waited = R::default().now() - begin;
     assert!(waited >= ms(290) && waited < ms(5000), "{waited:?}");
-    log.until("rejected ?: the handshake of TLS was not done after 300ms")
+    log.until("rejected ?: the TLS handshake was not done after 300ms")
         .await;
     good.send("hi").await.unwrap();
     assert_eq!(text(&mut good).await, "hi");
@@ -319,14 +319,14 @@ pub async fn what_is_not_tls_is_turned_away<R: Runtime + Default>() {
     let mut garbage = Peer::<R>::connect(&server).await;
     garbage.write(b"\0\x01\xff garbage").await;
     assert_eq!(garbage.read_to_end().await, b"");
-    log.until("rejected ?: \"\\x00\\x01\\xff garbage\" is not")
-        .await;
+    let not_tls = "the first bytes of the peer are not TLS: \"\\x00\\x01\\xff garbage\"";
+    log.until(&format!("rejected ?: {not_tls}")).await;
 
     // A ClientHello of one byte is answered with an alert.
     let mut garbage = Peer::<R>::connect(&server).await;
     garbage.write(b"\x16\x03\x01\x00\x05\x01\0\0\x01x").await;
     assert_eq!(garbage.read_to_end().await[..3], [21, 3, 3]);
-    log.until("rejected ?: the handshake of TLS failed").await;
+    log.until("rejected ?: the TLS handshake failed").await;
 
     let mut nothing = Peer::<R>::connect(&server).await;
     nothing.end().await;

@@ -242,7 +242,7 @@ pub async fn connect_errors<R: Runtime + Default>() {
     };
     let expected = (deaf, std::io::ErrorKind::ConnectionRefused);
     assert_eq!((failed.addr, failed.error.kind()), expected);
-    assert!(error.to_string().starts_with("cannot connect: "));
+    assert!(error.to_string().starts_with("cannot connect to "));
 
     for url in ["http://localhost/", "ws://", "nonsense"] {
         let error = connect::<R>(url).await.unwrap_err();

@@ -304,7 +304,7 @@ async fn a_failed_connect_says_what_went_wrong() {
     };
     let expected = (refused, std::io::ErrorKind::ConnectionRefused);
     assert_eq!((failed.addr, failed.error.kind()), expected);
-    assert!(error.to_string().starts_with("cannot connect: "));
+    assert!(error.to_string().starts_with("cannot connect to "));
 
     let builder = Server::builder();
     let builder = builder.on_upgrade(|upgrade: Upgrade| async move { upgrade.reject(403) });

@@ -1,22 +1,24 @@
-//! HTTP CONNECT (RFC 9110 §9.3.6), without I/O.
+//! HTTP CONNECT (RFC 9110 §9.3.6), as a state machine without I/O.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{Login, ProxyError};
 
-/// Asks an HTTP proxy for a tunnel.
+/// A request to an HTTP proxy for a tunnel.
 pub(super) struct Connect {
     outgoing: Vec<u8>,
     received: Vec<u8>,
 }
 
 impl Connect {
-    /// `host` is that of a URL that was checked, so nothing in it ends a line.
+    /// Makes the request. `host` is from a checked URL, so it contains no line break.
     pub(super) fn new(host: &str, port: u16, login: Option<&Login>) -> Self {
-        let authority = match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
+        // Only an IPv6 address contains a colon.
+        let authority = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
         };
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
         if let Some(Login { user, password }) = login {
@@ -35,14 +37,14 @@ impl Connect {
         std::mem::take(&mut self.outgoing)
     }
 
-    /// Takes what was read; tells whether the tunnel is open.
+    /// Takes bytes that were read. Returns whether the tunnel is open.
     pub(super) fn handle_read(&mut self, bytes: &[u8]) -> Result<bool, ProxyError> {
         self.received.extend_from_slice(bytes);
         let mut lines = [httparse::EMPTY_HEADER; LINE_LIMIT];
         let mut response = httparse::Response::new(&mut lines);
         let malformed = |problem| ProxyError::Malformed { problem };
         let parsed = response.parse(&self.received);
-        let parsed = parsed.map_err(|_| malformed("it is no HTTP/1 head"))?;
+        let parsed = parsed.map_err(|_| malformed("it is not an HTTP/1 head"))?;
         let len = match parsed {
             httparse::Status::Complete(len) if len <= HEAD_LIMIT => len,
             httparse::Status::Partial if self.received.len() < HEAD_LIMIT => return Ok(false),
@@ -53,7 +55,7 @@ impl Connect {
         let code = response.code.unwrap_or_default();
         let answer = format!("{code} {}", response.reason.unwrap_or_default());
         match code {
-            // Nobody speaks to us before we have spoken.
+            // The client speaks first in the tunnel, so no byte can follow.
             200..=299 if len < self.received.len() => Err(malformed("bytes follow its head")),
             200..=299 => Ok(true),
             407 => Err(ProxyError::Login { answer }),
@@ -62,10 +64,10 @@ impl Connect {
     }
 }
 
-/// Limits the head of an answer, in bytes.
+/// The limit of the head of an answer, in bytes.
 const HEAD_LIMIT: usize = 16 << 10;
 
-/// Limits its header lines.
+/// The limit of its header lines.
 const LINE_LIMIT: usize = 100;
 
 #[cfg(test)]
@@ -115,10 +117,10 @@ mod tests {
             ("HTTP/1.1 101 Switching\r\n\r\n", "refused: 101"),
             (
                 "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-                "user and password than those in its URL: 407 Proxy Authentication Required",
+                "credentials than those in its URL: 407 Proxy Authentication Required",
             ),
-            ("SSH-2.0-OpenSSH_9\r\n", "no HTTP/1 head"),
-            ("\x05\x00", "no HTTP/1 head"),
+            ("SSH-2.0-OpenSSH_9\r\n", "not an HTTP/1 head"),
+            ("\x05\x00", "not an HTTP/1 head"),
             (&*long, "more than 16384 bytes"),
         ] {
             for piece in [1, 2, 3, 1 << 10, 1 << 20] {

@@ -1,11 +1,11 @@
-//! What the environment says of proxies, in the variables that curl and others look at. Is asked only
-//! by who asks for it.
+//! The proxy that the environment names, in the variables that curl and others use. Read only by
+//! [`Proxy::from_env`].
 
 use ws_proto::{ClientUrl, ConfigError};
 
 use super::Proxy;
 
-/// Returns the proxy for a URL, by what `var` says of a name.
+/// Returns the proxy for a URL. `var` looks up a variable.
 pub(super) fn proxy_for(
     url: &ClientUrl,
     var: impl Fn(&str) -> Option<String>,
@@ -14,21 +14,23 @@ pub(super) fn proxy_for(
         let mut values = names.iter().filter_map(|name| var(name));
         values.find(|value| !value.is_empty())
     };
-    // HTTP_PROXY is what a web server tells a CGI program of the request's header Proxy.
-    let by_scheme = match url.is_secure() {
-        true => first(&["https_proxy", "HTTPS_PROXY"]),
-        false => first(&["http_proxy"]),
+    let by_scheme = if url.is_secure() {
+        first(&["https_proxy", "HTTPS_PROXY"])
+    } else {
+        // Not HTTP_PROXY: a web server passes the header `Proxy` of a request to a CGI program in that variable, so a
+        // stranger could set it.
+        first(&["http_proxy"])
     };
     let proxy = by_scheme.or_else(|| first(&["all_proxy", "ALL_PROXY"]));
-    let spared = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
+    let exempt = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
     match proxy {
-        Some(proxy) if !is_spared(url.host(), &spared) => proxy.parse().map(Some),
+        Some(proxy) if !is_exempt(url.host(), &exempt) => proxy.parse().map(Some),
         Some(_) | None => Ok(None),
     }
 }
 
-/// Tells whether a list has a host, or a domain that it is in.
-fn is_spared(host: &str, list: &str) -> bool {
+/// Returns whether a list contains a host, or a domain above it.
+fn is_exempt(host: &str, list: &str) -> bool {
     list.split(',').map(str::trim).any(|entry| {
         let entry = entry.to_ascii_lowercase();
         let entry = entry.strip_prefix('.').unwrap_or(&entry);
@@ -43,7 +45,7 @@ fn is_spared(host: &str, list: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The variable of the scheme comes before that of all, and no_proxy spares hosts and domains.
+    /// The variable of the scheme precedes `all_proxy`, and `no_proxy` exempts hosts and domains.
     #[test]
     fn the_environment_names_a_proxy() {
         for (vars, url, host) in [

@@ -1,4 +1,4 @@
-//! Why a proxy opened no tunnel.
+//! The errors of a client whose proxy did not open a tunnel.
 
 use std::error::Error;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::io;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
-/// Why a proxy opened no tunnel.
+/// Why a proxy did not open a tunnel.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy refused.
     Refused {
-        /// What it answered: a status with its reason, or the name of a reply of SOCKS5.
+        /// Its answer: a status with its reason, or the name of a SOCKS5 reply.
         answer: String,
     },
-    /// The proxy wants to know who we are, or does not let us in as whom we said we are.
+    /// The proxy requires a login, or does not accept this one.
     Login {
-        /// What it answered.
+        /// Its answer.
         answer: String,
     },
-    /// The answer is none of a proxy of that kind.
+    /// The answer is malformed. The peer may be a proxy of another kind.
     Malformed {
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// The head of the answer is too large.
@@ -31,14 +31,14 @@ pub enum ProxyError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// SOCKS5 cannot name a host that long.
+    /// The host is too long for SOCKS5.
     HostTooLong {
         /// Its length in bytes.
         len: usize,
         /// The limit.
         limit: usize,
     },
-    /// There is no TLS with the proxy: for instance, its certificate is not trusted.
+    /// TLS with the proxy failed: for instance, its certificate is not trusted.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
     /// The proxy ended the stream.
@@ -53,8 +53,7 @@ impl fmt::Display for ProxyError {
             Self::Refused { answer } => write!(f, "the proxy refused: {answer}"),
             Self::Login { answer } => write!(
                 f,
-                "the proxy wants another user and password than those in its URL: {answer} \
-                 (option proxy)"
+                "the proxy requires other credentials than those in its URL: {answer} (option proxy)"
             ),
             Self::Malformed { problem } => {
                 write!(
@@ -69,18 +68,21 @@ impl fmt::Display for ProxyError {
                 )
             }
             Self::HostTooLong { len, limit } => {
-                write!(f, "a host of {len} bytes; SOCKS5 can name one of {limit}")
+                write!(
+                    f,
+                    "the host has {len} bytes, and SOCKS5 allows at most {limit}"
+                )
             }
             #[cfg(feature = "rustls")]
-            Self::Tls(error) => write!(f, "no TLS with the proxy: {error}"),
-            Self::Disconnected => f.write_str("the proxy ended the stream before it had answered"),
+            Self::Tls(error) => write!(f, "TLS with the proxy failed: {error}"),
+            Self::Disconnected => f.write_str("the proxy ended the stream without an answer"),
             Self::Io(error) => write!(f, "the stream to the proxy broke: {error}"),
         }
     }
 }
 
 impl Error for ProxyError {
-    /// Returns what is behind the cause, as the text of the cause is part of this one's.
+    /// Returns the source of the cause, because the text of the cause is a part of this one's.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
@@ -97,7 +99,7 @@ impl Error for ProxyError {
 }
 
 impl From<io::Error> for ProxyError {
-    /// Is [`Tls`](Self::Tls) if rustls says what is wrong with the stream.
+    /// Makes a [`Tls`](Self::Tls) error if the cause is an error of rustls.
     fn from(error: io::Error) -> Self {
         #[cfg(feature = "rustls")]
         let error = match TlsError::of_stream(error) {

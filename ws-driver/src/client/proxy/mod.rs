@@ -1,5 +1,8 @@
-//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6), inside of TLS or not, and SOCKS5
-//! (RFC 1928, 1929). What follows, TLS included, goes through the tunnel as through a stream.
+//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110 §9.3.6), with or without TLS to the proxy, and SOCKS5
+//! (RFC 1928, 1929). The tunnel is used like any stream, also for TLS with the server.
+//!
+//! Both protocols are implemented here, because the crates for them each belong to one runtime, and each protocol is
+//! no more than a question and an answer.
 //!
 //! Imports: `tls`.
 
@@ -24,18 +27,20 @@ use self::connect::Connect;
 pub use self::error::ProxyError;
 use self::socks5::Socks5;
 
-/// A proxy, for [`ConnectConfig::proxy`](crate::ConnectConfig::proxy): read from
-/// `http://[user:password@]host:port`, `https://` or `socks5h://` with the same.
+/// A proxy, for [`ConnectConfig::proxy`](crate::ConnectConfig::proxy). Parsed from a URL
+/// `http://[user:password@]host:port`, or the same with `https://` or `socks5h://`.
 ///
-/// The proxy is told the name of the server and looks it up. User and password can have percent-encoded
-/// characters, and reach the proxy in the clear, but for `https`: then TLS is spoken with the proxy itself,
-/// which needs the feature `rustls`. The proxy has to be trusted as a server is, by
-/// [`ConnectConfig::tls`](crate::ConnectConfig::tls); a client certificate in there is shown to it, too, if
-/// it asks for one.
+/// The proxy gets the name of the server and looks it up. User and password can contain percent-encoded
+/// characters. They reach the proxy in the clear, unless its URL begins with `https`.
+///
+/// With `https` the client speaks TLS with the proxy itself, which needs the feature `rustls`. The
+/// certificate of the proxy is verified like that of a server, by
+/// [`ConnectConfig::tls`](crate::ConnectConfig::tls). A client certificate in that configuration is sent to
+/// the proxy, too, if it asks for one.
 #[derive(Clone)]
 pub struct Proxy {
     scheme: Scheme,
-    /// Its host and port; the rest of it means nothing.
+    /// The host and port of the proxy. The other parts of the URL are unused.
     addr: ClientUrl,
     login: Option<Arc<Login>>,
 }
@@ -48,20 +53,21 @@ enum Scheme {
     Socks5h,
 }
 
-/// Who we are to a proxy.
+/// User and password for a proxy, decoded. It has no `Debug`, because it is a secret.
 struct Login {
     user: Vec<u8>,
     password: Vec<u8>,
 }
 
 impl Proxy {
-    /// Returns what the environment says for a URL: `https_proxy` for `wss` and `http_proxy` for `ws`, or
-    /// else `all_proxy`, unless `no_proxy` has the host, a domain that it is in, or `*`. All of them but
-    /// `http_proxy` can be in upper case, too. Nothing else here ever looks at the environment.
+    /// Returns the proxy that the environment names for a URL: `https_proxy` for `wss` and `http_proxy` for
+    /// `ws`, or else `all_proxy`. Returns `None` if `no_proxy` lists the host, a domain above it, or `*`. All
+    /// variables except `http_proxy` can be in upper case, too. Nothing else in this library reads the
+    /// environment.
     ///
     /// # Errors
     ///
-    /// Fails if the URL or what the environment says is malformed.
+    /// Fails if the URL, or the URL in the environment, is malformed.
     pub fn from_env(url: &str) -> Result<Option<Self>, ConfigError> {
         env::proxy_for(&url.parse()?, |name| std::env::var(name).ok())
     }
@@ -76,13 +82,13 @@ impl Proxy {
         self.addr.port()
     }
 
-    /// Tells whether TLS is spoken with the proxy itself.
+    /// Returns whether the client speaks TLS with the proxy itself.
     #[cfg(feature = "rustls")]
     pub(crate) fn is_secure(&self) -> bool {
         self.scheme == Scheme::Https
     }
 
-    /// Has the proxy open a tunnel through a stream to it.
+    /// Asks the proxy, over a stream to it, for a tunnel.
     pub(crate) async fn open<S>(
         &self,
         stream: &mut S,
@@ -103,8 +109,8 @@ impl Proxy {
         poll_fn(|cx| {
             loop {
                 let is_asked = poll_write_all(cx, stream, &mut outgoing)?.is_ready();
-                // Also while it is being asked: inside of TLS a proxy can have something to say that has
-                // to be read before it reads on.
+                // Read even while the request is not written in full. With TLS a proxy can have records to send before
+                // it reads on, and it may refuse early.
                 let mut buffer = [0; READ_LEN];
                 let len = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
                 if len == 0 {
@@ -113,7 +119,8 @@ impl Proxy {
                 let is_open = negotiation.handle_read(&buffer[..len])?;
                 outgoing.extend_from_slice(&negotiation.take_outgoing());
                 if is_open {
-                    let problem = "it came before all of the question was sent";
+                    // An open tunnel before the whole request: the rest of the request would go into the tunnel.
+                    let problem = "it came before the whole request was sent";
                     let early = ProxyError::Malformed { problem };
                     return Poll::Ready(if is_asked { Ok(()) } else { Err(early) });
                 }
@@ -123,7 +130,7 @@ impl Proxy {
     }
 }
 
-/// Asks for a tunnel. Without I/O: bytes in, bytes out.
+/// The protocol of a proxy. Without I/O: bytes in, bytes out.
 enum Negotiation {
     Connect(Connect),
     Socks5(Socks5),
@@ -137,7 +144,7 @@ impl Negotiation {
         }
     }
 
-    /// Takes what was read; tells whether the tunnel is open.
+    /// Takes bytes that were read. Returns whether the tunnel is open.
     fn handle_read(&mut self, bytes: &[u8]) -> Result<bool, ProxyError> {
         match self {
             Self::Connect(connect) => connect.handle_read(bytes),
@@ -146,10 +153,10 @@ impl Negotiation {
     }
 }
 
-/// Bytes of an answer that are read at once.
+/// The maximum length of one read of an answer.
 const READ_LEN: usize = 1 << 10;
 
-/// Writes and flushes what is left of some bytes.
+/// Writes the remaining bytes, and flushes.
 fn poll_write_all<S>(
     cx: &mut Context<'_>,
     stream: &mut S,
@@ -170,9 +177,10 @@ where
 impl FromStr for Proxy {
     type Err = ConfigError;
 
-    /// An error does not repeat user and password.
+    /// Parses the URL of a proxy. An error does not repeat user and password.
     fn from_str(url: &str) -> Result<Self, ConfigError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        // The last `@`, so that a password with an `@` that is not encoded stays out of errors.
         let (login, authority) = match rest.rsplit_once('@') {
             Some((login, authority)) => (Some(login), authority),
             None => (None, rest),
@@ -192,22 +200,29 @@ impl FromStr for Proxy {
                 ));
             }
             "socks5h" => Scheme::Socks5h,
+            // Not accepted as the same: with socks5 the client would look the name up itself, and a name server would
+            // learn what the proxy is to hide.
             "socks5" => {
                 return Err(invalid(
-                    "the proxy looks names up, so its scheme is socks5h",
+                    "the proxy looks names up, so its scheme must be socks5h",
                 ));
             }
-            _ => return Err(invalid("the scheme of a proxy is http, https or socks5h")),
+            _ => {
+                return Err(invalid(
+                    "the scheme of a proxy must be http, https or socks5h",
+                ));
+            }
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?']) {
-            return Err(invalid("the URL of a proxy has no path"));
+            return Err(invalid("the URL of a proxy must not have a path"));
         }
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(_, port)| !port.contains(']'));
+        // Required, because programs disagree about the default: 80, 1080, 3128 and 8080 are all common.
         if !has_port {
-            return Err(invalid("the URL of a proxy has a port"));
+            return Err(invalid("the URL of a proxy must have a port"));
         }
         let addr = format!("ws://{authority}")
             .parse()
@@ -226,24 +241,26 @@ impl Login {
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
         let (user, password) = (percent_decoded(user)?, percent_decoded(password)?);
         if user.is_empty() || user.len() > LOGIN_LIMIT || password.len() > LOGIN_LIMIT {
-            return Err("its user has 1 to 255 bytes, its password 255 at most");
+            return Err("its user must have 1 to 255 bytes, and its password at most 255");
         }
+        // RFC 7617 §2: in the header the first colon ends the user.
         if user.contains(&b':') {
-            return Err("its user has no colon in it");
+            return Err("its user must not contain a colon");
         }
         Ok(Self { user, password })
     }
 }
 
-/// Bytes of a user and of a password (RFC 1929 §2).
+/// The limit of a user and of a password, in bytes (RFC 1929 §2).
 const LOGIN_LIMIT: usize = 255;
 
-/// RFC 3986 §2.1.
+/// Decodes percent-encoded text (RFC 3986 §2.1).
 fn percent_decoded(text: &str) -> Result<Vec<u8>, &'static str> {
-    let problem = "its user or password is not percent-encoded";
+    let problem = "its user or password has an invalid percent-encoding";
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
+        // `from_str_radix` would accept a sign.
         let code = part.get(..2).filter(|code| !code.starts_with('+'));
         let code = code.ok_or(problem)?;
         bytes.push(u8::from_str_radix(code, 16).map_err(|_| problem)?);
@@ -313,8 +330,8 @@ mod tests {
         }
     }
 
-    /// Who answers before it was asked is heard, so that it can refuse; but a tunnel that nobody has asked
-    /// for is none: what is left of the question would go into it.
+    /// An answer before the end of the request is read, so that a proxy can refuse early. But a tunnel that opens that
+    /// early is an error, because the rest of the request would go into it.
     #[test]
     fn an_answer_that_comes_too_early_opens_no_tunnel() {
         let asked = |answer, room| {
@@ -387,7 +404,7 @@ mod tests {
         }
     }
 
-    /// Without TLS, who wants it is told what to build in.
+    /// Without TLS, the error for an https proxy names the feature.
     #[cfg(not(feature = "rustls"))]
     #[test]
     fn an_https_proxy_needs_the_feature() {
@@ -399,7 +416,7 @@ mod tests {
         );
     }
 
-    /// What is no proxy is refused, and neither an error nor `Debug` shows a password.
+    /// Other URLs are refused, and neither an error nor `Debug` shows a password.
     #[test]
     fn other_urls_are_refused_without_their_password() {
         let long = format!("http://{}:secret@h:1", "u".repeat(256));

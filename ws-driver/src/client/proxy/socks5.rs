@@ -1,26 +1,28 @@
-//! SOCKS5 (RFC 1928) with and without user and password (RFC 1929), without I/O. The proxy looks names
-//! up.
+//! SOCKS5 (RFC 1928), with or without user and password (RFC 1929), as a state machine without I/O. The proxy looks the
+//! host up.
 
 use std::net::IpAddr;
 
 use super::{Login, ProxyError};
 
-/// Asks a SOCKS5 proxy for a tunnel.
+/// A request to a SOCKS5 proxy for a tunnel.
 pub(super) struct Socks5 {
-    stage: Stage,
+    awaiting: Awaiting,
     outgoing: Vec<u8>,
     received: Vec<u8>,
-    /// What user and password are said with, if there are any.
+    /// The message with user and password, until it is sent.
     login: Option<Vec<u8>>,
-    /// What the tunnel is asked for with.
+    /// The message that asks for the tunnel, until it is sent.
     request: Vec<u8>,
 }
 
+/// The answer that the proxy owes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Awaiting {
     Method,
     Login,
     Reply,
+    /// No answer: the tunnel is open.
     Open,
 }
 
@@ -51,7 +53,7 @@ impl Socks5 {
             None => &[VERSION, 1, METHOD_NONE],
         };
         Ok(Self {
-            stage: Stage::Method,
+            awaiting: Awaiting::Method,
             outgoing: methods.into(),
             received: Vec::new(),
             login: login.map(say_login),
@@ -63,24 +65,24 @@ impl Socks5 {
         std::mem::take(&mut self.outgoing)
     }
 
-    /// Takes what was read; tells whether the tunnel is open.
+    /// Takes bytes that were read. Returns whether the tunnel is open.
     pub(super) fn handle_read(&mut self, bytes: &[u8]) -> Result<bool, ProxyError> {
-        // No answer is longer than a reply with the longest name, and none comes unasked.
+        // Bounded: the longest answer is a reply with a name of 255 bytes, and bytes after an answer are an error.
         self.received.extend_from_slice(bytes);
-        let done = match self.stage {
-            Stage::Method => self.read_method()?,
-            Stage::Login => self.read_login()?,
-            Stage::Reply => self.read_reply()?,
-            Stage::Open => 0,
+        let done = match self.awaiting {
+            Awaiting::Method => self.read_method()?,
+            Awaiting::Login => self.read_login()?,
+            Awaiting::Reply => self.read_reply()?,
+            Awaiting::Open => 0,
         };
         if done > 0 && self.received.len() > done {
-            return Err(malformed("bytes follow it that nothing asked for"));
+            return Err(malformed("unexpected bytes follow it"));
         }
         self.received.drain(..done);
-        Ok(self.stage == Stage::Open)
+        Ok(self.awaiting == Awaiting::Open)
     }
 
-    /// RFC 1928 §3. Returns the length of what was taken.
+    /// Reads the choice of a method (RFC 1928 §3). Returns the length of the answer, or zero if it is incomplete.
     fn read_method(&mut self) -> Result<usize, ProxyError> {
         let &[version, ref rest @ ..] = &*self.received else {
             return Ok(0);
@@ -95,28 +97,28 @@ impl Socks5 {
             (METHOD_NONE, _) => self.ask(),
             (METHOD_LOGIN, Some(login)) => {
                 self.outgoing = login;
-                self.stage = Stage::Login;
+                self.awaiting = Awaiting::Login;
             }
             (METHOD_LOGIN | METHOD_REFUSED, login) => {
                 let answer = match login {
-                    Some(_) => "it takes none of no login and user with password",
-                    None => "it does not take who gives no user and password",
+                    Some(_) => "it accepts neither an anonymous client nor a user with password",
+                    None => "it requires a user and password",
                 };
                 return Err(ProxyError::Login {
                     answer: answer.into(),
                 });
             }
-            _ => return Err(malformed("it chooses a method that was not offered")),
+            _ => return Err(malformed("it selects a method that was not offered")),
         }
         Ok(2)
     }
 
-    /// RFC 1929 §2.
+    /// Reads the answer to user and password (RFC 1929 §2).
     fn read_login(&mut self) -> Result<usize, ProxyError> {
         match *self.received {
             [] => Ok(0),
             [version, ..] if version != LOGIN_VERSION => Err(malformed(
-                "its answer to user and password has another version than 1",
+                "its answer to user and password has a version other than 1",
             )),
             [_] => Ok(0),
             [_, 0, ..] => {
@@ -129,7 +131,7 @@ impl Socks5 {
         }
     }
 
-    /// RFC 1928 §6.
+    /// Reads the reply to the request (RFC 1928 §6).
     fn read_reply(&mut self) -> Result<usize, ProxyError> {
         if self
             .received
@@ -141,6 +143,7 @@ impl Socks5 {
         let &[_, reply, ref rest @ ..] = &*self.received else {
             return Ok(0);
         };
+        // A refusal is reported without its address, which means nothing and may be missing.
         if reply != 0 {
             return Err(ProxyError::Refused {
                 answer: reply_text(reply),
@@ -154,23 +157,23 @@ impl Socks5 {
             (ADDRESS_V6, _) => 16,
             (ADDRESS_NAME, Some(len)) => 1 + usize::from(*len),
             (ADDRESS_NAME, None) => return Ok(0),
-            _ => return Err(malformed("its reply has an address of no kind that exists")),
+            _ => return Err(malformed("its reply has an address of an unknown type")),
         };
         let len = 4 + address_len + 2;
         if self.received.len() < len {
             return Ok(0);
         }
-        self.stage = Stage::Open;
+        self.awaiting = Awaiting::Open;
         Ok(len)
     }
 
     fn ask(&mut self) {
         self.outgoing = std::mem::take(&mut self.request);
-        self.stage = Stage::Reply;
+        self.awaiting = Awaiting::Reply;
     }
 }
 
-/// RFC 1929 §2. The lengths were checked where the URL was read.
+/// Encodes user and password (RFC 1929 §2). `Login::parse` has checked the lengths.
 fn say_login(login: &Login) -> Vec<u8> {
     let mut bytes = vec![LOGIN_VERSION];
     for part in [&login.user, &login.password] {
@@ -180,7 +183,7 @@ fn say_login(login: &Login) -> Vec<u8> {
     bytes
 }
 
-/// RFC 1928 §6.
+/// Describes a reply (RFC 1928 §6).
 fn reply_text(reply: u8) -> String {
     let text = match reply {
         1 => "general failure",
@@ -189,9 +192,9 @@ fn reply_text(reply: u8) -> String {
         4 => "host unreachable",
         5 => "connection refused",
         6 => "time to live expired",
-        7 => "it does not open tunnels",
-        8 => "it does not know addresses of that kind",
-        _ => "a reply that has no name",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unassigned reply",
     };
     format!("{text} (reply {reply})")
 }
@@ -288,19 +291,19 @@ mod tests {
         }
     }
 
-    /// Each refusal is named, and what is no SOCKS5 is called so, however it arrives.
+    /// Each refusal is named, and an answer that is not SOCKS5 is reported as such, however it arrives.
     #[test]
     fn a_refusal_is_named() {
         for piece in [1, 2, 3, 100] {
             for (login, answers, says) in [
-                (None, &[&[5, 0xff][..]][..], "gives no user and password"),
-                (None, &[&[5, 2]], "gives no user and password"),
-                (Some(&login()), &[&[5, 0xff]], "it takes none of"),
+                (None, &[&[5, 0xff][..]][..], "requires a user and password"),
+                (None, &[&[5, 2]], "requires a user and password"),
+                (Some(&login()), &[&[5, 0xff]], "it accepts neither"),
                 (Some(&login()), &[&[5, 2], &[1, 7]], "status 7"),
                 (
                     Some(&login()),
                     &[&[5, 2], &[5, 0]],
-                    "another version than 1",
+                    "a version other than 1",
                 ),
                 (None, &[&[5, 1]], "not offered"),
                 (None, &[b"HTTP/1.1 400"], "does not begin with version 5"),
@@ -315,8 +318,12 @@ mod tests {
                     &[&[5, 0], &[5, 5, 0, 1]],
                     "connection refused (reply 5)",
                 ),
-                (None, &[&[5, 0], &[5, 99, 0, 1]], "no name (reply 99)"),
-                (None, &[&[5, 0], &[5, 0, 0, 2, 1]], "of no kind"),
+                (
+                    None,
+                    &[&[5, 0], &[5, 99, 0, 1]],
+                    "unassigned reply (reply 99)",
+                ),
+                (None, &[&[5, 0], &[5, 0, 0, 2, 1]], "of an unknown type"),
             ] {
                 let error = play("srv", login, answers, piece).unwrap_err();
                 assert!(error.contains(says), "{error}");

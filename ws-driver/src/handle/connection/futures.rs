@@ -1,6 +1,7 @@
-//! The futures of [`Connection`](crate::Connection) that are polled for each message. They are types of
-//! their own, as the compiler moves a message into and out of an async function several times, which
-//! costs as much as to send it.
+//! The futures of [`Connection`](crate::Connection) that are polled for each message.
+//!
+//! They are structs and not async functions, because the compiler moves a message into and out of an async function
+//! several times. Those moves cost as much as the send itself.
 
 use std::fmt;
 use std::future::Future;
@@ -12,7 +13,7 @@ use ws_proto::{Message, SendError};
 use super::Connection;
 use crate::driver::shared_machine::{CapacityWait, Draft, IfOpen, SharedMachine, Then};
 
-/// The next message; see [`Connection::recv`].
+/// Waits for the next message; see [`Connection::recv`].
 #[must_use = "futures do nothing unless they are awaited"]
 #[derive(Debug)]
 pub struct RecvFuture<'a> {
@@ -35,7 +36,7 @@ impl Future for RecvFuture<'_> {
     }
 }
 
-/// A message that is being queued; see [`Connection::send`].
+/// Queues a message; see [`Connection::send`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendFuture<'a> {
     machine: &'a SharedMachine,
@@ -67,6 +68,8 @@ impl Future for SendFuture<'_> {
             then,
             wait,
         } = &mut *self;
+        // Refused and not awaited if a message is open: only this handle can finish that message, so the wait would
+        // never end.
         machine.poll_send(cx, draft, IfOpen::Refuse, *then, wait)
     }
 }

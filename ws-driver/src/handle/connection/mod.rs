@@ -1,4 +1,4 @@
-//! A connection in the hands of its user: receive, send, close.
+//! The handle to one connection: receive, send, close.
 //!
 //! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `handle::sender`.
 
@@ -31,31 +31,32 @@ use crate::tls::TlsInfo;
 
 pub use self::futures::{RecvFuture, SendFuture};
 
-/// An open connection, on either side and in any version.
+/// An open connection of a client or a server, in any version.
 ///
-/// Receive with [`recv`](Self::recv), send with [`send`](Self::send) or, from other tasks, with a
-/// [`Sender`]. Pings are answered, timers run and what is queued is written whatever the holder of
-/// this does. It is also a [`Stream`] and a [`Sink`] of messages.
+/// Receive with [`recv`](Self::recv). Send with [`send`](Self::send) or, from other tasks, with a
+/// [`Sender`]. The driver answers pings, runs timers and writes queued messages, even if no method of this
+/// is called. The connection is also a [`Stream`] and a [`Sink`] of messages.
 ///
-/// Dropping it closes the connection with 1000, or with 1011 while the thread panics.
+/// A drop closes the connection with 1000, or with 1011 while the thread panics.
 pub struct Connection {
     machine: Arc<SharedMachine>,
     membership: Membership,
     extensions: http::Extensions,
-    /// Taken from the shared machine, not received yet.
+    /// Events that were taken from the shared machine in one batch, not received yet. One lock covers all events of a
+    /// read.
     events: EventBatch,
-    /// Of a connection that is used as a [`Sink`]. Boxed, as few are.
+    /// The state of a connection that is used as a [`Sink`]. Boxed, because few are.
     sink: Option<Box<SinkState>>,
-    /// What has come of a message in fragments that is to be received whole.
+    /// The received part of a message in fragments that is to be received whole.
     partial: Vec<u8>,
 }
 
-/// What a [`Sink`] waits for.
+/// The waits of a [`Sink`].
 #[derive(Default)]
 struct SinkState {
-    /// Tells of room in the send queue.
-    room: Option<EventListener>,
-    /// A flush, or a close, that has begun.
+    /// Waits for capacity in the send queue.
+    capacity: Option<EventListener>,
+    /// A flush or a close that has begun.
     flushing: Option<Flush>,
     is_closing: bool,
 }
@@ -76,9 +77,9 @@ impl Connection {
         }
     }
 
-    /// Waits for the next message; `None` once the connection has ended. Then
-    /// [`closed`](Self::closed) says how. After about 1,024 messages without a wait it lets the other tasks of
-    /// the thread run, though more is at hand.
+    /// Waits for the next message. Returns `None` once the connection has ended; [`closed`](Self::closed)
+    /// returns how. After about 1,024 messages without a wait it lets the other tasks of the thread run, even
+    /// if more messages are available.
     ///
     /// # Cancel safety
     ///
@@ -88,9 +89,10 @@ impl Connection {
         RecvFuture::new(self)
     }
 
-    /// Waits for the next fragment of a message; `None` once the connection has ended. With the
-    /// option `receive_fragments` a long message comes in parts, as it arrives, and no more than the
-    /// `receive_queue_limit` waits; without it each message is one fragment.
+    /// Waits for the next fragment of a message. Returns `None` once the connection has ended.
+    ///
+    /// With the option `receive_fragments` a long message is returned in parts, as they arrive, and at most
+    /// the `receive_queue_limit` is buffered. Without the option each message is one fragment.
     ///
     /// # Cancel safety
     ///
@@ -99,11 +101,12 @@ impl Connection {
         poll_fn(|cx| self.poll_fragment(cx)).await
     }
 
-    /// Waits for the next event; `None` once the connection has ended. Then
-    /// [`closed`](Self::closed) says how. An event is a message or, with the
-    /// option `receive_fragments`, a fragment of one; with the option `control_events` it is a ping or a pong,
-    /// too, in its place among the messages. Pings are answered whether or not they are events. What
-    /// [`recv`](Self::recv) and [`recv_fragment`](Self::recv_fragment) find of pings and pongs they pass over.
+    /// Waits for the next event. Returns `None` once the connection has ended; [`closed`](Self::closed)
+    /// returns how.
+    ///
+    /// An event is a message, or a fragment of one with the option `receive_fragments`. With the option
+    /// `control_events`, pings and pongs are events, too, in order with the messages. Pings are answered in
+    /// both cases. [`recv`](Self::recv) and [`recv_fragment`](Self::recv_fragment) skip pings and pongs.
     ///
     /// # Cancel safety
     ///
@@ -111,35 +114,39 @@ impl Connection {
     pub async fn recv_event(&mut self) -> Option<Event> {
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
-                // How it ended is what `closed` says, and that it did is `None`, as in `recv`.
+                // The end is `None` here, as in `recv`. `closed` returns the details.
                 Some(Event::Closed(_)) => {}
                 event => return event,
             }
         }
     }
 
-    /// Waits for room in the send queue, then queues a message, which is written as soon as possible: by a
-    /// handler at the latest when it waits for anything.
+    /// Waits for capacity in the send queue, then queues a message.
     ///
-    /// The connections of clients and of [`accept`](crate::Server::accept) have a task of their own, which
-    /// may not run any more, as when a program ends after this. So what is sent outside of the runtime's tasks,
-    /// as in `block_on` or `main`, is written before this returns, as far as the stream takes it; but while
-    /// received messages are at hand it leaves together with the answers to those, at the latest when
-    /// [`recv`](Self::recv) finds no more. What a task sends in a row leaves together. Dropping the connection
-    /// writes what is left; to know that it was written, [`flush`](Self::flush). Whoever writes by itself lets
-    /// the other tasks of the thread run after 256 KiB, or 256 short messages, before the next is queued.
+    /// The driver writes the message as soon as possible. In a handler that is at the latest when the handler
+    /// waits for anything. Messages that a task sends in a row are written together.
+    ///
+    /// The connections of clients and of [`accept`](crate::Server::accept) have a task of their own. That task
+    /// may never run again, for instance if the program ends after this call. So a send outside of the
+    /// runtime's tasks, as in `block_on` or `main`, writes the message before it returns, as far as the stream
+    /// takes it. There is one exception: while received messages are available, the answers to them are
+    /// written together, at the latest when [`recv`](Self::recv) finds no more messages. After 256 KiB, or 256
+    /// short messages, such a send lets the other tasks of the thread run before the next message is queued.
+    ///
+    /// A drop of the connection writes the remaining messages. Call [`flush`](Self::flush) to be sure that
+    /// they are written.
     ///
     /// # Errors
     ///
-    /// Fails if the connection is closing or the version cannot carry the message.
+    /// Fails if the connection is closing, or the version cannot carry the message.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the message was not queued.
+    /// If the future is dropped before it is ready, the message is not queued.
     #[inline]
     pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
-        // Who works through what came answers more of it soon: all that leaves together. Nobody is known
-        // to come back once nothing is at hand.
+        // With events in the batch the application will send more answers soon, and one write covers them all. Without
+        // events it may not call again, so this send has to write by itself.
         let then = if self.events.is_empty() {
             Then::Write
         } else {
@@ -148,35 +155,37 @@ impl Connection {
         SendFuture::new(&self.machine, message.into(), then)
     }
 
-    /// Waits until the stream has taken everything that was queued before, and was flushed: with TLS, its
-    /// records were taken. What broadcasts keep back for lack of room is not waited for. It takes no longer
-    /// than the peer reads, which the `stall_timeout` bounds.
+    /// Waits until the stream has taken everything that was queued before this call, and is flushed. With TLS
+    /// that means its records. Messages of broadcasts that are kept back because the queue is full do not
+    /// count. The wait depends on the peer, and the `stall_timeout` bounds it.
     ///
     /// # Errors
     ///
-    /// Fails if the connection ended before.
+    /// Fails if the connection ends before that.
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped at any time; what is queued is written all the same.
+    /// The future can be dropped at any time. Queued messages are written anyway.
     pub async fn flush(&self) -> Result<(), SendError> {
         let mut flush = self.machine.begin_flush();
         poll_fn(|cx| self.machine.poll_flush(cx, &mut flush)).await
     }
 
-    /// Waits for room in the send queue, then queues a part of a message, so that one of any length
-    /// can be sent in bounded memory. The first call opens the message; it stays open until a call
-    /// with `last`, and all its parts must be of one type. [`Sender`]s wait meanwhile, and what is
-    /// broadcast is kept back. The drafts, which have no fragments, get one long frame.
+    /// Waits for capacity in the send queue, then queues a part of a message. So a message of any length can
+    /// be sent in bounded memory.
+    ///
+    /// The first call opens the message. It stays open until a call with `last`. All parts must be of one
+    /// type. Meanwhile [`Sender`]s wait, and broadcasts are kept back. The drafts have no fragments, so there
+    /// the message is one long frame.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the part is not of the open message's type.
+    /// Fails as [`send`](Self::send) does. Also fails if the part is of another type than the open message.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, the part was not queued. A message that is left
-    /// open can only be followed by the end of the connection.
+    /// If the future is dropped before it is ready, the part is not queued. A message that is never finished
+    /// can only be followed by the end of the connection.
     pub async fn send_fragment(
         &self,
         content: impl Into<Message>,
@@ -188,15 +197,15 @@ impl Connection {
             .await
     }
 
-    /// As [`send`](Self::send), for a message that was encoded before.
+    /// Sends a prepared message as [`send`](Self::send) does, without encoding it again.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails as [`send`](Self::send) does.
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
+    /// If the future is dropped before it is ready, the message is not queued.
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
         self.machine
             .send_wait(message, IfOpen::Refuse, Then::Write)
@@ -207,35 +216,35 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and if the send queue is at its limit. The error has the message.
+    /// Fails as [`send`](Self::send) does. Also fails if the send queue is at its limit. The error contains the
+    /// message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.machine.try_send(message.into())
     }
 
-    /// Makes a handle that sends on this connection from other tasks.
+    /// Returns a handle that sends on this connection from other tasks.
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.machine), self.membership.clone())
     }
 
-    /// Joins a topic of the server, so that what goes to the topic comes here, too; tells whether
-    /// it was not a member before. It leaves all topics when its stream ends. See
+    /// Joins a topic of the server, so that messages to the topic go to this connection, too. Returns whether
+    /// the connection is a new member. It leaves all topics when its stream ends. See
     /// [`Clients::topic`](crate::Clients::topic).
     ///
     /// # Errors
     ///
-    /// Fails if this is a client's connection or it has ended, the name is longer than
-    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or as many topics are joined as the option
-    /// `topic_limit` allows.
+    /// Fails if this is a connection of a client, the connection has ended, the name is longer than
+    /// [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT), or the connection is at the option `topic_limit`.
     pub fn join(&self, topic: &str) -> Result<bool, TopicError> {
         self.membership.join(topic, self.id())
     }
 
-    /// Leaves a topic; tells whether it was a member.
+    /// Leaves a topic. Returns whether the connection was a member.
     pub fn leave(&self, topic: &str) -> bool {
         self.membership.leave(topic, self.id())
     }
 
-    /// Sends a ping with at most 125 bytes (RFC 6455 §5.5.2).
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
@@ -245,7 +254,7 @@ impl Connection {
         self.machine.ping(payload)
     }
 
-    /// Closes with 1000 and waits for the end; see [`close_with`](Self::close_with).
+    /// Closes the connection with 1000 and waits for the end; see [`close_with`](Self::close_with).
     ///
     /// # Cancel safety
     ///
@@ -254,15 +263,16 @@ impl Connection {
         self.close_for(CloseCode::NORMAL, CloseReason::EMPTY).await
     }
 
-    /// Closes with a code and a reason of at most 123 bytes, which are left out in versions that have
-    /// none, and waits until the stream is closed: for the peer's close and the end of its side of the
-    /// stream, each no longer than the `close_timeout`. What was queued
-    /// before is sent; messages that still arrive are discarded. If the connection has ended already
-    /// it says how.
+    /// Closes the connection and waits until its stream is closed. Returns how the connection ended.
+    ///
+    /// The close has a code and a reason of at most 123 bytes. Versions without codes and reasons ignore them.
+    /// Messages that were queued before are sent. Messages that still arrive are discarded. The waits for the
+    /// peer's close and for the end of its side of the stream take at most the `close_timeout` each. If the
+    /// connection has ended already, this returns at once.
     ///
     /// # Errors
     ///
-    /// Fails if the reason is too long; then nothing is closed.
+    /// Fails if the reason is too long; then the connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -272,8 +282,8 @@ impl Connection {
         Ok(self.close_for(code, reason).await)
     }
 
-    /// Returns how the connection ended, or `None` while it has not. Messages that came before the
-    /// end may still wait in [`recv`](Self::recv).
+    /// Returns how the connection ended, or `None` if it has not. [`recv`](Self::recv) may still return
+    /// messages that arrived before the end.
     pub fn closed(&self) -> Option<Closed> {
         self.machine.closed()
     }
@@ -283,7 +293,7 @@ impl Connection {
         self.machine.facts.id
     }
 
-    /// Returns the version that is spoken.
+    /// Returns the version of the connection.
     pub fn version(&self) -> Version {
         self.machine.facts.version
     }
@@ -293,54 +303,55 @@ impl Connection {
         self.machine.facts.peer_addr
     }
 
-    /// Returns what TLS was agreed on; `None` if the stream has none. A proxy in front that speaks TLS
-    /// is not known here.
+    /// Returns the result of the TLS handshake; `None` if the stream has no TLS. TLS that ends at a proxy in
+    /// front of the server is not visible here.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.machine.facts.tls.as_deref()
     }
 
-    /// Returns the subprotocol that was agreed on.
+    /// Returns the subprotocol that both sides agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.machine.facts.subprotocol.as_deref()
     }
 
-    /// Returns the head of the request that opened this connection; a client has none.
+    /// Returns the head of the request that opened this connection; `None` on a client.
     pub fn request(&self) -> Option<&RequestHead> {
         self.machine.facts.head.request()
     }
 
-    /// Returns the head of the response that opened this connection; a server has none.
+    /// Returns the head of the response that opened this connection; `None` on a server.
     pub fn response(&self) -> Option<&ResponseHead> {
         self.machine.facts.head.response()
     }
 
-    /// Returns the state.
+    /// Returns the state of the connection.
     pub fn state(&self) -> State {
         self.machine.state()
     }
 
-    /// Returns the bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub fn buffered_amount(&self) -> usize {
         self.machine.buffered_amount()
     }
 
-    /// Returns what was counted on this connection so far.
+    /// Returns the counters of this connection.
     pub fn counters(&self) -> ConnectionCounters {
         self.machine.counters()
     }
 
-    /// Returns what `on_upgrade` left for the handler.
+    /// Returns the values that `on_upgrade` added for the handler.
     pub fn extensions(&self) -> &http::Extensions {
         &self.extensions
     }
 
-    /// Returns what `on_upgrade` left for the handler, to be taken or added to.
+    /// Returns the values that `on_upgrade` added for the handler, to remove or add some.
     pub fn extensions_mut(&mut self) -> &mut http::Extensions {
         &mut self.extensions
     }
 }
 
 impl Connection {
+    /// Takes the next message. A short one is popped here in registers; everything else goes the general way.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         match hooks::pop_short(&mut self.events) {
@@ -349,7 +360,7 @@ impl Connection {
         }
     }
 
-    /// Puts fragments together; their sum is bounded by the `message_limit`.
+    /// Takes the next message, and assembles one that arrives in fragments. The `message_limit` bounds its length.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             let fragment = match ready!(self.poll_event(cx)) {
@@ -382,7 +393,8 @@ impl Connection {
         }
     }
 
-    /// Takes an event; from the shared machine only when those that were taken last are worked off.
+    /// Takes the next event. Asks the shared machine only when the last batch is empty: a new batch tells the machine
+    /// that the last one was received, and then it may answer a close.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if let Some(event) = self.events.pop() {
@@ -392,7 +404,7 @@ impl Connection {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(None),
                 Poll::Pending => {
-                    // A connection at rest holds no room for events; the thread does.
+                    // An idle connection holds no buffer for events. It goes back to the workspace of the thread.
                     workspace::with(|workspace| workspace.recycle_events(&mut self.events));
                     return Poll::Pending;
                 }
@@ -403,11 +415,13 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let code = match std::thread::panicking() {
-            true => CloseCode::SERVER_ERROR,
-            false => CloseCode::NORMAL,
+        let code = if std::thread::panicking() {
+            CloseCode::SERVER_ERROR
+        } else {
+            CloseCode::NORMAL
         };
         self.machine.abandon(code);
+        // The memory of the batch is reused by other connections of the thread.
         workspace::with(|workspace| workspace.recycle_events(&mut self.events));
     }
 }
@@ -426,24 +440,26 @@ impl Sink<Message> for Connection {
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let (machine, sink) = self.as_sink();
         loop {
-            if let Some(room) = &mut sink.room {
-                ready!(Pin::new(room).poll(cx));
+            if let Some(capacity) = &mut sink.capacity {
+                ready!(Pin::new(capacity).poll(cx));
             }
-            sink.room = machine.listen_if_full();
-            if sink.room.is_none() {
+            // Asked again after each notice, because another sender can fill the queue first.
+            sink.capacity = machine.listen_if_full();
+            if sink.capacity.is_none() {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        // `poll_ready` has found capacity, but another sender can have used it. Then this fails and does not wait.
         self.machine.try_send(message)?;
-        // A flush that was given up did not wait for this one.
+        // An abandoned flush does not cover this message. The next `poll_flush` begins a new one.
         self.as_sink().1.flushing = None;
         Ok(())
     }
 
-    /// As [`flush`](Connection::flush).
+    /// Flushes as [`flush`](Connection::flush) does.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let (machine, sink) = self.as_sink();
         let flush = sink.flushing.get_or_insert_with(|| machine.begin_flush());
@@ -452,13 +468,14 @@ impl Sink<Message> for Connection {
         Poll::Ready(flushed)
     }
 
-    /// Begins to close, and waits until the stream is closed, no longer than [`close`](Connection::close)
-    /// does. What arrives meanwhile is left to the [`Stream`], which is to be read on: behind messages that
-    /// fill the receive queue the peer's close is not seen. Fails if the stream broke with something in it
-    /// that was sent before.
+    /// Begins the closing handshake and waits until the stream is closed, at most as long as
+    /// [`close`](Connection::close) does. Messages that arrive meanwhile stay in the [`Stream`]. Keep reading
+    /// it, because the peer's close cannot be seen behind messages that fill the receive queue. Fails if the
+    /// stream broke before all sent messages were written.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let (machine, sink) = self.as_sink();
         if !std::mem::replace(&mut sink.is_closing, true) && !machine.has_ended() {
+            // Before the close: the flush covers the messages that were sent, and a break of the stream fails it.
             sink.flushing = Some(machine.begin_flush());
             machine.close(CloseCode::NORMAL, CloseReason::EMPTY);
         }
@@ -475,6 +492,7 @@ impl Sink<Message> for Connection {
 impl Connection {
     async fn close_for(&mut self, code: CloseCode, reason: CloseReason<'_>) -> Closed {
         self.machine.close(code, reason);
+        // Drains the messages, because the answer to a peer's close waits until those before it are received.
         while self.recv().await.is_some() {}
         self.machine.wait_closed().await
     }

@@ -1,22 +1,23 @@
-//! Finds the end of the body of a request while it passes by: where the next request begins. Reads the framing
-//! of RFC 9112 §6 and §7.1 to the letter; what is no such framing has no end, and ends the stream.
+//! Finds the end of a request body, where the next request begins, while the bytes pass. Accepts only the framing
+//! of RFC 9112 §6 and §7.1, strictly; anything else ends the stream. A lenient parser could disagree with a proxy
+//! in front of the server about where a request begins (request smuggling).
 
 use std::io;
 
 use ws_proto::PlainBody;
 
-/// Finds the end of a body.
+/// The position in a body.
 #[derive(Debug)]
 pub(super) struct BodyEnd(Position);
 
-/// What is expected next.
+/// What the next byte has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
-    /// So many bytes, and then the end.
+    /// One of this many bytes of content before the end.
     Content {
         left: u64,
     },
-    /// The size of a chunk: its digits so far, if there are some.
+    /// The size of a chunk. `size` is the value of its digits so far, `None` before the first.
     Size {
         size: Option<u64>,
     },
@@ -31,7 +32,7 @@ enum Position {
     },
     ChunkCr,
     ChunkLf,
-    /// A trailer, or the empty line behind them.
+    /// The begin of a trailer, or of the empty line after the trailers.
     LineStart,
     Trailer,
     TrailerLf,
@@ -40,16 +41,16 @@ enum Position {
 }
 
 impl BodyEnd {
-    /// Begins behind a head.
+    /// Starts after a request head.
     ///
     /// # Errors
     ///
-    /// Fails if the body ends in a way that is not known here.
+    /// Fails if the framing of the body is unknown.
     pub(super) fn new(body: PlainBody) -> io::Result<Self> {
         match body {
             PlainBody::Length(left) => Ok(Self(Position::Content { left })),
             PlainBody::Chunked => Ok(Self(Position::Size { size: None })),
-            body => Err(malformed(&format!("no end is known of {body:?}"))),
+            body => Err(malformed(&format!("the framing {body:?} is unknown"))),
         }
     }
 
@@ -57,11 +58,11 @@ impl BodyEnd {
         matches!(self.0, Position::End | Position::Content { left: 0 })
     }
 
-    /// Looks at what comes next; returns how many of the bytes belong to the body.
+    /// Takes the next bytes. Returns how many of them belong to the body.
     ///
     /// # Errors
     ///
-    /// Fails if they are no chunks.
+    /// Fails if the chunks are malformed.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut passed = 0;
         while let (false, Some(rest @ [byte, ..])) = (self.is_over(), bytes.get(passed..)) {
@@ -94,7 +95,7 @@ impl BodyEnd {
     }
 }
 
-/// Takes a byte that is no content.
+/// Takes a byte that is part of the framing.
 fn step(position: Position, byte: u8) -> io::Result<Position> {
     Ok(match (position, byte) {
         (Position::Size { size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -102,6 +103,7 @@ fn step(position: Position, byte: u8) -> io::Result<Position> {
                 b'0'..=b'9' => byte - b'0',
                 _ => (byte | 0x20) - b'a' + 10,
             };
+            // A size that wraps around would end the body early.
             let size = size.unwrap_or(0).checked_mul(16);
             let size = size.ok_or_else(|| malformed("the size of a chunk is too large"))?;
             Position::Size {
@@ -119,8 +121,12 @@ fn step(position: Position, byte: u8) -> io::Result<Position> {
         (Position::LineStart, b'\r') => Position::EndLf,
         (Position::Trailer, b'\r') => Position::TrailerLf,
         (Position::EndLf, b'\n') => Position::End,
-        // Parsers differ in whether it ends a line.
-        (_, b'\n') => return Err(malformed("a line feed is where none may be")),
+        // Parsers differ in whether a bare LF ends a line, so it is an error everywhere else.
+        (_, b'\n') => {
+            return Err(malformed(
+                "a line feed is at a place where it is not allowed",
+            ));
+        }
         (Position::Extension { size }, _) => Position::Extension { size },
         (Position::LineStart | Position::Trailer, _) => Position::Trailer,
         (
@@ -134,14 +140,14 @@ fn step(position: Position, byte: u8) -> io::Result<Position> {
             | Position::Chunk { .. }
             | Position::End,
             _,
-        ) => return Err(malformed("it is no chunk")),
+        ) => return Err(malformed("it is not a valid chunk")),
     })
 }
 
 fn malformed(problem: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("a body of HTTP: {problem}"),
+        format!("malformed HTTP request body: {problem}"),
     )
 }
 

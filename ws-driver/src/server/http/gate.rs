@@ -1,6 +1,10 @@
-//! What lies between a stream and hyper: finds where each request begins, and lets plain ones pass. All heads of
-//! a stream are read by `ws-proto`, the first as those that come later, so what is no head, and what asks for an
-//! upgrade, never reaches hyper: it is handed back with the stream. Knows no sockets.
+//! The gate between a stream and hyper. It finds where each request begins and lets plain requests pass. `ws-proto`
+//! reads all heads of a stream, the first one and the later ones. A malformed head or a request for an upgrade never
+//! reaches hyper; it is handed back with the stream. The gate does no I/O.
+//!
+//! Two parsers of heads would be two rules: one accepts what the other refuses, and a proxy in front of the server may
+//! agree with either. The drafts also need the bytes as they are, because draft-76 has eight bytes after the head that
+//! are not a body. The price is that a plain head is parsed twice.
 
 use std::io;
 use std::sync::Arc;
@@ -12,59 +16,65 @@ use ws_proto::{HandshakeEvent, Request, ServerConfig, ServerHandshake};
 
 use super::body_end::BodyEnd;
 
-/// Bytes that are read at once while hyper is busy, at most: what a client sends before it has its answer.
+/// The maximum length of one read. It bounds the bytes that a client sends before it has its answer.
 pub(super) const AHEAD_LIMIT: usize = 8 << 10;
 
-/// Stands between a stream and hyper.
+/// Passes plain requests of a stream to hyper.
 pub(crate) struct Gate {
     config: Arc<ServerConfig>,
-    stage: Stage,
-    /// Read, and not looked at.
+    reading: Reading,
+    /// Read from the stream, not parsed yet.
     received: BytesMut,
-    /// Looked at, and on its way to hyper.
+    /// Parsed, to be passed to hyper.
     passing: Bytes,
-    /// Whether hyper has a request whose answer is not written yet. It must not be told of the end of the stream
-    /// then, as it would take the answer back.
+    /// Whether hyper has a request whose answer is not written yet. hyper must not see the end of the stream
+    /// meanwhile, because it would drop the answer.
     is_busy: bool,
-    /// Set once the last part of an answer is handed out.
+    /// Set when hyper has taken the last part of an answer.
     answered: Answered,
-    /// Whether hyper asked for more while it was busy, and more was there.
+    /// Whether hyper waits for the next request, which has arrived while hyper was busy.
     is_awaited: bool,
 }
 
-enum Stage {
-    /// The head of a request is read, once its first byte is there.
+/// What the gate reads now.
+enum Reading {
+    /// The head of a request; `None` before its first byte.
     Head(Option<Box<ServerHandshake>>),
     Body(BodyEnd),
-    /// This is no request for hyper, or the end of the stream.
-    Over(Option<Box<Taken>>),
+    /// Nothing more: the stream has ended, or this request is not for hyper.
+    Over(Option<Box<HandedBack>>),
 }
 
-/// A request that is no plain one, with what its handshake says of it.
-pub(crate) struct Taken {
+/// A request that is not plain, with the first event of its handshake.
+pub(crate) struct HandedBack {
     pub(crate) handshake: ServerHandshake,
     pub(crate) event: HandshakeEvent,
 }
 
-/// What hyper gets.
+/// The next step of a read by hyper.
 pub(super) enum Step {
+    /// hyper gets these bytes.
     Pass(Bytes),
-    /// First the stream is to be read, up to so many bytes, and [`Gate::handle_read`] told.
+    /// The caller reads from the stream, passes the bytes to [`Gate::handle_read`] and asks again.
     Read,
+    /// hyper waits until its answer is written.
     Wait,
+    /// hyper sees the end of the stream.
     End,
 }
 
-/// What all that is written by now is.
+/// What a flush has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
+    /// A part of an answer.
     Part,
+    /// An answer.
     Answer,
-    /// An answer, for the end of which hyper was told to wait: it has to be asked again.
+    /// An answer that hyper had to [wait](Step::Wait) for before it reads on. hyper has to be polled again.
     AnswerBefore,
 }
 
-/// Tells a [`Gate`] that an answer was handed out as a whole. What is left of it is to be written.
+/// Tells a [`Gate`] that hyper has taken all of an answer. Bytes of it may still have to be written.
 #[derive(Clone, Default)]
 pub(super) struct Answered(Arc<AtomicBool>);
 
@@ -75,11 +85,11 @@ impl Answered {
 }
 
 impl Gate {
-    /// Begins with what was read already.
+    /// Starts with bytes that were read before.
     pub(super) fn new(config: Arc<ServerConfig>, received: Bytes) -> Self {
         Self {
             config,
-            stage: Stage::Head(None),
+            reading: Reading::Head(None),
             received: received.into(),
             passing: Bytes::new(),
             is_busy: false,
@@ -88,12 +98,12 @@ impl Gate {
         }
     }
 
-    /// Returns what is to be told of each answer.
+    /// Returns the flag that each answer sets.
     pub(super) fn answered(&self) -> Answered {
         self.answered.clone()
     }
 
-    /// Says what is next for hyper, which has room for so many bytes.
+    /// Returns the next step of a read by hyper, which has room for `room` bytes.
     ///
     /// # Errors
     ///
@@ -104,104 +114,111 @@ impl Gate {
                 let len = self.passing.len().min(room);
                 return Ok(Step::Pass(self.passing.split_to(len)));
             }
-            match &mut self.stage {
-                Stage::Over(_) => return Ok(Step::End),
-                Stage::Body(end) if end.is_over() => self.stage = Stage::Head(None),
-                Stage::Body(_) if self.received.is_empty() => return Ok(Step::Read),
-                Stage::Body(end) => {
+            match &mut self.reading {
+                Reading::Over(_) => return Ok(Step::End),
+                Reading::Body(end) if end.is_over() => self.reading = Reading::Head(None),
+                Reading::Body(_) if self.received.is_empty() => return Ok(Step::Read),
+                Reading::Body(end) => {
                     let len = end.pass(&self.received)?;
                     self.passing = self.received.split_to(len).freeze();
                 }
-                Stage::Head(_) if self.is_busy => {
+                Reading::Head(_) if self.is_busy => {
+                    // The next request is parsed only after the answer: if it is not plain, hyper sees the end of the
+                    // stream, and that would cost the answer.
                     self.is_awaited = !self.received.is_empty();
-                    return Ok(match self.is_awaited {
-                        true => Step::Wait,
-                        // So that hyper hears of a peer that has gone.
-                        false => Step::Read,
+                    return Ok(if self.is_awaited {
+                        Step::Wait
+                    } else {
+                        // Reads on, so that hyper notices a peer that has gone.
+                        Step::Read
                     });
                 }
-                Stage::Head(_) if self.received.is_empty() => return Ok(Step::Read),
-                Stage::Head(_) => self.read_head(now)?,
+                Reading::Head(_) if self.received.is_empty() => return Ok(Step::Read),
+                Reading::Head(_) => self.read_head(now)?,
             }
         }
     }
 
-    /// Takes bytes that were read, or the end of the stream.
+    /// Handles bytes that were read; an empty slice is the end of the stream.
     pub(super) fn handle_read(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             return self.received.extend_from_slice(bytes);
         }
         let taken = self.take_head(ServerHandshake::handle_eof);
-        self.stage = Stage::Over(taken);
+        self.reading = Reading::Over(taken);
     }
 
-    /// Takes that all is written that hyper has written.
+    /// Handles a flush: all bytes of hyper are written.
     pub(super) fn handle_flush(&mut self) -> Flushed {
         if !self.answered.0.swap(false, Ordering::Acquire) {
             return Flushed::Part;
         }
         self.is_busy = false;
-        match std::mem::take(&mut self.is_awaited) {
-            true => Flushed::AnswerBefore,
-            false => Flushed::Answer,
+        if std::mem::take(&mut self.is_awaited) {
+            Flushed::AnswerBefore
+        } else {
+            Flushed::Answer
         }
     }
 
-    /// Takes that a request did not come in time.
+    /// Handles a request that did not arrive in time.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let taken = self.take_head(|handshake| {
+            // The timer that has expired is hyper's. That of the handshake may have begun later, so its deadline counts
+            // as passed.
             let deadline = handshake.poll_timeout().unwrap_or(now);
             handshake.handle_timeout(now.max(deadline));
         });
         if taken.is_some() {
-            self.stage = Stage::Over(taken);
+            self.reading = Reading::Over(taken);
         }
     }
 
-    /// Returns the request that is not for hyper, if one came.
-    pub(super) fn into_taken(self) -> Option<Taken> {
-        match self.stage {
-            Stage::Over(taken) => taken.map(|taken| *taken),
-            Stage::Head(_) | Stage::Body(_) => None,
+    /// Returns the request that is not for hyper, if one arrived.
+    pub(super) fn into_taken(self) -> Option<HandedBack> {
+        match self.reading {
+            Reading::Over(taken) => taken.map(|taken| *taken),
+            Reading::Head(_) | Reading::Body(_) => None,
         }
     }
 
-    /// Ends a head that is not whole.
-    fn take_head(&mut self, end: impl FnOnce(&mut ServerHandshake)) -> Option<Box<Taken>> {
-        let Stage::Head(Some(handshake)) = &mut self.stage else {
+    /// Ends a head that is incomplete. Returns `None` if no head has begun.
+    fn take_head(&mut self, end: impl FnOnce(&mut ServerHandshake)) -> Option<Box<HandedBack>> {
+        let Reading::Head(Some(handshake)) = &mut self.reading else {
             return None;
         };
         end(handshake);
         let event = handshake.poll_event()?;
-        let Stage::Head(Some(handshake)) = std::mem::replace(&mut self.stage, Stage::Over(None))
+        let Reading::Head(Some(handshake)) =
+            std::mem::replace(&mut self.reading, Reading::Over(None))
         else {
             return None;
         };
         let handshake = *handshake;
-        Some(Box::new(Taken { handshake, event }))
+        Some(Box::new(HandedBack { handshake, event }))
     }
 
     fn read_head(&mut self, now: Instant) -> io::Result<()> {
-        let Stage::Head(begun) = &mut self.stage else {
+        let Reading::Head(begun) = &mut self.reading else {
             return Ok(());
         };
         let mut handshake = begun
             .take()
             .unwrap_or_else(|| Box::new(ServerHandshake::shared(Arc::clone(&self.config), now)));
         handshake.handle_read(now, &self.received.split());
-        self.stage = match handshake.poll_event() {
-            None => Stage::Head(Some(handshake)),
+        self.reading = match handshake.poll_event() {
+            None => Reading::Head(Some(handshake)),
             Some(event) => match (event, handshake.plain_request()) {
                 (HandshakeEvent::Request(Request::Http), Some(plain)) => {
                     let mut received = handshake.into_received();
                     self.passing = received.split_to(plain.head_len());
                     self.received = received.into();
                     self.is_busy = true;
-                    Stage::Body(BodyEnd::new(plain.body())?)
+                    Reading::Body(BodyEnd::new(plain.body())?)
                 }
                 (event, _) => {
                     let handshake = *handshake;
-                    Stage::Over(Some(Box::new(Taken { handshake, event })))
+                    Reading::Over(Some(Box::new(HandedBack { handshake, event })))
                 }
             },
         };
@@ -224,9 +241,9 @@ mod tests {
                            Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                            Sec-WebSocket-Version: 13\r\n\r\n";
 
-    /// What hyper gets of a stream that comes in reads of so many bytes, and what is handed back. Each answer is
-    /// written only when there is nothing else to do.
-    fn run(bytes: &[u8], len: usize) -> (Vec<u8>, Option<Taken>) {
+    /// Returns the bytes that hyper gets of a stream that arrives in reads of `len` bytes, and the request that is
+    /// handed back. Each answer is written only when there is nothing else to do.
+    fn run(bytes: &[u8], len: usize) -> (Vec<u8>, Option<HandedBack>) {
         let mut gate = Gate::new(Arc::default(), Bytes::new());
         let (mut reads, mut passed) = (bytes.chunks(len), Vec::new());
         let now = Instant::now();
@@ -254,8 +271,8 @@ mod tests {
         panic!("it never ends");
     }
 
-    /// X13: hyper gets every byte of plain requests and no other, at any chopping; the next request that is none is
-    /// handed back once they are answered, with what comes behind it.
+    /// X13: hyper gets every byte of plain requests and no other, at any chopping. The first request that is not plain
+    /// is handed back once the others are answered, with the bytes after it.
     #[test]
     fn plain_requests_pass_and_others_are_handed_back() {
         let refused = "GET / HTTP/1.1\nHost: a\n\n";
@@ -297,8 +314,8 @@ mod tests {
         }
     }
 
-    /// A head that does not come to its end in time is answered as the first one of a stream is; one that has not
-    /// begun is nothing to answer.
+    /// A head that is incomplete at the timeout is answered like the first one of a stream. A head that has not begun
+    /// is not answered.
     #[test]
     fn a_head_that_is_late_is_handed_back() {
         let now = Instant::now();

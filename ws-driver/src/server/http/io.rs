@@ -1,4 +1,4 @@
-//! What hyper needs of a runtime: our streams as its streams, our timer as its timer.
+//! Adapts the streams and timers of a [`Runtime`] to the traits of hyper.
 
 use std::future::Future;
 use std::io;
@@ -10,34 +10,33 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Write};
 
-use super::gate::{AHEAD_LIMIT, Flushed, Gate, Step, Taken};
+use super::gate::{AHEAD_LIMIT, Flushed, Gate, HandedBack, Step};
 use super::pace::Pace;
 use crate::driver::deadline::DeadlineTimer;
 use crate::driver::fairness::SharedBudget;
 use crate::driver::workspace;
 use crate::runtime::Runtime;
 
-/// What a request costs of the budget of a poll, besides its bytes; one that waits behind another has a poll of its
-/// own. hyper would answer up to 16 in one poll and then have itself polled again at once.
+/// The cost of a request in the budget of a poll, besides its bytes. A pipelined request gets a poll of its own. hyper
+/// would answer up to 16 in one poll and then wake itself at once.
 const REQUEST_COST: usize = 8 << 10;
 
-/// Bytes that one write takes at most.
+/// The maximum length of one write, so that a fast peer cannot keep the thread in one poll.
 const WRITE_LIMIT: usize = 256 << 10;
 
-/// A stream for hyper, with a gate in front of it, that fails when nothing of
-/// what is written is taken for so long, or too little of it: hyper has a limit for the wait for a request
-/// only (X11).
+/// A stream for hyper, with a gate in front of it. A write fails if the peer takes no byte for the write timeout, or
+/// takes too few for its pace. hyper itself has a limit only for the wait for a request (X11).
 pub(crate) struct HyperIo<R: Runtime, S> {
     stream: S,
-    /// Without one hyper gets whatever is read.
+    /// Without a gate hyper gets all bytes.
     gate: Option<Gate>,
     runtime: R,
     write_timeout: Option<Duration>,
-    /// Set as long as the stream takes nothing.
+    /// Runs while the stream takes nothing.
     write_timer: Option<DeadlineTimer<R>>,
-    /// That of the peer, which takes what is written.
+    /// The pace at which the peer takes an answer.
     pace: Option<Pace>,
-    /// What may be moved before who polls hyper gives way. Nobody else wakes the task once it is spent.
+    /// What one poll of hyper may move. Once it is spent, only the task that polls hyper wakes it again.
     budget: Option<SharedBudget>,
     is_late: bool,
 }
@@ -62,7 +61,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
         }
     }
 
-    /// Moves no more once `budget` is spent, until it is renewed.
+    /// Sets a budget: once it is spent, reads and writes are pending until it is renewed.
     pub(super) fn with_budget(mut self, budget: SharedBudget) -> Self {
         self.budget = Some(budget);
         self
@@ -78,12 +77,12 @@ impl<R: Runtime, S> HyperIo<R, S> {
         self.budget.as_ref().is_some_and(SharedBudget::is_spent)
     }
 
-    /// Tells whether a write failed because the peer took too little.
+    /// Returns whether a write failed because the peer was too slow.
     pub(crate) fn is_late(&self) -> bool {
         self.is_late
     }
 
-    /// Takes that a request did not come in time.
+    /// Handles a request that did not arrive in time.
     pub(super) fn handle_timeout(&mut self) {
         let now = self.runtime.now();
         if let Some(gate) = &mut self.gate {
@@ -91,12 +90,12 @@ impl<R: Runtime, S> HyperIo<R, S> {
         }
     }
 
-    /// Gives the stream up, with the request that is not for hyper, if one came.
-    pub(super) fn into_parts(self) -> (S, Option<Taken>) {
+    /// Returns the stream, and the request that is not for hyper, if one arrived.
+    pub(super) fn into_parts(self) -> (S, Option<HandedBack>) {
         (self.stream, self.gate.and_then(Gate::into_taken))
     }
 
-    /// Fails a write that waits for too long. `len` tells how many bytes one that is done has moved.
+    /// Makes a write fail that waits for too long. `len` returns the number of bytes that a finished write has moved.
     fn bounded<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -104,6 +103,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
         len: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(result) = &written {
+            // The next wait gets the whole timeout. The pace catches a peer that takes a byte now and then.
             self.write_timer = None;
             if let Some(pace) = &mut self.pace {
                 pace.note_moved(result.as_ref().map_or(0, len));
@@ -121,7 +121,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
         }
     }
 
-    /// Is ready once the stream has taken nothing, or too little, for too long.
+    /// Is ready once the stream has taken no byte, or too few, for too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(timeout) = self.write_timeout {
             let timer = self.write_timer.get_or_insert_with(|| {
@@ -142,7 +142,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
     }
 }
 
-/// Nothing here is pinned in place; a runtime need not be `Unpin`.
+/// No field is pinned structurally, so a runtime need not be `Unpin`.
 impl<R: Runtime, S: Unpin> Unpin for HyperIo<R, S> {}
 
 impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
@@ -151,6 +151,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        // No waker is registered: `serve` sees that the budget is spent and gives way.
         if self.is_spent() {
             return Poll::Pending;
         }
@@ -164,6 +165,7 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
                 Step::Read => {
                     let stream = Pin::new(&mut this.stream);
                     ready!(workspace::with_buffer(|buffer| {
+                        // The gate keeps the bytes, so their number is bounded here.
                         let room = buffer.len().min(AHEAD_LIMIT);
                         let read = stream.poll_read(cx, &mut buffer[..room]);
                         read.map_ok(|len| {
@@ -208,6 +210,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Leading empty slices are skipped: a write of nothing returns zero, which hyper takes for an error.
         let start = slices.iter().position(|slice| !slice.is_empty());
         let slices = &slices[start.unwrap_or(slices.len())..];
         let mut len = 0;
@@ -216,6 +219,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
             len <= WRITE_LIMIT
         };
         let count = slices.iter().take_while(fits).count();
+        // The first slice alone is longer than the limit. `poll_write` takes the begin of it.
         if let (0, Some(long)) = (count, slices.first()) {
             return self.poll_write(cx, long);
         }
@@ -240,6 +244,8 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
         match done {
             Flushed::Part => {}
             Flushed::Answer => self.spend(REQUEST_COST),
+            // Spends all: hyper waits for the next request without a waker, so it must be polled again after the
+            // task has given way.
             Flushed::AnswerBefore => self.spend(usize::MAX),
         }
         self.bounded(cx, flushed, |()| 0)
@@ -251,7 +257,7 @@ impl<R: Runtime, S: AsyncWrite + Unpin> Write for HyperIo<R, S> {
     }
 }
 
-/// A runtime's timers for hyper.
+/// Makes the timers of hyper out of those of a runtime.
 pub(crate) struct HyperTimer<R>(pub(crate) R);
 
 impl<R: Runtime> hyper::rt::Timer for HyperTimer<R> {
@@ -275,11 +281,11 @@ impl<R: Runtime> hyper::rt::Timer for HyperTimer<R> {
 
 struct HyperSleep<R: Runtime> {
     runtime: R,
-    /// Locked only because hyper wants it `Sync`; nobody else ever holds it.
+    /// In a mutex because hyper requires `Sync`. It is never contended.
     timer: Mutex<DeadlineTimer<R>>,
 }
 
-/// Nothing here is pinned in place; a runtime need not be `Unpin`.
+/// No field is pinned structurally, so a runtime need not be `Unpin`.
 impl<R: Runtime> Unpin for HyperSleep<R> {}
 
 impl<R: Runtime> Future for HyperSleep<R> {
@@ -288,7 +294,7 @@ impl<R: Runtime> Future for HyperSleep<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { runtime, timer } = &mut *self;
         let timer = timer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // hyper has read in vain when it asks.
+        // A `DeadlineTimer` must be polled after the stream. hyper does so: it polls a timer when a read is pending.
         timer.poll(runtime, cx)
     }
 }

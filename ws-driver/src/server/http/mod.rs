@@ -1,6 +1,6 @@
-//! Plain HTTP on the port of a server: hyper reads the requests, the application's service answers
-//! them. All heads are read by `ws-proto`, so that a request for an upgrade that comes later on the same stream is
-//! what it were if it came first, and so is what is no request at all.
+//! Plain HTTP on the port of a server: hyper reads the requests, and the application's service answers them.
+//! `ws-proto` reads all heads. So a request for an upgrade, or a malformed one, that comes later on the same stream is
+//! treated like a first one.
 //!
 //! Imports: `util`, `runtime`, `driver`, `server::reporter`, `server::shared`, `server::shutdown_phase`.
 
@@ -25,50 +25,50 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use ws_proto::Outgoing;
 
-use self::gate::{Answered, Gate, Taken};
+use self::gate::{Answered, Gate, HandedBack};
 use self::io::{HyperIo, HyperTimer};
 use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 use crate::driver::fairness::{self, SharedBudget};
 use crate::driver::opening::Exchange;
 use crate::runtime::Runtime;
-use crate::server::reporter::{Ending, Witness};
-use crate::server::shared::Shared;
-use crate::server::shutdown_phase::Phase;
+use crate::server::reporter::{Ending, StreamReporter};
+use crate::server::shared::SharedServer;
+use crate::server::shutdown_phase::ShutdownPhase;
 
-/// The least buffer that hyper takes.
+/// The smallest buffer limit that hyper accepts; it panics below.
 const HYPER_BUFFER_LEN: usize = 8192;
 
-/// A stream whose next request is not for hyper.
+/// A stream whose next request is not for hyper, and that request.
 pub(crate) struct Next<S> {
     pub(crate) stream: S,
-    pub(crate) request: Taken,
+    pub(crate) request: HandedBack,
 }
 
-/// Serves plain HTTP on a stream, to its end or to a request that is no plain one; `received` is what was
-/// read from it already.
+/// Serves plain HTTP on a stream until it ends or a request is not plain. `received` are bytes that were read before.
 pub(crate) async fn serve<R, S>(
-    shared: &Arc<Shared<R>>,
+    shared: &Arc<SharedServer<R>>,
     stream: S,
     received: Bytes,
-    witness: &mut Witness,
+    reporter: &mut StreamReporter,
 ) -> Option<Next<S>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    witness.expect(Ending::NoUpgrade);
+    reporter.expect(Ending::NoUpgrade);
     let gate = Gate::new(Arc::clone(&shared.config), received);
     let answered = gate.answered();
-    let (witness, stop) = (Mutex::new(witness), &shared.stop);
+    // The service is a shared closure, so it needs a lock. hyper answers one request at a time: no contention.
+    let (reporter, stop) = (Mutex::new(reporter), &shared.stop);
     let service = hyper::service::service_fn(|request| {
-        let answering = answer(shared, &witness, answered.clone(), request);
-        // Boxed, as hyper wants it `Unpin`.
+        let answering = answer(shared, &reporter, answered.clone(), request);
+        // Boxed, because hyper requires `Unpin`.
         Box::pin(answering)
     });
-    let config = &shared.options.config;
+    let config = &shared.settings.config;
     let wait = config.get_handshake_timeout();
-    let pace = Pace::new(&shared.runtime, shared.options.http.body_timeout);
+    let pace = Pace::new(&shared.runtime, shared.settings.http.body_timeout);
     let budget = SharedBudget::new();
     let io = HyperIo::new(shared.runtime.clone(), stream, Some(gate), wait, pace)
         .with_budget(budget.clone());
@@ -78,14 +78,16 @@ where
         .max_buf_size(config.get_head_limit().max(HYPER_BUFFER_LEN))
         .title_case_headers(true)
         .serve_connection(io, service);
-    let mut stopping = pin!(stop.wait(Phase::ShuttingDown));
-    let mut aborting = pin!(stop.wait(Phase::Aborting));
+    let mut stopping = pin!(stop.wait(ShutdownPhase::ShuttingDown));
+    let mut aborting = pin!(stop.wait(ShutdownPhase::Aborting));
     let mut is_stopping = false;
+    // `without_shutdown`: hyper must not close a stream that may carry an upgrade next. `close` below ends it.
     let served = poll_fn(|cx| {
         if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
             is_stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
+        // `Aborting` follows `ShuttingDown`, so until then a second listener for each stream is not needed.
         if is_stopping && aborting.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
@@ -101,9 +103,10 @@ where
     let mut io = connection.into_parts().io;
     let has_timed_out = served.as_ref().is_err_and(hyper::Error::is_timeout);
     if has_timed_out {
+        // hyper would end the stream without a word. The handshake has a 408 for a head that has begun.
         io.handle_timeout();
     }
-    // A peer that let one of our deadlines pass is not waited for again: it has gone, or does harm.
+    // A peer that missed one deadline is not waited for again: it has gone, or it means harm.
     let is_late = io.is_late() || has_timed_out;
     match io.into_parts() {
         (stream, Some(request)) if served.is_ok() || has_timed_out => {
@@ -116,64 +119,67 @@ where
     }
 }
 
-/// Ends a stream that served plain HTTP. The peer gets the `close_timeout` to take what TLS says at the
-/// end, and to end its side: to close a stream with unread bytes would reset it, and the last answer
-/// would be lost. A late peer gets one try, without a wait.
-async fn close<R, S>(shared: &Shared<R>, stream: S, is_late: bool)
+/// Ends a stream that served plain HTTP. The peer has the `close_timeout` to take the close_notify of TLS and to end its
+/// side. Otherwise unread bytes would reset the stream, and the last answer would be lost. For a late peer this is tried
+/// once, without a wait.
+async fn close<R, S>(shared: &SharedServer<R>, stream: S, is_late: bool)
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let is_over = is_late || shared.stop.has_reached(Phase::ShuttingDown);
+    let is_over = is_late || shared.stop.has_reached(ShutdownPhase::ShuttingDown);
     let now = shared.runtime.now();
     let deadline = if is_over {
         Some(now)
     } else {
-        let wait = shared.options.config.get_close_timeout();
+        let wait = shared.settings.config.get_close_timeout();
         wait.and_then(|wait| now.checked_add(wait))
     };
     let mut nothing = Outgoing::new();
     let finishing = Exchange::new(shared.runtime.clone(), stream).finish(&mut nothing, deadline);
     if is_over {
-        // A shutdown must not keep the one try from being made.
+        // Not raced with the shutdown, which would end the try as soon as the stream is pending.
         finishing.await;
     } else {
-        shared.stop.unless(Phase::ShuttingDown, finishing).await;
+        shared
+            .stop
+            .unless(ShutdownPhase::ShuttingDown, finishing)
+            .await;
     }
 }
 
 /// Answers one request.
 async fn answer<R: Runtime>(
-    shared: &Shared<R>,
-    witness: &Mutex<&mut Witness>,
+    shared: &SharedServer<R>,
+    reporter: &Mutex<&mut StreamReporter>,
     answered: Answered,
     request: Request<Incoming>,
-) -> Result<Response<Watched>, std::convert::Infallible> {
+) -> Result<Response<WatchedBody>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
     let is_tls = {
-        let mut witness = witness.lock().unwrap_or_else(PoisonError::into_inner);
-        witness.expect(Ending::NoUpgrade);
-        witness.note_request(&head);
-        witness.info.tls.is_some()
+        let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
+        reporter.expect(Ending::NoUpgrade);
+        reporter.note_request(&head);
+        reporter.info.tls.is_some()
     };
-    let timeout = shared.options.http.body_timeout;
+    let timeout = shared.settings.http.body_timeout;
     let body = RequestBody::new(body, &shared.runtime, timeout);
     let request = Request::from_parts(head, body);
-    let response = match &shared.options.on_request {
+    let response = match &shared.settings.on_request {
         Some(service) => service.call(request).await,
-        None => service::upgrade_required(shared.options.config.get_versions(), is_tls)
+        None => service::upgrade_required(shared.settings.config.get_versions(), is_tls)
             .map(service::boxed),
     };
-    Ok(response.map(|body| Watched { body, answered }))
+    Ok(response.map(|body| WatchedBody { body, answered }))
 }
 
-/// The body of an answer. Once it is dropped, nothing more of the answer comes.
-struct Watched {
+/// The body of an answer. Its drop tells the gate that hyper has taken the answer.
+struct WatchedBody {
     body: ResponseBody,
     answered: Answered,
 }
 
-impl Body for Watched {
+impl Body for WatchedBody {
     type Data = Bytes;
     type Error = <ResponseBody as Body>::Error;
 
@@ -193,7 +199,7 @@ impl Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         self.answered.note();
     }

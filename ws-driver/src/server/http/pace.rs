@@ -1,5 +1,4 @@
-//! How long a peer is waited for that sends, or takes, a little now and then. Knows nothing of what the
-//! bytes are.
+//! Bounds the wait for a peer that sends or takes only a few bytes now and then. Does not know what the bytes mean.
 
 use std::fmt;
 use std::io;
@@ -10,21 +9,21 @@ use std::time::{Duration, Instant};
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 
-/// Bytes that a peer has to move in each timeout's worth of waiting. With the default of 30 s it is 546
-/// bytes a second: the slowest link that people use is several times faster, and a peer that holds a
-/// place for long has to pay for it.
+/// The bytes that a peer has to move in each timeout's worth of waiting. With the default of 30 s that is 546 bytes a
+/// second. The slowest links in use are several times faster, and an attacker that holds a place for a long time has to
+/// pay for it.
 pub(crate) const LEAST_LEN: usize = 16 << 10;
 
-/// Adds up the time in which we wait for a peer, and begins anew with each [`LEAST_LEN`] bytes. Time in which
-/// the application does not ask for bytes, or has none, is not the peer's.
+/// Adds up the time in which we wait for a peer. The sum restarts after each [`LEAST_LEN`] bytes. Time in which the
+/// application does not read, or has nothing to write, does not count.
 pub(crate) struct Pace {
-    runtime: Box<dyn Waits>,
+    runtime: Box<dyn PaceRuntime>,
     timeout: Duration,
-    /// Bytes since the sum was zero.
+    /// The bytes that moved since the sum was zero.
     moved: usize,
-    /// Time waited since then, less the wait that is under way.
+    /// The time waited since then, without the current wait.
     waited: Duration,
-    /// The wait that is under way: when it began, and its deadline. Locked only so that a body is `Sync`.
+    /// The current wait: its begin and its deadline. In a mutex only so that a body is `Sync`.
     waiting: Option<(Instant, Mutex<Box<dyn Deadline>>)>,
 }
 
@@ -40,7 +39,7 @@ impl Pace {
         })
     }
 
-    /// Takes that the peer has to be waited for; is ready once that took too long.
+    /// Waits for the peer. Is ready once the sum of the waits is too long.
     pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let (_, deadline) = self.waiting.get_or_insert_with(|| {
             let now = self.runtime.now();
@@ -58,7 +57,7 @@ impl Pace {
         })
     }
 
-    /// Takes that bytes moved.
+    /// Records that `len` bytes moved, which ends the current wait.
     pub(crate) fn note_moved(&mut self, len: usize) {
         if let Some((since, _)) = self.waiting.take() {
             let waited = self.runtime.now().saturating_duration_since(since);
@@ -72,13 +71,13 @@ impl Pace {
     }
 }
 
-/// What is needed of a [`Runtime`], so that a body need not name it.
-trait Waits: Send + Sync {
+/// The part of a [`Runtime`] that a pace needs, as a trait object: the type of a body does not name the runtime.
+trait PaceRuntime: Send + Sync {
     fn now(&self) -> Instant;
     fn deadline(&self, at: Option<Instant>) -> Box<dyn Deadline>;
 }
 
-impl<R: Runtime> Waits for R {
+impl<R: Runtime> PaceRuntime for R {
     fn now(&self) -> Instant {
         Runtime::now(self)
     }
@@ -92,7 +91,7 @@ impl<R: Runtime> Waits for R {
     }
 }
 
-/// A deadline that is ready once it has passed.
+/// A deadline. Its poll is ready once it has passed.
 trait Deadline: Send {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
@@ -104,7 +103,7 @@ impl<R: Runtime> Deadline for (R, DeadlineTimer<R>) {
     }
 }
 
-/// Why a peer is not waited for any longer.
+/// The peer was too slow.
 #[derive(Debug)]
 struct TooSlow {
     moved: usize,
@@ -116,7 +115,7 @@ impl fmt::Display for TooSlow {
         let Self { moved, timeout } = self;
         write!(
             f,
-            "{moved} bytes in {timeout:?} of waiting for the peer, and {LEAST_LEN} are the least \
+            "the peer moved {moved} bytes in {timeout:?} of waiting; at least {LEAST_LEN} are required \
              (option body_timeout)"
         )
     }

@@ -1,4 +1,4 @@
-//! The application's side of plain HTTP: closures and tower services, made one kind of thing.
+//! The application's side of plain HTTP: closures and tower services behind one type.
 
 use std::error::Error;
 use std::fmt;
@@ -27,15 +27,15 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// The body of a response, whatever it is made of.
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// The body of a plain HTTP request, as it arrives. It implements [`Body`] of the crate `http-body`: read it with the
-/// trait `BodyExt` of `http-body-util`, by `frame` or `collect`, or give it to a framework. Its length is not limited:
-/// `Limited` of that crate does it.
+/// The body of a plain HTTP request, as it arrives. It implements [`Body`] of the crate `http-body`. Read it by `frame`
+/// or `collect` of the trait `BodyExt` (crate `http-body-util`), or pass it to a framework. Its length has no limit;
+/// `Limited` of that crate sets one.
 ///
-/// A peer that sends too little of it for the [`body_timeout`](crate::ServerBuilder::body_timeout) makes
-/// it fail, once, with an [`io::Error`](std::io::Error) of kind
-/// [`TimedOut`](std::io::ErrorKind::TimedOut); the stream ends behind the response.
+/// If the peer sends too slowly for the [`body_timeout`](crate::ServerBuilder::body_timeout), the body fails
+/// once with an [`io::Error`](std::io::Error) of kind [`TimedOut`](std::io::ErrorKind::TimedOut), and the
+/// stream ends after the response.
 pub struct RequestBody {
-    /// `None` once it was given up.
+    /// `None` after a timeout.
     incoming: Option<Incoming>,
     pace: Option<Pace>,
 }
@@ -46,7 +46,7 @@ impl RequestBody {
         runtime: &R,
         body_timeout: Option<Duration>,
     ) -> Self {
-        // Most requests have no body, and nothing is waited for.
+        // Most requests have no body. They need no timer.
         let body_timeout = body_timeout.filter(|_| !incoming.is_end_stream());
         Self {
             incoming: Some(incoming),
@@ -82,7 +82,7 @@ impl Body for RequestBody {
             (Poll::Ready(Some(Err(_)) | None), Some(_)) => {}
             (Poll::Pending, Some(pace)) => {
                 let late = ready!(pace.poll_late(cx));
-                // What still comes is for nobody, so hyper reads no more.
+                // Dropped, so that hyper reads no more of it and closes the stream after the response.
                 *incoming = None;
                 return Poll::Ready(Some(Err(late.into())));
             }
@@ -100,14 +100,14 @@ impl Body for RequestBody {
     }
 }
 
-/// An answer in the making.
+/// The future of an answer.
 pub(crate) type Answering =
     Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
 
-/// What answers plain HTTP requests: a closure `Fn(Request<RequestBody>) -> Future<Output =
-/// Response<B>>`, or a tower service such as an axum `Router`.
+/// Answers plain HTTP requests. Implemented by closures `Fn(Request<RequestBody>) -> Future<Output =
+/// Response<B>>` and by tower services, such as an axum `Router`.
 ///
-/// `B` is any [`Body`] of [`Bytes`]; a `String` is one. `M` only tells the two kinds apart and is
+/// `B` is any [`Body`] of [`Bytes`], such as a `String`. `M` distinguishes the two implementations and is
 /// always inferred.
 pub trait HttpService<M>: Send + Sync + 'static {
     /// Answers a request.
@@ -148,6 +148,7 @@ where
     B::Error: Into<BoxError>,
 {
     fn answer(&self, request: Request<RequestBody>) -> Answering {
+        // A clone for each request: `poll_ready` may reserve something that the `call` on the same value uses.
         let mut service = self.clone();
         Box::pin(async move {
             poll_fn(|cx| service.poll_ready(cx))
@@ -159,7 +160,7 @@ where
     }
 }
 
-/// A service, whatever kind it is.
+/// A service of either kind.
 #[derive(Clone)]
 pub(crate) struct RequestService(Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>);
 
@@ -168,7 +169,7 @@ impl RequestService {
         Self(Arc::new(move |request| service.answer(request)))
     }
 
-    /// Answers a request; a service that fails makes it a 500.
+    /// Answers a request. If the service fails or panics, the answer is a 500 that does not say why; the log does.
     pub(crate) async fn call(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
         match panics::run(|| (self.0)(request)).await {
             Ok(Ok(response)) => return response,
@@ -187,17 +188,14 @@ where
     body.map_err(Into::into).boxed_unsync()
 }
 
-/// The answer to a plain request where there is nothing but WebSocket (R-H5).
+/// Makes the answer to a plain request if the server has no `on_request` (R-H5).
 pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Full<Bytes>> {
-    let body = match is_tls {
-        false => {
-            "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
-             (ws:// instead of http://).\n"
-        }
-        true => {
-            "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
-             (wss:// instead of https://).\n"
-        }
+    let body = if is_tls {
+        "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
+         (wss:// instead of https://).\n"
+    } else {
+        "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
+         (ws:// instead of http://).\n"
     };
     let mut response = text(StatusCode::UPGRADE_REQUIRED, body);
     let headers = response.headers_mut();

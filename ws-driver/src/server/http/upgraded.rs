@@ -1,4 +1,4 @@
-//! A stream that hyper gave up after an upgrade, with the traits of futures-io. The other direction is
+//! Adapts a stream that hyper releases after an upgrade to the traits of futures-io. The other direction is in
 //! `io.rs`.
 
 use std::io::{self, IoSlice};
@@ -9,7 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::upgrade::Upgraded;
 
-/// A stream that begins with what hyper read too much.
+/// An upgraded stream. It begins with the bytes that hyper has read beyond the request.
 pub(crate) struct UpgradedStream(pub(crate) Upgraded);
 
 impl AsyncRead for UpgradedStream {

@@ -1,5 +1,5 @@
-//! What an upgrade request is answered, whoever read it: the application is asked, the handshake is
-//! told.
+//! The answer to an upgrade request, whoever has read the request: asks the application, and passes its answer to the
+//! handshake.
 
 use ws_proto::hooks::PackedRequest;
 use ws_proto::{Rejection, ServerHandshake, UpgradeRequest, Version};
@@ -8,29 +8,29 @@ use super::{Answer, Upgrade, Verdict};
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::server::shared::Shared;
+use crate::server::shared::SharedServer;
 use crate::util::panics;
 
-/// What is known of an upgrade once it is accepted.
-pub(crate) struct Ticket {
+/// An accepted upgrade: the facts that the connection keeps of it.
+pub(crate) struct AcceptedUpgrade {
     pub(crate) head: PackedRequest,
     pub(crate) version: Version,
     pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) extensions: ::http::Extensions,
 }
 
-/// What the application answers to a request, and what is to be kept of that.
+/// The answer of the application, and the facts of the request that the connection keeps if it is accepted.
 pub(crate) struct Decision {
     head: PackedRequest,
     version: Version,
-    /// What the options choose.
+    /// The subprotocol that the server's options choose.
     selected: Option<Box<str>>,
     answer: Answer,
 }
 
 #[cfg(feature = "upgrade")]
 impl Decision {
-    /// Tells whether the application accepts, as far as can be told before the answer is given.
+    /// Returns whether the application accepts. The handshake can still refuse the answer as unusable.
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self.answer.verdict, Ok(Verdict::Accept(_)))
     }
@@ -44,16 +44,18 @@ impl Decision {
 
 /// Asks the application what to answer.
 pub(crate) async fn decide<R: Runtime>(
-    shared: &Shared<R>,
+    shared: &SharedServer<R>,
     request: UpgradeRequest,
     info: &ConnectionInfo,
 ) -> Decision {
+    // Packed, because the connection keeps the head for as long as it is open, and most applications never read it.
     let head = PackedRequest::new(request.head());
     let version = request.version();
     let selected = request.subprotocol().map(Into::into);
-    let answer = match &shared.options.on_upgrade {
+    let answer = match &shared.settings.on_upgrade {
         Some(decide) => {
             let upgrade = Upgrade::new(request, info);
+            // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
             let failed = Answer::reject(500);
             panics::run(|| decide(upgrade)).await.unwrap_or(failed)
         }
@@ -67,11 +69,11 @@ pub(crate) async fn decide<R: Runtime>(
     }
 }
 
-/// Gives the application's answer to the handshake.
+/// Passes the application's answer to the handshake.
 pub(crate) fn answer(
     handshake: &mut ServerHandshake,
     decision: Decision,
-) -> Result<Ticket, Rejected> {
+) -> Result<AcceptedUpgrade, Rejected> {
     let Decision {
         head,
         version,
@@ -88,7 +90,7 @@ pub(crate) fn answer(
             let subprotocol = subprotocol.map(Into::into);
             match handshake.accept(accept) {
                 Ok(()) => {
-                    return Ok(Ticket {
+                    return Ok(AcceptedUpgrade {
                         head,
                         version,
                         subprotocol,
@@ -101,10 +103,12 @@ pub(crate) fn answer(
         Ok(Verdict::Reject(rejection)) => Ok(rejection),
         Err(error) => Err(error),
     };
+    // An unusable answer becomes a 500. The details are in the log only, because the peer is not to learn them.
     let rejection = rejection.unwrap_or_else(|error| {
         tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");
         Rejection::new(::http::StatusCode::INTERNAL_SERVER_ERROR)
     });
+    // A status such as 101 is found only here. The second rejection is ours and always valid.
     let status = rejection.status();
     if let Err(error) = handshake.reject(rejection) {
         tracing::error!(target: "ws", "on_upgrade gave an answer that cannot be used: {error}");

@@ -1,5 +1,8 @@
-//! The door of a server to those of somebody else: a request that another HTTP server read, if that is
-//! built on hyper, is checked and answered here, and its stream comes over.
+//! The integration with other HTTP servers. A request that a server built on hyper has read is checked and answered
+//! here, and its stream is taken over.
+//!
+//! The other server has read the head and writes ours. The checks and answers are the same as on the port, because both
+//! go through `ServerHandshake`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,7 +21,7 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use ws_proto::{RequestHead, State, UpgradeRequest, Version};
 
-use super::request::{self, Decided, Examined};
+use super::request::{self, DecidedRequest, Examined};
 use super::{Answer, Refused};
 use crate::handle::connection::Connection;
 use crate::observe::ConnectionInfo;
@@ -27,33 +30,36 @@ use crate::registry::Entry;
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::server::http::service;
-use crate::server::reporter::{Ending, Witness};
-use crate::server::shared::Shared;
-use crate::server::shutdown_phase::Phase;
+use crate::server::reporter::{Ending, StreamReporter};
+use crate::server::shared::SharedServer;
+use crate::server::shutdown_phase::ShutdownPhase;
 use crate::server::task::{self, Handover};
 
 impl<R: Runtime> Server<R> {
-    /// Answers a request that another HTTP server read, if that is built on hyper 1, and runs `handler`
-    /// with the connection once it gives the stream up. The checks, the options, the registry and the
-    /// shutdown are those of this server, whether it listens or [not](crate::ServerBuilder::build); its
-    /// `on_request` is not asked.
+    /// Answers a request that another HTTP server, built on hyper 1, has read. Runs `handler` with the
+    /// connection once that server releases the stream. The checks, the options, the registry and the
+    /// shutdown of this server apply, whether it listens or [not](crate::ServerBuilder::build). Its
+    /// `on_request` is not called.
     ///
-    /// The response is to be sent as it is, whatever it is: a 101, a refusal, or 426 if the request asks
-    /// for no upgrade. A WebSocket in HTTP/2 (RFC 8441) is refused with 501, and the log says so. The other server has to allow upgrades (`with_upgrades` of hyper's connections; axum
-    /// does), to speak HTTP/1.1 and not to change the response. At the
-    /// [`connection_limit`](crate::ServerBuilder::connection_limit) and once this server has
-    /// [closed](Self::close) the answer is 503. What the other server has read goes to the connection.
+    /// Send the response unchanged. It is a 101, a refusal, or a 426 if the request asks for no upgrade. A
+    /// WebSocket in HTTP/2 (RFC 8441) is refused with 501 and a line in the log. At the
+    /// [`connection_limit`](crate::ServerBuilder::connection_limit), and once this server has
+    /// [closed](Self::close), the response is a 503.
     ///
-    /// draft-76 works as on the port. draft-75 needs `title_case_headers(true)` of the other server's
-    /// builder, as its clients compare the response byte by byte.
+    /// The other server must speak HTTP/1.1 and allow upgrades: use `with_upgrades` of hyper's connections;
+    /// axum does. Bytes that it has read after the request go to the connection.
     ///
-    /// As the stream is not ours the operating system is not asked to probe the peer: a connection of a
-    /// draft, which has no ping, notices a peer that vanished only by what the stream says.
+    /// draft-76 works as on the port. draft-75 needs `title_case_headers(true)` in the builder of the other
+    /// server, because its clients compare the response byte by byte.
+    ///
+    /// The operating system is not asked to probe the peer, because this server does not know the kind of
+    /// stream. The drafts have no ping, so a connection of a draft notices that its peer has vanished only by
+    /// an error of the stream.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, nothing was answered, and the request cannot be
-    /// upgraded any more.
+    /// If the future is dropped before it is ready, nothing is answered, and the request can no longer be
+    /// upgraded.
     pub async fn handle_request<B, H, F>(
         &self,
         request: &mut Request<B>,
@@ -72,12 +78,12 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// As [`handle_request`](Self::handle_request), in two steps: checks a request and asks `on_upgrade`,
-    /// but leaves it to the caller to accept.
+    /// Checks a request and calls `on_upgrade`, but leaves the final answer to the caller. This is
+    /// [`handle_request`](Self::handle_request) in two steps.
     ///
     /// # Errors
     ///
-    /// The response to send, if there is nothing to accept.
+    /// Returns the response to send if the request was not accepted.
     ///
     /// # Cancel safety
     ///
@@ -91,6 +97,7 @@ impl<R: Runtime> Server<R> {
         B: Body + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        // Removed, because an upgrade can be taken only once.
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
@@ -118,13 +125,13 @@ impl<R: Runtime> Server<R> {
         let is_extended = is_extended_connect(head.version, &head.method, &head.headers);
         let examined = request::examine(shared, head);
         if matches!(examined, Examined::Plain) && !is_extended {
-            let versions = shared.options.config.get_versions();
+            let versions = shared.settings.config.get_versions();
             return Err(service::upgrade_required(versions, false));
         }
-        let limit = shared.options.connection_limit;
+        let limit = shared.settings.connection_limit;
         let (entry, is_full) = match shared.clients.enter(limit) {
             Some(entry) => (entry, false),
-            // Observers are told of it by an id all the same.
+            // Observers get the rejection with an id, so the request enters the registry beyond the limit.
             None => (shared.clients.enter(None).expect("there is no limit"), true),
         };
         let info = ConnectionInfo {
@@ -133,59 +140,62 @@ impl<R: Runtime> Server<R> {
             tls: None,
             version: None,
         };
-        let observers = shared.options.observers.clone();
-        let mut witness = Witness::new(observers, info, shared.clients.clone());
-        witness.note_state(State::Opening);
+        let observers = shared.settings.observers.clone();
+        let mut reporter = StreamReporter::new(observers, info, shared.clients.clone());
+        reporter.note_state(State::Opening);
         if is_extended {
+            // An error and not a refusal without a word: the browser shows only 1006, so the operator of the server is
+            // the one who has to learn the cause.
             tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
             let refused = Refused {
                 response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
                 reason: Rejected::ExtendedConnect,
             };
-            return Err(witness.refused(Box::new(refused)));
+            return Err(reporter.refused(Box::new(refused)));
         }
         let pending = match examined {
             Examined::Plain => unreachable!("it was answered above"),
-            Examined::Refused(refused) => return Err(witness.refused(refused)),
-            Examined::Pending(pending) => pending,
+            Examined::Refused(refused) => return Err(reporter.refused(refused)),
+            Examined::Checked(pending) => pending,
         };
-        witness.info.version = Some(pending.request.version());
-        witness.note_state(pending.handshake.state());
-        if shared.stop.has_reached(Phase::Closed) {
+        reporter.info.version = Some(pending.request.version());
+        reporter.note_state(pending.handshake.state());
+        if shared.stop.has_reached(ShutdownPhase::Closed) {
             let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed);
-            return Err(witness.refused(refused));
+            return Err(reporter.refused(refused));
         }
         if let Some(limit) = limit.filter(|_| is_full) {
             let reason = Rejected::ConnectionLimit { limit };
             let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
-            return Err(witness.refused(refused));
+            return Err(reporter.refused(refused));
         }
         let Some(on_upgrade) = on_upgrade else {
             tracing::error!(
                 target: "ws",
-                "the HTTP server allows no upgrade of this request: it is to be served by hyper with \
-                 upgrades, and to reach us with its extensions"
+                "the HTTP server allows no upgrade of this request: serve it by hyper with upgrades, and \
+                 pass the request on with its extensions"
             );
             let refused = pending.refuse(StatusCode::INTERNAL_SERVER_ERROR, Rejected::NoUpgrade);
-            return Err(witness.refused(refused));
+            return Err(reporter.refused(refused));
         };
+        // Read before `decide` consumes the handshake. The same deadline bounds the release of the stream.
         let deadline = pending.handshake.poll_timeout();
         let request = pending.request.clone();
-        let decided = match pending.decide(shared, &witness.info, body).await {
+        let decided = match pending.decide(shared, &reporter.info, body).await {
             Ok(decided) if decided.decision.is_accepted() => decided,
-            // An answer that rejects is given at once.
+            // A rejection needs no decision of the caller.
             Ok(decided) => match decided.conclude() {
                 Ok(_) => unreachable!("a rejection does not accept"),
-                Err(refused) => return Err(witness.refused(refused)),
+                Err(refused) => return Err(reporter.refused(refused)),
             },
-            Err(refused) => return Err(witness.refused(refused)),
+            Err(refused) => return Err(reporter.refused(refused)),
         };
-        witness.expect(Ending::Dropped);
+        reporter.expect(Ending::Dropped);
         Ok(PendingUpgrade {
             shared: Arc::clone(shared),
             request,
             entry,
-            witness,
+            reporter,
             decided,
             on_upgrade,
             deadline,
@@ -193,9 +203,9 @@ impl<R: Runtime> Server<R> {
     }
 }
 
-/// Tells whether a request is for a WebSocket in HTTP/2 or HTTP/3 (RFC 8441 §4, RFC 9220). The pseudo-header
-/// `:protocol` is not here without hyper's feature `http2`, but the version number of RFC 6455 is, and nothing
-/// else that uses CONNECT has that one.
+/// Returns whether a request asks for a WebSocket in HTTP/2 or HTTP/3 (RFC 8441 §4, RFC 9220). The pseudo-header
+/// `:protocol` is not available without hyper's feature `http2`. The header `Sec-WebSocket-Version` is, and no other
+/// use of CONNECT has it.
 #[doc(hidden)]
 pub fn is_extended_connect(
     version: http::Version,
@@ -207,37 +217,37 @@ pub fn is_extended_connect(
         && headers.contains_key(http::header::SEC_WEBSOCKET_VERSION)
 }
 
-/// What the log says of such a request: the browser shows a connection that ended with 1006.
+/// The log line for such a request. The browser shows no more than a connection that ended with 1006.
 const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/2 or HTTP/3 (extended CONNECT, \
     RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/integrations.md";
 
 const EXTENDED_CONNECT_BODY: &str = "501 Not Implemented\n\nA WebSocket inside of HTTP/2 or HTTP/3 \
     (RFC 8441) is not supported here; open it in HTTP/1.1.\n";
 
-/// A request for an upgrade that another HTTP server read, that passed all checks, and that `on_upgrade`
-/// accepted: see [`Server::examine_request`].
+/// A request for an upgrade that another HTTP server has read. It has passed all checks, and `on_upgrade`
+/// has accepted it; see [`Server::examine_request`].
 ///
-/// If it is dropped instead of [accepted](Self::accept) or [rejected](Self::reject), the caller answers the
-/// request by itself, and observers are told [`Rejected::Dropped`].
+/// [Accept](Self::accept) or [reject](Self::reject) it. If it is dropped, the caller has to answer the
+/// request, and observers get [`Rejected::Dropped`].
 pub struct PendingUpgrade<R: Runtime> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<SharedServer<R>>,
     request: UpgradeRequest,
     entry: Entry,
-    witness: Witness,
-    decided: Decided,
+    reporter: StreamReporter,
+    decided: DecidedRequest,
     on_upgrade: OnUpgrade,
-    /// When the opening handshake has to be done.
+    /// The end of the `handshake_timeout`.
     deadline: Option<Instant>,
 }
 
 impl<R: Runtime> PendingUpgrade<R> {
-    /// Accepts the request: returns the response to send, and runs `handler` with the connection, in a
-    /// task of its own, once the other server gives the stream up. If it does not within the
+    /// Accepts the request. Returns the response to send, and runs `handler` with the connection, in a task
+    /// of its own, once the other server releases the stream. If the stream is not released within the
     /// `handshake_timeout`, the handler is not called.
     ///
-    /// It is a 101, unless what was set with [`subprotocol`](Self::subprotocol) or
-    /// [`header`](Self::header) cannot be used: then it is a 500, and the log says why; or the server has
-    /// closed meanwhile: then it is a 503.
+    /// The response is a 101. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
+    /// [`header`](Self::header) that was set is invalid; then the log says why. It is a 503 if the server has
+    /// closed meanwhile.
     pub fn accept<H, F>(self, handler: H) -> Response<AnswerBody>
     where
         H: FnOnce(Connection) -> F + Send + 'static,
@@ -246,47 +256,49 @@ impl<R: Runtime> PendingUpgrade<R> {
         let Self {
             shared,
             entry,
-            mut witness,
+            mut reporter,
             decided,
             on_upgrade,
             deadline,
             ..
         } = self;
-        let concluded = match shared.stop.has_reached(Phase::Closed) {
-            true => Err(decided.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed)),
-            false => decided.conclude(),
+        // Checked again: any time may have passed since `examine_request`.
+        let concluded = if shared.stop.has_reached(ShutdownPhase::Closed) {
+            Err(decided.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed))
+        } else {
+            decided.conclude()
         };
         let accepted = match concluded {
             Ok(accepted) => accepted,
-            Err(refused) => return witness.refused(refused).map(AnswerBody),
+            Err(refused) => return reporter.refused(refused).map(AnswerBody),
         };
-        witness.expect(Ending::Disconnected);
+        reporter.expect(Ending::Disconnected);
         let handover = Handover {
             entry,
-            witness,
+            reporter,
             handshake: accepted.handshake,
-            ticket: accepted.ticket,
+            upgrade: accepted.upgrade,
             on_upgrade,
             deadline,
         };
-        let life = task::take_over(Arc::clone(&shared), handover, handler);
-        shared.runtime.spawn(life);
+        let task = task::take_over(Arc::clone(&shared), handover, handler);
+        shared.runtime.spawn(task);
         accepted.response.map(AnswerBody)
     }
 
-    /// Refuses the request after all, with a status of 200 to 599 and a body: returns the response to send,
-    /// and tells the observers. A status that cannot be used makes it a 500, and the log says why.
+    /// Rejects the request with a status of 200 to 599 and a body. Returns the response to send, and tells
+    /// the observers. If the status is invalid, the response is a 500, and the log says why.
     pub fn reject(mut self, status: u16, body: impl Into<Bytes>) -> Response<AnswerBody> {
         let answer = Answer::reject(status).body(body);
         self.decided.decision.change(|_| answer);
         match self.decided.conclude() {
             Ok(_) => unreachable!("a rejection does not accept"),
-            Err(refused) => self.witness.refused(refused).map(AnswerBody),
+            Err(refused) => self.reporter.refused(refused).map(AnswerBody),
         }
     }
 
-    /// Chooses a subprotocol among those that the client offers, or none, instead of what the server's
-    /// options or `on_upgrade` chose.
+    /// Sets the subprotocol: one that the client offers, or `None`. Replaces the choice of the server's
+    /// options and of `on_upgrade`.
     #[must_use]
     pub fn subprotocol<'a>(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
         self.decided
@@ -295,8 +307,8 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never, whatever
-    /// the server's options or `on_upgrade` say: see [`Answer::deflate`].
+    /// Compresses messages of this connection if the client offers it (RFC 7692); `None` never does. Replaces
+    /// the server's option and the choice of `on_upgrade`; see [`Answer::deflate`].
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<ws_proto::Deflate>>) -> Self {
@@ -306,7 +318,7 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Adds a header to the 101. Those that belong to the handshake itself cannot be set.
+    /// Adds a header to the 101. Headers of the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.decided
@@ -315,7 +327,8 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Leaves a value for the handler: [`Connection::extensions`](crate::Connection::extensions) has it.
+    /// Adds a value for the handler, which finds it in
+    /// [`Connection::extensions`](crate::Connection::extensions).
     #[must_use]
     pub fn extension(mut self, value: impl Clone + Send + Sync + 'static) -> Self {
         self.decided
@@ -324,10 +337,10 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Sets the peer's address, if it was not known before.
+    /// Sets the peer's address, for integrations that learn it late.
     #[must_use]
     pub fn with_peer_addr(mut self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
-        self.witness.info.peer_addr = peer_addr.into();
+        self.reporter.info.peer_addr = peer_addr.into();
         self
     }
 
@@ -341,12 +354,12 @@ impl<R: Runtime> PendingUpgrade<R> {
         self.request.version()
     }
 
-    /// Returns the origin of the page that opens the connection, if a browser does.
+    /// Returns the origin of the page that opens the connection; `None` if the client is not a browser.
     pub fn origin(&self) -> Option<&str> {
         self.request.origin()
     }
 
-    /// Iterates over the subprotocols that the client offers, best first.
+    /// Iterates over the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.request.subprotocols()
     }
@@ -360,7 +373,7 @@ impl<R: Runtime> fmt::Debug for PendingUpgrade<R> {
     }
 }
 
-/// The body of an answer to a request for an upgrade: nothing, or a line that says why not.
+/// The body of a response to a request for an upgrade: empty, or a line with the reason of a refusal.
 #[derive(Clone, Debug)]
 pub struct AnswerBody(Full<Bytes>);
 

@@ -1,5 +1,5 @@
-//! An upgrade request in the hands of the application, and its answer, whether we or another HTTP server read the
-//! request.
+//! Upgrade requests as the application sees them, and its answers. It does not matter whether this server or another
+//! HTTP server has read the request.
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `server::Server`,
 //! `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
@@ -28,8 +28,8 @@ use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
-/// A request to open a connection that has passed all checks of the options and waits for the
-/// application's answer; see [`on_upgrade`](crate::ServerBuilder::on_upgrade).
+/// A request to open a connection. It has passed all checks of the server's options and waits for the answer
+/// of the application; see [`on_upgrade`](crate::ServerBuilder::on_upgrade).
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     request: UpgradeRequest,
@@ -53,7 +53,7 @@ impl Upgrade {
         Answer::accept()
     }
 
-    /// Rejects the request with a status of 200 to 599, and a short body that says no more.
+    /// Rejects the request with a status of 200 to 599. The body is short and gives no reason.
     pub fn reject(&self, status: u16) -> Answer {
         Answer::reject(status)
     }
@@ -63,7 +63,7 @@ impl Upgrade {
         self.request.head()
     }
 
-    /// Returns a header of the request, if it is there and is text.
+    /// Returns the value of a header of the request; `None` if the header is missing or is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head().header(name)
     }
@@ -78,12 +78,12 @@ impl Upgrade {
         self.request.version()
     }
 
-    /// Returns the origin of the page that opens the connection, if a browser does.
+    /// Returns the origin of the page that opens the connection; `None` if the client is not a browser.
     pub fn origin(&self) -> Option<&str> {
         self.request.origin()
     }
 
-    /// Iterates over the subprotocols that the client offers, best first.
+    /// Iterates over the subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.request.subprotocols()
     }
@@ -103,7 +103,7 @@ impl Upgrade {
         self.peer_addr
     }
 
-    /// Returns what TLS was agreed on, if there is any.
+    /// Returns the result of the TLS handshake; `None` if the stream has no TLS.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_ref()
     }
@@ -111,7 +111,7 @@ impl Upgrade {
 
 /// The application's answer to an [`Upgrade`].
 ///
-/// What is wrong with it, such as a header that must not be set, is found when it is used: the
+/// An invalid part of it, such as a header that must not be set, is found when the answer is used. The
 /// request is then answered with 500, and the log says why.
 #[derive(Debug)]
 pub struct Answer {
@@ -119,6 +119,7 @@ pub struct Answer {
     pub(crate) extensions: http::Extensions,
 }
 
+/// An [`Answer`] without its extensions.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Accept(Accept),
@@ -143,7 +144,7 @@ impl Answer {
         }
     }
 
-    /// Adds a header. Those that belong to the handshake itself cannot be set.
+    /// Adds a header. Headers of the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.verdict = self.verdict.and_then(|verdict| match verdict {
@@ -153,7 +154,7 @@ impl Answer {
         self
     }
 
-    /// Chooses a subprotocol among those that the client offers, or none. A rejection has none.
+    /// Sets the subprotocol: one that the client offers, or `None`. It has no effect on a rejection.
     #[must_use]
     pub fn subprotocol<'a>(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
         let subprotocol = subprotocol.into();
@@ -167,13 +168,13 @@ impl Answer {
         self
     }
 
-    /// Compresses messages of this connection, where the client offers it (RFC 7692), or never: whatever
-    /// the option [`deflate`](crate::ServerBuilder::deflate) of the server says. `None` is for a
-    /// connection that carries secrets, whose length could tell what is in them (RFC 7692 §8). A
-    /// rejection has none.
+    /// Compresses messages of this connection if the client offers it (RFC 7692); `None` never does. Replaces
+    /// the option [`deflate`](crate::ServerBuilder::deflate) of the server. Use `None` for a connection that
+    /// carries secrets, because the length of compressed messages can reveal them (RFC 7692 §8). It has no
+    /// effect on a rejection.
     ///
-    /// A broadcast is compressed once as the server's option says, and sent like that to whoever can
-    /// inflate it; without the option each connection compresses it for itself.
+    /// A broadcast is compressed once, as the server's option says, for all connections that can inflate it.
+    /// Without the option each connection compresses it separately.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
@@ -184,7 +185,7 @@ impl Answer {
         self
     }
 
-    /// Sets the body of a rejection. An accepted request has none.
+    /// Sets the body of a rejection. It has no effect on an accepted request.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.verdict = self.verdict.map(|verdict| match verdict {
@@ -194,8 +195,8 @@ impl Answer {
         self
     }
 
-    /// Leaves a value for the handler, for instance who the user is:
-    /// [`Connection::extensions`](crate::Connection::extensions) has it.
+    /// Adds a value for the handler, such as the user's name. The handler finds it in
+    /// [`Connection::extensions`](crate::Connection::extensions).
     #[must_use]
     pub fn extension(mut self, value: impl Clone + Send + Sync + 'static) -> Self {
         self.extensions.insert(value);
@@ -203,7 +204,7 @@ impl Answer {
     }
 }
 
-/// A request that another HTTP server read and that is answered with something other than a 101, and why.
+/// A refused request that another HTTP server has read: the response and the reason.
 #[cfg(feature = "upgrade")]
 pub(crate) struct Refused {
     pub(crate) response: Response<Full<Bytes>>,

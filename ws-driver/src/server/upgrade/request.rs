@@ -1,5 +1,5 @@
-//! A request for an upgrade that another HTTP server read: the checks and the answers are those of a stream, but
-//! the server writes the head. Does not know how the stream gets here.
+//! Checks and answers a request for an upgrade that another HTTP server has read. The rules are those of a stream, but
+//! the other server writes the head. Does not know how the stream is taken over.
 
 use std::error::Error;
 
@@ -13,66 +13,69 @@ use ws_proto::{
 };
 
 use super::Refused;
-use super::decide::{self, Decision, Ticket};
+use super::decide::{self, AcceptedUpgrade, Decision};
 use crate::driver::deadline::until;
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
-use crate::server::shared::Shared;
+use crate::server::shared::SharedServer;
 
-/// What draft-76 sends behind its head.
+/// The bytes that a draft-76 client sends after its head.
 const KEY3_LEN: usize = 8;
 
-/// What became of the checks of a request.
+/// The result of the checks of a request.
 pub(crate) enum Examined {
-    /// It asks for no upgrade.
+    /// The request asks for no upgrade.
     Plain,
-    /// It waits for the application's answer.
-    Pending(Box<Pending>),
+    /// The request waits for the answer of the application.
+    Checked(Box<CheckedRequest>),
     Refused(Box<Refused>),
 }
 
 /// A request that passed all checks.
-pub(crate) struct Pending {
+pub(crate) struct CheckedRequest {
     pub(crate) handshake: ServerHandshake,
     pub(crate) request: UpgradeRequest,
 }
 
-/// A request with the answer that the application wants for it.
-pub(crate) struct Decided {
+/// A request with the answer of the application.
+pub(crate) struct DecidedRequest {
     pub(crate) handshake: ServerHandshake,
     pub(crate) decision: Decision,
 }
 
 /// A request that is answered with 101.
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedRequest {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) handshake: ServerHandshake,
-    pub(crate) ticket: Ticket,
+    pub(crate) upgrade: AcceptedUpgrade,
 }
 
 /// Checks the head of a request.
-pub(crate) fn examine<R: Runtime>(shared: &Shared<R>, head: &http::request::Parts) -> Examined {
-    let config = &shared.options.config;
+pub(crate) fn examine<R: Runtime>(
+    shared: &SharedServer<R>,
+    head: &http::request::Parts,
+) -> Examined {
+    let config = &shared.settings.config;
     let mut handshake = ServerHandshake::from_request(config, head, shared.runtime.now());
     match handshake.poll_event() {
         Some(HandshakeEvent::Request(Asked::Upgrade(request))) => {
-            Examined::Pending(Box::new(Pending { handshake, request }))
+            Examined::Checked(Box::new(CheckedRequest { handshake, request }))
         }
         Some(HandshakeEvent::Failed(error)) => Examined::Refused(failed(handshake, error)),
         Some(_) | None => Examined::Plain,
     }
 }
 
-impl Pending {
-    /// Asks the application, for no longer than the handshake may take. Clients of draft-76 that declare
-    /// key3 as a body have it taken for one.
+impl CheckedRequest {
+    /// Asks the application, within the `handshake_timeout`. Reads key3 from the body first, for clients of draft-76
+    /// that declare it as one.
     pub(crate) async fn decide<R, B>(
         self,
-        shared: &Shared<R>,
+        shared: &SharedServer<R>,
         info: &ConnectionInfo,
         body: B,
-    ) -> Result<Decided, Box<Refused>>
+    ) -> Result<DecidedRequest, Box<Refused>>
     where
         R: Runtime,
         B: Body,
@@ -83,6 +86,7 @@ impl Pending {
             request,
         } = self;
         let deciding = async {
+            // A longer body is not key3. Then key3 is expected in the stream.
             let body = Limited::new(body, KEY3_LEN).collect().await;
             let key3 = body.map(|body| body.to_bytes()).unwrap_or_default();
             (key3, decide::decide(shared, request, info).await)
@@ -90,6 +94,7 @@ impl Pending {
         let deadline = handshake.poll_timeout();
         let Some((key3, decision)) = until(&shared.runtime, deadline, deciding).await else {
             let now = shared.runtime.now();
+            // At least the deadline, because `until` may report it a little before the clock reaches it.
             handshake.handle_timeout(deadline.map_or(now, |deadline| now.max(deadline)));
             let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
                 unreachable!("a handshake that is late fails");
@@ -97,26 +102,26 @@ impl Pending {
             return Err(failed(handshake, error));
         };
         handshake.handle_read(shared.runtime.now(), &key3);
-        Ok(Decided {
+        Ok(DecidedRequest {
             handshake,
             decision,
         })
     }
 
-    /// Refuses for a reason of the server's own, with a status that may reject.
+    /// Refuses the request for a reason of the server, with a status that is valid for a rejection.
     pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
         refused(self.handshake, status, reason)
     }
 }
 
-impl Decided {
-    /// As [`Pending::refuse`], whatever the application wants.
+impl DecidedRequest {
+    /// Refuses the request as [`CheckedRequest::refuse`] does, whatever the application answered.
     pub(crate) fn refuse(self, status: StatusCode, reason: Rejected) -> Box<Refused> {
         refused(self.handshake, status, reason)
     }
 
-    /// Answers as the application wants it.
-    pub(crate) fn conclude(self) -> Result<Accepted, Box<Refused>> {
+    /// Answers the request as the application decided.
+    pub(crate) fn conclude(self) -> Result<AcceptedRequest, Box<Refused>> {
         let Self {
             mut handshake,
             decision,
@@ -124,10 +129,10 @@ impl Decided {
         let concluded = decide::answer(&mut handshake, decision);
         let response = response(&mut handshake);
         match concluded {
-            Ok(ticket) => Ok(Accepted {
+            Ok(upgrade) => Ok(AcceptedRequest {
                 response,
                 handshake,
-                ticket,
+                upgrade,
             }),
             Err(reason) => Err(Box::new(Refused { response, reason })),
         }
@@ -151,7 +156,7 @@ fn failed(mut handshake: ServerHandshake, error: HandshakeError) -> Box<Refused>
     })
 }
 
-/// Makes hyper send an answer of the handshake as it is.
+/// Takes the response of the handshake for hyper, with its reason phrase: the drafts prescribe it byte by byte.
 fn response(handshake: &mut ServerHandshake) -> Response<Full<Bytes>> {
     let (mut head, body) = handshake
         .response()

@@ -105,7 +105,7 @@ fn an_unreachable_host_is_told_with_every_address() {
         assert_eq!(sim.elapsed(), seconds(30));
         let text = error.to_string();
         assert!(
-            text.starts_with("cannot connect: \"host.test\", port 80"),
+            text.starts_with("cannot connect to \"host.test\", port 80"),
             "{text}"
         );
         assert!(

@@ -1,4 +1,4 @@
-//! The options of a server, as its tasks look them up.
+//! The values of a server's options, as its tasks read them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,9 +18,9 @@ use crate::tls::ServerTls;
 pub(crate) type UpgradeHook =
     Arc<dyn Fn(Upgrade) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
-/// What a server was told, once and for all.
+/// The values of all options of a server. They do not change after [`build`](crate::ServerBuilder::build).
 #[derive(Clone, Default)]
-pub(crate) struct Options {
+pub(crate) struct ServerSettings {
     pub(crate) config: ServerConfig,
     pub(crate) connection: ConnectionConfig,
     pub(crate) bind: BindConfig,
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) tls: Option<ServerTls>,
 }
 
-/// Options of plain HTTP.
+/// The options of plain HTTP.
 #[derive(Clone)]
 pub(crate) struct HttpConfig {
     pub(crate) body_timeout: Option<Duration>,
