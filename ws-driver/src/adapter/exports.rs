@@ -15,8 +15,8 @@ pub use ws_proto::{
 pub use ws_proto::Deflate;
 
 pub use crate::client::attempts::{Attempts, FailedAttempt};
+pub use crate::client::config::ConnectConfig;
 pub use crate::client::error::{ConnectError, ConnectStage};
-pub use crate::client::options::ConnectConfig;
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
 pub use crate::driver::slow_peer::SlowPeer;

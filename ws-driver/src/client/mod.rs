@@ -3,9 +3,9 @@
 //! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
 
 pub(crate) mod attempts;
+pub(crate) mod config;
 mod connect_timeout;
 pub(crate) mod error;
-pub(crate) mod options;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 mod reach;
@@ -17,9 +17,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::hooks::PackedResponse;
 use ws_proto::{ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent};
 
+use self::config::ConnectConfig;
 use self::connect_timeout::ConnectTimer;
 use self::error::{ConnectError, ConnectStage};
-use self::options::ConnectConfig;
 #[cfg(feature = "proxy")]
 use self::proxy::Proxy;
 #[cfg(all(feature = "proxy", feature = "rustls"))]

@@ -379,7 +379,7 @@ mod tests {
     /// The defaults are a promise. A change of a default, or a new option, has to change this list: a new field here
     /// does not compile without it, and a new one in `ws-proto` changes the text.
     ///
-    /// The options of a client are frozen in `client/options.rs` and in `ClientConfig`.
+    /// The options of a client are frozen in `client/config.rs` and in `ClientConfig`.
     #[test]
     fn the_defaults_are_frozen() {
         let frozen = [
