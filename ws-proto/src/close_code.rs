@@ -152,8 +152,9 @@ impl<'a> CloseReason<'a> {
         Ok(Self(reason))
     }
 
-    /// Makes a reason of the longest part of a text that fits, in whole characters.
-    pub(crate) fn truncated(text: &'a str) -> Self {
+    /// Makes a reason of the longest part of a text that fits, in whole characters: for texts whose length is not
+    /// known, such as that of an error.
+    pub fn truncated(text: &'a str) -> Self {
         // Cut at a character, because a close reason must be UTF-8 (RFC 6455 §5.5.1).
         let is_end = |end: &usize| text.is_char_boundary(*end);
         let end = (0..=text.len().min(REASON_LIMIT)).rev().find(is_end);

@@ -3,7 +3,8 @@
 //! for a few instructions more.
 
 use crate::connection::Connection;
-use crate::connection::EventBatch;
+use crate::connection::{EventBatch, PreparedMessage};
+use crate::error::SendError;
 use crate::message::Message;
 
 pub use crate::handshake::{PackedRequest, PackedResponse};
@@ -19,4 +20,16 @@ pub fn send_short(connection: &mut Connection, message: &Message) -> Option<usiz
 #[inline]
 pub fn pop_short(batch: &mut EventBatch) -> Option<Message> {
     batch.pop_short()
+}
+
+/// Queues a message, even if the send queue is at its limit: for a caller that was promised a place in the queue.
+///
+/// # Errors
+///
+/// Fails like [`Connection::send_prepared`], but for the limit.
+pub fn send_over_limit(
+    connection: &mut Connection,
+    message: &PreparedMessage,
+) -> Result<(), SendError> {
+    connection.send_over_limit(message)
 }

@@ -4,11 +4,11 @@
 #[cfg(feature = "rustls")]
 pub use rustls;
 pub use ws_proto::{
-    self, ABNORMAL, ClientConfig, CloseCause, CloseCode, Closed, ConfigError, ConnectionConfig,
-    Event, Fragment, HandshakeError, Host, HostPolicy, Initiator, InvalidCloseCode, Message,
-    NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError, Payload, PreparedMessage,
-    ProtocolError, Redacted, RequestHead, ResponseHead, SendError, State, Subprotocol,
-    UnexpectedResponse, Utf8Bytes, Version, Versions,
+    self, ABNORMAL, ClientConfig, CloseCause, CloseCode, CloseReason, Closed, ConfigError,
+    ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
+    InvalidCloseCode, Message, NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError,
+    Payload, PreparedMessage, ProtocolError, Redacted, RequestHead, ResponseHead, SendError, State,
+    Subprotocol, UnexpectedResponse, Utf8Bytes, Version, Versions,
 };
 
 #[cfg(feature = "deflate")]

@@ -95,6 +95,23 @@ impl Connection {
     /// Fails like [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send(message.is_text())?;
+        self.encode_prepared(message);
+        Ok(())
+    }
+
+    /// Queues a message that was encoded before, even if the send queue is at its limit. Everything else that
+    /// [`send_prepared`](Self::send_prepared) checks is checked.
+    pub(crate) fn send_over_limit(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        match self.check_send(message.is_text()) {
+            Ok(()) | Err(SendError::QueueFull { .. }) => {
+                self.encode_prepared(message);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn encode_prepared(&mut self, message: &PreparedMessage) {
         match self
             .compression
             .choose(message.compression(), message.payload())
@@ -113,7 +130,6 @@ impl Connection {
                 self.encode_compressed(message.is_text(), payload);
             }
         }
-        Ok(())
     }
 
     /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).

@@ -99,7 +99,7 @@ impl Error for ProxyError {
 }
 
 impl From<io::Error> for ProxyError {
-    /// Makes a [`Tls`](Self::Tls) error if the cause is an error of rustls.
+    /// Makes a `Tls` error if the cause is an error of rustls, and an [`Io`](Self::Io) error otherwise.
     fn from(error: io::Error) -> Self {
         #[cfg(feature = "rustls")]
         let error = match TlsError::of_stream(error) {

@@ -34,8 +34,7 @@ use self::socks5::Socks5;
 /// characters. They reach the proxy in the clear, unless its URL begins with `https`.
 ///
 /// With `https` the client speaks TLS with the proxy itself, which needs the feature `rustls`. The
-/// certificate of the proxy is verified like that of a server, by
-/// [`ConnectConfig::tls`](crate::ConnectConfig::tls). A client certificate in that configuration is sent to
+/// certificate of the proxy is verified like that of a server, by the option `tls`. A client certificate in that configuration is sent to
 /// the proxy, too, if it asks for one.
 #[derive(Clone)]
 pub struct Proxy {

@@ -43,6 +43,8 @@ pub(crate) struct Flush {
     target: u64,
     /// Control frames that had been queued when it began. Later ones can overtake the bytes that it waits for.
     control_frames: u64,
+    /// Whether bytes had been dropped when it began. Then the queue is empty because of that, and says nothing.
+    began_lost: bool,
     listener: Option<EventListener>,
 }
 
@@ -65,6 +67,7 @@ impl SharedMachine {
             Flush {
                 target: inner.mark(),
                 control_frames: inner.control_frames(),
+                began_lost: inner.progress.is_lost,
                 listener: None,
             }
         };
@@ -151,6 +154,9 @@ impl Inner {
     }
 
     fn is_flushed(&self, flush: &Flush) -> bool {
+        if flush.began_lost {
+            return false;
+        }
         let Progress {
             flushed, is_lost, ..
         } = self.progress;

@@ -182,6 +182,11 @@ impl SharedMachine {
         self.lock().is_full().then_some(listener)
     }
 
+    /// Returns whether messages can be sent at all.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.lock().machine.is_writable()
+    }
+
     pub(crate) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.command(|machine, _| machine.ping(payload))
     }
@@ -330,7 +335,10 @@ impl Inner {
     }
 
     fn has_capacity(&self) -> bool {
-        self.backlog.is_empty() && self.machine.has_capacity()
+        // What is kept back for the end of an open message goes behind that message. If it counted here, the end of the
+        // message would wait for it, and it for the end.
+        let is_free = self.backlog.is_empty() || self.machine.is_message_open();
+        is_free && self.machine.has_capacity()
     }
 
     fn tally(&self) -> Tally {

@@ -33,7 +33,7 @@ impl SharedMachine {
             let inner = self.lock();
             let may_send = match full {
                 IfFull::Wait => !inner.is_full(),
-                IfFull::Refuse | IfFull::Policy(_) => inner.has_capacity(),
+                IfFull::Refuse | IfFull::Policy(_) | IfFull::Exceed => inner.has_capacity(),
             };
             let alone = inner.machine.deflate_alone();
             alone.filter(|_| inner.machine.is_writable() && may_send)

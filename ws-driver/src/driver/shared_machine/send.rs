@@ -24,6 +24,8 @@ pub(crate) enum IfFull {
     Wait,
     /// The policy decides, and the caller does not wait.
     Policy(SlowPeer),
+    /// The message is queued all the same, because the caller was promised a place in the queue.
+    Exceed,
 }
 
 /// What happens if a message is being sent in fragments. No other message can go between those.
@@ -89,6 +91,13 @@ impl SharedMachine {
         let sent = self.send(&mut draft, IfFull::Refuse, IfOpen::Refuse, Then::Wake);
         let sent = sent.expect("a sender that is refused does not wait");
         sent.map_err(|reason| TrySendError::new(draft.take(), reason))
+    }
+
+    /// Queues a message for a sender that has seen capacity, although others may have used it since.
+    pub(crate) fn send_reserved(&self, message: Message) -> Result<(), SendError> {
+        let mut draft = Draft::new(message);
+        let sent = self.send(&mut draft, IfFull::Exceed, IfOpen::Refuse, Then::Wake);
+        sent.expect("a sender with a place in the queue does not wait")
     }
 
     /// Queues a prepared message without a wait. The caller keeps the message.
@@ -192,12 +201,18 @@ impl SharedMachine {
         full: IfFull,
         open: IfOpen,
     ) -> Result<(), SendError> {
-        let IfFull::Policy(policy) = full else {
-            return Err(error);
+        let is_full = |error: &SendError| matches!(error, SendError::QueueFull { .. });
+        let policy = match full {
+            IfFull::Policy(policy) => policy,
+            IfFull::Exceed if is_full(&error) => {
+                inner.queue_over_limit(item)?;
+                self.wake_driver(inner);
+                return Ok(());
+            }
+            IfFull::Exceed | IfFull::Refuse | IfFull::Wait => return Err(error),
         };
         // An open message is not the peer's fault, so under every policy the new one is kept back, within the limit.
         let waits_for_message = error == SendError::MessageOpen && open == IfOpen::KeepBack;
-        let is_full = |error: &SendError| matches!(error, SendError::QueueFull { .. });
         let keeps = waits_for_message || is_full(&error) && policy == SlowPeer::DropOldest;
         // The driver is not woken: it has nothing to do with the backlog before the machine takes messages again.
         let refused = if keeps {

@@ -1,7 +1,7 @@
 //! Messages for a peer that reads too slowly, from a sender that does not wait: the policy decides about them, and the
 //! backlog keeps what the machine cannot take yet.
 
-use ws_proto::{CloseCode, CloseReason, SendError};
+use ws_proto::{CloseCode, CloseReason, SendError, hooks};
 
 use super::{Inner, Item, SharedMachine};
 use crate::driver::slow_peer::SlowPeer;
@@ -57,6 +57,20 @@ impl Inner {
         Ok(())
     }
 
+    /// Queues a message above the limit: behind what is kept back, so that the order stays.
+    pub(super) fn queue_over_limit(&mut self, item: &mut dyn Item) -> Result<(), SendError> {
+        let message = item.take_prepared();
+        if !self.backlog.is_empty() {
+            self.backlog.push_back(message);
+            return Ok(());
+        }
+        workspace::with_streams(&mut self.machine, |machine| {
+            hooks::send_over_limit(machine, &message)
+        })?;
+        self.tally.note_sent(message.len(), true);
+        Ok(())
+    }
+
     /// Moves messages from the backlog to the machine, as many as it takes. Once the connection is closing, the rest is
     /// dropped and counted.
     pub(super) fn refill(&mut self) {
@@ -84,13 +98,20 @@ const TOO_SLOW: CloseReason<'_> = CloseReason::from_static("too slow");
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
     use std::time::Instant;
 
     use ws_proto::{Connection as Machine, ConnectionConfig, Message, PreparedMessage, Version};
 
-    use super::super::Draft;
     use super::super::tests::{around, outgoing};
+    use super::super::{Draft, IfOpen, Part, Then};
     use super::*;
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
 
     fn machine(version: Version) -> SharedMachine {
         let config = ConnectionConfig::new().send_queue_limit(Some(1000));
@@ -116,10 +137,10 @@ mod tests {
             SlowPeer::Close,
         ] {
             let machine = machine(Version::Rfc6455);
-            let fragment = |text, last| {
-                machine
-                    .command(|machine, _| machine.send_fragment(text, last))
-                    .unwrap();
+            let fragment = |text: &str, last| {
+                let part = Part::new(text.into(), last);
+                let sent = machine.send_wait(part, IfOpen::Refuse, Then::Write);
+                assert_eq!(poll(pin!(sent)), Poll::Ready(Ok(())), "{policy:?}");
             };
             fragment("a", false);
             assert_eq!(offer_message(&machine, "b", policy), Ok(()), "{policy:?}");
@@ -128,11 +149,37 @@ mod tests {
                 Ok(())
             );
             assert_eq!(outgoing(&machine), b"\x01\x01a");
+            // Whoever holds the connection is told at once; a wait would never end.
+            let draft = Draft::new("whole".into());
+            let whole = machine.send_wait(draft, IfOpen::Refuse, Then::Write);
+            assert_eq!(poll(pin!(whole)), Poll::Ready(Err(SendError::MessageOpen)));
             fragment("d", true);
             assert_eq!(outgoing(&machine), b"\x80\x01d\x81\x01b\x81\x01c");
             assert_eq!(machine.buffered_amount(), 0);
             assert_eq!(machine.counters().messages_dropped, 0);
         }
+    }
+
+    /// A part that waits for capacity is woken when there is some, although a message is kept back: that one waits for
+    /// the part.
+    #[test]
+    fn a_part_waits_for_capacity_and_not_for_the_backlog() {
+        let machine = machine(Version::Rfc6455);
+        let part = |text: String, last| {
+            let part = Part::new(text.into(), last);
+            machine.send_wait(part, IfOpen::Refuse, Then::Write)
+        };
+        assert_eq!(
+            poll(pin!(part("a".repeat(1000), false))),
+            Poll::Ready(Ok(()))
+        );
+        let kept = machine.send_by_policy(&PreparedMessage::from("b"), SlowPeer::DropOldest);
+        assert_eq!(kept, Ok(()));
+        let mut last = pin!(part("c".into(), true));
+        assert_eq!(poll(last.as_mut()), Poll::Pending, "the queue is full");
+        assert_eq!(outgoing(&machine).len(), 1004);
+        assert_eq!(poll(last.as_mut()), Poll::Ready(Ok(())));
+        assert_eq!(outgoing(&machine), b"\x80\x01c\x81\x01b");
     }
 
     /// Messages that wait for the end of an open message are bounded, and at the limit the policy applies.

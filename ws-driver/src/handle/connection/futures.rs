@@ -77,7 +77,8 @@ impl Future for SendFuture<'_> {
 impl fmt::Debug for SendFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFuture")
-            .field("message", &self.draft.message())
+            // Not the message, which can be long or a secret.
+            .field("len", &self.draft.message().map(Message::len))
             .finish_non_exhaustive()
     }
 }

@@ -47,8 +47,15 @@ pub struct Connection {
     events: EventBatch,
     /// The state of a connection that is used as a [`Sink`]. Boxed, because few are.
     sink: Option<Box<SinkState>>,
-    /// The received part of a message in fragments that is to be received whole.
-    partial: Vec<u8>,
+    /// The received part of a message in fragments that is to be received whole. Boxed, because few connections have
+    /// one.
+    partial: Option<Box<Partial>>,
+}
+
+/// What `recv` has taken of a message whose end is still to come.
+struct Partial {
+    bytes: Vec<u8>,
+    is_text: bool,
 }
 
 /// The waits of a [`Sink`].
@@ -59,6 +66,8 @@ struct SinkState {
     /// A flush or a close that has begun.
     flushing: Option<Flush>,
     is_closing: bool,
+    /// Whether `poll_ready` has promised a place in the send queue.
+    is_ready: bool,
 }
 
 impl Connection {
@@ -73,7 +82,7 @@ impl Connection {
             extensions,
             events: EventBatch::new(),
             sink: None,
-            partial: Vec::new(),
+            partial: None,
         }
     }
 
@@ -81,9 +90,13 @@ impl Connection {
     /// returns how. After about 1,024 messages without a wait it lets the other tasks of the thread run, even
     /// if more messages are available.
     ///
+    /// A message that arrives in fragments is returned whole. If [`recv_fragment`](Self::recv_fragment) has taken
+    /// the beginning of one, this returns the rest.
+    ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it is ready, no message is lost. Fragments that it had taken by then are
+    /// returned by the next call, by [`recv_fragment`](Self::recv_fragment) as one fragment.
     #[inline]
     pub fn recv(&mut self) -> RecvFuture<'_> {
         RecvFuture::new(self)
@@ -112,6 +125,9 @@ impl Connection {
     ///
     /// If the future is dropped before it is ready, no event is lost.
     pub async fn recv_event(&mut self) -> Option<Event> {
+        if let Some(part) = self.take_first_part() {
+            return Some(Event::Fragment(part));
+        }
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 // The end is `None` here, as in `recv`. `closed` returns the details.
@@ -369,20 +385,44 @@ impl Connection {
                 Some(_) => continue,
                 None => return Poll::Ready(None),
             };
-            self.partial.extend_from_slice(fragment.content.as_bytes());
+            let partial = self.partial.get_or_insert_with(|| {
+                Box::new(Partial {
+                    bytes: Vec::new(),
+                    is_text: fragment.content.is_text(),
+                })
+            });
+            partial.bytes.extend_from_slice(fragment.content.as_bytes());
             if fragment.last {
-                let whole = Payload::from(std::mem::take(&mut self.partial));
-                return Poll::Ready(Some(match fragment.content {
-                    Message::Binary(_) => Message::Binary(whole),
-                    Message::Text(_) => {
-                        Message::Text(whole.try_into().expect("fragments are whole characters"))
-                    }
-                }));
+                return Poll::Ready(self.take_partial());
             }
         }
     }
 
+    /// Takes what has been received of a message that is to be received whole.
+    fn take_partial(&mut self) -> Option<Message> {
+        let Partial { bytes, is_text } = *self.partial.take()?;
+        let payload = Payload::from(bytes);
+        Some(if is_text {
+            // All fragments of a message are of one type, and those of a text end between characters.
+            Message::Text(payload.try_into().expect("fragments are whole characters"))
+        } else {
+            Message::Binary(payload)
+        })
+    }
+
+    /// Takes the part of a message that a `recv` which was dropped had taken, so that nothing of it is lost.
+    fn take_first_part(&mut self) -> Option<Fragment> {
+        self.take_partial().map(|content| Fragment {
+            content,
+            first: true,
+            last: false,
+        })
+    }
+
     fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fragment>> {
+        if let Some(part) = self.take_first_part() {
+            return Poll::Ready(Some(part));
+        }
         loop {
             match ready!(self.poll_event(cx)) {
                 Some(Event::Message(message)) => return Poll::Ready(Some(message.into())),
@@ -446,20 +486,32 @@ impl Sink<Message> for Connection {
             // Asked again after each notice, because another sender can fill the queue first.
             sink.capacity = machine.listen_if_full();
             if sink.capacity.is_none() {
+                // Before the caller takes a message out of its source, which would be lost.
+                if !machine.is_writable() {
+                    return Poll::Ready(Err(SendError::Closed));
+                }
+                sink.is_ready = true;
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
+    /// Queues a message. After `poll_ready` it has a place in the send queue, also if other senders have filled
+    /// the queue since; then the queue exceeds its limit by this message.
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-        // `poll_ready` has found capacity, but another sender can have used it. Then this fails and does not wait.
-        self.machine.try_send(message)?;
+        let (machine, sink) = self.as_sink();
+        if std::mem::take(&mut sink.is_ready) {
+            machine.send_reserved(message)?;
+        } else {
+            machine.try_send(message)?;
+        }
         // An abandoned flush does not cover this message. The next `poll_flush` begins a new one.
         self.as_sink().1.flushing = None;
         Ok(())
     }
 
-    /// Flushes as [`flush`](Connection::flush) does.
+    /// Flushes as [`flush`](Connection::flush) does. If the future of a flush is dropped, the next flush goes on with
+    /// it: it covers the messages that this sink has taken, and not those that others have queued in between.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let (machine, sink) = self.as_sink();
         let flush = sink.flushing.get_or_insert_with(|| machine.begin_flush());
@@ -478,9 +530,6 @@ impl Sink<Message> for Connection {
             // Before the close: the flush covers the messages that were sent, and a break of the stream fails it.
             sink.flushing = Some(machine.begin_flush());
             machine.close(CloseCode::NORMAL, CloseReason::EMPTY);
-        }
-        if sink.flushing.is_none() && machine.has_ended() {
-            return Poll::Ready(Ok(()));
         }
         let flush = sink.flushing.get_or_insert_with(|| machine.begin_flush());
         let ended = ready!(machine.poll_ended(cx, flush));

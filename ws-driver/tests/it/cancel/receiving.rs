@@ -9,7 +9,7 @@ use ws_driver::ws_proto::{Event, Message};
 
 use super::polling::{DROPS, at_every_poll, finish, numbered, open, polled};
 use ws_testing::sim::peer::masked;
-use ws_testing::sim::{ANY, Server, seconds};
+use ws_testing::sim::{ANY, Server, Sim, poll_once, seconds};
 
 /// Four messages in two fragments each arrive in portions of a byte; receiving is dropped three
 /// times, then not any more.
@@ -87,4 +87,44 @@ fn next_of_a_stream() {
             poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
         });
     }
+}
+
+/// A `recv` that is dropped inside a message leaves what it has taken to the next call, whichever that is; nothing of one
+/// message gets into another.
+#[test]
+fn recv_then_fragments() {
+    Sim::run(async |sim| {
+        let builder = Server::builder()
+            .receive_fragments(true)
+            .message_limit(Some(10));
+        let server = builder.bind(ANY).await.unwrap();
+        let (mut connection, mut peer) = open(&sim, &server).await;
+        for round in 0..20 {
+            peer.write(&masked(0x02, b"\xff\xfe")).await;
+            sim.settle().await;
+            assert_eq!(poll_once(connection.recv()), None);
+            peer.write(&masked(0x80, b"BB")).await;
+            sim.settle().await;
+            let mut parts = Vec::new();
+            for is_last in [false, true] {
+                let fragment = if round % 2 == 0 {
+                    poll_once(connection.recv_fragment()).unwrap().unwrap()
+                } else {
+                    let event = poll_once(connection.recv_event()).unwrap().unwrap();
+                    let Event::Fragment(fragment) = event else {
+                        panic!("{event:?}");
+                    };
+                    fragment
+                };
+                assert_eq!((fragment.first, fragment.last), (!is_last, is_last));
+                parts.extend_from_slice(fragment.content.as_bytes());
+            }
+            assert_eq!(parts, b"\xff\xfeBB");
+            peer.write(&[masked(0x01, b"C"), masked(0x80, b"D")].concat())
+                .await;
+            sim.settle().await;
+            assert_eq!(poll_once(connection.recv()), Some(Some("CD".into())));
+        }
+        finish(&sim, &server, connection, peer).await;
+    });
 }

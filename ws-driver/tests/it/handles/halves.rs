@@ -120,3 +120,40 @@ fn a_close_that_loses_messages_fails() {
         assert_eq!(closed.await, Some(Err(SendError::Closed)));
     });
 }
+
+/// A message that `poll_ready` was asked for has a place, also if another sender fills the queue in between.
+#[test]
+fn a_sink_that_is_ready_takes_a_message() {
+    Sim::run(async |sim| {
+        let config = Server::builder().send_queue_limit(Some(1000));
+        let server = config.bind(ANY).await.unwrap();
+        let (mut connection, peer) = open(&sim, &server).await;
+        let sender = connection.sender();
+        let mut sink = Pin::new(&mut connection);
+        let ready = poll_once(poll_fn(|cx| sink.as_mut().poll_ready(cx)));
+        assert_eq!(ready, Some(Ok(())));
+        while sender.try_send("x".repeat(100)).is_ok() {}
+        assert_eq!(sink.as_mut().start_send("last".into()), Ok(()));
+        // One place was promised, and no more.
+        let unasked = sink.as_mut().start_send("more".into());
+        assert!(matches!(unasked, Err(SendError::QueueFull { .. })));
+        assert_eq!(poll_once(poll_fn(|cx| sink.as_mut().poll_ready(cx))), None);
+        sim.settle().await;
+        let last = frames(&peer.read()).pop();
+        assert_eq!(last, Some((0x81, b"last".to_vec())));
+    });
+}
+
+/// A sink that is closed is not ready, so that nobody takes a message out of its source for it.
+#[test]
+fn a_sink_that_is_closed_is_not_ready() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        let (mut connection, peer) = open(&sim, &server).await;
+        peer.link().reset();
+        sim.settle().await;
+        let mut sink = Pin::new(&mut connection);
+        let ready = poll_once(poll_fn(|cx| sink.as_mut().poll_ready(cx)));
+        assert_eq!(ready, Some(Err(SendError::Closed)));
+    });
+}
