@@ -33,3 +33,8 @@ pub fn send_over_limit(
 ) -> Result<(), SendError> {
     connection.send_over_limit(message)
 }
+
+/// Returns how many bytes of pings and pongs have been queued since the connection opened.
+pub fn control_queued(connection: &Connection) -> u64 {
+    connection.control_queued()
+}

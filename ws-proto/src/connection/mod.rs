@@ -105,6 +105,8 @@ pub struct Connection {
     bytes_received: u64,
     pings_sent: u64,
     pings_received: u64,
+    /// Bytes of pings and pongs that were queued, each of which may have gone ahead of what was queued before it.
+    control_queued: u64,
 }
 
 impl Connection {

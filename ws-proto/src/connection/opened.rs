@@ -116,6 +116,7 @@ impl Connection {
             bytes_received: 0,
             pings_sent: 0,
             pings_received: 0,
+            control_queued: 0,
             config,
         };
         connection.start_keepalive(now);

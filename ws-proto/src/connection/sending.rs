@@ -217,6 +217,10 @@ impl Connection {
         self.outgoing.control_len(&self.in_flight) < Outgoing::CONTROL_LIMIT
     }
 
+    pub(crate) fn control_queued(&self) -> u64 {
+        self.control_queued
+    }
+
     /// Queues a ping or a pong, and notes where the last ping ends.
     pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
         let before = self.outgoing.len();
@@ -224,6 +228,7 @@ impl Connection {
             .codec
             .encode_control(opcode, payload, &mut self.outgoing);
         let len = self.outgoing.len() - before;
+        self.control_queued += count(len);
         let front = self.outgoing.left() + count(self.in_flight.len());
         let (begin, end) = (front + count(end - len), front + count(end));
         for mark in [&mut self.ping_end, &mut self.close_end] {

@@ -4,12 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use event_listener::EventListener;
-use ws_proto::SendError;
+use ws_proto::{SendError, hooks};
 
 use super::{Inner, SharedMachine};
-
-/// The most bytes of one control frame: two of the head, four of the mask, 125 of payload (RFC 6455 §5.5).
-const CONTROL_LEN: u64 = 131;
 
 /// How far flushing has come. The machine counts what was written.
 #[derive(Default)]
@@ -41,8 +38,8 @@ impl Progress {
 pub(crate) struct Flush {
     /// Bytes since the connection opened that have to leave, if no control frame overtakes them.
     target: u64,
-    /// Control frames that had been queued when it began. Later ones can overtake the bytes that it waits for.
-    control_frames: u64,
+    /// Bytes of pings and pongs that had been queued when it began. Later ones can overtake the bytes that it waits for.
+    control_queued: u64,
     /// Whether bytes had been dropped when it began. Then the queue is empty because of that, and says nothing.
     began_lost: bool,
     listener: Option<EventListener>,
@@ -66,7 +63,7 @@ impl SharedMachine {
             let inner = self.lock();
             Flush {
                 target: inner.mark(),
-                control_frames: inner.control_frames(),
+                control_queued: hooks::control_queued(&inner.machine),
                 began_lost: inner.progress.is_lost,
                 listener: None,
             }
@@ -149,10 +146,6 @@ impl Inner {
         self.progress.is_lost |= is_empty && self.machine.bytes_written() < mark;
     }
 
-    fn control_frames(&self) -> u64 {
-        self.machine.pings_sent() + self.machine.pings_received()
-    }
-
     fn is_flushed(&self, flush: &Flush) -> bool {
         if flush.began_lost {
             return false;
@@ -161,13 +154,11 @@ impl Inner {
             flushed, is_lost, ..
         } = self.progress;
         let written = self.machine.bytes_written();
-        // A ping or a pong that was queued later may have gone ahead. Each counts as if it had, at its longest, so that
-        // the flush never ends too early.
-        let later = self.control_frames().saturating_sub(flush.control_frames);
-        let is_past = flushed
-            >= flush
-                .target
-                .saturating_add(later.saturating_mul(CONTROL_LEN));
+        // A ping or a pong that was queued later may have gone ahead. Each counts as if it had, so that the flush never
+        // ends too early. Bytes that were queued and not pings that arrived, because a pong is short or is left out:
+        // otherwise a peer could move the target faster than it reads.
+        let later = hooks::control_queued(&self.machine).saturating_sub(flush.control_queued);
+        let is_past = flushed >= flush.target.saturating_add(later);
         let is_empty = !is_lost && flushed == written && self.machine.buffered_amount() == 0;
         is_past || is_empty
     }

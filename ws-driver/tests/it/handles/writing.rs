@@ -10,7 +10,7 @@ use ws_driver::ws_proto::{Message, SendError};
 use ws_driver::{Connection, PreparedMessage};
 
 use super::open;
-use ws_testing::sim::peer::{frames, text};
+use ws_testing::sim::peer::{frames, masked, text};
 use ws_testing::sim::{ANY, Server, Sim, poll_once, seconds};
 
 /// Sends a message, in one poll.
@@ -217,4 +217,36 @@ fn a_flush_that_cannot_be_done_fails() {
             assert_eq!(flushed, Some(Err(SendError::Closed)));
         });
     }
+}
+
+/// A peer that pings faster than it reads does not keep a flush from its end: each pong counts for its own length, and
+/// not for that of the longest one.
+#[test]
+fn pings_do_not_hold_a_flush() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        let (connection, mut peer) = open(&sim, &server).await;
+        peer.link().to_near.capacity = 20_000;
+        connection.try_send("x".repeat(30_000)).unwrap();
+        let sender = connection.sender();
+        let flusher = sender.clone();
+        let flushed = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&flushed);
+        sim.spawn_task(async move {
+            let result = flusher.flush().await;
+            *slot.lock().unwrap() = Some(result);
+        });
+        let mut read = 0;
+        while flushed.lock().unwrap().is_none() {
+            peer.write(&masked(0x89, b"").repeat(300)).await;
+            // Others keep the queue from being empty.
+            if connection.buffered_amount() < 100_000 {
+                sender.try_send("y".repeat(50_000)).unwrap();
+            }
+            sim.settle().await;
+            read += peer.read().len();
+            assert!(read < 400_000, "the flush waits for {read} bytes");
+        }
+        assert_eq!(*flushed.lock().unwrap(), Some(Ok(())));
+    });
 }
