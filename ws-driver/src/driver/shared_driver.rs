@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::util::panics;
 use crate::util::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, ThreadId, Weak, thread};
+use crate::util::wakers;
 
 /// How long a sender waits for one use of the driver by another thread. A use takes microseconds. The limit is for
 /// streams, wakers and observers whose code waits for this very sender.
@@ -97,20 +98,22 @@ impl<D: Drive> Future for DriverTask<D> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.shared.lock();
-        match &mut slot.task {
-            Some(task) => task.clone_from(cx.waker()),
-            None => slot.task = Some(cx.waker().clone()),
-        }
+        let replaced = wakers::keep(&mut slot.task, cx);
         let Some(mut used) = self.shared.take(&mut slot) else {
             // A sender that is writing wakes the task when it is done. To wait for it here would block the other
             // tasks of the thread. Without a user the driver has panicked.
             slot.was_missed = true;
-            return match slot.user {
+            let polled = match slot.user {
                 Some(_) => Poll::Pending,
                 None => Poll::Ready(()),
             };
+            drop(slot);
+            drop(replaced);
+            return polled;
         };
+        // Unlocked first: to drop a waker runs code of an executor.
         drop(slot);
+        drop(replaced);
         let polled = used.driver().poll(cx);
         if polled.is_ready() {
             used.discard();
@@ -124,10 +127,12 @@ impl<D> Drop for DriverTask<D> {
         let mut slot = self.shared.lock();
         // A sender that uses the driver now drops it when it is done.
         slot.is_over = true;
-        slot.task = None;
+        let task = slot.task.take();
         let driver = slot.driver.take();
         drop(slot);
         drop(driver);
+        // After the driver, so that its destructor finds the connection ended.
+        drop(task);
     }
 }
 
@@ -224,7 +229,8 @@ impl<D> Drop for Used<'_, D> {
         };
         let is_awaited = std::mem::take(&mut slot.is_awaited);
         let was_missed = std::mem::take(&mut slot.was_missed);
-        let task = slot.task.clone().filter(|_| was_missed);
+        // No clone that is dropped here, under the lock.
+        let task = if was_missed { slot.task.clone() } else { None };
         // Unlocked first: a waker is code of the runtime, and a dropped driver drops its stream.
         drop(slot);
         if is_awaited {
@@ -258,6 +264,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::util::wakers::kit::{with_destructor, within_limit};
 
     /// A driver that does as it is told when it is polled, and counts what others do with it.
     struct Told<P> {
@@ -421,5 +428,59 @@ mod tests {
         assert_eq!(counts.get(), (0, 1));
         shared.write_at_once();
         assert_eq!(counts.get(), (0, 1));
+    }
+
+    /// A task of a driver, and a waker whose destructor writes with that driver, as that of an executor whose waker owns
+    /// a future with a handle.
+    fn with_writing_waker(
+        test: impl FnOnce(DriverTask<Told<fn() -> Poll<()>>>, Waker) + Send + 'static,
+    ) {
+        within_limit(|| {
+            let pending: fn() -> Poll<()> = || Poll::Pending;
+            let task = Counts::default().task(pending);
+            let writer: Arc<dyn WriteAtOnce> = task.shared.clone();
+            let drops = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&drops);
+            let waker = with_destructor(move || {
+                writer.write_at_once();
+                counted.fetch_add(1, Ordering::SeqCst);
+            });
+            test(task, waker);
+            assert_eq!(drops.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    fn poll_with<D: Drive>(task: &mut DriverTask<D>, waker: Waker) {
+        let polled = Pin::new(task).poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+    }
+
+    /// Breaks if the waker of the first task is dropped while the slot is locked.
+    #[test]
+    fn a_driver_that_changes_its_task_drops_the_old_waker_unlocked() {
+        with_writing_waker(|mut task, waker| {
+            poll_with(&mut task, waker);
+            poll_with(&mut task, Waker::noop().clone());
+        });
+    }
+
+    /// The same while a sender uses the driver.
+    #[test]
+    fn a_driver_in_use_that_changes_its_task_drops_the_old_waker_unlocked() {
+        with_writing_waker(|mut task, waker| {
+            poll_with(&mut task, waker);
+            let shared = Arc::clone(&task.shared);
+            let used = shared.take(&mut shared.lock());
+            poll_with(&mut task, Waker::noop().clone());
+            drop(used);
+        });
+    }
+
+    #[test]
+    fn a_task_that_goes_drops_its_waker_unlocked() {
+        with_writing_waker(|mut task, waker| {
+            poll_with(&mut task, waker);
+            drop(task);
+        });
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::util::wakers;
+
 /// Waits for all futures. Returns how many of them returned `true`.
 ///
 /// If it is dropped, the futures that have not ended are dropped.
@@ -90,8 +92,12 @@ impl Woken {
 
     fn take(&self, cx: &Context<'_>) -> Vec<usize> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.1 = Some(cx.waker().clone());
-        std::mem::take(&mut inner.0)
+        let replaced = wakers::keep(&mut inner.1, cx);
+        let indices = std::mem::take(&mut inner.0);
+        // Unlocked first: to drop a waker runs foreign code, too.
+        drop(inner);
+        drop(replaced);
+        indices
     }
 }
 
@@ -129,5 +135,30 @@ mod tests {
             notice.notify(1);
         }
         assert_eq!(all.as_mut().poll(&mut cx), Poll::Ready(5));
+    }
+
+    /// A task's waker may be dropped when the task polls with another one, and its destructor may wake a future. Breaks if
+    /// it is dropped under the lock of the list.
+    #[cfg(not(shuttle))]
+    #[test]
+    fn the_waker_of_the_task_before_is_dropped_unlocked() {
+        wakers::kit::within_limit(|| {
+            let notice = Arc::new(Notice::new());
+            let listener = notice.listen();
+            let mut all = pin!(count_true(std::iter::once(async {
+                listener.await;
+                true
+            })));
+            let waker = wakers::kit::with_destructor(move || {
+                notice.notify(1);
+            });
+            let mut cx = Context::from_waker(&waker);
+            assert!(all.as_mut().poll(&mut cx).is_pending());
+            drop(waker);
+            let mut cx = Context::from_waker(Waker::noop());
+            // The future is woken in this poll, once its list is taken, and polled in the next one.
+            assert!(all.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(all.as_mut().poll(&mut cx), Poll::Ready(1));
+        });
     }
 }

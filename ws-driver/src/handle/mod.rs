@@ -1,6 +1,6 @@
 //! The handles that applications hold: a connection, a sender for other tasks, and all connections of a server.
 //!
-//! Imports: `runtime`, `id`, `tls`, `observe`, `driver`, `registry`.
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`.
 
 pub(crate) mod clients;
 pub(crate) mod connection;

@@ -7,6 +7,9 @@
 //! Nothing is sent under this lock: a broadcast first takes a list of its receivers. So two broadcasts from two
 //! threads at the same time can arrive in either order, because an order would need one lock around all sending.
 //!
+//! No user code runs under this lock, destructors included: no message is encoded or dropped under it, and a connection that
+//! is removed, with the wakers in it, is dropped once it is released.
+//!
 //! Imports: `util`, `id`, `observe`, `driver`.
 
 pub(crate) mod membership;

@@ -1,4 +1,4 @@
-//! Tools that know nothing of connections: locks and notices, races of futures, random numbers, panics.
+//! Tools that know nothing of connections: locks and notices, wakers, races of futures, random numbers, panics.
 //!
 //! Imports: nothing.
 
@@ -6,3 +6,4 @@ pub(crate) mod panics;
 pub(crate) mod race;
 pub(crate) mod random;
 pub(crate) mod sync;
+pub(crate) mod wakers;

@@ -12,6 +12,9 @@ use bytes::Bytes;
 pub use self::payload::{Payload, Utf8Bytes};
 
 /// An application message: text or binary (RFC 6455 §5.6). The drafts have text only.
+///
+/// A message made of [`Bytes`] that have an owner can drop that owner inside of a call of the connection: see
+/// [`Payload`](Payload#the-owner-of-bytes).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// Text, always valid UTF-8.

@@ -11,6 +11,13 @@ use super::inline::{INLINE_LIMIT, Inline};
 use crate::mask::Mask;
 
 /// The bytes of a message or a control frame: cheap to clone, and stored without an allocation if they are few.
+///
+/// # The owner of bytes
+///
+/// A payload made of [`Bytes::from_owner`] keeps the owner until its last clone is dropped. For a message that is sent
+/// that can be inside of a call of the connection, and a program that shares the connection behind a lock, as `ws-driver`
+/// does, holds the lock then. So the destructor of an owner must not call the connection: it would wait for itself for
+/// ever. It may tell another task or thread to do so.
 #[derive(Clone)]
 pub struct Payload(Repr);
 
@@ -152,6 +159,8 @@ impl<const N: usize> From<&[u8; N]> for Payload {
 }
 
 impl From<Bytes> for Payload {
+    /// Makes a payload of the same memory, without a copy. The destructor of its owner, if it has one, must not call the
+    /// connection: see [the owner of bytes](Payload#the-owner-of-bytes).
     fn from(bytes: Bytes) -> Self {
         // Kept as it is, however short: the memory exists already, and `into_bytes` gets it back without a copy.
         Self(Repr::Shared(bytes))

@@ -5,6 +5,14 @@
 //! second limit, and a way back for answers such as "full" and "closed".
 //!
 //! The lock is held for protocol work only, which is bounded, and never across a poll of the stream or of user code.
+//! Wakers are woken and dropped once it is released, because the waker of an executor can own a future, and with it
+//! handles of this connection. Some small code of others does run under the lock, and must not use the connection: the
+//! runtime's clock and its answer whether a task runs, the clone of a waker, and the destructor of the owner of a payload
+//! (`Bytes::from_owner`), because a message is dropped where it is encoded.
+//!
+//! That is true of the wakers kept here, and not of those of tasks that listen to a notice: event-listener drops the one
+//! that such a task leaves under a lock of its own. Its destructor must not make a change that is notified there.
+//!
 //! Lock order: the registry's lock comes first and is never taken while this one is held.
 //!
 //! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
@@ -155,20 +163,23 @@ impl SharedMachine {
             self.changed.notify(usize::MAX);
             return Poll::Ready(true);
         }
-        let polled = if !batch.is_empty() {
-            Poll::Ready(true)
+        let (polled, unused) = if !batch.is_empty() {
+            (Poll::Ready(true), None)
         } else if inner.is_over() {
-            drop(inner.receiver.take_last());
-            Poll::Ready(false)
+            (Poll::Ready(false), inner.receiver.take_last())
         } else {
-            inner.receiver.wait(cx);
+            let replaced = inner.receiver.wait(cx);
             inner.streak.note_receiver_waits();
-            Poll::Pending
+            (Poll::Pending, replaced)
         };
         // A full receive queue stopped the reading, and it is not full any more.
         if !wanted_read && inner.machine.wants_read() {
             self.wake_driver(inner);
+        } else {
+            drop(inner);
         }
+        // Only here, where nothing is locked.
+        drop(unused);
         polled
     }
 
@@ -210,11 +221,13 @@ impl SharedMachine {
 
     /// Closes the connection because its last receiver is gone. What still arrives is discarded.
     pub(crate) fn abandon(&self, code: CloseCode) {
-        {
+        let waker = {
             let mut inner = self.lock();
             inner.has_receiver = false;
-            drop(inner.receiver.take_last());
-        }
+            inner.receiver.take_last()
+        };
+        // Only here, where nothing is locked.
+        drop(waker);
         self.close(code, CloseReason::EMPTY);
     }
 
@@ -314,7 +327,8 @@ impl SharedMachine {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A poisoned lock is used on: no user code runs under it, so no panic of a user breaks an invariant.
+        // A poisoned lock is used on: little code of others runs under it, as the head of this file says, and a panic there
+        // can harm this connection only.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

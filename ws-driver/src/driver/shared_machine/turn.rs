@@ -145,7 +145,7 @@ impl SharedMachine {
         if inner.aborted || discards || has_work(&mut inner.machine, writing) {
             return false;
         }
-        inner.driver.wait(cx);
+        let replaced = inner.driver.wait(cx);
         inner.release(writing);
         if is_flushed {
             inner.note_flushed();
@@ -155,6 +155,8 @@ impl SharedMachine {
         if has_news {
             self.changed.notify(usize::MAX);
         }
+        // Only here, where nothing is locked.
+        drop(replaced);
         true
     }
 
@@ -180,7 +182,9 @@ impl SharedMachine {
 
     /// Notes that the driver is done. Handles that live on then keep no memory of its task.
     pub(crate) fn note_driven(&self) {
-        drop(self.lock().driver.take_last());
+        // In a statement of its own, at whose end the lock is released.
+        let waker = self.lock().driver.take_last();
+        drop(waker);
     }
 }
 

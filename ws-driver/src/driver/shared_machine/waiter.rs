@@ -3,6 +3,8 @@
 
 use std::task::{Context, Waker};
 
+use crate::util::wakers;
+
 #[derive(Default)]
 pub(super) struct Waiter {
     waker: Option<Waker>,
@@ -11,14 +13,13 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// Notes that the task waits.
-    pub(super) fn wait(&mut self, cx: &Context<'_>) {
-        match &mut self.waker {
-            // Costs nothing if it is the same task's.
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.waker = Some(cx.waker().clone()),
-        }
+    /// Notes that the task waits. Returns the waker of another task that waited before. The caller drops it once all
+    /// locks are released, because its destructor is code of an executor, and may lock the same.
+    #[must_use = "it is dropped once all locks are released"]
+    pub(super) fn wait(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        let replaced = wakers::keep(&mut self.waker, cx);
         self.waits = true;
+        replaced
     }
 
     /// Returns whether the task waits.
@@ -42,11 +43,12 @@ impl Waiter {
         }
     }
 
-    /// Returns the waker of a task that will not wait again, if the task waits.
-    #[must_use]
+    /// Forgets the task, which will not wait again. Returns its waker, whether the task waits or not. The caller drops
+    /// it once all locks are released.
+    #[must_use = "it is dropped once all locks are released"]
     pub(super) fn take_last(&mut self) -> Option<Waker> {
-        let waits = self.resume();
-        self.waker.take().filter(|_| waits)
+        self.waits = false;
+        self.waker.take()
     }
 
     /// Returns whether this is the task that runs.
@@ -54,5 +56,129 @@ impl Waiter {
         self.waker
             .as_ref()
             .is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
+    use std::time::Instant;
+
+    use ws_proto::{
+        CloseCode, Connection as Machine, ConnectionConfig, EventBatch, Outgoing, Version,
+    };
+
+    use super::*;
+    use crate::driver::shared_machine::SharedMachine;
+    use crate::driver::shared_machine::tests::around;
+    use crate::util::wakers::kit::{with_destructor, within_limit};
+
+    /// Runs a test with a machine, and with a waker whose destructor locks that machine, as that of an executor whose
+    /// waker owns a future with a handle. Asserts that the test drops the waker.
+    fn with_locking_waker(test: impl FnOnce(&SharedMachine, Waker) + Send + 'static) {
+        within_limit(|| {
+            let machine =
+                Machine::server(Version::Rfc6455, ConnectionConfig::new(), Instant::now());
+            let machine = Arc::new(around(machine));
+            let drops = Arc::new(AtomicUsize::new(0));
+            let (locked, counted) = (Arc::clone(&machine), Arc::clone(&drops));
+            let waker = with_destructor(move || {
+                locked.state();
+                counted.fetch_add(1, Ordering::SeqCst);
+            });
+            test(&machine, waker);
+            assert_eq!(drops.load(Ordering::SeqCst), 1);
+        });
+    }
+
+    fn receive(machine: &SharedMachine, waker: &Waker) -> Poll<bool> {
+        machine.poll_events(&mut Context::from_waker(waker), &mut EventBatch::new())
+    }
+
+    /// Parks a driver that has nothing to do.
+    fn park(machine: &SharedMachine, waker: &Waker) {
+        let cx = Context::from_waker(waker);
+        machine.note_awake(&cx);
+        assert!(machine.park(&cx, false, &mut Outgoing::default(), |_, _| false));
+    }
+
+    /// A receiver that moves to another task. Breaks if the waker of the first one is dropped under the lock.
+    #[test]
+    fn a_receiver_that_changes_its_task_drops_the_old_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            assert_eq!(receive(machine, &waker), Poll::Pending);
+            drop(waker);
+            assert_eq!(receive(machine, Waker::noop()), Poll::Pending);
+        });
+    }
+
+    #[test]
+    fn a_receiver_that_is_told_of_the_end_drops_its_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            assert_eq!(receive(machine, &waker), Poll::Pending);
+            drop(waker);
+            let cx = Context::from_waker(Waker::noop());
+            machine.drive(&cx, |machine| machine.handle_eof(Instant::now()));
+            machine.note_ended(false);
+            let mut batch = EventBatch::new();
+            while let Poll::Ready(true) =
+                machine.poll_events(&mut Context::from_waker(Waker::noop()), &mut batch)
+            {
+                batch = EventBatch::new();
+            }
+        });
+    }
+
+    #[test]
+    fn a_receiver_that_goes_drops_its_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            assert_eq!(receive(machine, &waker), Poll::Pending);
+            drop(waker);
+            machine.abandon(CloseCode::NORMAL);
+        });
+    }
+
+    /// The same for a receiver that was woken, and does not wait any more.
+    #[test]
+    fn a_receiver_that_was_woken_and_goes_drops_its_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            assert_eq!(receive(machine, &waker), Poll::Pending);
+            drop(waker);
+            machine.note_ended(false);
+            machine.abandon(CloseCode::NORMAL);
+        });
+    }
+
+    #[test]
+    fn a_driver_that_changes_its_task_drops_the_old_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            park(machine, &waker);
+            drop(waker);
+            park(machine, Waker::noop());
+        });
+    }
+
+    #[test]
+    fn a_driver_that_is_done_drops_its_waker_unlocked() {
+        with_locking_waker(|machine, waker| {
+            park(machine, &waker);
+            drop(waker);
+            machine.note_driven();
+        });
+    }
+
+    /// The usual wait costs no clone and no drop of a waker.
+    #[test]
+    fn a_task_that_waits_again_keeps_its_waker() {
+        let waker = with_destructor(|| {});
+        let cx = Context::from_waker(&waker);
+        let mut waiter = Waiter::default();
+        assert!(waiter.wait(&cx).is_none());
+        assert!(waiter.wait(&cx).is_none());
+        assert!(waiter.waits() && waiter.is(&cx));
+        let replaced = waiter.wait(&Context::from_waker(Waker::noop()));
+        assert!(replaced.is_some_and(|replaced| replaced.will_wake(&waker)));
     }
 }

@@ -1,10 +1,11 @@
 //! What the handles of a connection promise to programs: what was sent arrives though the program ends right
-//! after, the two halves of a connection do not take from each other, when the runtime ends nobody waits, and
-//! a loop of calls leaves the other tasks their turn.
+//! after, the two halves of a connection do not take from each other, when the runtime ends nobody waits, a loop
+//! of calls leaves the other tasks their turn, and a waker may own a handle.
 
 mod ends;
 mod halves;
 mod turns;
+mod wakers;
 mod writing;
 
 use std::sync::{Arc, Mutex};
