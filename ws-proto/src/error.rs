@@ -288,7 +288,9 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// A close reason, or the payload of a ping, does not fit a control frame.
+    /// The payload of a ping or a pong, or a close reason given as text, does not fit a control frame.
+    /// [`Connection::close`](crate::Connection::close) does not fail with it, because a
+    /// [`CloseReason`](crate::CloseReason) always fits.
     ControlTooLong {
         /// The length in bytes.
         len: usize,

@@ -132,7 +132,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// Fails if the reason is too long; then the connection stays open.
+    /// Fails if the reason is too long; then the connection stays open. `CloseReason::truncated` of `ws-proto`
+    /// shortens a text of unknown length.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.machine.close(code, CloseReason::new(reason)?);
         Ok(())
