@@ -290,7 +290,8 @@ pub enum SendError {
     },
     /// The payload of a ping or a pong, or a close reason given as text, does not fit a control frame.
     /// [`Connection::close`](crate::Connection::close) does not fail with it, because a
-    /// [`CloseReason`](crate::CloseReason) always fits.
+    /// [`CloseReason`](crate::CloseReason) always fits;
+    /// [`CloseReason::truncated`](crate::CloseReason::truncated) makes one of a text of any length.
     ControlTooLong {
         /// The length in bytes.
         len: usize,
