@@ -3,6 +3,11 @@
 //! [`Kit::pair`] makes the two ends of an open connection: a test gives one to the handler and uses the other.
 //! [`Kit::scripted`] makes one end and a [`Peer`] that sends and receives bytes, so that a test can send bytes that
 //! no client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
+//!
+//! A connection of the kit belongs to no server: [`join`](Connection::join) fails with
+//! [`NoServer`](crate::TopicError::NoServer), and no [`Clients`](crate::Clients) know it. For topics and broadcasts make a
+//! server with [`ServerBuilder::build`](crate::ServerBuilder::build), give it one end of a pipe in memory by
+//! [`Server::handle_stream`](crate::Server::handle_stream), and the other end to `connect_over`.
 
 use std::fmt;
 use std::future::poll_fn;

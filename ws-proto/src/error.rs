@@ -288,7 +288,10 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// A close reason, or the payload of a ping, does not fit a control frame.
+    /// The payload of a ping or a pong, or a close reason given as text, does not fit a control frame.
+    /// [`Connection::close`](crate::Connection::close) does not fail with it, because a
+    /// [`CloseReason`](crate::CloseReason) always fits;
+    /// [`CloseReason::truncated`](crate::CloseReason::truncated) makes one of a text of any length.
     ControlTooLong {
         /// The length in bytes.
         len: usize,

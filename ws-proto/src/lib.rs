@@ -20,7 +20,8 @@
 //! connection.handle_read(Instant::now(), b"\x00hello\xff");
 //!
 //! // Room first, then the event: a message that is taken while the send queue is full has no place
-//! // for its answer. If nothing can be sent any more, only the end is left to be taken.
+//! // for its answer. If nothing can be sent any more, no answer needs a place. This is for an echo: if
+//! // answers go to other connections, ask those by `check_send`, and not this one.
 //! while connection.has_capacity() || !connection.is_writable() {
 //!     match connection.poll_event(Instant::now()) {
 //!         Some(Event::Message(message)) => drop(connection.send(message)),

@@ -11,6 +11,7 @@ mod echo;
 mod embedded;
 mod integrations;
 mod metrics;
+mod relay;
 mod scripted_client;
 #[cfg(unix)]
 mod stopped;

@@ -93,7 +93,8 @@ impl Clients {
     /// Waits for capacity in the send queue of one connection, then queues a message. The
     /// [`SlowPeer`](crate::SlowPeer) policy does not apply.
     ///
-    /// If the peer never reads, this waits until the connection ends. By default the keepalive ends it.
+    /// If the peer never reads, this waits until the connection ends. By default the `stall_timeout` ends it, even
+    /// if the peer keeps sending.
     ///
     /// # Errors
     ///
@@ -142,9 +143,9 @@ impl Clients {
     /// not apply.
     ///
     /// No peer waits for another: the message is queued for each one as soon as its queue has capacity. If a
-    /// peer never reads, this waits until its connection ends. By default the keepalive ends it. The future
-    /// holds one small allocation for each peer that it waits for, and the message once. Two concurrent calls
-    /// can overtake each other at a slow peer.
+    /// peer never reads, this waits until its connection ends. By default the `stall_timeout` ends it, even if
+    /// the peer keeps sending. The future holds one small allocation for each peer that it waits for, and the
+    /// message once. Two concurrent calls can overtake each other at a slow peer.
     ///
     /// # Cancel safety
     ///

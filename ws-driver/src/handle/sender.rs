@@ -132,7 +132,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// Fails if the reason is too long; then the connection stays open.
+    /// Fails if the reason is too long; then the connection stays open. For a text of unknown length use
+    /// [`CloseReason::truncated`](ws_proto::CloseReason::truncated) and its `as_str`.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.machine.close(code, CloseReason::new(reason)?);
         Ok(())

@@ -18,7 +18,7 @@ pub struct ConnectionCounters {
     pub bytes_received: u64,
     /// Messages that were queued to be written.
     pub messages_sent: u64,
-    /// Bytes of payload in the messages that were queued.
+    /// Bytes of payload in the messages that were queued, and in the fragments of a message that is not complete.
     pub bytes_sent: u64,
     /// Messages that [`DropNewest`](crate::SlowPeer::DropNewest) or [`DropOldest`](crate::SlowPeer::DropOldest)
     /// dropped, and messages that were still kept back when the connection closed.
@@ -55,7 +55,7 @@ pub struct ServerCounters {
     pub bytes_received: u64,
     /// Messages that were queued to be written. A broadcast counts once for each connection that took it.
     pub messages_sent: u64,
-    /// Bytes of payload in the messages that were queued.
+    /// Bytes of payload in the messages that were queued, and in the fragments of a message that is not complete.
     pub bytes_sent: u64,
     /// Messages that [`DropNewest`](crate::SlowPeer::DropNewest) or [`DropOldest`](crate::SlowPeer::DropOldest)
     /// dropped, and messages that were still kept back when the connection closed.

@@ -14,7 +14,7 @@ pub const TOPIC_NAME_LIMIT: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// The connection was opened as a client. Only a server has topics.
+    /// The connection belongs to no server: it was opened as a client, or made by the test kit.
     NoServer,
     /// The connection has ended.
     Closed,
@@ -38,7 +38,7 @@ impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoServer => f.write_str(
-                "a connection that was opened as a client has no topics; only a server's connections have",
+                "a connection of a client or of the test kit has no topics; only a server's connections have",
             ),
             Self::Closed => f.write_str("the connection has ended; only open connections join topics"),
             Self::TooManyTopics { joined, limit } => write!(

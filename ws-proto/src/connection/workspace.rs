@@ -17,10 +17,10 @@ const EVENTS_LIMIT: usize = 64 << 10;
 /// compress and inflate.
 ///
 /// It is an optimization, and never needed: a connection without a workspace has memory of its own while something
-/// waits in it. With a workspace, messages cost no allocation. The streams are up to 430 KB and take long to make;
-/// they are made once. A thread that runs many connections owns one workspace. It [attaches](Connection::attach) the
-/// workspace to a connection before it works on it, and [detaches](Connection::detach) it before it goes on to the
-/// next connection.
+/// waits in it. With a workspace, a message of up to 23 bytes costs no allocation, and a longer one that of its payload.
+/// The streams are up to 430 KB and take long to make; they are made once. A thread that runs many connections owns one
+/// workspace. It [attaches](Connection::attach) the workspace to a connection before it works on it, and
+/// [detaches](Connection::detach) it before it goes on to the next connection.
 ///
 /// A workspace begins empty, and keeps up to 192 KiB besides the streams.
 #[derive(Debug, Default)]

@@ -247,12 +247,24 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the stream ended before its first byte"),
+            // "in state unknown" would tell a reader nothing.
+            Self::Disconnected {
+                state: State::Unknown,
+            } => f.write_str("the stream ended before anything of the request arrived"),
             Self::Disconnected { state } => {
                 write!(
                     f,
                     "the stream ended in the opening handshake, in state {state}"
                 )
             }
+            Self::Timeout {
+                state: State::Unknown,
+                waited,
+            } => write!(
+                f,
+                "the opening handshake was not complete after {waited:?}, before anything of the \
+                 request arrived (option handshake_timeout)"
+            ),
             Self::Timeout { state, waited } => write!(
                 f,
                 "the opening handshake was not complete after {waited:?}, in state {state} \

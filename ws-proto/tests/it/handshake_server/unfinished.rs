@@ -47,6 +47,10 @@ fn a_handshake_that_takes_too_long_fails() {
         let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
             panic!()
         };
+        let text = error.to_string();
+        let is_silent = state == State::Unknown;
+        assert_eq!(text.contains("before anything of the request"), is_silent);
+        assert_eq!(text.contains(&format!("in state {state}")), !is_silent);
         assert_eq!(
             error,
             HandshakeError::Timeout {
