@@ -29,15 +29,19 @@ pub(crate) fn with_buffer<T>(use_buffer: impl FnOnce(&mut [u8]) -> Poll<T>) -> P
     result
 }
 
-/// Calls a function with the thread's workspace, or with a fresh one while the thread ends. The function must not do
-/// this again.
+/// Calls a function with the thread's workspace. It gets a fresh one while the thread ends, and inside of another call:
+/// the destructor of a message's bytes is code of users, and it may send.
 #[inline]
 pub(crate) fn with<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
     let mut work = Some(work);
     let mut take = || work.take().expect("it is called once");
-    match WORKSPACE.try_with(|workspace| take()(&mut workspace.borrow_mut())) {
-        Ok(result) => result,
-        Err(_) => take()(&mut Workspace::new()),
+    let done = WORKSPACE.try_with(|workspace| {
+        let mut workspace = workspace.try_borrow_mut().ok()?;
+        Some(take()(&mut workspace))
+    });
+    match done {
+        Ok(Some(result)) => result,
+        Ok(None) | Err(_) => take()(&mut Workspace::new()),
     }
 }
 
@@ -62,4 +66,15 @@ pub(crate) fn with_streams<T>(machine: &mut Machine, work: impl FnOnce(&mut Mach
 #[cfg(feature = "deflate")]
 pub(crate) fn compress(message: PreparedMessage, options: &Deflate) -> PreparedMessage {
     with(|workspace| message.compress_for(options, workspace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call inside of a call works. Breaks if it borrows the workspace that is in use.
+    #[test]
+    fn a_call_inside_of_a_call_gets_a_fresh_workspace() {
+        assert_eq!(with(|_| with(|inner| inner.memory())), 0);
+    }
 }

@@ -288,7 +288,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails if the reason is too long; then the connection stays open.
+    /// Fails if the reason is too long; then the connection stays open. For a text of unknown length use
+    /// [`CloseReason::truncated`](ws_proto::CloseReason::truncated) and its `as_str`.
     ///
     /// # Cancel safety
     ///
