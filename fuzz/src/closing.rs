@@ -21,6 +21,10 @@ const STEP_LIMIT: usize = 96;
 /// waits for events to be taken, and of the end of the stream.
 const WAITS: usize = 2;
 
+/// Laps that end before that: of a message that does not go on, or of a write that stalls. With a timeout of zero each is
+/// over at once, so one call of `handle_timeout` follows the other, but no more often than this.
+const LAPS: usize = 2;
+
 /// A connection and what must be true of it.
 struct Subject {
     connection: Connection,
@@ -286,7 +290,7 @@ impl Subject {
 
     fn timeout(&mut self) {
         self.connection.handle_timeout(self.now);
-        for _ in 0..WAITS {
+        for _ in 0..LAPS + WAITS {
             let deadline = self.connection.poll_timeout();
             assert!(
                 deadline.is_none_or(|deadline| deadline >= self.now),
