@@ -25,7 +25,6 @@ pub mod model;
 pub mod plain;
 /// An inflater that knows how far back anything may refer.
 pub mod puff;
-/// The two ends of a tunnel, joined.
 #[cfg(feature = "driver")]
 pub mod sim;
 #[cfg(feature = "driver")]
