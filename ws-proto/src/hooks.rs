@@ -3,7 +3,7 @@
 //! for a few instructions more.
 
 use crate::connection::Connection;
-use crate::connection::{EventBatch, PreparedMessage};
+use crate::connection::{EventBatch, PreparedMessage, Workspace};
 use crate::error::SendError;
 use crate::message::Message;
 
@@ -32,6 +32,32 @@ pub fn send_over_limit(
     message: &PreparedMessage,
 ) -> Result<(), SendError> {
     connection.send_over_limit(message)
+}
+
+/// Tells whether [`send_small`] would queue a message.
+#[inline]
+pub fn takes_small(connection: &Connection, message: &PreparedMessage) -> bool {
+    connection.takes_small(message)
+}
+
+/// Queues a message for which [`takes_small`] was asked. [`Connection::send_prepared`] queues every other one, or returns
+/// the error.
+#[inline]
+pub fn send_small(connection: &mut Connection, message: &PreparedMessage) {
+    connection.send_small(message);
+}
+
+/// Tells whether the connection has memory for what is sent, attached or its own.
+#[inline]
+pub fn has_outgoing_memory(connection: &Connection) -> bool {
+    connection.has_outgoing_memory()
+}
+
+/// Attaches a small piece of a workspace's memory to a connection that is sent to while the workspace is attached to
+/// another one. It is detached like that of [`Connection::attach`].
+#[inline]
+pub fn attach_spare(connection: &mut Connection, workspace: &mut Workspace) {
+    connection.attach_spare(workspace);
 }
 
 /// Returns how many bytes of pings and pongs have been queued since the connection opened.

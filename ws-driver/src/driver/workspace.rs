@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::task::Poll;
 
-use ws_proto::{Connection as Machine, Workspace};
+use ws_proto::{Connection as Machine, Workspace, hooks};
 #[cfg(feature = "deflate")]
 use ws_proto::{Deflate, PreparedMessage};
 
@@ -42,6 +42,16 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
     match done {
         Ok(Some(result)) => result,
         Ok(None) | Err(_) => take()(&mut Workspace::new()),
+    }
+}
+
+/// Attaches a small piece of the thread's memory to a machine that has none, because a message is about to be queued
+/// there. Its driver detaches it. In a broadcast each receiver would otherwise allocate.
+#[inline]
+pub(crate) fn attach_spare(machine: &mut Machine) {
+    // Asked first: with several messages in a row only the first one needs it.
+    if !hooks::has_outgoing_memory(machine) {
+        with(|workspace| hooks::attach_spare(machine, workspace));
     }
 }
 

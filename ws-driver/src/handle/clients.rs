@@ -12,6 +12,7 @@ use crate::id::ConnectionId;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
 use crate::registry::membership::Membership;
+use crate::registry::roster::Members;
 use crate::registry::{Entry, Registry, RegistryConfig};
 
 /// The open connections of a server. It is cheap to clone. A lookup and a send by id take constant time.
@@ -85,8 +86,7 @@ impl Clients {
     /// `DropOldest` the queue is never full, unless its limit is zero.
     pub fn send(&self, id: ConnectionId, message: impl Into<Message>) -> Result<(), SendToError> {
         let policy = self.registry.options.slow_peer;
-        let draft = Draft::new(message.into());
-        let sent = self.require(id)?.send_by_policy(draft, policy);
+        let sent = self.require(id)?.send_by_policy(message.into(), policy);
         sent.map_err(SendToError::Send)
     }
 
@@ -121,7 +121,7 @@ impl Clients {
     /// The count excludes connections that are closing, that speak a draft if the message is binary, or that
     /// did not take the message under their [`SlowPeer`](crate::SlowPeer) policy.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
-        offer_all(&self.registry, self.registry.open(), message.into(), None)
+        offer_all(&self.registry, &self.registry.open(), message.into(), None)
     }
 
     /// Sends a message to every open connection except one; see [`broadcast`](Self::broadcast).
@@ -132,7 +132,7 @@ impl Clients {
     ) -> usize {
         offer_all(
             &self.registry,
-            self.registry.open(),
+            &self.registry.open(),
             message.into(),
             Some(except),
         )
@@ -243,7 +243,7 @@ impl Topic {
     /// and does not depend on the number of other connections.
     pub fn broadcast(&self, message: impl Into<PreparedMessage>) -> usize {
         let members = self.registry.members(&self.name);
-        offer_all(&self.registry, members, message.into(), None)
+        offer_all(&self.registry, &members, message.into(), None)
     }
 
     /// Sends a message to every member except one, such as the author of the message; see
@@ -254,7 +254,7 @@ impl Topic {
         message: impl Into<PreparedMessage>,
     ) -> usize {
         let members = self.registry.members(&self.name);
-        offer_all(&self.registry, members, message.into(), Some(except))
+        offer_all(&self.registry, &members, message.into(), Some(except))
     }
 
     /// Sends a message to every member, and waits for capacity in each send queue; see
@@ -282,11 +282,11 @@ impl fmt::Debug for Topic {
 /// Makes a handle for each connection.
 fn senders(
     registry: &Arc<Registry>,
-    machines: Vec<Arc<SharedMachine>>,
+    machines: Members<Arc<SharedMachine>>,
 ) -> impl Iterator<Item = Sender> + use<> {
     let membership = Membership::of(registry);
-    let machines = machines.into_iter();
-    machines.map(move |machine| Sender::new(machine, membership.clone()))
+    let places = 0..machines.len();
+    places.map(move |place| Sender::new(Arc::clone(&machines[place]), membership.clone()))
 }
 
 /// A message for many connections. It is compressed once, for the first connection that compresses, because a
@@ -318,11 +318,11 @@ impl<'a> BroadcastMessage<'a> {
 
 /// Offers a message to each connection except one. Returns how many took it.
 ///
-/// `machines` is a copy of the list, so that no lock of the registry is held while messages are sent. Therefore two
+/// `machines` is the list of one moment, so that no lock of the registry is held while messages are sent. Therefore two
 /// concurrent broadcasts can arrive in either order. An order would need one lock around all sending.
 fn offer_all(
     registry: &Registry,
-    machines: Vec<Arc<SharedMachine>>,
+    machines: &[Arc<SharedMachine>],
     message: PreparedMessage,
     except: Option<ConnectionId>,
 ) -> usize {
@@ -333,7 +333,7 @@ fn offer_all(
         .filter(|machine| Some(machine.facts.id) != except)
         .filter(|machine| {
             let message = message.for_one(machine);
-            machine.send_by_policy(message, policy).is_ok()
+            machine.send_prepared_by_policy(message, policy).is_ok()
         });
     meant.count()
 }
@@ -341,21 +341,25 @@ fn offer_all(
 /// Queues a message for each connection as soon as its queue has capacity. Returns how many took it.
 async fn send_all(
     registry: &Registry,
-    machines: Vec<Arc<SharedMachine>>,
+    machines: Members<Arc<SharedMachine>>,
     message: PreparedMessage,
 ) -> usize {
     let mut message = BroadcastMessage::new(registry, message);
     let mut slow = Vec::new();
     let mut reached = 0;
-    for machine in machines {
+    for machine in machines.iter() {
         // Without a future first: most connections have capacity and need no allocation.
-        match machine.try_send_prepared(message.for_one(&machine)) {
+        match machine.try_send_prepared(message.for_one(machine)) {
             Ok(()) => reached += 1,
             // Both end by themselves. Every other error stays for as long as the connection is open.
-            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => slow.push(machine),
+            Err(SendError::QueueFull { .. } | SendError::MessageOpen) => {
+                slow.push(Arc::clone(machine));
+            }
             Err(_) => {}
         }
     }
+    // The wait can be long, and a list that is kept costs the next change a copy.
+    drop(machines);
     let message = &message.message;
     let waiting = slow.into_iter().map(|machine| async move {
         let sent = machine.send_wait(message, IfOpen::Wait, Then::Write).await;

@@ -13,11 +13,13 @@
 //! Imports: `util`, `id`, `observe`, `driver`.
 
 pub(crate) mod membership;
+pub(crate) mod roster;
 pub(crate) mod topics;
 
 use slab::Slab;
 use ws_proto::PreparedMessage;
 
+use self::roster::{Member, Members, Roster};
 use self::topics::{TopicError, Topics};
 use crate::driver::shared_machine::SharedMachine;
 use crate::driver::slow_peer::SlowPeer;
@@ -79,18 +81,24 @@ struct Slots {
     slab: Slab<Slot>,
     /// The number of connections that there ever were, so that no id is used twice.
     generation: u64,
-    open_len: usize,
+    open: Roster<Arc<SharedMachine>>,
     /// Connections that have ended, but whose end is not reported to all observers yet.
     ending_len: usize,
-    /// The members are open connections.
+    /// The members are in `open`, too.
     topics: Topics<Arc<SharedMachine>>,
     totals: Totals,
 }
 
 struct Slot {
     generation: u64,
-    /// `None` during the opening handshake, and once the connection has ended.
-    machine: Option<Arc<SharedMachine>>,
+    /// The place in `open`. `None` during the opening handshake, and once the connection has ended.
+    place: Option<usize>,
+}
+
+impl Member for Arc<SharedMachine> {
+    fn slot(&self) -> usize {
+        self.facts.id.slot
+    }
 }
 
 impl Registry {
@@ -104,7 +112,7 @@ impl Registry {
 
     /// Returns how many connections are open.
     pub(crate) fn len(&self) -> usize {
-        self.lock().open_len
+        self.lock().open.len()
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<SharedMachine>> {
@@ -112,15 +120,15 @@ impl Registry {
     }
 
     /// Returns the connections that are open now.
-    pub(crate) fn open(&self) -> Vec<Arc<SharedMachine>> {
-        self.lock().open().collect()
+    pub(crate) fn open(&self) -> Members<Arc<SharedMachine>> {
+        self.lock().open.members()
     }
 
     pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
         let mut slots = self.lock();
         let machine = slots.machine(id).ok_or(TopicError::Closed)?.clone();
         let limit = self.options.topic_limit;
-        slots.topics.join(topic, id.slot, machine, limit)
+        slots.topics.join(topic, machine, limit)
     }
 
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
@@ -133,7 +141,7 @@ impl Registry {
         slots.machine(id).is_some() && slots.topics.contains(topic, id.slot)
     }
 
-    pub(crate) fn members(&self, topic: &str) -> Vec<Arc<SharedMachine>> {
+    pub(crate) fn members(&self, topic: &str) -> Members<Arc<SharedMachine>> {
         self.lock().topics.members(topic)
     }
 
@@ -154,12 +162,12 @@ impl Registry {
             closes,
             mut ended,
         } = slots.totals;
-        let opening = slots.slab.len() - slots.open_len - slots.ending_len;
-        let machines: Vec<_> = slots.open().collect();
+        let opening = slots.slab.len() - slots.open.len() - slots.ending_len;
+        let machines = slots.open.members();
         // Each machine is locked below, and the registry is not to stay locked for all of them.
         drop(slots);
         let (mut open, mut buffered_amount) = (VersionCounts::default(), 0);
-        for machine in &machines {
+        for machine in machines.iter() {
             open.note(machine.facts.version);
             ended.add(&machine.tally());
             buffered_amount += machine.buffered_amount();
@@ -201,7 +209,7 @@ impl Registry {
         let generation = slots.generation;
         let slot = slots.slab.insert(Slot {
             generation,
-            machine: None,
+            place: None,
         });
         Some(Entry {
             registry: Some(Arc::clone(self)),
@@ -225,9 +233,8 @@ impl Registry {
     fn forget(&self, id: ConnectionId) {
         let mut slots = self.lock();
         slots.topics.leave_all(id.slot);
-        let machine = slots.slab[id.slot].machine.take();
+        let machine = slots.close(id.slot);
         if let Some(machine) = &machine {
-            slots.open_len -= 1;
             slots.ending_len += 1;
             // Under both locks, so that the counters of a connection are neither missed nor counted twice.
             let (tally, closed) = machine.settle();
@@ -259,14 +266,24 @@ impl Slots {
     fn machine(&self, id: ConnectionId) -> Option<&Arc<SharedMachine>> {
         let slot = self.slab.get(id.slot)?;
         let is_meant = slot.generation == id.generation;
-        slot.machine.as_ref().filter(|_| is_meant)
+        self.open.get(slot.place.filter(|_| is_meant)?)
     }
 
-    /// Iterates over the open connections.
-    fn open(&self) -> impl Iterator<Item = Arc<SharedMachine>> {
-        self.slab
-            .iter()
-            .filter_map(|(_, slot)| slot.machine.clone())
+    /// Adds a connection to those that are open.
+    fn open(&mut self, machine: Arc<SharedMachine>) {
+        let slot = machine.slot();
+        let place = self.open.push(machine);
+        self.slab[slot].place = Some(place);
+    }
+
+    /// Removes a connection from those that are open, if it is one.
+    fn close(&mut self, slot: usize) -> Option<Arc<SharedMachine>> {
+        let place = self.slab[slot].place.take()?;
+        let (machine, moved) = self.open.remove(place);
+        if let Some(moved) = moved {
+            self.slab[moved].place = Some(place);
+        }
+        Some(machine)
     }
 }
 
@@ -283,8 +300,7 @@ impl Entry {
         let registry = self.registry.take().expect("it opens once");
         let mut slots = registry.lock();
         slots.totals.opened.note(machine.facts.version);
-        slots.slab[self.id.slot].machine = Some(Arc::clone(&machine));
-        slots.open_len += 1;
+        slots.open(Arc::clone(&machine));
         drop(slots);
         Registration {
             registry,

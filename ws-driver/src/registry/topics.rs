@@ -1,10 +1,12 @@
-//! Named topics and their members. Each list of members is dense, so that a broadcast to a topic costs no more than its
-//! members. To join and to leave takes constant time.
+//! Named topics and their members. A broadcast to a topic costs no more than its members. To join and to leave takes
+//! constant time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
+
+use super::roster::{Member, Members, Roster};
 
 /// The longest name of a topic, in bytes. It is long enough for a path or a few ids, and short enough that names from
 /// peers cost little memory.
@@ -63,7 +65,7 @@ pub(crate) struct Topics<M> {
     /// The members of each topic.
     ///
     /// Invariant: no roster is empty, so a topic that everybody left costs no memory.
-    rosters: HashMap<Arc<str>, Vec<(usize, M)>>,
+    rosters: HashMap<Arc<str>, Roster<M>>,
     /// By slot: the place of the member in the roster of each topic that it has joined. It makes leaving take
     /// constant time. A connection without topics has no entry.
     places: HashMap<usize, HashMap<Arc<str>, usize>>,
@@ -78,15 +80,15 @@ impl<M> Default for Topics<M> {
     }
 }
 
-impl<M: Clone> Topics<M> {
+impl<M: Member> Topics<M> {
     /// Adds a member to a topic; returns whether it was not in it before.
     pub(crate) fn join(
         &mut self,
         name: &str,
-        slot: usize,
         member: M,
         limit: Option<usize>,
     ) -> Result<bool, TopicError> {
+        let slot = member.slot();
         if name.len() > TOPIC_NAME_LIMIT {
             let (len, limit) = (name.len(), TOPIC_NAME_LIMIT);
             return Err(TopicError::NameTooLong { len, limit });
@@ -105,11 +107,8 @@ impl<M: Clone> Topics<M> {
             None => Arc::from(name),
         };
         let roster = self.rosters.entry(Arc::clone(&name)).or_default();
-        self.places
-            .entry(slot)
-            .or_default()
-            .insert(name, roster.len());
-        roster.push((slot, member));
+        let place = roster.push(member);
+        self.places.entry(slot).or_default().insert(name, place);
         Ok(true)
     }
 
@@ -144,28 +143,29 @@ impl<M: Clone> Topics<M> {
     }
 
     pub(crate) fn len(&self, name: &str) -> usize {
-        self.rosters.get(name).map_or(0, Vec::len)
+        self.rosters.get(name).map_or(0, Roster::len)
     }
 
-    pub(crate) fn members(&self, name: &str) -> Vec<M> {
-        let roster = self.rosters.get(name).into_iter().flatten();
-        roster.map(|(_, member)| member.clone()).collect()
+    pub(crate) fn members(&self, name: &str) -> Members<M> {
+        let roster = self.rosters.get(name);
+        roster.map(Roster::members).unwrap_or_default()
     }
 
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         self.rosters.keys().map(Arc::clone).collect()
     }
 
-    /// Frees a place in a roster. The last member moves there, so that the roster stays dense.
+    /// Frees a place in a roster.
     fn remove(&mut self, name: &Arc<str>, place: usize) {
         let Entry::Occupied(mut roster) = self.rosters.entry(Arc::clone(name)) else {
             debug_assert!(false, "a member of a topic is in its roster");
             return;
         };
-        let members = roster.get_mut();
-        members.swap_remove(place);
-        if let Some((slot, _)) = members.get(place) {
-            let places = self.places.get_mut(slot);
+        // Dropped under the registry's lock, because it is never the last handle: the registry has one of each open
+        // connection.
+        let (_, moved) = roster.get_mut().remove(place);
+        if let Some(slot) = moved {
+            let places = self.places.get_mut(&slot);
             let moved = places.and_then(|places| places.get_mut(name));
             debug_assert!(
                 moved.is_some(),
@@ -175,12 +175,9 @@ impl<M: Clone> Topics<M> {
                 *moved = place;
             }
         }
-        if members.is_empty() {
+        if roster.get().is_empty() {
             roster.remove();
             shrink(&mut self.rosters);
-        } else if members.len() < members.capacity() / 4 {
-            // As in `shrink`.
-            members.shrink_to(members.len() * 2);
         }
     }
 }
@@ -200,6 +197,12 @@ mod tests {
 
     use super::*;
 
+    impl Member for usize {
+        fn slot(&self) -> usize {
+            *self
+        }
+    }
+
     /// After any sequence of joins and leaves the rosters are what a plain set of pairs says, and when
     /// all have left nothing is left.
     #[test]
@@ -213,7 +216,7 @@ mod tests {
             let name = format!("topic {}", (random >> 24) & 7);
             match (random >> 20) & 15 {
                 0..=7 => {
-                    let joined = topics.join(&name, slot, slot, Some(6));
+                    let joined = topics.join(&name, slot, Some(6));
                     let count = model.iter().filter(|(_, other)| *other == slot).count();
                     if model.contains(&(name.clone(), slot)) {
                         assert_eq!(joined, Ok(false));
@@ -245,7 +248,8 @@ mod tests {
                     let members = topics.members(name);
                     assert!(!members.is_empty(), "a topic without members exists");
                     assert_eq!(topics.len(name), members.len());
-                    members.into_iter().map(|slot| (name.to_string(), slot))
+                    let pairs = members.iter().map(|slot| (name.to_string(), *slot));
+                    pairs.collect::<Vec<_>>()
                 })
                 .collect();
             assert_eq!(found, model);
@@ -263,8 +267,8 @@ mod tests {
     fn the_length_of_a_name_is_limited() {
         let mut topics = Topics::default();
         let longest = "x".repeat(TOPIC_NAME_LIMIT);
-        assert_eq!(topics.join(&longest, 0, (), None), Ok(true));
-        let error = topics.join(&format!("{longest}x"), 0, (), None);
+        assert_eq!(topics.join(&longest, 0, None), Ok(true));
+        let error = topics.join(&format!("{longest}x"), 0, None);
         assert_eq!(
             error,
             Err(TopicError::NameTooLong {
@@ -273,7 +277,7 @@ mod tests {
             })
         );
         assert_eq!(
-            topics.join("", 0, (), Some(1)).unwrap_err().to_string(),
+            topics.join("", 0, Some(1)).unwrap_err().to_string(),
             "the connection has joined 1 topics; 1 are allowed (option topic_limit)"
         );
     }

@@ -37,15 +37,36 @@ impl Connection {
     #[inline]
     pub(crate) fn send_short(&mut self, message: &Message) -> Option<usize> {
         let is_text = message.is_text();
-        let may_send = self.open_message.is_none()
-            && self.phase.sends()
-            && (is_text || self.version.features().binary)
-            && !self.compression.is_on()
-            && self.has_capacity();
+        let may_send = self.sends_plain(is_text);
         let inline = message.payload().as_inline().filter(|_| may_send)?;
         self.codec
             .encode_inline(is_text, inline, &mut self.outgoing);
         Some(inline.len())
+    }
+
+    /// Tells whether a message would be queued now, and not be compressed.
+    #[inline]
+    fn sends_plain(&self, is_text: bool) -> bool {
+        self.open_message.is_none()
+            && self.phase.sends()
+            && (is_text || self.version.features().binary)
+            && !self.compression.is_on()
+            && self.has_capacity()
+    }
+
+    /// Tells whether [`send_small`](Self::send_small) would queue a message.
+    #[inline]
+    pub(crate) fn takes_small(&self, message: &PreparedMessage) -> bool {
+        self.sends_plain(message.is_text()) && self.codec.copies(message.frame())
+    }
+
+    /// Queues a copy of a small message that was encoded before, for which [`takes_small`](Self::takes_small) was asked.
+    #[inline]
+    pub(crate) fn send_small(&mut self, message: &PreparedMessage) {
+        debug_assert!(self.takes_small(message), "nobody asked");
+        let (frame, header_len) = (message.frame(), message.header_len());
+        self.codec
+            .encode_copied(frame, header_len, &mut self.outgoing);
     }
 
     /// Queues a part of a message, so that a message of any length can be sent in bounded memory.

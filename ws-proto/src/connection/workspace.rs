@@ -4,7 +4,7 @@
 use super::Connection;
 use super::event_batch::EventBatch;
 use crate::deflate::DeflateStreams;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Spares};
 
 /// The most memory for outgoing bytes that is kept from one connection to the next. Memory that has grown beyond it is
 /// freed, because one large message would hold it for the life of the thread otherwise.
@@ -22,10 +22,13 @@ const EVENTS_LIMIT: usize = 64 << 10;
 /// workspace. It [attaches](Connection::attach) the workspace to a connection before it works on it, and
 /// [detaches](Connection::detach) it before it goes on to the next connection.
 ///
-/// A workspace begins empty, and keeps up to 192 KiB besides the streams.
+/// A workspace begins empty, and keeps up to 192 KiB besides the streams. In the driver of this family of crates, where a
+/// broadcast uses small pieces of it for many connections at a time, these are up to 512 KiB more.
 #[derive(Debug, Default)]
 pub struct Workspace {
     outgoing: Outgoing,
+    /// Small memory for connections that are sent to while another one has `outgoing`.
+    spares: Spares,
     events: EventBatch,
     streams: DeflateStreams,
 }
@@ -35,6 +38,7 @@ impl Workspace {
     pub const fn new() -> Self {
         Self {
             outgoing: Outgoing::new(),
+            spares: Spares::new(),
             events: EventBatch::new(),
             streams: DeflateStreams::new(),
         }
@@ -44,7 +48,9 @@ impl Workspace {
     /// [taken](Connection::take_outgoing_into). Bytes that still wait move to memory of their own.
     pub fn recycle(&mut self, taken: &mut Outgoing) {
         if let Some(memory) = taken.detach() {
-            if (1..=OUTGOING_LIMIT).contains(&memory.memory_len()) {
+            if self.outgoing.has_memory() {
+                self.spares.keep(memory);
+            } else if memory.memory_len() <= OUTGOING_LIMIT {
                 self.outgoing = memory;
             }
         }
@@ -60,7 +66,7 @@ impl Workspace {
 
     /// Returns the number of bytes of memory that the workspace keeps for the next connection, without its streams.
     pub fn memory(&self) -> usize {
-        self.outgoing.memory_len() + self.events.memory_len()
+        self.outgoing.memory_len() + self.spares.memory_len() + self.events.memory_len()
     }
 
     /// Returns zlib's streams, for messages that are compressed for many connections.
@@ -76,6 +82,19 @@ impl Connection {
     pub fn attach(&mut self, workspace: &mut Workspace) {
         self.outgoing.attach(&mut workspace.outgoing);
         self.events.attach(&mut workspace.events);
+    }
+
+    #[inline]
+    pub(crate) fn has_outgoing_memory(&self) -> bool {
+        self.outgoing.has_memory()
+    }
+
+    /// Gives a small piece of memory to a connection that is sent to while another one is attached.
+    #[inline]
+    pub(crate) fn attach_spare(&mut self, workspace: &mut Workspace) {
+        if !self.outgoing.has_memory() {
+            self.outgoing.attach(&mut workspace.spares.take());
+        }
     }
 
     /// Gives all memory back. Bytes and events that still wait, for a slow peer or a slow application, move to memory

@@ -14,7 +14,7 @@ use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::inline::Inline;
 use crate::message::{Fragment, Message, Payload};
-use crate::outgoing::{FramePayload, Outgoing};
+use crate::outgoing::{COPY_LIMIT, FramePayload, Outgoing};
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
@@ -211,6 +211,9 @@ impl Codec {
         header_len: usize,
         outgoing: &mut Outgoing,
     ) {
+        if self.copies(frame) {
+            return self.encode_copied(frame, header_len, outgoing);
+        }
         match self {
             Self::Hixie(_) => {
                 let payload = FramePayload::Shared(frame.slice(header_len..));
@@ -224,6 +227,29 @@ impl Codec {
             Self::Rfc6455(_) => {
                 outgoing.push_frame(b"", FramePayload::Shared(frame.clone()), b"");
             }
+        }
+    }
+
+    /// Tells whether a frame that was encoded before is copied: if it is small, because a reference to it would cost as
+    /// much, and if its payload need not be masked.
+    #[inline]
+    pub(crate) fn copies(&self, frame: &[u8]) -> bool {
+        let masks = match self {
+            Self::Hixie(_) => false,
+            Self::Rfc6455(codec) => codec.masks(),
+        };
+        frame.len() < COPY_LIMIT && !masks
+    }
+
+    /// Does the same as [`encode_prepared`](Self::encode_prepared) for a frame that [is copied](Self::copies).
+    #[inline]
+    pub(crate) fn encode_copied(&self, frame: &[u8], header_len: usize, outgoing: &mut Outgoing) {
+        match self {
+            Self::Hixie(_) => {
+                let payload = FramePayload::Copied(&frame[header_len..]);
+                hixie::encode_text(payload, outgoing);
+            }
+            Self::Rfc6455(_) => outgoing.push(frame),
         }
     }
 

@@ -6,6 +6,7 @@
 mod controls;
 mod outgoing_mut;
 mod queue;
+mod spares;
 
 use std::io::IoSlice;
 
@@ -16,7 +17,8 @@ use crate::mask::Mask;
 
 pub(crate) use self::controls::InFlight;
 pub use self::outgoing_mut::OutgoingMut;
-pub(crate) use self::queue::FramePayload;
+pub(crate) use self::queue::{COPY_LIMIT, FramePayload};
+pub(crate) use self::spares::Spares;
 
 /// Bytes to be written to the peer, in order, as a [`Buf`].
 ///
@@ -78,12 +80,19 @@ impl Outgoing {
         }
     }
 
+    /// Tells whether the queue holds memory, attached or its own.
+    #[inline]
+    pub(crate) fn has_memory(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// Returns the bytes of memory that the queue holds, without the payloads that it shares.
     pub(crate) fn memory_len(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.memory_len())
     }
 
     /// Appends bytes that are a unit of their own, such as the head of an answer.
+    #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.queue().push(bytes);
     }

@@ -141,6 +141,21 @@ impl Item for &PreparedMessage {
     }
 }
 
+impl Inner {
+    /// Queues a small prepared message in the usual case, which most broadcasts are: then this is most of the work for
+    /// each receiver. If it returns `false` nothing has changed, and [`Item::queue`] decides.
+    #[inline]
+    pub(super) fn queue_small(&mut self, message: &PreparedMessage) -> bool {
+        if !hooks::takes_small(&self.machine, message) {
+            return false;
+        }
+        workspace::attach_spare(&mut self.machine);
+        hooks::send_small(&mut self.machine, message);
+        self.tally.note_sent(message.len(), true);
+        true
+    }
+}
+
 impl Part {
     pub(crate) fn new(content: Message, is_last: bool) -> Self {
         Self {

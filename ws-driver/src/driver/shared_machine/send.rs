@@ -106,16 +106,33 @@ impl SharedMachine {
         sent.expect("a sender that is refused does not wait")
     }
 
-    /// Queues an item without a wait, or does what the policy says. Sends by id and broadcasts use it: what many peers
-    /// are to get must neither wait for the slowest one nor be queued for it without bound.
-    #[inline]
+    /// Queues a message without a wait, or does what the policy says. Sends by id use it, because a sender to many peers
+    /// must not wait for the slowest one.
     pub(crate) fn send_by_policy(
         &self,
-        mut item: impl Item,
+        message: Message,
         policy: SlowPeer,
     ) -> Result<(), SendError> {
         let full = IfFull::Policy(policy);
-        let sent = self.send(&mut item, full, IfOpen::KeepBack, Then::Wake);
+        let mut draft = Draft::new(message);
+        let sent = self.send(&mut draft, full, IfOpen::KeepBack, Then::Wake);
+        sent.expect("a sender with a policy does not wait")
+    }
+
+    /// Does the same as [`send_by_policy`](Self::send_by_policy) for one receiver of a broadcast.
+    #[inline]
+    pub(crate) fn send_prepared_by_policy(
+        &self,
+        mut message: &PreparedMessage,
+        policy: SlowPeer,
+    ) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        if inner.queue_small(message) {
+            self.hand_over(inner, Then::Wake);
+            return Ok(());
+        }
+        let full = IfFull::Policy(policy);
+        let sent = self.send_locked(inner, &mut message, full, IfOpen::KeepBack, Then::Wake);
         sent.expect("a sender with a policy does not wait")
     }
 

@@ -123,7 +123,7 @@ mod tests {
         message: impl Into<Message>,
         policy: SlowPeer,
     ) -> Result<(), SendError> {
-        machine.send_by_policy(Draft::new(message.into()), policy)
+        machine.send_by_policy(message.into(), policy)
     }
 
     /// While a message is sent in fragments, other messages wait for its end and then go out in order. No policy takes
@@ -145,7 +145,7 @@ mod tests {
             fragment("a", false);
             assert_eq!(offer_message(&machine, "b", policy), Ok(()), "{policy:?}");
             assert_eq!(
-                machine.send_by_policy(&PreparedMessage::from("c"), policy),
+                machine.send_prepared_by_policy(&PreparedMessage::from("c"), policy),
                 Ok(())
             );
             assert_eq!(outgoing(&machine), b"\x01\x01a");
@@ -173,7 +173,8 @@ mod tests {
             poll(pin!(part("a".repeat(1000), false))),
             Poll::Ready(Ok(()))
         );
-        let kept = machine.send_by_policy(&PreparedMessage::from("b"), SlowPeer::DropOldest);
+        let kept =
+            machine.send_prepared_by_policy(&PreparedMessage::from("b"), SlowPeer::DropOldest);
         assert_eq!(kept, Ok(()));
         let mut last = pin!(part("c".into(), true));
         assert_eq!(poll(last.as_mut()), Poll::Pending, "the queue is full");

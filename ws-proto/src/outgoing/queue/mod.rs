@@ -19,7 +19,7 @@ use crate::message::inline::INLINE_LIMIT;
 /// Payloads shorter than this are copied behind each other; longer ones are kept by reference.
 ///
 /// Below a few KiB a copy costs less than one more slice in a gather write.
-pub(super) const COPY_LIMIT: usize = 4096;
+pub(crate) const COPY_LIMIT: usize = 4096;
 
 /// The first capacity of a tail without attached memory, as with a broadcast: more small frames may follow.
 const TAIL_CAPACITY: usize = 256;
@@ -136,6 +136,7 @@ impl Queue {
     }
 
     /// Appends bytes that are a unit of their own, such as the head of an answer.
+    #[inline]
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.tail.bytes.extend_from_slice(bytes);
         self.len += bytes.len();
