@@ -11,7 +11,7 @@ use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+use ws_driver::{BindConfig, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp};
 
 /// The async-std runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,13 +32,13 @@ impl Runtime for AsyncStd {
 
     async fn accept(&self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
         let (stream, addr) = listener.accept().await?;
-        Ok((Stream(stream), addr))
+        Ok((stream.into(), addr))
     }
 
     // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
     // the last segment by a round trip.
     fn prepare(&self, stream: &Stream) -> io::Result<()> {
-        stream.0.set_nodelay(true)
+        stream.stream.set_nodelay(true)
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -48,11 +48,11 @@ impl Runtime for AsyncStd {
     async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        Ok(Stream(stream))
+        Ok(stream.into())
     }
 
     fn probe(&self, stream: &Stream, idle: Duration, timeout: Duration) -> io::Result<()> {
-        probe_tcp(SockRef::from(&stream.0), idle, timeout)
+        probe_tcp(SockRef::from(&stream.stream), idle, timeout)
     }
 
     fn timer(&self) -> AsyncStdTimer {
@@ -78,18 +78,30 @@ impl Runtime for AsyncStd {
 /// A stream of async-std: a TCP stream, or a Unix stream that the application made. To close it ends its
 /// write side.
 #[derive(Debug)]
-pub struct Stream<T = TcpStream>(T);
+pub struct Stream<T = TcpStream> {
+    stream: T,
+    reads: SocketReads,
+}
+
+impl<T> Stream<T> {
+    fn new(stream: T) -> Self {
+        Self {
+            stream,
+            reads: SocketReads::default(),
+        }
+    }
+}
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self(stream)
+        Self::new(stream)
     }
 }
 
 #[cfg(unix)]
 impl From<UnixStream> for Stream<UnixStream> {
     fn from(stream: UnixStream) -> Self {
-        Self(stream)
+        Self::new(stream)
     }
 }
 
@@ -117,7 +129,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let Self { stream, reads } = &mut *self;
+        reads.poll_read(&AsyncStd, cx, buffer.len(), |cx| {
+            Pin::new(stream).poll_read(cx, buffer)
+        })
     }
 }
 
@@ -127,7 +142,7 @@ impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -135,17 +150,17 @@ impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Not the `poll_close` of async-std, which only flushes: the peer would see the end only when the stream is
         // dropped, but it waits for that end first.
-        Poll::Ready(self.0.shut_down_write())
+        Poll::Ready(self.stream.shut_down_write())
     }
 }
 
@@ -187,7 +202,7 @@ mod tests {
             let _peer = std::net::TcpStream::connect(addr).unwrap();
             let (stream, _) = AsyncStd.accept(&listener).await.unwrap();
             AsyncStd.prepare(&stream).unwrap();
-            assert!(stream.0.nodelay().unwrap());
+            assert!(stream.stream.nodelay().unwrap());
         });
     }
 }

@@ -11,7 +11,7 @@
 //! | open a connection | [`connect`], [`connect_with`], [`connect_over`] |
 //! | use one | [`Connection`], [`Sender`] |
 //! | send to many | [`Clients`], [`Topic`], [`SlowPeer`] |
-//! | write an adapter | [`Runtime`], [`Timer`]; the existing adapters have about 200 lines each |
+//! | write an adapter | [`Runtime`], [`Timer`], [`SocketReads`]; the existing adapters have about 200 lines each |
 //! | test a handler | `test::Kit`, with the feature `test-kit` |
 //!
 //! `ws-proto` has the protocol; this crate has the concurrency.
@@ -37,6 +37,7 @@ mod util;
 pub use self::adapter::exports;
 #[doc(inline)]
 pub use self::adapter::exports::*;
+pub use self::adapter::socket_reads::SocketReads;
 pub use self::client::{connect, connect_over, connect_with};
 pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;

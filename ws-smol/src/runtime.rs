@@ -1,15 +1,15 @@
 //! The smol runtime for the driver: its sockets, timers and tasks.
 
 use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
-use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+use ws_driver::{BindConfig, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp};
 
 /// The smol runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,40 +73,18 @@ impl Runtime for Smol {
     }
 }
 
-/// A TCP stream of smol.
-///
-/// After a read that did not fill its buffer, the socket is empty. So the next read asks the reactor first
-/// and saves a useless system call for each wait.
+/// A TCP stream of smol. To close it ends its write side.
 #[derive(Debug)]
 pub struct Stream {
     stream: Async<TcpStream>,
-    /// Whether the last read has emptied the socket.
-    is_drained: bool,
+    reads: SocketReads,
 }
 
 impl Stream {
     fn new(stream: Async<TcpStream>) -> Self {
         Self {
             stream,
-            is_drained: false,
-        }
-    }
-
-    /// Writes as soon as the socket takes any bytes. Tries before it asks the reactor, because a socket is nearly always
-    /// writable.
-    fn poll_write_with(
-        &self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            match write(self.stream.get_ref()) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.stream.poll_writable(cx))?;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                written => return Poll::Ready(written),
-            }
+            reads: SocketReads::default(),
         }
     }
 }
@@ -117,40 +95,28 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            // Asks the reactor once for each wait, and tries the socket when the task runs again. The reactor takes a new
-            // event for an old one if another thread was waiting for events when the socket was registered. While one
-            // peer keeps this thread busy, that is nearly always the case.
-            if std::mem::take(&mut self.is_drained) {
-                ready!(self.stream.poll_readable(cx))?;
-            }
-            match self.stream.get_ref().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_drained = true,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => {
-                    self.is_drained = matches!(read, Ok(len) if len > 0 && len < buffer.len());
-                    return Poll::Ready(read);
-                }
-            }
-        }
+        let Self { stream, reads } = &mut *self;
+        reads.poll_read(&Smol, cx, buffer.len(), |cx| {
+            poll_socket(stream, cx, buffer)
+        })
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |mut stream| stream.write(bytes))
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |mut stream| stream.write_vectored(slices))
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -159,6 +125,25 @@ impl AsyncWrite for Stream {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+/// Reads from a socket, or has the reactor wake the task. The same by `Async::poll_read` is a system call more for each
+/// wait.
+fn poll_socket(
+    stream: &Async<TcpStream>,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    match stream.get_ref().read(buffer) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            // The reactor reports the event first that brought the last bytes, since nobody has asked it since. The
+            // socket is empty now, so that is no reason to read again. Then it registers the socket, and an event from
+            // before that is seen.
+            while stream.poll_readable(cx)?.is_ready() {}
+            Poll::Pending
+        }
+        read => Poll::Ready(read),
     }
 }
 

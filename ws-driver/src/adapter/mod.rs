@@ -1,9 +1,11 @@
 //! The names of an adapter that are generic over a runtime in the driver. One macro makes them for every runtime, so
-//! that all adapters have the same names and docs. The other names are in `exports.rs`.
+//! that all adapters have the same names and docs. The other names are in `exports.rs`. Beside them stands what adapters of
+//! several runtimes share.
 //!
-//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `client`, `server`.
+//! Imports: `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `client`, `server`.
 
 pub mod exports;
+pub(crate) mod socket_reads;
 
 /// Makes the names of an adapter for its runtime, from its type and its name in the docs. The adapter must depend on
 /// `futures-io` and have a feature `upgrade`.
