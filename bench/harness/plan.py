@@ -46,6 +46,7 @@ def deflate(binary, package, batch=False):
 SERVERS = [
     Server("raw-tokio", "servers", "raw-tokio", (), "raw", broadcasts=True),
     Server("raw-smol", "servers", "raw-smol", (), "raw"),
+    Server("raw-async-std", "servers", "raw-async-std", (), "raw"),
     # io_uring: what another runtime could win.
     Server("raw-tokio-uring", "peers", "raw-tokio-uring", (), "raw"),
     Server("raw-monoio", "peers", "raw-monoio", (), "raw"),
