@@ -33,9 +33,20 @@ pub(crate) fn socket(index: usize) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A connect that has only begun ends with this.
+pub(crate) const EINPROGRESS: i32 = 115;
+
 /// Opens a connection and waits until it is open.
 pub(crate) fn open(addr: SocketAddr, protocol: Protocol, index: usize) -> io::Result<TcpStream> {
-    let socket = socket(index)?;
+    open_on(socket(index)?, addr, protocol)
+}
+
+/// Opens a connection on a socket that was made for it.
+pub(crate) fn open_on(
+    socket: Socket,
+    addr: SocketAddr,
+    protocol: Protocol,
+) -> io::Result<TcpStream> {
     socket.connect(&addr.into())?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -59,10 +70,7 @@ pub(crate) fn open_all(
 ) -> io::Result<Vec<Link>> {
     let open_one = |index| {
         let stream = open(addr, protocol, index)?;
-        // Nothing says that a raw server has accepted, and its backlog must not overflow.
-        if protocol == Protocol::Raw && (index % RAW_BATCH == 0 || index + 1 == count) {
-            std::thread::sleep(RAW_REST);
-        }
+        rest_if_raw(protocol, index, count);
         stream.set_nonblocking(true)?;
         let mut stream = mio::net::TcpStream::from_std(stream);
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -71,6 +79,13 @@ pub(crate) fn open_all(
         Ok(Link::new(stream, protocol))
     };
     (0..count).map(open_one).collect()
+}
+
+/// Nothing says that a raw server has accepted, and its backlog must not overflow.
+pub(crate) fn rest_if_raw(protocol: Protocol, index: usize, count: usize) {
+    if protocol == Protocol::Raw && (index.is_multiple_of(RAW_BATCH) || index + 1 == count) {
+        std::thread::sleep(RAW_REST);
+    }
 }
 
 /// Half of the backlog that tokio asks for.
@@ -103,7 +118,7 @@ pub(crate) fn silence(read: io::Result<usize>) -> io::Result<()> {
     }
 }
 
-fn closed() -> io::Error {
+pub(crate) fn closed() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "the server closed a connection")
 }
 
@@ -126,6 +141,11 @@ impl Link {
             since: Instant::now(),
             inflating: (protocol == Protocol::Deflate).then(Inflating::default),
         }
+    }
+
+    /// Returns the connection alone.
+    pub(crate) fn into_stream(self) -> mio::net::TcpStream {
+        self.stream
     }
 
     /// Sends a window, as far as the socket takes it, and expects it back.
