@@ -10,6 +10,7 @@ use std::time::Instant;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::Options;
+use crate::frame;
 use crate::link;
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
@@ -72,9 +73,8 @@ impl Addressed {
         let protocol = options.protocol;
         let open_one = |index| {
             let mut stream = link::open(options.connect, protocol, index)?;
-            for word in action.registrations(index, options.connections) {
-                register(&mut stream, protocol, &word)?;
-            }
+            let words = action.registrations(index, options.connections);
+            register(&mut stream, protocol, &words)?;
             stream.set_nonblocking(true)?;
             let mut stream = mio::net::TcpStream::from_std(stream);
             poll.registry()
@@ -160,11 +160,14 @@ impl Action {
     }
 }
 
-/// Sends what registers a connection, and waits for it to come back.
-fn register(stream: &mut TcpStream, protocol: Protocol, message: &str) -> io::Result<()> {
+/// Sends what registers a connection, and waits for it to come back: all at once, because a server pings
+/// and closes those that have waited too long for the others to open.
+fn register(stream: &mut TcpStream, protocol: Protocol, words: &[String]) -> io::Result<()> {
     let (mut sent, mut expected) = (Vec::new(), Vec::new());
-    protocol.encode_sent(message.as_bytes(), [0; 4], &mut sent);
-    protocol.encode_returned(message.as_bytes(), [0; 4], &mut expected);
+    for word in words {
+        protocol.encode_sent(word.as_bytes(), [0; 4], &mut sent);
+        protocol.encode_returned(word.as_bytes(), [0; 4], &mut expected);
+    }
     stream.write_all(&sent)?;
     let mut returned = vec![0; expected.len()];
     stream.read_exact(&mut returned)?;
@@ -212,16 +215,9 @@ impl End {
 }
 
 impl End {
-    /// Takes pings of RFC 6455 away: to open so many connections can take longer than a server lets them
-    /// be silent. Runs are too short for a server to miss the pongs.
     fn skip_pings(&mut self) {
-        while let [0x89, len, ..] = *self.received.as_slice() {
-            let len = 2 + usize::from(len);
-            if self.received.len() < len {
-                return;
-            }
-            self.received.drain(..len);
-        }
+        let left = frame::skip_pings(&self.received).len();
+        self.received.drain(..self.received.len() - left);
     }
 }
 

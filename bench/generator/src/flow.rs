@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 
+use crate::frame;
 use crate::link;
 use crate::ring::Ring;
 
@@ -92,10 +93,13 @@ impl Flow {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(complete),
                 Err(error) => return Err(error),
             };
-            let begun = self.returned_at % ring.returned_len();
             let mut returned = buf.get(..len).unwrap_or_default();
-            complete += (begun + len) / ring.returned_len();
-            let is_begun = !(begun + len).is_multiple_of(ring.returned_len());
+            if ring.is_boundary(self.returned_at) {
+                returned = frame::skip_pings(returned);
+            }
+            let end = self.returned_at % ring.returned_len() + returned.len();
+            complete += end / ring.returned_len();
+            let is_begun = !ring.is_boundary(end);
             if complete + usize::from(is_begun) > missing {
                 return Err(io::Error::other("more came back than was sent"));
             }

@@ -83,6 +83,11 @@ impl Ring {
         self.returned_len
     }
 
+    /// Whether a message begins there in the bytes that are returned.
+    pub(crate) fn is_boundary(&self, returned_at: usize) -> bool {
+        returned_at.is_multiple_of(self.returned_len)
+    }
+
     pub(crate) fn sent(&self, range: Range<usize>) -> &[u8] {
         self.sent.get(range).unwrap_or_default()
     }
