@@ -49,8 +49,8 @@ def storm(results, scenario):
                  ["p50 ms", "p99 ms", "all served ms", "all begun ms", "retries", "CPU ms", "MiB before", "MiB at most",
                   "backlog"], rows,
                  "Times from the reset of the old connections to the first message back on each new one; medians of the "
-                 "rounds, memory the most of all. The generator has begun to connect with all at `all begun`: a server can "
-                 "be ready soon after that, no sooner. A client that finds the backlog full tries again after a second.")
+                 "rounds, memory the most of all. The generator has begun to connect with all at `all begun`, and reads "
+                 "nothing before. A client that finds the backlog full tries again after a second.")
 
 
 def slow(results, scenario):

@@ -42,11 +42,9 @@ pub(crate) fn measure(options: &Options, meter: &Meter) -> io::Result<Measured> 
     let mut storm = Storm::new(options, ring)?;
     let begin = Instant::now();
     drop(old);
+    // Those who come first are not looked after before all have begun, as each is a client of its own.
     for index in 0..count {
         storm.connect(index)?;
-        if index % CONNECTS_IN_A_ROW == 0 {
-            storm.turn(begin, Duration::ZERO)?;
-        }
     }
     let begun_ns = nanos(begin.elapsed());
     while storm.tally.messages < u64::try_from(count).map_err(io::Error::other)? {
@@ -56,7 +54,7 @@ pub(crate) fn measure(options: &Options, meter: &Meter) -> io::Result<Measured> 
                 format!("only {} are served after {LONGEST:?}", storm.tally.messages),
             ));
         }
-        storm.turn(begin, WAIT)?;
+        storm.turn(begin)?;
     }
     let wall = begin.elapsed();
     settle();
@@ -76,9 +74,6 @@ pub(crate) fn measure(options: &Options, meter: &Meter) -> io::Result<Measured> 
 
 /// Time for the server to put its buffers away.
 const REST: Duration = Duration::from_millis(300);
-
-/// How many begin to connect before what arrived is looked at.
-const CONNECTS_IN_A_ROW: usize = 64;
 
 /// A client whose SYN finds the backlog full tries again after 1, 3, 7 and 15 seconds.
 const LONGEST: Duration = Duration::from_secs(40);
@@ -148,8 +143,8 @@ impl Storm {
     }
 
     /// Lets those go on for whom something has happened.
-    fn turn(&mut self, begin: Instant, wait: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(wait)) {
+    fn turn(&mut self, begin: Instant) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(WAIT)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
