@@ -1,7 +1,9 @@
 """Builds the programs, and runs one server under one load: its time, or its system calls and allocations."""
 
+import dataclasses
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -125,8 +127,11 @@ def start_generator(program, server, scenario, process, addr, phases):
     return Process(GENERATOR_CORE, [program, *fixed, *scenario.arguments(server), *phases, *scenario.load])
 
 
-def run_time(folders, server, scenario, window):
-    """Returns what the generator measured."""
+def run_time(folders, server, scenario, window, rate=None):
+    """Returns what the generator measured, at a rate if its load needs one."""
+    if rate is not None:
+        scenario = dataclasses.replace(scenario, load=(*scenario.load, "--rate", str(rate)))
+    window *= scenario.windows
     process, addr = start_server(folders["plain"], server, scenario)
     with process:
         phases = ["--warm-up", window // 3, "--window", window]
@@ -196,6 +201,22 @@ class CountedCalls:
         self.strace.wait(PATIENCE)
         with self.report:
             self.result = system_calls(self.report.read())
+
+
+def backlog(folders, server):
+    """Returns how many connections may wait to be accepted, as the server asks for and as the kernel allows."""
+    with tempfile.NamedTemporaryFile("r") as trace:
+        command = ["strace", "--follow-forks", "--trace=listen", "--output", trace.name, folders["plain"] / server.binary]
+        with Process(server.cores, [*command, "--mode", "echo", *server.arguments]) as process:
+            process.line()
+            process.child.stdin.close()
+            process.child.wait(PATIENCE)
+        asked = re.search(r"listen\(\d+, (-?\d+)\)", trace.read())
+    if not asked:
+        raise Failure("strace saw no listen")
+    allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    # The kernel reads it without a sign.
+    return min(int(asked[1]) % 2**32, allowed)
 
 
 def expect_mark(generator):

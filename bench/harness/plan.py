@@ -1,5 +1,6 @@
 """What is measured: the servers and the scenarios. Nothing here runs anything."""
 
+import fnmatch
 import resource
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ class Server:
     protocol: str = "rfc6455"
     broadcasts: bool = False
     sends_by_id: bool = False
+    has_topics: bool = False
     # What it may run on; the generator has core 1.
     cores: str = "0"
 
@@ -25,7 +27,7 @@ class Server:
 
 def ours(runtime, protocol="rfc6455"):
     name = f"ours-{runtime}" + ("" if protocol == "rfc6455" else f"-{protocol}")
-    return Server(name, "servers", f"ours-{runtime}", (), protocol, True, True)
+    return Server(name, "servers", f"ours-{runtime}", (), protocol, True, True, True)
 
 
 def ours_on_both_cores(how, **what):
@@ -57,7 +59,7 @@ SERVERS = [
     ours("tokio", "draft75"),
     ours_on_both_cores("2-workers", broadcasts=True, sends_by_id=True),
     ours_on_both_cores("2-servers"),
-    Server("uwebsockets", "uwebsockets", "uwebsockets", broadcasts=True),
+    Server("uwebsockets", "uwebsockets", "uwebsockets", broadcasts=True, has_topics=True),
     deflate("ours-tokio-deflate", "deflate"),
     deflate("uwebsockets-deflate", "uwebsockets"),
     deflate("yawc-deflate", "deflate-peers"),
@@ -79,6 +81,9 @@ SERVERS = [
 # What every ratio is to, in the same run.
 CEILING = "raw-tokio"
 
+# Whose latency is shown side by side; the others would only make the run longer.
+COMPARED = ["raw-tokio", "ours-tokio", "ours-smol", "uwebsockets", "tokio-tungstenite", "fastwebsockets", "tokio-websockets"]
+
 # So that a process with its own few files stays within its limit.
 SPARE_FILES = 64
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -97,18 +102,28 @@ class Scenario:
     script: str = "ascii"
     # Measured to count system calls and allocations; None where only time or memory is measured.
     messages: int | None = 4000
-    # Longer than the default where a message takes long.
-    window: int = 1000
+    # How many windows it lasts: more where rare things are looked for.
+    windows: int = 1
     unit: str = "message"
     is_memory: bool = False
+    # What its result is: what a message costs, or a table of its own.
+    shows: str = "cost"
+    # The rate of an open loop, as a percentage of what the slowest server can do.
+    share: int | None = None
+    # A storm opens new connections before the server has closed the old ones.
+    generations: int = 1
 
     def suits(self, server):
+        if self.shows != "cost" and server.name not in COMPARED:
+            return False
         if server.protocol == "deflate" and self.script != "records":
             return False
         if self.mode == "broadcast":
             return server.broadcasts
         if self.mode == "by-id":
             return server.sends_by_id
+        if self.mode == "topics":
+            return server.has_topics
         if self.load[0] == "handshakes":
             return not server.is_raw
         return True
@@ -116,7 +131,7 @@ class Scenario:
     def arguments(self, server):
         return [
             "--protocol", server.protocol,
-            "--connections", str(min(self.connections, FILES - SPARE_FILES)),
+            "--connections", str(min(self.connections, (FILES - SPARE_FILES) // self.generations)),
             "--size", str(self.size),
             "--script", self.script,
         ]
@@ -128,6 +143,30 @@ def echo(in_flight):
 
 def broadcast(in_flight):
     return ("broadcast", "--in-flight", str(in_flight))
+
+
+def crowd(count):
+    """A row of the cost of a broadcast against the number of receivers."""
+    return Scenario(f"broadcast-{count}", f"16 B to {count:,}, 1 in flight", broadcast(1), count, mode="broadcast",
+                    unit="delivery", messages=None)
+
+
+def open_loop(connections, share):
+    return Scenario(f"latency-{connections}-{share}", f"16 B over {connections:,} connections, at {share} % of what the "
+                    "slowest can do", ("open-loop",), connections, messages=None, windows=3, shows="latency", share=share)
+
+
+def slow_tenth(receivers, size, rate, burst):
+    name = f"slow-{receivers}" + ("" if burst == 1 else f"x{burst}")
+    sizes = f"{size} B" + ("" if burst == 1 else f" x {burst}")
+    return Scenario(name, f"{sizes} to {receivers:,}, {rate} times a second; every tenth reads nothing",
+                    ("slow-broadcast", "--rate", str(rate), "--burst", str(burst)), receivers, size, mode="broadcast",
+                    unit="delivery", messages=None, windows=5, shows="slow")
+
+
+def capacity(connections):
+    """The load that tells what an open loop can ask for: as many under way as there are connections."""
+    return Scenario(f"capacity-{connections}", "", echo(1), connections, messages=None)
 
 
 PACE = ("paced", "--rate", "20000")
@@ -155,6 +194,17 @@ SCENARIOS = [
     Scenario("idle", "5,000 connections after one 1 KiB echo", ("idle",), 5_000, 1024, messages=None, is_memory=True),
     Scenario("idle-20000", "20,000 connections after one 1 KiB echo", ("idle",), 20_000, 1024, messages=None,
              is_memory=True),
+    *(crowd(count) for count in (10, 100, 1_000, 10_000, 20_000)),
+    Scenario("topics", "18 B to the 10 members of one of 10,000 topics, 64 in flight", ("topics", "--members", "10"), 10_000,
+             18, mode="topics", unit="delivery", messages=None),
+    *(open_loop(connections, share) for connections in (100, 10_000) for share in (30, 60, 90)),
+    Scenario("storm", "10,000 connections are reset at once, and connect anew", ("storm",), 10_000, messages=None,
+             unit="connection", shows="storm", generations=2),
+    # Rates that the slowest of them can keep to, by a wide margin.
+    slow_tenth(500, 16, 10, 16),
+    slow_tenth(500, 1024, 50, 1),
+    slow_tenth(5_000, 16, 1, 16),
+    slow_tenth(5_000, 1024, 5, 1),
 ]
 
 # What CI runs: ours and the ceiling, counts that do not depend on the machine, and a look at the time.
@@ -162,10 +212,17 @@ QUICK_SERVERS = ["raw-tokio", "ours-tokio", "ours-smol", "ours-async-std", "ours
 QUICK_SCENARIOS = ["tiny", "pipelined", "small", "medium", "records", "large", "handshake", "broadcast16", "idle"]
 
 
+def expand(names, things):
+    """Returns the names with patterns such as latency-* replaced by what they stand for."""
+    return [found for name in names
+            for found in (fnmatch.filter([thing.name for thing in things], name) or [name])]
+
+
 def pick(kind, things, names):
     """Returns the things with these names, and says which name is wrong."""
     if names is None:
         return things
+    names = expand(names, things)
     by_name = {thing.name: thing for thing in things}
     unknown = [name for name in names if name not in by_name]
     if unknown:

@@ -30,8 +30,7 @@ def draw(results, panels):
         for column, (scenario, bars) in enumerate(line):
             lines += panel(GAP + column * (PANEL_WIDTH + GAP), y, scenario, bars)
         y += 48 + max(len(bars) for _, bars in line) * ROW_HEIGHT + GAP
-    columns = min(COLUMNS, len(panels))
-    width = GAP + columns * (PANEL_WIDTH + GAP)
+    width = width_of(panels)
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" viewBox="0 0 {width} {y}" '
         'font-family="system-ui, sans-serif" font-size="12">',
@@ -40,6 +39,10 @@ def draw(results, panels):
         text(GAP, 50, f"{results['date']}; {results['machine']}", FAINT),
         text(GAP, 66, f"least of {results['rounds']} rounds; bars beyond {CUT:g} are cut", FAINT),
         *lines, "</svg>", ""])
+
+
+def width_of(panels):
+    return GAP + min(COLUMNS, len(panels)) * (PANEL_WIDTH + GAP)
 
 
 def panel(x, y, scenario, bars):

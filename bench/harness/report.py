@@ -3,13 +3,13 @@
 import json
 import statistics
 
-from . import plan
+from . import plan, tails
 
 
 def tables(results):
     """Returns the Markdown: what a message costs, as a ratio to the ceiling and in nanoseconds, and counts."""
     sections = [head(results), ratios(results), nanoseconds(results), rates(results), latencies(results),
-                counts(results, "syscalls"), counts(results, "allocations"), memory(results), legend(results)]
+                *tails.tables(results), counts(results, "syscalls"), counts(results, "allocations"), memory(results), legend(results)]
     return "\n".join(section for section in sections if section)
 
 
@@ -30,7 +30,25 @@ def head(results):
 
 
 def timed(results):
-    return [one for one in plan.SCENARIOS if one.name in results["times"] and not one.is_memory]
+    return [one for one in plan.SCENARIOS
+            if one.name in results["times"] and not one.is_memory and one.shows == "cost"]
+
+
+def latency_rows(results):
+    return [one for one in plan.SCENARIOS if one.name in results["times"] and one.shows == "latency"]
+
+
+def rate(results, scenario):
+    """Returns the messages a second of an open loop: the same for all servers, by the slowest one."""
+    capacities = results["capacities"].get(str(scenario.connections), {})
+    if not scenario.share or not capacities:
+        return None
+    slowest = min(messages_a_second(run) for run in capacities.values())
+    return max(1, int(slowest * scenario.share / 100))
+
+
+def messages_a_second(run):
+    return run["messages"] / run["wall_ns"] * 1e9
 
 
 def cpu_per_message(results, scenario, server):

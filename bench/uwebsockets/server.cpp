@@ -73,9 +73,10 @@ static void listen_to_input() {
 struct Nothing {};
 
 int main(int argc, char **argv) {
-    bool broadcasts = false;
+    bool broadcasts = false, has_topics = false;
     for (int i = 1; i < argc; i++) {
         broadcasts = broadcasts || std::string_view(argv[i]) == "broadcast";
+        has_topics = has_topics || std::string_view(argv[i]) == "topics";
     }
     std::thread(listen_to_input).detach();
 
@@ -92,10 +93,16 @@ int main(int argc, char **argv) {
                 ws->subscribe("all");
             }
         },
-        .message = [broadcasts, &app](auto *ws, std::string_view message, uWS::OpCode opcode) {
+        .message = [broadcasts, has_topics, &app](auto *ws, std::string_view message, uWS::OpCode opcode) {
             if (broadcasts) {
                 app.publish("all", message, opcode);
+            } else if (has_topics && message.size() >= 9 && message[0] == 'p') {
+                app.publish(message.substr(1, 8), message, opcode);
             } else {
+                // A letter and the name of a topic: join it, and say so.
+                if (has_topics && message.size() == 9) {
+                    ws->subscribe(message.substr(1));
+                }
                 // It compresses if it was agreed on.
                 ws->send(message, opcode, true);
             }

@@ -42,4 +42,19 @@ pub(crate) fn encode_draft(payload: &[u8], frame: &mut Vec<u8>) {
     frame.push(0xff);
 }
 
+/// Takes the pings of a server away that stand before a message: to open many connections can take longer
+/// than a server lets the first of them be silent. Runs are too short for it to miss the pongs.
+pub(crate) fn skip_pings(mut bytes: &[u8]) -> &[u8] {
+    while let [PING, len, rest @ ..] = bytes {
+        let Some(rest) = rest.get(usize::from(*len)..) else {
+            break;
+        };
+        bytes = rest;
+    }
+    bytes
+}
+
+/// A whole ping, whose payload has 125 bytes at most.
+const PING: u8 = 0x89;
+
 const MASK: u8 = 0x80;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::Options;
-use crate::link;
+use crate::link::{self, EINPROGRESS};
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
 
@@ -60,8 +60,6 @@ impl Handshakes {
         Ok(())
     }
 }
-
-const EINPROGRESS: i32 = 115;
 
 impl Opening {
     /// Goes on; returns whether the connection is open.

@@ -2,16 +2,21 @@
 //!
 //! Any byte that differs from what a correct server sends, and any silence of some seconds, is an error.
 
-mod by_id;
+mod addressed;
 mod deflate;
+mod flow;
 mod frame;
 mod handshakes;
 mod idle;
 mod link;
 mod meter;
+mod open_loop;
 mod paced;
+mod pacer;
 mod protocol;
 mod ring;
+mod slow;
+mod storm;
 mod windows;
 
 use std::io::{self, BufRead};
@@ -21,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::meter::{Goal, Load, Meter};
+use crate::meter::{Goal, Load, Measured, Meter};
 use crate::protocol::Protocol;
 use crate::ring::Script;
 
@@ -62,6 +67,24 @@ struct Phases {
     messages: Option<u64>,
 }
 
+impl Phases {
+    /// The goal of the warm-up, which begins now.
+    fn warm_up(&self) -> Goal {
+        match self.messages {
+            Some(count) => Goal::Messages(count / 4),
+            None => Goal::for_millis(self.warm_up),
+        }
+    }
+
+    /// The goal of the measurement, which begins now.
+    fn window(&self) -> Goal {
+        match self.messages {
+            Some(count) => Goal::Messages(count),
+            None => Goal::for_millis(self.window),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Subcommand)]
 enum Kind {
     /// Each connection sends a window of messages, and the next when all are back.
@@ -80,10 +103,33 @@ enum Kind {
     Idle,
     /// 64 messages under way, each from a connection to a random other one.
     ById,
-    /// This many messages a second, whatever the number of connections.
+    /// 64 messages under way, each to a random topic. There is a topic for each connection, and each
+    /// connection is in several.
+    Topics {
+        /// How many connections a topic has.
+        #[arg(long, default_value_t = 10)]
+        members: usize,
+    },
+    /// This many messages a second, whatever the number of connections; one that still waits is left out.
     Paced {
         #[arg(long)]
         rate: u64,
+    },
+    /// This many messages a second, whatever comes back; the time of each counts from when it was due.
+    OpenLoop {
+        #[arg(long)]
+        rate: u64,
+    },
+    /// All connections are reset, and connect anew as fast as they can.
+    Storm,
+    /// The first connection publishes at a fixed rate, and every tenth connection reads nothing.
+    SlowBroadcast {
+        /// How many times a second it publishes.
+        #[arg(long)]
+        rate: u64,
+        /// How many messages it publishes then.
+        #[arg(long, default_value_t = 1)]
+        burst: usize,
     },
 }
 
@@ -99,16 +145,12 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let meter = Meter::new(options.pid);
-    let Some(mut load) = load(options)? else {
-        let measured = idle::measure(options, &meter)?;
-        return print(&measured);
+    let mut load = match course(options, &meter)? {
+        Course::Phases(load) => load,
+        Course::Whole(measured) => return print(&measured),
     };
     let phases = &options.phases;
-    let (warm_up, window) = match phases.messages {
-        Some(count) => (Goal::Messages(count / 4), None),
-        None => (Goal::for_millis(phases.warm_up), Some(phases.window)),
-    };
-    load.run(warm_up)?;
+    load.run(phases.warm_up())?;
     settle();
     load.verify_silence()?;
     if phases.messages.is_some() {
@@ -116,11 +158,7 @@ fn run(options: &Options) -> io::Result<()> {
     }
     let before = meter.cpu()?;
     let begin = Instant::now();
-    let goal = match (window, phases.messages) {
-        (None, Some(count)) => Goal::Messages(count),
-        (window, _) => Goal::for_millis(window.unwrap_or_default()),
-    };
-    let tally = load.run(goal)?;
+    let tally = load.run(phases.window())?;
     let wall = begin.elapsed();
     settle();
     let cpu = meter.cpu()?.saturating_sub(before);
@@ -131,14 +169,29 @@ fn run(options: &Options) -> io::Result<()> {
     print(&tally.measured(cpu, wall))
 }
 
-fn load(options: &Options) -> io::Result<Option<Box<dyn Load>>> {
-    Ok(Some(match options.load {
+/// How a load is measured.
+enum Course {
+    /// It runs to warm up, and again to be measured.
+    Phases(Box<dyn Load>),
+    /// It has a course of its own, and this came of it.
+    Whole(Measured),
+}
+
+fn course(options: &Options, meter: &Meter) -> io::Result<Course> {
+    Ok(Course::Phases(match options.load {
         Kind::Echo { in_flight } => Box::new(windows::Windows::echo(options, in_flight)?),
         Kind::Broadcast { in_flight } => Box::new(windows::Windows::broadcast(options, in_flight)?),
         Kind::Handshakes => Box::new(handshakes::Handshakes::new(options)?),
-        Kind::ById => Box::new(by_id::ById::new(options)?),
+        Kind::ById => Box::new(addressed::Addressed::by_id(options)?),
+        Kind::Topics { members } => Box::new(addressed::Addressed::by_topic(options, members)?),
         Kind::Paced { rate } => Box::new(paced::Paced::new(options, rate)?),
-        Kind::Idle => return Ok(None),
+        Kind::OpenLoop { rate } => Box::new(open_loop::OpenLoop::new(options, rate)?),
+        Kind::Idle => return Ok(Course::Whole(idle::measure(options, meter)?)),
+        Kind::Storm => return Ok(Course::Whole(storm::measure(options, meter)?)),
+        Kind::SlowBroadcast { rate, burst } => {
+            let measured = slow::measure(options, meter, rate, burst)?;
+            return Ok(Course::Whole(measured));
+        }
     }))
 }
 

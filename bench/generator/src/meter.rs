@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
+
+use crate::{slow, storm};
 
 /// A load that can be put on a server again and again.
 pub(crate) trait Load {
@@ -36,11 +39,26 @@ impl Goal {
 }
 
 /// What was done.
-#[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) messages: u64,
-    samples: Vec<u64>,
+    latencies: Histogram<u64>,
+    /// Of a load that has a timetable.
+    pub(crate) pace: Option<Pace>,
 }
+
+/// How well a generator kept to its timetable, so that a latency is not blamed on the server.
+#[derive(Clone, Copy, Default, Serialize)]
+pub(crate) struct Pace {
+    /// How often it was time to send.
+    pub(crate) due: u64,
+    /// How often the generator sent later than [`LATE`] after that.
+    pub(crate) sent_late: u64,
+    /// The time in which the generator found something to do.
+    pub(crate) busy_ns: u64,
+}
+
+/// Later than this is late: a tenth of the shortest latency that matters to a person.
+pub(crate) const LATE: Duration = Duration::from_millis(1);
 
 /// The result of a run.
 #[derive(Default, Serialize)]
@@ -50,41 +68,62 @@ pub(crate) struct Measured {
     pub(crate) wall_ns: u64,
     pub(crate) p50_ns: u64,
     pub(crate) p99_ns: u64,
+    pub(crate) p999_ns: u64,
+    pub(crate) max_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rss_bytes: Option<u64>,
+    /// The most memory that was resident at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) pace: Option<Pace>,
+    #[serde(flatten)]
+    pub(crate) storm: Option<storm::Outcome>,
+    #[serde(flatten)]
+    pub(crate) slow: Option<slow::Outcome>,
 }
+
+impl Default for Tally {
+    fn default() -> Self {
+        let latencies = Histogram::new_with_bounds(1, LONGEST_NANOS, DIGITS);
+        Self {
+            messages: 0,
+            latencies: latencies.expect("the bounds are constants that it takes"),
+            pace: None,
+        }
+    }
+}
+
+/// A minute: no run waits as long. A histogram up to there with these digits takes a quarter of a MiB.
+const LONGEST_NANOS: u64 = 60_000_000_000;
+
+/// An error of a thousandth.
+const DIGITS: u8 = 3;
 
 impl Tally {
     /// Counts messages that were answered, and how long that took.
     pub(crate) fn add(&mut self, messages: u64, latency: Duration) {
         self.messages += messages;
-        if self.samples.len() < SAMPLE_LIMIT {
-            self.samples.push(nanos(latency));
-        }
+        self.latencies.saturating_record(nanos(latency));
     }
 
-    pub(crate) fn measured(mut self, cpu_ns: u64, wall: Duration) -> Measured {
-        self.samples.sort_unstable();
+    pub(crate) fn measured(self, cpu_ns: u64, wall: Duration) -> Measured {
+        let at = |quantile| self.latencies.value_at_quantile(quantile);
         Measured {
             messages: self.messages,
             cpu_ns,
             wall_ns: nanos(wall),
-            p50_ns: self.percentile(50),
-            p99_ns: self.percentile(99),
-            rss_bytes: None,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            p999_ns: at(0.999),
+            max_ns: self.latencies.max(),
+            pace: self.pace,
+            ..Measured::default()
         }
-    }
-
-    fn percentile(&self, percent: usize) -> u64 {
-        let index = (self.samples.len() * percent / 100).min(self.samples.len().saturating_sub(1));
-        self.samples.get(index).copied().unwrap_or_default()
     }
 }
 
-/// Keeps the samples of one run below 16 MiB.
-const SAMPLE_LIMIT: usize = 2 << 20;
-
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -123,6 +162,18 @@ impl Meter {
     pub(crate) fn rss(&self) -> io::Result<u64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+        Ok(number(line.and_then(|rest| rest.split_whitespace().next()))? * 1024)
+    }
+
+    /// Lets the kernel begin anew with [`peak`](Self::peak).
+    pub(crate) fn forget_peak(&self) -> io::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5")
+    }
+
+    /// Returns the most memory that was resident at a time since the last [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         Ok(number(line.and_then(|rest| rest.split_whitespace().next()))? * 1024)
     }
 }

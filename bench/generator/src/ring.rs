@@ -73,6 +73,21 @@ impl Ring {
         first * self.returned_len..(first + count) * self.returned_len
     }
 
+    /// Returns where in the bytes that are returned the first message comes again.
+    pub(crate) fn returned_end(&self) -> usize {
+        self.count * self.returned_len
+    }
+
+    /// Returns the length of a message as it is returned.
+    pub(crate) fn returned_len(&self) -> usize {
+        self.returned_len
+    }
+
+    /// Whether a message begins there in the bytes that are returned.
+    pub(crate) fn is_boundary(&self, returned_at: usize) -> bool {
+        returned_at.is_multiple_of(self.returned_len)
+    }
+
     pub(crate) fn sent(&self, range: Range<usize>) -> &[u8] {
         self.sent.get(range).unwrap_or_default()
     }

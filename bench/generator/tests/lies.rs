@@ -26,24 +26,40 @@ enum Lie {
 #[derive(Clone, Copy)]
 struct Load {
     name: &'static str,
+    options: &'static [&'static str],
     connections: usize,
     messages: usize,
 }
 
 const ECHO: Load = Load {
     name: "echo",
+    options: &[],
     connections: 2,
     messages: 4 + 16,
 };
 const BROADCAST: Load = Load {
     name: "broadcast",
+    options: &[],
     connections: 4,
     messages: 1 + 4,
 };
 const BY_ID: Load = Load {
     name: "by-id",
+    options: &[],
     connections: 8,
     messages: 8 + 16,
+};
+const TOPICS: Load = Load {
+    name: "topics",
+    options: &["--members", "2"],
+    connections: 8,
+    messages: 8 + 8,
+};
+const OPEN_LOOP: Load = Load {
+    name: "open-loop",
+    options: &["--rate", "500"],
+    connections: 2,
+    messages: 4 + 16,
 };
 
 #[test]
@@ -59,6 +75,16 @@ fn a_broadcast_that_lies_is_noticed() {
 #[test]
 fn a_delivery_by_id_that_lies_is_noticed() {
     check(BY_ID);
+}
+
+#[test]
+fn a_topic_that_lies_is_noticed() {
+    check(TOPICS);
+}
+
+#[test]
+fn an_echo_to_an_open_loop_that_lies_is_noticed() {
+    check(OPEN_LOOP);
 }
 
 /// An honest server passes; no lie does, at the beginning, in the middle, or in the very last message.
@@ -146,11 +172,23 @@ fn generate(addr: SocketAddr, load: Load) -> Output {
         .args(["--connections", &load.connections.to_string()])
         .args(["--protocol", "raw", "--size", "18", "--messages", "16"])
         .arg(load.name)
+        .args(load.options)
         .stdin(Stdio::null())
         .output();
     let _ = measured.kill();
     let _ = measured.wait();
     output.expect("the generator runs")
+}
+
+impl Load {
+    /// How many messages a connection sends before the load, which come back.
+    fn registrations(self) -> usize {
+        match self.name {
+            "by-id" => 1,
+            "topics" => 2,
+            _ => 0,
+        }
+    }
 }
 
 /// A server without a handshake, which returns frames as they come.
@@ -175,8 +213,7 @@ impl Liar {
         for _ in 0..load.connections {
             let (mut stream, _) = listener.accept()?;
             stream.set_nodelay(true)?;
-            if load.name == BY_ID.name {
-                // The registration.
+            for _ in 0..load.registrations() {
                 let mut frame = [0; 2 + 4 + 9];
                 stream.read_exact(&mut frame)?;
                 stream.write_all(&frame)?;
@@ -211,17 +248,18 @@ impl Liar {
         let lie = lie.map(|(lie, _)| lie);
         let before = std::mem::replace(&mut self.before, frame.to_vec());
         let all = self.streams.len();
-        let receivers = match self.load.name {
-            "echo" => sender..sender + 1,
-            "broadcast" => 0..all,
+        let (first, count) = match self.load.name {
+            "echo" | "open-loop" => (sender, 1),
+            "broadcast" => (0, all),
+            // A topic has as many members as a connection joins topics.
             _ => {
                 let target = target(frame) + usize::from(lie == Some(Lie::Wrong));
-                target % all..target % all + 1
+                (target, self.load.registrations())
             }
         };
         // Of several receivers only the last one is lied to.
-        let last = receivers.end - 1;
-        for receiver in receivers {
+        let last = (first + count - 1) % all;
+        for receiver in (first..first + count).map(|index| index % all) {
             if lie == Some(Lie::Stray) && receiver == last {
                 // Time for the generator to read all that came before.
                 thread::sleep(Duration::from_millis(20));
@@ -230,7 +268,7 @@ impl Liar {
             let mut sent = frame.to_vec();
             match lie.filter(|_| receiver == last) {
                 Some(Lie::Changed) => sent[FRAME_LEN - 1] ^= 1,
-                Some(Lie::Wrong) if self.load.name != BY_ID.name => sent.clone_from(&before),
+                Some(Lie::Wrong) if self.load.registrations() == 0 => sent.clone_from(&before),
                 Some(Lie::Extra) => sent.push(frame[0]),
                 Some(Lie::Missing) => continue,
                 Some(Lie::Wrong | Lie::Stray) | None => {}

@@ -7,13 +7,16 @@ use support::{LISTEN, Mode, Start, announce};
 use ws_driver::ws_proto::Message;
 use ws_driver::{Clients, Connection, ConnectionId, Runtime, Server};
 
+/// What ours do with messages: all that there is.
+const MODES: [Mode; 4] = [Mode::Echo, Mode::Broadcast, Mode::ById, Mode::Topics];
+
 /// Serves until listening fails.
 ///
 /// # Errors
 ///
 /// Fails if the port cannot be listened on.
 pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
-    let start = Start::new().expect(&[Mode::Echo, Mode::Broadcast, Mode::ById], false);
+    let start = Start::new().expect(&MODES, false);
     let server = Server::<R>::bind(LISTEN).await?;
     announce(server.local_addr());
     let clients = server.clients();
@@ -28,6 +31,11 @@ pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
             let directory = Directory::default();
             server
                 .serve(move |connection| by_id(connection, clients.clone(), directory.clone()))
+                .await
+        }
+        Mode::Topics => {
+            server
+                .serve(move |connection| topics(connection, clients.clone()))
                 .await
         }
     }
@@ -73,6 +81,24 @@ async fn by_id(mut connection: Connection, clients: Clients, directory: Director
     }
 }
 
+/// A message starts with a letter and eight digits, which name a topic: `j` joins it, and comes back; `p`
+/// goes to its members.
+async fn topics(mut connection: Connection, clients: Clients) {
+    while let Some(message) = connection.recv().await {
+        match name(&message) {
+            Some(("j", topic)) => {
+                if connection.join(topic).is_ok() {
+                    let _ = connection.send(message).await;
+                }
+            }
+            Some(("p", topic)) => {
+                clients.topic(topic).broadcast(message);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
 /// The ids of those who gave their number.
 #[derive(Clone, Default)]
 struct Directory {
@@ -93,6 +119,11 @@ impl Directory {
 }
 
 fn address(message: &Message) -> Option<(&str, usize)> {
+    let (action, number) = name(message)?;
+    Some((action, number.parse().ok()?))
+}
+
+fn name(message: &Message) -> Option<(&str, &str)> {
     let (action, rest) = message.as_text()?.split_at_checked(1)?;
-    Some((action, rest.get(..8)?.parse().ok()?))
+    Some((action, rest.get(..8)?))
 }

@@ -22,6 +22,8 @@ pub enum Mode {
     Broadcast,
     /// Sends it to the connection that it names.
     ById,
+    /// Sends it to the members of the topic that it names.
+    Topics,
 }
 
 #[derive(Parser)]

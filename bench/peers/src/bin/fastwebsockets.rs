@@ -37,7 +37,9 @@ async fn main() -> io::Result<()> {
                     };
                     let _ = match mode {
                         Mode::Broadcast => publish(socket, sender).await,
-                        Mode::Echo | Mode::ById => echo(FragmentCollector::new(socket)).await,
+                        Mode::Echo | Mode::ById | Mode::Topics => {
+                            echo(FragmentCollector::new(socket)).await
+                        }
                     };
                 });
                 Some((response, life))

@@ -20,7 +20,7 @@ async fn main() -> io::Result<()> {
         stream.set_nodelay(true)?;
         match start.mode {
             Mode::Broadcast => tokio::spawn(broadcast(Arc::new(stream), Arc::clone(&all))),
-            Mode::Echo | Mode::ById => tokio::spawn(echo(stream)),
+            Mode::Echo | Mode::ById | Mode::Topics => tokio::spawn(echo(stream)),
         };
     }
 }
@@ -40,8 +40,8 @@ fn echo(stream: TcpStream) -> impl Future<Output = ()> {
 
 type Streams = Arc<Mutex<Vec<Arc<TcpStream>>>>;
 
-/// Writes what comes to every stream at once: no queue, no wake. Ends if a socket does not take all, as
-/// this is a ceiling for messages that fit every socket.
+/// Writes what comes to every stream at once: no queue, no wake. A stream that does not take all gets no
+/// more, as this is a ceiling for messages that fit every socket.
 async fn broadcast(stream: Arc<TcpStream>, all: Streams) {
     let lock = || all.lock().unwrap_or_else(PoisonError::into_inner);
     lock().push(Arc::clone(&stream));
@@ -53,10 +53,6 @@ async fn broadcast(stream: Arc<TcpStream>, all: Streams) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => break,
         };
-        for to in lock().iter() {
-            if to.try_write(arrived).ok() != Some(arrived.len()) {
-                return;
-            }
-        }
+        lock().retain(|to| to.try_write(arrived).ok() == Some(arrived.len()));
     }
 }

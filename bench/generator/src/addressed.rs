@@ -1,22 +1,26 @@
-//! Messages from connection to connection, by the number under which each has registered.
+//! Messages to the connection that has registered under a number, or to those that have joined a topic.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Token};
 
 use crate::Options;
+use crate::frame;
 use crate::link;
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
 use crate::ring::Random;
 
-/// A load of messages that the server sends on by id.
-pub(crate) struct ById {
+/// A load of messages that name to whom the server sends them.
+pub(crate) struct Addressed {
     poll: Poll,
     protocol: Protocol,
+    action: Action,
     ends: Vec<End>,
     random: Random,
     size: usize,
@@ -31,19 +35,46 @@ struct End {
     received: Vec<u8>,
 }
 
+/// What the messages ask the server to do.
+#[derive(Clone, Copy)]
+enum Action {
+    /// To send to a connection.
+    SendTo,
+    /// To publish in a topic, which has so many members.
+    PublishIn(usize),
+}
+
+#[derive(Clone)]
 struct Delivery {
-    frame: Vec<u8>,
-    sender: usize,
+    message: Rc<Published>,
     since: Instant,
 }
 
-impl ById {
-    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+/// A message under way to one connection or more.
+struct Published {
+    frame: Vec<u8>,
+    sender: usize,
+    /// How many have not got it.
+    missing: Cell<usize>,
+}
+
+impl Addressed {
+    pub(crate) fn by_id(options: &Options) -> io::Result<Self> {
+        Self::new(options, Action::SendTo)
+    }
+
+    pub(crate) fn by_topic(options: &Options, members: usize) -> io::Result<Self> {
+        let members = members.clamp(1, options.connections);
+        Self::new(options, Action::PublishIn(members))
+    }
+
+    fn new(options: &Options, action: Action) -> io::Result<Self> {
         let poll = Poll::new()?;
         let protocol = options.protocol;
         let open_one = |index| {
             let mut stream = link::open(options.connect, protocol, index)?;
-            register(&mut stream, protocol, index)?;
+            let words = action.registrations(index, options.connections);
+            register(&mut stream, protocol, &words)?;
             stream.set_nonblocking(true)?;
             let mut stream = mio::net::TcpStream::from_std(stream);
             poll.registry()
@@ -59,6 +90,7 @@ impl ById {
             ends: ends?,
             poll,
             protocol,
+            action,
             random: Random::default(),
             size: options.size,
             sequence: 0,
@@ -67,8 +99,13 @@ impl ById {
     }
 
     fn send(&mut self, sender: usize) -> io::Result<()> {
-        let target = self.random.below(self.ends.len());
-        let mut message = format!("s{target:08}{:08x}", self.sequence);
+        let number = self.random.below(self.ends.len());
+        let count = self.action.receivers();
+        let letter = match self.action {
+            Action::SendTo => 's',
+            Action::PublishIn(_) => 'p',
+        };
+        let mut message = format!("{letter}{number:08}{:08x}", self.sequence);
         self.sequence += 1;
         while message.len() < self.size {
             message.push('.');
@@ -77,12 +114,19 @@ impl ById {
         let key = self.random.masking_key();
         self.protocol
             .encode_returned(message.as_bytes(), key, &mut frame);
-        if let Some(end) = self.ends.get_mut(target) {
-            end.missing.push_back(Delivery {
+        let delivery = Delivery {
+            message: Rc::new(Published {
                 frame,
                 sender,
-                since: Instant::now(),
-            });
+                missing: Cell::new(count),
+            }),
+            since: Instant::now(),
+        };
+        let all = self.ends.len();
+        for member in number..number + count {
+            if let Some(end) = self.ends.get_mut(member % all) {
+                end.missing.push_back(delivery.clone());
+            }
         }
         self.frame.clear();
         self.protocol
@@ -95,12 +139,35 @@ impl ById {
     }
 }
 
-/// Gives the server the number of a connection.
-fn register(stream: &mut TcpStream, protocol: Protocol, index: usize) -> io::Result<()> {
-    let message = format!("r{index:08}");
+impl Action {
+    /// To how many connections a message goes.
+    fn receivers(self) -> usize {
+        match self {
+            Self::SendTo => 1,
+            Self::PublishIn(members) => members,
+        }
+    }
+
+    /// What a connection says first, so that messages find it: its number, or the topics that it joins.
+    /// A topic's members are the connection of its number and those after it.
+    fn registrations(self, index: usize, count: usize) -> Vec<String> {
+        match self {
+            Self::SendTo => vec![format!("r{index:08}")],
+            Self::PublishIn(members) => (0..members)
+                .map(|back| format!("j{:08}", (index + count - back) % count))
+                .collect(),
+        }
+    }
+}
+
+/// Sends what registers a connection, and waits for it to come back: all at once, because a server pings
+/// and closes those that have waited too long for the others to open.
+fn register(stream: &mut TcpStream, protocol: Protocol, words: &[String]) -> io::Result<()> {
     let (mut sent, mut expected) = (Vec::new(), Vec::new());
-    protocol.encode_sent(message.as_bytes(), [0; 4], &mut sent);
-    protocol.encode_returned(message.as_bytes(), [0; 4], &mut expected);
+    for word in words {
+        protocol.encode_sent(word.as_bytes(), [0; 4], &mut sent);
+        protocol.encode_returned(word.as_bytes(), [0; 4], &mut expected);
+    }
     stream.write_all(&sent)?;
     let mut returned = vec![0; expected.len()];
     stream.read_exact(&mut returned)?;
@@ -125,11 +192,14 @@ impl End {
         self.skip_pings();
         let mut complete = Vec::new();
         // Senders overtake each other in the server, so what is missing may come in any order.
-        while let Some(len) = self.missing.front().map(|next| next.frame.len()) {
+        while let Some(len) = self.missing.front().map(|next| next.message.frame.len()) {
             let Some(frame) = self.received.get(..len) else {
                 return Ok(complete);
             };
-            let position = self.missing.iter().position(|one| one.frame == frame);
+            let position = self
+                .missing
+                .iter()
+                .position(|one| one.message.frame == frame);
             let Some(delivery) = position.and_then(|position| self.missing.remove(position)) else {
                 return Err(io::Error::other("a message arrived changed or astray"));
             };
@@ -145,31 +215,25 @@ impl End {
 }
 
 impl End {
-    /// Takes pings of RFC 6455 away: to open so many connections can take longer than a server lets them
-    /// be silent. Runs are too short for a server to miss the pongs.
     fn skip_pings(&mut self) {
-        while let [0x89, len, ..] = *self.received.as_slice() {
-            let len = 2 + usize::from(len);
-            if self.received.len() < len {
-                return;
-            }
-            self.received.drain(..len);
-        }
+        let left = frame::skip_pings(&self.received).len();
+        self.received.drain(..self.received.len() - left);
     }
 }
 
 /// Senders, each with one message under way.
 const SENDERS: usize = 64;
 
-impl Load for ById {
+impl Load for Addressed {
     fn run(&mut self, goal: Goal) -> io::Result<Tally> {
         let mut tally = Tally::default();
         let mut events = Events::with_capacity(1024);
+        let cost = u64::try_from(self.action.receivers()).map_err(io::Error::other)?;
         let mut begun = 0;
         let mut open = SENDERS.min(self.ends.len());
         for sender in 0..open {
             self.send(sender)?;
-            begun += 1;
+            begun += cost;
         }
         while open > 0 {
             link::wait(&mut self.poll, &mut events)?;
@@ -179,9 +243,14 @@ impl Load for ById {
                 };
                 for delivery in end.receive()? {
                     tally.add(1, delivery.since.elapsed());
+                    let message = &delivery.message;
+                    message.missing.set(message.missing.get() - 1);
+                    if message.missing.get() > 0 {
+                        continue;
+                    }
                     if goal.is_open(begun, Instant::now()) {
-                        self.send(delivery.sender)?;
-                        begun += 1;
+                        self.send(message.sender)?;
+                        begun += cost;
                     } else {
                         open -= 1;
                     }
