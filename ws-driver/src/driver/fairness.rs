@@ -73,8 +73,13 @@ impl Budget {
 
     /// Returns whether the time of the poll is over. It begins with the first call.
     pub(crate) fn is_late(&mut self, now: Instant) -> bool {
-        let began = *self.began.get_or_insert(now);
-        now.saturating_duration_since(began) >= POLL_TIME
+        match self.began {
+            Some(began) => now.saturating_duration_since(began) >= POLL_TIME,
+            None => {
+                self.began = Some(now);
+                false
+            }
+        }
     }
 
     pub(crate) const fn spend_all(&mut self) {

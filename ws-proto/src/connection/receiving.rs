@@ -44,6 +44,10 @@ impl Connection {
                 self.watch_message(now);
                 return data.len() - input.len();
             }
+            // The usual end of a read, behind a whole message. The codec has nothing to say of no bytes.
+            if input.is_empty() {
+                break;
+            }
             allowance.frames -= 1;
             let (mut near, far) = input.split_at(self.step_len(input.len()));
             let decoded = self.codec.decode(&mut near);

@@ -92,7 +92,7 @@ impl SharedMachine {
                 return Poll::Ready(Err(SendError::Closed));
             }
             inner.progress.is_awaited = true;
-            flush.listener = Some(self.changed.listen());
+            flush.listener = Some(self.listen(&mut inner));
         }
     }
 
@@ -105,12 +105,12 @@ impl SharedMachine {
     ) -> Poll<Result<(), SendError>> {
         loop {
             ready!(flush.poll_news(cx));
-            let inner = self.lock();
+            let mut inner = self.lock();
             if inner.has_ended {
                 let is_flushed = inner.is_flushed(flush);
                 return Poll::Ready(is_flushed.then_some(()).ok_or(SendError::Closed));
             }
-            flush.listener = Some(self.changed.listen());
+            flush.listener = Some(self.listen(&mut inner));
         }
     }
 

@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     shared_driver: Option<Arc<DriverHandle>>,
     /// The task that waits in `recv`.
     receiver: Waiter,
+    /// Whether a task may listen to `changed`. Without one, no step looks for what would be news to it.
+    has_listener: bool,
     /// Whether a handle can still receive. If not, messages that arrive are discarded.
     has_receiver: bool,
     /// Whether the connection is to be dropped without a closing handshake.
@@ -120,6 +122,7 @@ impl SharedMachine {
             driver: Waiter::default(),
             shared_driver: None,
             receiver: Waiter::default(),
+            has_listener: false,
             has_receiver: true,
             aborted: false,
             has_ended: false,
@@ -185,12 +188,9 @@ impl SharedMachine {
 
     /// Returns a listener if the send queue is full. It is notified when that may have changed.
     pub(crate) fn listen_if_full(&self) -> Option<EventListener> {
-        if !self.lock().is_full() {
-            return None;
-        }
-        // Asked again behind the listener, because a change in between would be missed.
-        let listener = self.changed.listen();
-        self.lock().is_full().then_some(listener)
+        // Made under the lock that sees the full queue, because a change in between would be missed.
+        let mut inner = self.lock();
+        inner.is_full().then(|| self.listen(&mut inner))
     }
 
     /// Returns whether messages can be sent at all.
@@ -249,10 +249,10 @@ impl SharedMachine {
     pub(crate) async fn wait_closed(&self) -> Closed {
         loop {
             let listener = {
-                let inner = self.lock();
+                let mut inner = self.lock();
                 match inner.machine.closed() {
                     Some(closed) if inner.has_ended => return closed.clone(),
-                    Some(_) | None => self.changed.listen(),
+                    Some(_) | None => self.listen(&mut inner),
                 }
             };
             listener.await;
@@ -297,15 +297,21 @@ impl SharedMachine {
     /// Has a handle change the machine, and wakes every task that this concerns.
     fn command<T>(&self, command: impl FnOnce(&mut Machine, &Clock) -> T) -> T {
         let mut inner = self.lock();
-        let before = inner.status();
+        let before = inner.status_for_listeners();
         let result = command(&mut inner.machine, &self.clock);
         inner.refill();
-        let has_news = inner.status().is_news(before);
+        let has_news = inner.has_news_since(before);
         self.wake_driver(inner);
         if has_news {
             self.changed.notify(usize::MAX);
         }
         result
+    }
+
+    /// Makes a listener for the next news: the only way to make one.
+    fn listen(&self, inner: &mut Inner) -> EventListener {
+        inner.has_listener = true;
+        self.changed.listen()
     }
 
     #[inline]
@@ -369,6 +375,21 @@ impl Inner {
             messages_dropped,
             slow_closes: u64::from(self.is_too_slow),
         }
+    }
+
+    /// Returns the status, if a task may listen for changes of it.
+    #[inline]
+    fn status_for_listeners(&self) -> Option<Status> {
+        self.has_listener.then(|| self.status())
+    }
+
+    /// Returns whether listeners are to be notified of what has changed since the status `before`. If so, the caller
+    /// notifies all of them, and who goes on to wait makes another listener.
+    #[inline]
+    fn has_news_since(&mut self, before: Option<Status>) -> bool {
+        let has_news = before.is_some_and(|before| self.status().is_news(before));
+        self.has_listener &= !has_news;
+        has_news
     }
 
     fn status(&self) -> Status {

@@ -198,7 +198,7 @@ impl SharedMachine {
             }
             if inner.must_wait(open) {
                 // Made under the lock, so that no change is missed between the look at the queue and the wait.
-                wait.0 = Some(self.changed.listen());
+                wait.0 = Some(self.listen(&mut inner));
                 continue;
             }
             // Nothing changed under this lock, so the item is queued or refused now.

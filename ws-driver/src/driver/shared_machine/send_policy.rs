@@ -73,7 +73,16 @@ impl Inner {
 
     /// Moves messages from the backlog to the machine, as many as it takes. Once the connection is closing, the rest is
     /// dropped and counted.
+    #[inline]
     pub(super) fn refill(&mut self) {
+        // Each step of a turn asks, and few connections ever have a backlog.
+        if !self.backlog.is_empty() {
+            self.refill_some();
+        }
+    }
+
+    #[cold]
+    fn refill_some(&mut self) {
         while let Some(message) = self.backlog.oldest() {
             match workspace::with_streams(&mut self.machine, |machine| {
                 machine.send_prepared(message)

@@ -108,10 +108,10 @@ impl SharedMachine {
     /// Does one step of the driver under one lock, and wakes the tasks that it concerns once that is released.
     fn work<T>(&self, cx: &Context<'_>, work: impl FnOnce(&mut Inner) -> T) -> (T, bool) {
         let mut inner = self.lock();
-        let before = inner.status();
+        let before = inner.status_for_listeners();
         let result = work(&mut inner);
         inner.refill();
-        let has_news = inner.status().is_news(before) | inner.progress.take_news();
+        let has_news = inner.has_news_since(before) | inner.progress.take_news();
         let concerns_receiver = inner.machine.has_events() || inner.is_over();
         let (calls_handler, receiver) = if !concerns_receiver {
             (false, None)
