@@ -1,8 +1,8 @@
 //! Drives one open connection: polls its stream, its timer and its handler in one task (P1). Order and fairness are
 //! decided here. The protocol is the business of the machine in the shared machine.
 //!
-//! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated while they make
-//! progress, within the budget of a poll. Then the other tasks of the thread run.
+//! One turn is: read, poll the handler, write, shut down, look at the timer. Turns are repeated until a step of one finds
+//! nothing to do, within the budget of a poll. Then the other tasks of the thread run.
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `observe`.
 
@@ -31,7 +31,7 @@ use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 use self::deadline::DeadlineTimer;
 use self::fairness::Budget;
 use self::shared_driver::Drive;
-use self::shared_machine::{Awake, SharedMachine};
+use self::shared_machine::{Able, Awake, Found, Next, Report, SharedMachine};
 use crate::runtime::Runtime;
 use crate::util::panics::{self, Panicked};
 
@@ -46,6 +46,36 @@ pub(crate) trait Watch {
     fn ended(&mut self);
     /// The handler panicked.
     fn panicked(&mut self);
+}
+
+/// One poll of the task, or one use of the driver by a sender.
+struct Pass {
+    budget: Budget,
+    /// The time of the last read. The clock is asked once for each read, because it costs as much as a message.
+    now: Option<Instant>,
+    /// Bytes that were written, and the machine does not know yet.
+    written: usize,
+    /// Whether the timer was polled, and has not run out.
+    has_polled_timer: bool,
+}
+
+impl Pass {
+    const fn new() -> Self {
+        Self {
+            budget: Budget::of_messages(),
+            now: None,
+            written: 0,
+            has_polled_timer: false,
+        }
+    }
+
+    /// Takes what the machine is to be told at the next step.
+    const fn report(&mut self, needs_flush: bool) -> Report {
+        Report {
+            written: std::mem::replace(&mut self.written, 0),
+            is_flushed: !needs_flush,
+        }
+    }
 }
 
 /// A future that drives a connection and its handler, each to its end.
@@ -64,6 +94,9 @@ where
     /// Bytes that were read from the stream, but not taken by the machine yet. Boxed, because there are seldom any, and
     /// every idle connection would have a place for them.
     unread: Option<Box<Bytes>>,
+    /// Whether the machine wanted to read when it was last asked. Between two polls it can begin to want that, and never
+    /// ceases to: only what arrives fills its queue or ends the reading.
+    wants_read: bool,
     read_ended: bool,
     /// Whether the stream will wake the task when there is something to read.
     read_waits: bool,
@@ -82,6 +115,8 @@ where
     handler: Option<Pin<Box<H>>>,
     /// Whether the handler is to be polled in this turn.
     calls_handler: bool,
+    /// Whether the connection is to be dropped as it is.
+    is_aborted: bool,
     machine: Arc<SharedMachine>,
     watch: W,
 }
@@ -132,6 +167,7 @@ where
             unread: Some(unread)
                 .filter(|unread| !unread.is_empty())
                 .map(Box::new),
+            wants_read: true,
             read_ended: false,
             read_waits: false,
             writing: Outgoing::new(),
@@ -142,6 +178,7 @@ where
             timer_waits: false,
             handler: None,
             calls_handler: false,
+            is_aborted: false,
             machine,
             watch,
         }
@@ -167,82 +204,112 @@ where
     }
 
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Awake {
-            mut is_aborted,
-            mut wants_read,
-            is_same_task,
-        } = self.machine.note_awake(cx);
         self.read_waits = false;
         self.write_waits = false;
         self.shutdown_waits = false;
-        self.timer_waits &= is_same_task;
-        // The time of the last read. The clock is asked once for each read, because it costs as much as a message.
-        let mut now = None;
         // A waker does not say for which part of the task it was, so the handler is polled in the first turn.
         self.calls_handler = true;
-        let mut budget = Budget::of_messages();
-        for _ in 0..TURN_LIMIT {
-            if is_aborted {
-                self.handler = None;
-                self.reset(cx);
-            }
+        let mut pass = Pass::new();
+        for turn in 0..TURN_LIMIT {
             // Read first, so that the handler answers what has arrived in the same turn, and the answers leave
             // together.
-            let has_read = wants_read && self.poll_read(cx, &mut budget, &mut now);
+            if turn == 0 {
+                self.wake_up(cx, &mut pass);
+            } else {
+                self.poll_read(cx, &mut pass);
+            }
+            if self.is_aborted {
+                self.handler = None;
+                self.reset(cx, &mut pass);
+            }
             if std::mem::take(&mut self.calls_handler) {
                 self.poll_handler(cx);
-            } else if !has_read && self.park(cx) {
-                return Poll::Pending;
-            }
-            let wants = self.poll_write(cx, &mut budget);
-            if wants.shutdown {
-                self.poll_shutdown(cx);
-            }
-            // No timer for a stream that is about to be closed, because to set one can cost a system call.
-            let deadline = wants.deadline.filter(|_| !wants.is_finished);
-            self.poll_timer(cx, deadline, &mut now);
-            self.watch.note_state(wants.state);
-            if wants.is_finished && self.stream.is_some() {
-                self.close();
             }
             if self.stream.is_none() && self.handler.is_none() {
-                self.machine.release(&mut self.writing);
+                self.release(cx, &mut pass);
                 self.machine.note_driven();
                 return Poll::Ready(());
             }
+            let (next, state) = self.poll_write(cx, &mut pass, true);
+            let mut is_finished = false;
+            match next {
+                // What the machine wants once that is written, the next turn finds out under the lock that lets the
+                // driver wait.
+                Next::Write { .. } => {}
+                Next::Work(work) => {
+                    if work.shutdown {
+                        self.poll_shutdown(cx, &mut pass);
+                    }
+                    self.set_timer(work.deadline);
+                    is_finished = work.is_finished;
+                }
+                Next::Wait => {
+                    self.watch.note_state(state);
+                    return Poll::Pending;
+                }
+            }
+            if self.may_time_out(&pass) {
+                self.poll_timer(cx, &mut pass);
+            }
+            self.watch.note_state(state);
+            if is_finished && self.stream.is_some() {
+                self.close();
+            }
             // Asked at the end of a turn, so that what was read is answered before the task gives way.
-            if budget.is_spent() {
+            if pass.budget.is_spent() {
                 break;
             }
-            wants_read = wants.read;
-            is_aborted = wants.is_aborted;
         }
-        self.machine.release(&mut self.writing);
+        self.release(cx, &mut pass);
         fairness::give_way(&self.runtime, cx);
         Poll::Pending
     }
 
-    /// Reads once; returns whether anything was read or failed.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        budget: &mut Budget,
-        last: &mut Option<Instant>,
-    ) -> bool {
+    /// Notes that the task runs, and reads.
+    fn wake_up(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
+        // Most wakes are for something to read. The step that takes it notes that the driver is awake, too.
+        if self.poll_read(cx, pass) {
+            return;
+        }
+        let (awake, found) = self.machine.note_awake(cx);
+        self.note_awake(awake);
+        self.note_found(found);
+        // Only if the receive queue was full when the driver was last awake: otherwise the stream was asked already.
+        self.poll_read(cx, pass);
+    }
+
+    fn note_awake(&mut self, awake: Awake) {
+        self.timer_waits &= awake.is_same_task;
+    }
+
+    fn note_found(&mut self, found: Found) {
+        self.wants_read = found.wants_read;
+        self.is_aborted = found.is_aborted;
+        self.calls_handler |= found.calls_handler;
+    }
+
+    /// Reads once, if the machine wants that; returns whether anything was read or failed.
+    fn poll_read(&mut self, cx: &mut Context<'_>, pass: &mut Pass) -> bool {
+        if !self.wants_read {
+            return false;
+        }
         let waits = self.read_ended || self.read_waits;
         let (machine, runtime, unread) = (&self.machine, &self.runtime, &mut self.unread);
+        let needs_flush = self.needs_flush;
         if let Some(rest) = unread {
             let now = runtime.now();
-            let (taken, calls_handler) =
-                machine.drive(cx, |machine| machine.handle_read_some(now, rest));
+            let report = pass.report(needs_flush);
+            let read = |machine: &mut Machine| machine.handle_read_some(now, rest);
+            let (taken, awake, found) = machine.drive(cx, report, read);
             rest.advance(taken);
             if rest.is_empty() {
                 *unread = None;
             }
             // The machine may have taken as many frames as one call takes, even if no byte is left.
-            budget.spend_all();
-            *last = Some(now);
-            self.calls_handler |= calls_handler;
+            pass.budget.spend_all();
+            pass.now = Some(now);
+            self.note_awake(awake);
+            self.note_found(found);
             return true;
         }
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
@@ -253,7 +320,8 @@ where
             // Parsed right out of the thread's buffer: the bytes are copied once, into their message.
             read.map_ok(|len| {
                 let now = runtime.now();
-                let (taken, calls_handler) = machine.drive(cx, |machine| match len {
+                let report = pass.report(needs_flush);
+                let (taken, awake, found) = machine.drive(cx, report, |machine| match len {
                     0 => {
                         machine.handle_eof(now);
                         0
@@ -263,23 +331,24 @@ where
                 if taken < len {
                     // The machine took as many frames as one call takes, or its queue is full. The rest is copied,
                     // because the buffer is the thread's.
-                    budget.spend_all();
+                    pass.budget.spend_all();
                     *unread = Some(Box::new(Bytes::copy_from_slice(&buffer[taken..len])));
                 }
-                (len, now, calls_handler)
+                (len, now, awake, found)
             })
         });
         match read {
-            Poll::Ready(Ok((len, now, calls_handler))) => {
-                budget.note_read(now);
-                budget.spend(len);
+            Poll::Ready(Ok((len, now, awake, found))) => {
+                pass.budget.note_read(now);
+                pass.budget.spend(len);
+                pass.now = Some(now);
                 self.read_ended = len == 0;
-                *last = Some(now);
-                self.calls_handler |= calls_handler;
+                self.note_awake(awake);
+                self.note_found(found);
                 true
             }
             Poll::Ready(Err(error)) => {
-                self.handle_error(cx, &error);
+                self.handle_error(cx, pass, &error);
                 true
             }
             Poll::Pending => {
@@ -306,61 +375,69 @@ where
         }
     }
 
-    /// Reports the time to the machine if its deadline has passed.
-    fn poll_timer(
-        &mut self,
-        cx: &mut Context<'_>,
-        deadline: Option<Instant>,
-        last: &mut Option<Instant>,
-    ) {
-        let Some(deadline) = deadline.filter(|_| self.stream.is_some()) else {
-            return;
-        };
-        // Set only for an earlier deadline: most deadlines move later with each read, and a timer that runs out early
-        // costs less than one that is moved each time.
-        let armed = match self.timer.deadline() {
-            Some(armed) if armed <= deadline => armed,
-            Some(_) | None => {
-                self.timer.set(deadline);
-                self.timer_waits = false;
-                deadline
-            }
-        };
-        // A timer that has not run out need not be polled again: it wakes the task.
-        if self.timer_waits && last.is_some_and(|now| now < armed) {
-            return;
+    /// Sets the timer for a deadline of the machine.
+    fn set_timer(&mut self, deadline: Option<Instant>) {
+        let armed = self.timer.deadline();
+        // Only for an earlier deadline: most deadlines move later with each read, and a timer that runs out early costs
+        // less than one that is moved each time.
+        if let Some(deadline) = deadline.filter(|deadline| armed.is_none_or(|at| *deadline < at)) {
+            self.timer.set(deadline);
+            self.timer_waits = false;
         }
-        if self.timer.poll(&self.runtime, cx).is_pending() {
-            self.timer_waits = true;
-            return;
-        }
-        self.timer_waits = false;
-        // A clock that is a little behind the timer would have the machine do nothing, and the timer run out again.
-        let now = self.runtime.now().max(armed);
-        *last = Some(now);
-        let ((), calls_handler) = self
-            .machine
-            .drive(cx, |machine| machine.handle_timeout(now));
-        self.calls_handler |= calls_handler;
     }
 
-    /// Notes that the task waits, unless there is work that nothing would wake it for: a handle can change the
-    /// machine at any time in a turn, also after the step that looks at it. Returns whether the task waits.
-    fn park(&mut self, cx: &Context<'_>) -> bool {
-        let is_open = self.stream.is_some();
-        let may_read = self.unread.is_some() || !self.read_ended && !self.read_waits;
-        let may_shut_down = !self.write_ended && !self.shutdown_waits;
+    /// Returns whether the timer may have run out. If not, it wakes the task for that.
+    #[inline]
+    fn may_time_out(&self, pass: &Pass) -> bool {
+        let is_ahead = |armed| pass.has_polled_timer || pass.now.is_some_and(|now| now < armed);
         let armed = self.timer.deadline();
-        let has_work = |machine: &mut Machine, writing: &Outgoing| {
-            let writes = !writing.has_remaining() && !machine.outgoing().is_empty();
-            let reads = may_read && machine.wants_read();
-            let shuts_down = may_shut_down && machine.wants_shutdown();
-            let deadline = machine.poll_timeout();
-            let arms = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
-            is_open && (writes || reads || shuts_down || arms || machine.is_finished())
+        armed.is_some_and(|armed| !(self.timer_waits && is_ahead(armed)))
+    }
+
+    /// Reports the time to the machine if the timer has run out.
+    #[inline(never)]
+    fn poll_timer(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
+        let Some(armed) = self.timer.deadline().filter(|_| self.stream.is_some()) else {
+            return;
         };
-        self.machine
-            .park(cx, !self.needs_flush, &mut self.writing, has_work)
+        self.timer_waits = self.timer.poll(&self.runtime, cx).is_pending();
+        pass.has_polled_timer = self.timer_waits;
+        if self.timer_waits {
+            return;
+        }
+        // A clock that is a little behind the timer would have the machine do nothing, and the timer run out again.
+        let now = self.runtime.now().max(armed);
+        pass.now = Some(now);
+        self.drive(cx, pass, |machine| machine.handle_timeout(now));
+    }
+
+    /// Returns what the driver can do at once.
+    #[inline]
+    fn able(&self, pass: &Pass, to_wait: bool) -> Able {
+        let is_open = self.stream.is_some();
+        Able {
+            to_wait,
+            is_open,
+            to_read: self.unread.is_some() || !self.read_ended && !self.read_waits,
+            to_write: is_open && !self.write_ended && !self.write_waits,
+            to_shut_down: !self.write_ended && !self.shutdown_waits,
+            to_time_out: self.may_time_out(pass),
+            armed: self.timer.deadline(),
+        }
+    }
+
+    /// Has the machine take something other than bytes.
+    fn drive(&mut self, cx: &Context<'_>, pass: &mut Pass, work: impl FnOnce(&mut Machine)) {
+        let report = pass.report(self.needs_flush);
+        let ((), awake, found) = self.machine.drive(cx, report, work);
+        self.note_awake(awake);
+        self.note_found(found);
+    }
+
+    /// Gives the memory of the thread back.
+    fn release(&mut self, cx: &Context<'_>, pass: &mut Pass) {
+        let report = pass.report(self.needs_flush);
+        self.machine.release(cx, report, &mut self.writing);
     }
 
     fn close(&mut self) {
@@ -370,22 +447,21 @@ where
         self.machine.note_ended(!self.needs_flush);
     }
 
-    fn handle_error(&mut self, cx: &mut Context<'_>, error: &io::Error) {
+    fn handle_error(&mut self, cx: &mut Context<'_>, pass: &mut Pass, error: &io::Error) {
         // An interrupted call is made again. Any other error ends the stream.
         if error.kind() != io::ErrorKind::Interrupted {
-            self.reset(cx);
+            self.reset(cx, pass);
         }
     }
 
     /// Gives the stream up: nothing is read or written any more.
-    fn reset(&mut self, cx: &mut Context<'_>) {
+    fn reset(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
         self.read_ended = true;
         self.write_ended = true;
         workspace::with(|workspace| workspace.recycle(&mut self.writing));
         self.writing = Outgoing::new();
         let now = self.runtime.now();
-        let ((), calls_handler) = self.machine.drive(cx, |machine| machine.handle_reset(now));
-        self.calls_handler |= calls_handler;
+        self.drive(cx, pass, |machine| machine.handle_reset(now));
     }
 }
 
@@ -401,14 +477,16 @@ where
             // The stream wakes the task once it takes more, and the task then takes all that is queued.
             return false;
         }
-        self.write_rounds(cx);
-        let takes_more = self.writing.has_remaining() && !self.write_waits;
-        if was_polled && !takes_more {
-            return !self.park(cx);
+        let mut pass = Pass::new();
+        // The timer wakes the task by itself.
+        pass.has_polled_timer = true;
+        // A task that was not polled yet sees what is left in its first poll, and has no waker to wait with.
+        let next = self.write_rounds(cx, &mut pass, was_polled);
+        if matches!(next, Next::Wait) {
+            return false;
         }
-        // A task that was not polled yet sees what is left in its first poll.
-        self.machine.release(&mut self.writing);
-        takes_more
+        self.release(cx, &mut pass);
+        true
     }
 }
 
@@ -424,22 +502,24 @@ where
     fn drop(&mut self) {
         if self.stream.is_some() {
             let mut cx = Context::from_waker(Waker::noop());
+            let mut pass = Pass::new();
             // This is the last chance for what was sent: it leaves if the stream takes it at once. A stream that
             // panicked is not called again, and a panic now ends here (P8).
             if !std::thread::panicking() {
                 let _ = panics::catch(|| {
-                    if self.write_rounds(&mut cx).shutdown {
-                        self.poll_shutdown(&mut cx);
+                    let next = self.write_rounds(&mut cx, &mut pass, false);
+                    if matches!(next, Next::Work(work) if work.shutdown) {
+                        self.poll_shutdown(&mut cx, &mut pass);
                     }
                 });
             }
-            self.reset(&mut cx);
+            self.reset(&mut cx, &mut pass);
             let stream = self.stream.take();
             let _ = panics::catch(|| drop(stream));
             let _ = panics::catch(|| self.watch.ended());
             self.machine.note_ended(!self.needs_flush);
         }
-        self.machine.release(&mut self.writing);
+        self.release(&Context::from_waker(Waker::noop()), &mut Pass::new());
         self.machine.note_driven();
         // Dropped last, so that its destructors find the connection ended.
         let handler = self.handler.take();

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
 use ws_proto::{CloseReason, ConnectionConfig, Version};
 
@@ -118,25 +119,49 @@ impl Watch for Meddler {
     fn panicked(&mut self) {}
 }
 
-fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachine>) {
-    let version = Version::Draft75;
-    let machine = Machine::server(version, ConnectionConfig::new(), Instant::now());
+/// A shared machine without a peer.
+fn shared(machine: Machine) -> Arc<SharedMachine> {
     let facts = Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
         tls: None,
-        version,
+        version: machine.version(),
         subprotocol: None,
         head: Head::Unknown,
     };
-    let machine = Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)));
+    Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)))
+}
+
+/// Whether a task was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls that are enough for a change and its consequences.
+const POLL_LIMIT: usize = 4;
+
+fn polled_while_woken(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachine>) {
+    let config = ConnectionConfig::new();
+    let machine = shared(Machine::server(Version::Draft75, config, Instant::now()));
     let shutdowns = Arc::new(AtomicUsize::new(0));
     let stream = Silent(Arc::clone(&shutdowns));
     let meddler = Meddler(Arc::clone(&machine), Some(meddle));
     let (unread, shared) = (Bytes::new(), Arc::clone(&machine));
     let mut task = Driver::new(Still, stream, unread, shared, meddler)
         .with_handler(std::future::pending::<()>);
-    let polled = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut polled = Poll::Pending;
+    // As often as an executor polls it, which is not at all once a wake is missed.
+    for _ in 0..POLL_LIMIT {
+        if polled.is_pending() && woken.0.swap(false, Ordering::SeqCst) {
+            polled = Pin::new(&mut task).poll(&mut Context::from_waker(&waker));
+        }
+    }
     (polled, shutdowns.load(Ordering::SeqCst), machine)
 }
 
@@ -145,15 +170,35 @@ fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachin
 #[test]
 fn a_close_at_the_end_of_a_turn_is_not_missed() {
     let (polled, shutdowns, _) =
-        polled_once(|machine| machine.close(CloseCode::NORMAL, CloseReason::EMPTY));
+        polled_while_woken(|machine| machine.close(CloseCode::NORMAL, CloseReason::EMPTY));
     assert_eq!((polled, shutdowns), (Poll::Pending, 1));
 }
 
 /// An abort that comes then ends the task, which sets no timer before that.
 #[test]
 fn an_abort_at_the_end_of_a_turn_is_not_missed() {
-    let (polled, _, machine) = polled_once(SharedMachine::abort);
+    let (polled, _, machine) = polled_while_woken(SharedMachine::abort);
     assert_eq!(polled, Poll::Ready(()));
     assert!(machine.closed().is_some());
     assert_eq!(TIMER_SETS.get(), 0);
+}
+
+/// A poll that gives way right after it has written tells a sender that waits for capacity. Breaks if the machine learns
+/// only then what was written, and nobody looks for news.
+#[test]
+fn a_sender_hears_of_capacity_although_the_task_gives_way() {
+    let config = ConnectionConfig::new().send_queue_limit(Some(1));
+    let machine = shared(Machine::server(Version::Draft75, config, Instant::now()));
+    machine.try_send("a".into()).unwrap();
+    let mut listener = pin!(machine.listen_if_full().unwrap());
+    // Bytes that came with the handshake spend the budget of the poll.
+    let unread = Bytes::from_static(b"\x00b\xff");
+    let stream = Silent(Arc::default());
+    let watch = Meddler(Arc::clone(&machine), None);
+    let mut task = Driver::new(Still, stream, unread, Arc::clone(&machine), watch)
+        .with_handler(std::future::pending::<()>);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut task).poll(&mut cx).is_pending());
+    assert_eq!(machine.buffered_amount(), 0);
+    assert!(listener.as_mut().poll(&mut cx).is_ready());
 }

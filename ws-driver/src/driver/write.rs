@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_proto::Outgoing;
+use ws_proto::{Outgoing, State};
 
 use super::fairness::Budget;
-use super::shared_machine::Wants;
-use super::{Driver, Watch};
+use super::shared_machine::Next;
+use super::{Driver, Pass, Watch};
 use crate::runtime::Runtime;
 
 /// Poll budgets that a sender spends when it writes by itself. They are enough for what a send queue holds by
@@ -42,106 +42,113 @@ where
     H: Future,
     W: Watch,
 {
-    /// Writes until all is written, the stream takes no more or the budget is spent. Returns what the machine wants
-    /// then.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Wants {
-        let (mut written, mut bytes, mut calls) = (0, 0, 0);
+    /// Writes until all is written, the stream takes no more or the budget is spent. Returns what is to be done next:
+    /// `Write` says that it has written, and that the machine is asked again in the next turn.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pass: &mut Pass,
+        to_wait: bool,
+    ) -> (Next, State) {
+        let (mut bytes, mut calls) = (0, 0);
         loop {
-            let is_flushed = !self.needs_flush;
-            let (wants, calls_handler) =
-                self.machine
-                    .next_outgoing(cx, written, is_flushed, &mut self.writing);
-            self.calls_handler |= calls_handler;
-            let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
-                return wants;
+            // The machine learns of what was written under the lock that also takes the next bytes.
+            let report = pass.report(self.needs_flush);
+            let able = self.able(pass, to_wait);
+            let (next, state, found) = self.machine.next(cx, report, &able, &mut self.writing);
+            self.note_found(found);
+            let (
+                Next::Write {
+                    is_last,
+                    is_flush_awaited,
+                },
+                Some(stream),
+            ) = (&next, &mut self.stream)
+            else {
+                return (next, state);
             };
+            if !self.writing.has_remaining() {
+                self.poll_flush(cx, pass);
+                return (next, state);
+            }
             // Only after the first write, so that the answers to a read leave in the same turn. A message of a megabyte
             // leaves in one turn as well, because a stop inside it moves its rest out of the thread's workspace.
-            let has_more = written > 0 && self.writing.has_remaining();
             let has_done_much = bytes >= WRITE_BYTES || calls >= WRITE_CALLS;
-            if has_more && (has_done_much || budget.is_late(self.runtime.now())) {
-                budget.spend_all();
-                if wants.flush {
-                    self.poll_flush(cx);
+            if calls > 0 && (has_done_much || pass.budget.is_late(self.runtime.now())) {
+                pass.budget.spend_all();
+                if *is_flush_awaited {
+                    self.poll_flush(cx, pass);
                 }
-                return wants;
+                return (next, state);
             }
-            let polled = if self.writing.has_remaining() {
-                poll_write_some(Pin::new(stream), cx, &self.writing)
-            } else if self.needs_flush {
-                Pin::new(stream).poll_flush(cx).map_ok(|()| 0)
-            } else {
-                return wants;
-            };
-            // The machine learns of it in the next round, under the lock that also takes the next bytes.
-            written = match polled {
+            match poll_write_some(Pin::new(stream), cx, &self.writing) {
                 // A stream that takes nothing without an error would be written to for ever.
-                Poll::Ready(Ok(0)) if self.writing.has_remaining() => {
-                    self.handle_error(cx, &io::ErrorKind::WriteZero.into());
-                    0
-                }
                 Poll::Ready(Ok(0)) => {
-                    self.needs_flush = false;
-                    return wants;
+                    self.handle_error(cx, pass, &io::ErrorKind::WriteZero.into());
                 }
                 Poll::Ready(Ok(len)) => {
                     self.writing.advance(len);
                     self.needs_flush = true;
-                    budget.spend(len);
+                    pass.written += len;
+                    pass.budget.spend(len);
                     bytes += len;
                     calls += 1;
-                    len
+                    if *is_last && !self.writing.has_remaining() {
+                        self.poll_flush(cx, pass);
+                        return (next, state);
+                    }
                 }
-                Poll::Ready(Err(error)) => {
-                    self.handle_error(cx, &error);
-                    0
-                }
+                Poll::Ready(Err(error)) => self.handle_error(cx, pass, &error),
                 Poll::Pending => {
                     self.write_waits = true;
-                    if wants.flush && self.needs_flush {
-                        self.poll_flush(cx);
+                    if *is_flush_awaited && self.needs_flush {
+                        self.poll_flush(cx, pass);
                     }
-                    return wants;
+                    return (next, state);
                 }
-            };
+            }
         }
     }
 
     /// Writes outside of a turn, as much as the stream takes, within [`WRITE_ROUNDS`] budgets of a poll.
-    pub(super) fn write_rounds(&mut self, cx: &mut Context<'_>) -> Wants {
-        let mut wants = self.poll_write(cx, &mut Budget::of_messages());
-        for _ in 1..WRITE_ROUNDS {
-            let is_unfinished = self.writing.has_remaining() || self.needs_flush;
-            // The stream wakes the task for what is left.
-            if self.write_waits || self.write_ended || !is_unfinished {
-                break;
+    pub(super) fn write_rounds(
+        &mut self,
+        cx: &mut Context<'_>,
+        pass: &mut Pass,
+        to_wait: bool,
+    ) -> Next {
+        let mut rounds = 1;
+        loop {
+            let (next, _) = self.poll_write(cx, pass, to_wait);
+            if rounds == WRITE_ROUNDS || !matches!(next, Next::Write { .. }) {
+                return next;
             }
-            wants = self.poll_write(cx, &mut Budget::of_messages());
+            rounds += 1;
+            pass.budget = Budget::of_messages();
         }
-        wants
     }
 
-    /// Flushes a stream before all is written, because a task waits for a flush. A queue that never becomes empty would
-    /// keep it waiting.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
+    /// Flushes the stream: once all is written, or before that if a task waits for a flush. A queue that never becomes
+    /// empty would keep it waiting.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
         let Some(stream) = &mut self.stream else {
             return;
         };
         match Pin::new(stream).poll_flush(cx) {
             Poll::Ready(Ok(())) => self.needs_flush = false,
-            Poll::Ready(Err(error)) => self.handle_error(cx, &error),
-            Poll::Pending => {}
+            Poll::Ready(Err(error)) => self.handle_error(cx, pass, &error),
+            Poll::Pending => self.write_waits = true,
         }
     }
 
     /// Shuts the write side of the stream down.
-    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.write_ended) else {
             return;
         };
         match Pin::new(stream).poll_close(cx) {
             Poll::Ready(Ok(())) => self.write_ended = true,
-            Poll::Ready(Err(error)) => self.handle_error(cx, &error),
+            Poll::Ready(Err(error)) => self.handle_error(cx, pass, &error),
             Poll::Pending => self.shutdown_waits = true,
         }
     }

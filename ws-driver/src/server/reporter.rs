@@ -176,6 +176,13 @@ impl ConnectionReporter {
         self.registration.give_back();
     }
 
+    /// Reports a change of the state, which is rare. The driver notes a state in each turn.
+    #[cold]
+    fn note_change(&mut self, state: State) {
+        let previous = std::mem::replace(&mut self.state, state);
+        self.tell(|observer, info| observer.state_change(info, state, previous));
+    }
+
     fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
         let facts = &self.registration.machine.facts;
         let info = ConnectionInfo {
@@ -189,10 +196,10 @@ impl ConnectionReporter {
 }
 
 impl Watch for ConnectionReporter {
+    #[inline]
     fn note_state(&mut self, state: State) {
         if state != self.state {
-            let previous = std::mem::replace(&mut self.state, state);
-            self.tell(|observer, info| observer.state_change(info, state, previous));
+            self.note_change(state);
         }
     }
 

@@ -122,6 +122,36 @@ fn messages_of_many_writers_arrive_once_and_in_order() {
     check(many_writers);
 }
 
+/// Messages arrive while other tasks send: the driver is woken for one, begins with the read, and finds the other.
+/// Whichever comes last, nothing is left behind.
+async fn both_ways(world: World) {
+    let server = limited_server().await;
+    let (taken, spawner) = (Taken::default(), world.clone());
+    world.serve(&server, move |mut connection| {
+        spawn_senders(&spawner, &connection.sender(), &taken);
+        async move {
+            while let Some(message) = connection.recv().await {
+                connection.send(message).await.unwrap();
+            }
+        }
+    });
+    let mut client = Client::open(&world, server.local_addr()).await;
+    for number in 0..3 {
+        assert!(client.write(text(numbered("m", number))).await);
+    }
+    let texts = client.read_texts(12).await;
+    for sender in ["a", "b", "c", "m"] {
+        assert_in_order(&texts, sender, 3);
+    }
+    client.close(1000).await;
+    server.close();
+}
+
+#[test]
+fn what_arrives_and_what_is_sent_do_not_hide_each_other() {
+    check(both_ways);
+}
+
 /// What was taken before an end goes out ahead of it; nothing comes after it, and everybody who waits
 /// hears of it. `end` is what ends the connection.
 async fn ended_by<F>(world: World, code: u16, end: fn(World, Connection) -> F)

@@ -57,6 +57,7 @@ impl EventQueue {
     }
 
     /// Hands out all events, behind those that are in `batch`.
+    #[inline]
     pub(super) fn pop_batch(&mut self, batch: &mut EventBatch) {
         self.batch_len = std::mem::take(&mut self.waiting_len);
         if !self.waiting.is_empty() {

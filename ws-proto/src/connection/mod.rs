@@ -223,6 +223,7 @@ impl Connection {
     ///
     /// The application counts as working through them until it asks for the next event or batch. Until then the
     /// messages count against the `receive_queue_limit`, and the answer to a close that came behind them waits.
+    #[inline]
     pub fn take_events(&mut self, batch: &mut EventBatch) {
         self.events.pop_batch(batch);
     }

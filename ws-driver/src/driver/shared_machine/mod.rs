@@ -47,7 +47,7 @@ use self::item::Item;
 pub(crate) use self::item::{Draft, Part};
 use self::send::IfFull;
 pub(crate) use self::send::{CapacityWait, IfOpen};
-pub(crate) use self::turn::{Awake, Wants};
+pub(crate) use self::turn::{Able, Awake, Found, Next, Report};
 use self::waiter::Waiter;
 use crate::driver::fairness::Streak;
 use crate::driver::head::Head;
@@ -347,9 +347,9 @@ impl Inner {
 
     /// Returns whether a receiver can be told that the connection has ended.
     fn is_over(&self) -> bool {
-        // Not before our answer to the peer's close is written: a program may end as soon as it is told.
-        let is_written = self.machine.buffered_amount() == 0;
         self.machine.closed().is_some_and(|closed| {
+            // Not before our answer to the peer's close is written: a program may end as soon as it is told.
+            let is_written = self.machine.buffered_amount() == 0;
             self.has_ended || is_written || closed.cause != CloseCause::Handshake
         })
     }

@@ -71,8 +71,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::driver::shared_machine::SharedMachine;
     use crate::driver::shared_machine::tests::around;
+    use crate::driver::shared_machine::{Able, Next, Report, SharedMachine};
     use crate::util::wakers::kit::{with_destructor, within_limit};
 
     /// Runs a test with a machine, and with a waker whose destructor locks that machine, as that of an executor whose
@@ -97,11 +97,28 @@ mod tests {
         machine.poll_events(&mut Context::from_waker(waker), &mut EventBatch::new())
     }
 
-    /// Parks a driver that has nothing to do.
-    fn park(machine: &SharedMachine, waker: &Waker) {
+    /// What a driver reports that has written nothing.
+    const NOTHING: Report = Report {
+        written: 0,
+        is_flushed: true,
+    };
+
+    /// Lets a driver wait that has nothing to do.
+    fn wait(machine: &SharedMachine, waker: &Waker) {
         let cx = Context::from_waker(waker);
         machine.note_awake(&cx);
-        assert!(machine.park(&cx, false, &mut Outgoing::default(), |_, _| false));
+        let able = Able {
+            to_wait: true,
+            is_open: true,
+            to_read: false,
+            to_write: true,
+            to_shut_down: true,
+            to_time_out: false,
+            // Earlier than any deadline of the machine.
+            armed: Some(Instant::now()),
+        };
+        let (next, _, _) = machine.next(&cx, NOTHING, &able, &mut Outgoing::default());
+        assert!(matches!(next, Next::Wait));
     }
 
     /// A receiver that moves to another task. Breaks if the waker of the first one is dropped under the lock.
@@ -120,7 +137,7 @@ mod tests {
             assert_eq!(receive(machine, &waker), Poll::Pending);
             drop(waker);
             let cx = Context::from_waker(Waker::noop());
-            machine.drive(&cx, |machine| machine.handle_eof(Instant::now()));
+            machine.drive(&cx, NOTHING, |machine| machine.handle_eof(Instant::now()));
             machine.note_ended(false);
             let mut batch = EventBatch::new();
             while let Poll::Ready(true) =
@@ -154,16 +171,16 @@ mod tests {
     #[test]
     fn a_driver_that_changes_its_task_drops_the_old_waker_unlocked() {
         with_locking_waker(|machine, waker| {
-            park(machine, &waker);
+            wait(machine, &waker);
             drop(waker);
-            park(machine, Waker::noop());
+            wait(machine, Waker::noop());
         });
     }
 
     #[test]
     fn a_driver_that_is_done_drops_its_waker_unlocked() {
         with_locking_waker(|machine, waker| {
-            park(machine, &waker);
+            wait(machine, &waker);
             drop(waker);
             machine.note_driven();
         });

@@ -357,9 +357,16 @@ impl Connection {
     /// Takes the next message. A short one is popped here in registers; everything else goes the general way.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        match hooks::pop_short(&mut self.events) {
-            Some(message) => Poll::Ready(Some(message)),
-            None => self.poll_message(cx),
+        loop {
+            if let Some(message) = hooks::pop_short(&mut self.events) {
+                return Poll::Ready(Some(message));
+            }
+            if !self.events.is_empty() {
+                return self.poll_message(cx);
+            }
+            if !ready!(self.poll_batch(cx)) {
+                return Poll::Ready(None);
+            }
         }
     }
 
@@ -427,16 +434,21 @@ impl Connection {
             if let Some(event) = self.events.pop() {
                 return Poll::Ready(Some(event));
             }
-            match self.machine.poll_events(cx, &mut self.events) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(None),
-                Poll::Pending => {
-                    // An idle connection holds no buffer for events. It goes back to the workspace of the thread.
-                    workspace::with(|workspace| workspace.recycle_events(&mut self.events));
-                    return Poll::Pending;
-                }
+            if !ready!(self.poll_batch(cx)) {
+                return Poll::Ready(None);
             }
         }
+    }
+
+    /// Takes the next batch of events. Is ready with `false` once the connection has ended.
+    #[inline(never)]
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let polled = self.machine.poll_events(cx, &mut self.events);
+        if polled.is_pending() {
+            // An idle connection holds no buffer for events. It goes back to the workspace of the thread.
+            workspace::with(|workspace| workspace.recycle_events(&mut self.events));
+        }
+        polled
     }
 }
 
