@@ -10,6 +10,7 @@ pub(crate) mod deadline;
 pub(crate) mod fairness;
 pub(crate) mod head;
 pub(crate) mod opening;
+mod read;
 pub(crate) mod shared_driver;
 pub(crate) mod shared_machine;
 pub(crate) mod slow_peer;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Connection as Machine, Outgoing, State};
 
@@ -213,10 +214,12 @@ where
         for turn in 0..TURN_LIMIT {
             // Read first, so that the handler answers what has arrived in the same turn, and the answers leave
             // together.
-            if turn == 0 {
-                self.wake_up(cx, &mut pass);
-            } else {
-                self.poll_read(cx, &mut pass);
+            let has_read = self.poll_read(cx, &mut pass);
+            // Most wakes are for something to read, and the step that took it has noted that the driver is awake.
+            if turn == 0 && !has_read {
+                let (awake, found) = self.machine.note_awake(cx);
+                self.note_awake(awake);
+                self.note_found(found);
             }
             if self.is_aborted {
                 self.handler = None;
@@ -265,19 +268,6 @@ where
         Poll::Pending
     }
 
-    /// Notes that the task runs, and reads.
-    fn wake_up(&mut self, cx: &mut Context<'_>, pass: &mut Pass) {
-        // Most wakes are for something to read. The step that takes it notes that the driver is awake, too.
-        if self.poll_read(cx, pass) {
-            return;
-        }
-        let (awake, found) = self.machine.note_awake(cx);
-        self.note_awake(awake);
-        self.note_found(found);
-        // Only if the receive queue was full when the driver was last awake: otherwise the stream was asked already.
-        self.poll_read(cx, pass);
-    }
-
     fn note_awake(&mut self, awake: Awake) {
         self.timer_waits &= awake.is_same_task;
     }
@@ -286,76 +276,6 @@ where
         self.wants_read = found.wants_read;
         self.is_aborted = found.is_aborted;
         self.calls_handler |= found.calls_handler;
-    }
-
-    /// Reads once, if the machine wants that; returns whether anything was read or failed.
-    fn poll_read(&mut self, cx: &mut Context<'_>, pass: &mut Pass) -> bool {
-        if !self.wants_read {
-            return false;
-        }
-        let waits = self.read_ended || self.read_waits;
-        let (machine, runtime, unread) = (&self.machine, &self.runtime, &mut self.unread);
-        let needs_flush = self.needs_flush;
-        if let Some(rest) = unread {
-            let now = runtime.now();
-            let report = pass.report(needs_flush);
-            let read = |machine: &mut Machine| machine.handle_read_some(now, rest);
-            let (taken, awake, found) = machine.drive(cx, report, read);
-            rest.advance(taken);
-            if rest.is_empty() {
-                *unread = None;
-            }
-            // The machine may have taken as many frames as one call takes, even if no byte is left.
-            pass.budget.spend_all();
-            pass.now = Some(now);
-            self.note_awake(awake);
-            self.note_found(found);
-            return true;
-        }
-        let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
-            return false;
-        };
-        let read = workspace::with_buffer(|buffer| {
-            let read = Pin::new(stream).poll_read(cx, buffer);
-            // Parsed right out of the thread's buffer: the bytes are copied once, into their message.
-            read.map_ok(|len| {
-                let now = runtime.now();
-                let report = pass.report(needs_flush);
-                let (taken, awake, found) = machine.drive(cx, report, |machine| match len {
-                    0 => {
-                        machine.handle_eof(now);
-                        0
-                    }
-                    _ => machine.handle_read_some(now, &buffer[..len]),
-                });
-                if taken < len {
-                    // The machine took as many frames as one call takes, or its queue is full. The rest is copied,
-                    // because the buffer is the thread's.
-                    pass.budget.spend_all();
-                    *unread = Some(Box::new(Bytes::copy_from_slice(&buffer[taken..len])));
-                }
-                (len, now, awake, found)
-            })
-        });
-        match read {
-            Poll::Ready(Ok((len, now, awake, found))) => {
-                pass.budget.note_read(now);
-                pass.budget.spend(len);
-                pass.now = Some(now);
-                self.read_ended = len == 0;
-                self.note_awake(awake);
-                self.note_found(found);
-                true
-            }
-            Poll::Ready(Err(error)) => {
-                self.handle_error(cx, pass, &error);
-                true
-            }
-            Poll::Pending => {
-                self.read_waits = true;
-                false
-            }
-        }
     }
 
     /// Polls the handler. If it panics, only this connection ends (P8).

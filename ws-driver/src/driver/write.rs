@@ -44,6 +44,8 @@ where
 {
     /// Writes until all is written, the stream takes no more or the budget is spent. Returns what is to be done next:
     /// `Write` says that it has written, and that the machine is asked again in the next turn.
+    // Inlined into the turn: its results would go through memory otherwise.
+    #[inline(always)]
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
