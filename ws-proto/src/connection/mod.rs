@@ -65,8 +65,6 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
-    /// The longest message of one frame that the short way of reading takes; `None` if it takes no message at all.
-    quick_limit: Option<usize>,
     compression: Compression,
     phase: Phase,
     /// Whether the close codes of versions 7 and 8 are accepted.

@@ -92,7 +92,6 @@ impl Connection {
             version,
             codec: Codec::new(version, role, &config, masks),
             assembler: Assembler::new(replaces_invalid_utf8),
-            quick_limit: config.single_frame_limit(),
             compression: Compression::new(None),
             phase: Phase::Open,
             legacy_close_codes,

@@ -130,9 +130,11 @@ impl Codec {
     pub(crate) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        config: &ConnectionConfig,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         match self {
-            Self::Hixie(codec) => codec.decode(input),
+            // The most bytes that are skipped for one frame (Q27).
+            Self::Hixie(codec) => codec.decode(input, config.message_limit),
             Self::Rfc6455(codec) => codec.decode(input),
         }
     }

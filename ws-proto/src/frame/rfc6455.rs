@@ -29,13 +29,25 @@ const MASKED: u8 = 0x80;
 /// Reads and writes frames; one for each connection.
 pub(crate) struct Codec {
     role: Role,
-    /// The bytes of a header that is split over several reads.
-    partial: [u8; HEADER_LIMIT],
-    partial_len: usize,
-    /// The frame whose payload is being read. Invariant: `remaining > 0`.
-    frame: Option<Header>,
     allows_compressed: bool,
-    masks: Option<Box<dyn Randomness>>,
+    /// The frame that has arrived in part. Boxed, because every idle connection would have a place for it. Kept for the
+    /// next fragments of the message, so that a message costs one such box, however many fragments are split.
+    open: Option<Box<OpenFrame>>,
+    /// The source of masking keys. Boxed twice, because a pointer to a trait object takes two words, and the connections
+    /// of a server have none.
+    masks: Option<Box<Box<dyn Randomness>>>,
+}
+
+/// A frame that is split over several reads.
+#[derive(Debug)]
+enum OpenFrame {
+    /// Its header has arrived in part: the first `len` bytes. With none of them the input ended between two frames.
+    Header {
+        bytes: [u8; HEADER_LIMIT],
+        len: usize,
+    },
+    /// Its payload is being read. Invariant: `remaining > 0`.
+    Payload(Header),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +71,9 @@ impl Codec {
         );
         Self {
             role,
-            partial: [0; HEADER_LIMIT],
-            partial_len: 0,
-            frame: None,
             allows_compressed: false,
-            masks,
+            open: None,
+            masks: masks.map(Box::new),
         }
     }
 
@@ -75,14 +85,11 @@ impl Codec {
         &mut self,
         input: &mut &'a [u8],
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
-        let (header, first) = match self.frame.take() {
+        let (header, first) = match self.open.as_deref() {
             // No input is no piece: an empty piece would say that the frame ends or begins here.
-            Some(header) if input.is_empty() => {
-                self.frame = Some(header);
-                return Ok(None);
-            }
-            Some(header) => (header, false),
-            None => match self.read_header(input)? {
+            Some(OpenFrame::Payload(_)) if input.is_empty() => return Ok(None),
+            Some(OpenFrame::Payload(header)) => (*header, false),
+            Some(OpenFrame::Header { .. }) | None => match self.read_header(input)? {
                 Some(header) => (header, true),
                 None => return Ok(None),
             },
@@ -96,12 +103,17 @@ impl Codec {
         };
         let payload;
         (payload, *input) = input.split_at(len);
-        if !last {
-            self.frame = Some(Header {
+        if last && header.fin {
+            // An idle connection holds no buffer (P5).
+            self.open = None;
+        } else if last {
+            self.keep_box();
+        } else {
+            self.keep_open(OpenFrame::Payload(Header {
                 remaining: header.remaining - available,
                 mask: header.mask.map(|mask| mask.skip(len)),
                 ..header
-            });
+            }));
         }
         Ok(Some(Piece {
             opcode: header.opcode,
@@ -166,7 +178,11 @@ impl Codec {
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
-        self.frame.is_none() && self.partial_len == 0
+        match self.open.as_deref() {
+            Some(OpenFrame::Header { len, .. }) => *len == 0,
+            Some(OpenFrame::Payload(_)) => false,
+            None => true,
+        }
     }
 
     /// Tells whether this endpoint masks its frames.
@@ -296,29 +312,52 @@ impl Codec {
 
     /// Reads a header from the front of `input`; `None` if it needs more input.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
-        // A header that is not split is parsed in place.
-        if self.partial_len == 0 {
-            if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
-                *input = &input[used..];
-                return Ok(Some(header));
+        let (mut bytes, mut len) = match self.open.as_deref() {
+            Some(OpenFrame::Header {
+                bytes,
+                len: len @ 1..,
+            }) => (*bytes, *len),
+            // A header that is not split is parsed in place.
+            Some(OpenFrame::Header { .. } | OpenFrame::Payload(_)) | None => {
+                if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
+                    *input = &input[used..];
+                    return Ok(Some(header));
+                }
+                ([0; HEADER_LIMIT], 0)
             }
-        }
+        };
         // A header that is split is collected byte by byte and parsed after each of them, at most 14 times. So an error
         // is found at the same byte however the input is split.
         while let Some((byte, rest)) = input.split_first() {
-            self.partial[self.partial_len] = *byte;
-            self.partial_len += 1;
+            bytes[len] = *byte;
+            len += 1;
             *input = rest;
-            if let Some((header, _)) = parse(
-                &self.partial[..self.partial_len],
-                self.role,
-                self.allows_compressed,
-            )? {
-                self.partial_len = 0;
+            if let Some((header, _)) = parse(&bytes[..len], self.role, self.allows_compressed)? {
                 return Ok(Some(header));
             }
         }
+        if len > 0 {
+            self.keep_open(OpenFrame::Header { bytes, len });
+        }
         Ok(None)
+    }
+
+    /// Keeps the beginning of a frame for the next read, in the memory that the frame has already.
+    fn keep_open(&mut self, frame: OpenFrame) {
+        match &mut self.open {
+            Some(open) => **open = frame,
+            none => *none = Some(Box::new(frame)),
+        }
+    }
+
+    /// Keeps the memory of a frame that has ended, if it has any, for the next one.
+    fn keep_box(&mut self) {
+        if let Some(open) = &mut self.open {
+            **open = OpenFrame::Header {
+                bytes: [0; HEADER_LIMIT],
+                len: 0,
+            };
+        }
     }
 }
 
@@ -326,8 +365,7 @@ impl std::fmt::Debug for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Codec")
             .field("role", &self.role)
-            .field("partial", &&self.partial[..self.partial_len])
-            .field("frame", &self.frame)
+            .field("open", &self.open)
             .finish_non_exhaustive()
     }
 }
