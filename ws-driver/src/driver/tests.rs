@@ -124,9 +124,8 @@ fn polled_once(meddle: fn(&SharedMachine)) -> (Poll<()>, usize, Arc<SharedMachin
     let facts = Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
-        tls: None,
         version,
-        subprotocol: None,
+        agreed: None,
         head: Head::Unknown,
     };
     let machine = Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)));
