@@ -99,7 +99,6 @@ impl Connection {
             outgoing,
             in_flight: InFlight::default(),
             ping_end: 0,
-            close_end: 0,
             timers,
             last_read: begun,
             keepalive_steps: 0,

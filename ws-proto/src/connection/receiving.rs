@@ -46,7 +46,10 @@ impl Connection {
             }
             allowance.frames -= 1;
             let (mut near, far) = input.split_at(self.step_len(input.len()));
-            let decoded = self.codec.decode(&mut near, &self.config);
+            let allows_compressed = self.compression.is_on();
+            let decoded = self
+                .codec
+                .decode(&mut near, &self.config, allows_compressed);
             input = &input[input.len() - far.len() - near.len()..];
             match decoded {
                 Ok(Some(piece)) => {

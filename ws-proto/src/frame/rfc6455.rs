@@ -28,13 +28,10 @@ const MASKED: u8 = 0x80;
 
 /// Reads and writes frames; one for each connection.
 pub(crate) struct Codec {
-    role: Role,
-    allows_compressed: bool,
     /// The frame that has arrived in part. Boxed, because every idle connection would have a place for it. Kept for the
     /// next fragments of the message, so that a message costs one such box, however many fragments are split.
     open: Option<Box<OpenFrame>>,
-    /// The source of masking keys. Boxed twice, because a pointer to a trait object takes two words, and the connections
-    /// of a server have none.
+    /// The source of masking keys; `None` on a server. Boxed twice, because a pointer to a trait object takes two words.
     masks: Option<Box<Box<dyn Randomness>>>,
 }
 
@@ -70,29 +67,26 @@ impl Codec {
             "clients mask, servers do not"
         );
         Self {
-            role,
-            allows_compressed: false,
             open: None,
             masks: masks.map(Box::new),
         }
     }
 
-    pub(super) fn allow_compressed(&mut self) {
-        self.allows_compressed = true;
-    }
-
     pub(super) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        allows_compressed: bool,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let (header, first) = match self.open.as_deref() {
             // No input is no piece: an empty piece would say that the frame ends or begins here.
             Some(OpenFrame::Payload(_)) if input.is_empty() => return Ok(None),
             Some(OpenFrame::Payload(header)) => (*header, false),
-            Some(OpenFrame::Header { .. }) | None => match self.read_header(input)? {
-                Some(header) => (header, true),
-                None => return Ok(None),
-            },
+            Some(OpenFrame::Header { .. }) | None => {
+                match self.read_header(input, allows_compressed)? {
+                    Some(header) => (header, true),
+                    None => return Ok(None),
+                }
+            }
         };
         let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
         let last = header.remaining <= available;
@@ -148,7 +142,8 @@ impl Codec {
             _ => return None,
         };
         let is_masked = second_byte & MASKED != 0;
-        if is_masked != (self.role == Role::Server) {
+        // A server masks nothing, and all that it receives is masked.
+        if is_masked == self.masks() {
             return None;
         }
         let (len, rest) = match second_byte & !MASKED {
@@ -188,6 +183,13 @@ impl Codec {
     /// Tells whether this endpoint masks its frames.
     pub(super) fn masks(&self) -> bool {
         self.masks.is_some()
+    }
+
+    fn role(&self) -> Role {
+        match &self.masks {
+            Some(_) => Role::Client,
+            None => Role::Server,
+        }
     }
 
     #[inline]
@@ -311,7 +313,12 @@ impl Codec {
     }
 
     /// Reads a header from the front of `input`; `None` if it needs more input.
-    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
+    fn read_header(
+        &mut self,
+        input: &mut &[u8],
+        allows_compressed: bool,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let role = self.role();
         let (mut bytes, mut len) = match self.open.as_deref() {
             Some(OpenFrame::Header {
                 bytes,
@@ -319,7 +326,7 @@ impl Codec {
             }) => (*bytes, *len),
             // A header that is not split is parsed in place.
             Some(OpenFrame::Header { .. } | OpenFrame::Payload(_)) | None => {
-                if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
+                if let Some((header, used)) = parse(input, role, allows_compressed)? {
                     *input = &input[used..];
                     return Ok(Some(header));
                 }
@@ -332,7 +339,7 @@ impl Codec {
             bytes[len] = *byte;
             len += 1;
             *input = rest;
-            if let Some((header, _)) = parse(&bytes[..len], self.role, self.allows_compressed)? {
+            if let Some((header, _)) = parse(&bytes[..len], role, allows_compressed)? {
                 return Ok(Some(header));
             }
         }
@@ -364,7 +371,7 @@ impl Codec {
 impl std::fmt::Debug for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Codec")
-            .field("role", &self.role)
+            .field("role", &self.role())
             .field("open", &self.open)
             .finish_non_exhaustive()
     }
