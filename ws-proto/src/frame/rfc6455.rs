@@ -28,23 +28,27 @@ const MASKED: u8 = 0x80;
 
 /// Reads and writes frames; one for each connection.
 pub(crate) struct Codec {
-    /// The frame that has arrived in part. Boxed, because every idle connection would have a place for it. Kept for the
-    /// next fragments of the message, so that a message costs one such box, however many fragments are split.
-    open: Option<Box<OpenFrame>>,
+    open: OpenFrame,
     /// The source of masking keys; `None` on a server. Boxed twice, because a pointer to a trait object takes two words.
     masks: Option<Box<Box<dyn Randomness>>>,
 }
 
-/// A frame that is split over several reads.
-#[derive(Debug)]
+/// The frame that is split over several reads, if there is one.
+// Two words, because every idle connection has a place for it. So the fields of a header are spelled out.
+#[derive(Clone, Copy, Debug)]
 enum OpenFrame {
-    /// Its header has arrived in part: the first `len` bytes. With none of them the input ended between two frames.
-    Header {
-        bytes: [u8; HEADER_LIMIT],
-        len: usize,
-    },
+    /// The input so far ended between two frames.
+    Absent,
+    /// Its header has arrived in part: the first `len` bytes.
+    Header { bytes: [u8; HEADER_LIMIT], len: u8 },
     /// Its payload is being read. Invariant: `remaining > 0`.
-    Payload(Header),
+    Payload {
+        opcode: Opcode,
+        fin: bool,
+        compressed: bool,
+        remaining: u64,
+        mask: Mask,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +58,8 @@ struct Header {
     compressed: bool,
     /// The bytes of the payload that are left.
     remaining: u64,
-    /// Rotated so that it begins at the next byte of the payload.
-    mask: Option<Mask>,
+    /// Rotated so that it begins at the next byte of the payload. A client receives unmasked frames.
+    mask: Mask,
 }
 
 impl Codec {
@@ -67,7 +71,7 @@ impl Codec {
             "clients mask, servers do not"
         );
         Self {
-            open: None,
+            open: OpenFrame::Absent,
             masks: masks.map(Box::new),
         }
     }
@@ -77,11 +81,26 @@ impl Codec {
         input: &mut &'a [u8],
         allows_compressed: bool,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
-        let (header, first) = match self.open.as_deref() {
+        let (header, first) = match self.open {
             // No input is no piece: an empty piece would say that the frame ends or begins here.
-            Some(OpenFrame::Payload(_)) if input.is_empty() => return Ok(None),
-            Some(OpenFrame::Payload(header)) => (*header, false),
-            Some(OpenFrame::Header { .. }) | None => {
+            OpenFrame::Payload { .. } if input.is_empty() => return Ok(None),
+            OpenFrame::Payload {
+                opcode,
+                fin,
+                compressed,
+                remaining,
+                mask,
+            } => {
+                let header = Header {
+                    opcode,
+                    fin,
+                    compressed,
+                    remaining,
+                    mask,
+                };
+                (header, false)
+            }
+            OpenFrame::Header { .. } | OpenFrame::Absent => {
                 match self.read_header(input, allows_compressed)? {
                     Some(header) => (header, true),
                     None => return Ok(None),
@@ -97,18 +116,17 @@ impl Codec {
         };
         let payload;
         (payload, *input) = input.split_at(len);
-        if last && header.fin {
-            // An idle connection holds no buffer (P5).
-            self.open = None;
-        } else if last {
-            self.keep_box();
+        self.open = if last {
+            OpenFrame::Absent
         } else {
-            self.keep_open(OpenFrame::Payload(Header {
+            OpenFrame::Payload {
+                opcode: header.opcode,
+                fin: header.fin,
+                compressed: header.compressed,
                 remaining: header.remaining - available,
-                mask: header.mask.map(|mask| mask.skip(len)),
-                ..header
-            }));
-        }
+                mask: header.mask.skip(len),
+            }
+        };
         Ok(Some(Piece {
             opcode: header.opcode,
             fin: header.fin,
@@ -117,7 +135,7 @@ impl Codec {
             first,
             last,
             payload,
-            mask: header.mask,
+            mask: (!self.masks()).then_some(header.mask),
         }))
     }
 
@@ -173,11 +191,7 @@ impl Codec {
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
-        match self.open.as_deref() {
-            Some(OpenFrame::Header { len, .. }) => *len == 0,
-            Some(OpenFrame::Payload(_)) => false,
-            None => true,
-        }
+        matches!(self.open, OpenFrame::Absent)
     }
 
     /// Tells whether this endpoint masks its frames.
@@ -319,13 +333,10 @@ impl Codec {
         allows_compressed: bool,
     ) -> Result<Option<Header>, ProtocolError> {
         let role = self.role();
-        let (mut bytes, mut len) = match self.open.as_deref() {
-            Some(OpenFrame::Header {
-                bytes,
-                len: len @ 1..,
-            }) => (*bytes, *len),
+        let (mut bytes, mut len) = match self.open {
+            OpenFrame::Header { bytes, len } => (bytes, len),
             // A header that is not split is parsed in place.
-            Some(OpenFrame::Header { .. } | OpenFrame::Payload(_)) | None => {
+            OpenFrame::Payload { .. } | OpenFrame::Absent => {
                 if let Some((header, used)) = parse(input, role, allows_compressed)? {
                     *input = &input[used..];
                     return Ok(Some(header));
@@ -336,35 +347,16 @@ impl Codec {
         // A header that is split is collected byte by byte and parsed after each of them, at most 14 times. So an error
         // is found at the same byte however the input is split.
         while let Some((byte, rest)) = input.split_first() {
-            bytes[len] = *byte;
+            bytes[usize::from(len)] = *byte;
             len += 1;
             *input = rest;
-            if let Some((header, _)) = parse(&bytes[..len], role, allows_compressed)? {
+            let read = &bytes[..usize::from(len)];
+            if let Some((header, _)) = parse(read, role, allows_compressed)? {
                 return Ok(Some(header));
             }
-        }
-        if len > 0 {
-            self.keep_open(OpenFrame::Header { bytes, len });
+            self.open = OpenFrame::Header { bytes, len };
         }
         Ok(None)
-    }
-
-    /// Keeps the beginning of a frame for the next read, in the memory that the frame has already.
-    fn keep_open(&mut self, frame: OpenFrame) {
-        match &mut self.open {
-            Some(open) => **open = frame,
-            none => *none = Some(Box::new(frame)),
-        }
-    }
-
-    /// Keeps the memory of a frame that has ended, if it has any, for the next one.
-    fn keep_box(&mut self) {
-        if let Some(open) = &mut self.open {
-            **open = OpenFrame::Header {
-                bytes: [0; HEADER_LIMIT],
-                len: 0,
-            };
-        }
     }
 }
 
@@ -416,12 +408,12 @@ fn parse(
         return Ok(None);
     };
     let mut used = 2 + used;
-    let mut mask = None;
+    let mut mask = Mask::NONE;
     if masked {
         let Some(key) = input[used..].first_chunk() else {
             return Ok(None);
         };
-        mask = Some(Mask::new(*key));
+        mask = Mask::new(*key);
         used += key.len();
     }
     Ok(Some((
