@@ -107,9 +107,8 @@ fn facts(version: Version) -> Facts {
     Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
-        tls: None,
         version,
-        subprotocol: None,
+        agreed: None,
         head: Head::Unknown,
     }
 }

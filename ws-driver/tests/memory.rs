@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 200;
 
 /// What an idle connection may cost, the future of its handler and its request included. One read buffer
 /// is 64 KiB, and hyper's smallest is 8 KiB.
-const BOUND: usize = 1550;
+const BOUND: usize = 1360;
 
 fn live(region: &Region<'_, System>) -> usize {
     let stats = region.change();

@@ -27,7 +27,7 @@ use self::proxy::ProxyError;
 use self::reach::reach;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
-use crate::driver::shared_machine::Facts;
+use crate::driver::shared_machine::{Agreed, Facts};
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
@@ -262,12 +262,16 @@ impl<R: Runtime> Attempt<'_, R> {
         if !machine.version().features().ping {
             probe(&stream);
         }
+        let agreed = Agreed {
+            tls,
+            subprotocol,
+            deflate: machine.has_deflate(),
+        };
         let facts = Facts {
             id: ConnectionId::of_client(),
             peer_addr: self.peer_addr,
-            tls: tls.map(Box::new),
             version: machine.version(),
-            subprotocol,
+            agreed: agreed.boxed(),
             head,
         };
         Ok(spawn::start(runtime, stream, early, machine, facts))

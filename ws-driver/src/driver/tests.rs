@@ -124,9 +124,8 @@ fn shared(machine: Machine) -> Arc<SharedMachine> {
     let facts = Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
-        tls: None,
         version: machine.version(),
-        subprotocol: None,
+        agreed: None,
         head: Head::Unknown,
     };
     Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)))

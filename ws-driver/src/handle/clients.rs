@@ -308,7 +308,7 @@ impl<'a> BroadcastMessage<'a> {
 
     /// Returns the message for one connection.
     fn for_one(&mut self, machine: &SharedMachine) -> &PreparedMessage {
-        if machine.compresses && !self.is_compressed {
+        if machine.facts.compresses() && !self.is_compressed {
             self.message = self.registry.options.compress(self.message.clone());
             self.is_compressed = true;
         }

@@ -89,11 +89,8 @@ struct Slots {
     totals: Totals,
 }
 
-struct Slot {
-    generation: u64,
-    /// The place in `open`. `None` during the opening handshake, and once the connection has ended.
-    place: Option<usize>,
-}
+/// The place of a connection in `open`. `None` during the opening handshake, and once the connection has ended.
+type Slot = Option<usize>;
 
 impl Member for Arc<SharedMachine> {
     fn slot(&self) -> usize {
@@ -207,10 +204,7 @@ impl Registry {
         }
         slots.generation += 1;
         let generation = slots.generation;
-        let slot = slots.slab.insert(Slot {
-            generation,
-            place: None,
-        });
+        let slot = slots.slab.insert(None);
         Some(Entry {
             registry: Some(Arc::clone(self)),
             id: ConnectionId { slot, generation },
@@ -264,24 +258,25 @@ impl Registry {
 impl Slots {
     /// Returns the open connection with an id.
     fn machine(&self, id: ConnectionId) -> Option<&Arc<SharedMachine>> {
-        let slot = self.slab.get(id.slot)?;
-        let is_meant = slot.generation == id.generation;
-        self.open.get(slot.place.filter(|_| is_meant)?)
+        let place = (*self.slab.get(id.slot)?)?;
+        // The slot can be that of a later connection.
+        let machine = self.open.get(place);
+        machine.filter(|machine| machine.facts.id == id)
     }
 
     /// Adds a connection to those that are open.
     fn open(&mut self, machine: Arc<SharedMachine>) {
         let slot = machine.slot();
         let place = self.open.push(machine);
-        self.slab[slot].place = Some(place);
+        self.slab[slot] = Some(place);
     }
 
     /// Removes a connection from those that are open, if it is one.
     fn close(&mut self, slot: usize) -> Option<Arc<SharedMachine>> {
-        let place = self.slab[slot].place.take()?;
+        let place = self.slab[slot].take()?;
         let (machine, moved) = self.open.remove(place);
         if let Some(moved) = moved {
-            self.slab[moved].place = Some(place);
+            self.slab[moved] = Some(place);
         }
         Some(machine)
     }

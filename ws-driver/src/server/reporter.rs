@@ -188,7 +188,7 @@ impl ConnectionReporter {
         let info = ConnectionInfo {
             id: facts.id,
             peer_addr: facts.peer_addr,
-            tls: facts.tls.as_deref().cloned(),
+            tls: facts.tls().cloned(),
             version: Some(facts.version),
         };
         self.observers.tell(|observer| tell(observer, &info));

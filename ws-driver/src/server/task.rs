@@ -28,7 +28,7 @@ use crate::driver::deadline::DeadlineTimer;
 use crate::driver::deadline::until;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
-use crate::driver::shared_machine::{Facts, SharedMachine};
+use crate::driver::shared_machine::{Agreed, Facts, SharedMachine};
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
@@ -248,21 +248,24 @@ where
     // A closure, because the head is unpacked only if the span is enabled.
     span.note_open(version, || head.unpack().path().to_owned());
     reporter.note_open(version);
-    let facts = Facts {
-        id: entry.id,
-        peer_addr,
-        // Boxed, because each connection keeps its facts and most have no TLS.
-        tls: reporter.info.tls.clone().map(Box::new),
-        version,
-        subprotocol,
-        head: Head::of_request(head),
-    };
     // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
     let mut machine = handshake.into_connection(shared.runtime.now());
     // Without it a broadcast that all peers answer would reset all keepalives to the same moment, and all pings would
     // leave at once from then on.
     machine.spread_keepalive(&mut RuntimeRandomness(&shared.runtime));
+    let agreed = Agreed {
+        tls: reporter.info.tls.clone(),
+        subprotocol,
+        deflate: machine.has_deflate(),
+    };
+    let facts = Facts {
+        id: entry.id,
+        peer_addr,
+        version,
+        agreed: agreed.boxed(),
+        head: Head::of_request(head),
+    };
     let machine = SharedMachine::new(facts, machine, Arc::clone(&shared.clock));
     let machine = Arc::new(machine);
     let membership = shared.clients.membership();

@@ -23,10 +23,10 @@ pub(super) enum Assembled {
 /// The message that is being received, and a control frame in between.
 #[derive(Debug)]
 pub(super) struct Assembler {
-    /// The open message, if there is one.
-    message: Option<OpenMessage>,
-    /// The payload of a control frame that is split over reads; at most 125 bytes.
-    control: Vec<u8>,
+    /// The open message, if there is one. Boxed, because an idle connection has none, and most messages come whole.
+    message: Option<Box<OpenMessage>>,
+    /// The control frame that is split over reads, if there is one. Boxed, because that is rare.
+    control: Option<Box<OpenControl>>,
     /// Whether invalid UTF-8 is replaced instead of refused.
     replaces_invalid_utf8: bool,
 }
@@ -48,11 +48,18 @@ struct OpenMessage {
     progress: Progress,
 }
 
+/// A control frame whose payload has arrived in part.
+#[derive(Debug, Default)]
+struct OpenControl {
+    /// At most 125 bytes, because the codec refuses longer ones.
+    payload: Vec<u8>,
+}
+
 impl Assembler {
     pub(super) fn new(replaces_invalid_utf8: bool) -> Self {
         Self {
             message: None,
-            control: Vec::new(),
+            control: None,
             replaces_invalid_utf8,
         }
     }
@@ -75,7 +82,7 @@ impl Assembler {
     /// Drops what has arrived of a message that will not be completed.
     pub(super) fn clear(&mut self) {
         self.message = None;
-        self.control = Vec::new();
+        self.control = None;
     }
 
     /// Tells whether no message is open.
@@ -93,21 +100,25 @@ impl Assembler {
     }
 
     fn handle_control(&mut self, piece: &Piece<'_>) -> Option<Assembled> {
-        let start = self.control.len();
-        self.control.extend_from_slice(piece.payload);
+        let mask = piece.mask.unwrap_or(Mask::NONE);
+        // The usual case: a frame that is here as a whole needs no buffer.
+        if piece.first && piece.last {
+            let (payload, _) = Payload::unmasked(piece.payload, mask);
+            return Some(Assembled::Control(piece.opcode, payload));
+        }
+        let open = self.control.get_or_insert_default();
+        mask.append(piece.payload, &mut open.payload);
         debug_assert!(
-            self.control.len() <= CONTROL_LIMIT,
+            open.payload.len() <= CONTROL_LIMIT,
             "the codec refuses longer ones"
         );
-        if let Some(mask) = piece.mask {
-            mask.apply(&mut self.control[start..]);
+        if !piece.last {
+            return None;
         }
-        piece.last.then(|| {
-            let payload = Payload::from(&self.control[..]);
-            // Freed and not only emptied, because an idle connection holds no buffer (P5).
-            self.control = Vec::new();
-            Assembled::Control(piece.opcode, payload)
-        })
+        // Taken and not only emptied, because an idle connection holds no buffer (P5).
+        let open = self.control.take()?;
+        let payload = Payload::from(&open.payload[..]);
+        Some(Assembled::Control(piece.opcode, payload))
     }
 
     fn handle_data(
@@ -124,23 +135,27 @@ impl Assembler {
                 .map(Assembled::Message)
                 .map(Some);
         }
+        let replaces_invalid_utf8 = self.replaces_invalid_utf8;
+        // A message that one piece completes stays on the stack, so only one that stays open costs an allocation.
+        let mut whole = None;
+        let message = self.open_message(piece, &mut whole)?;
         if piece.first {
-            self.begin_frame(piece, config)?;
+            message.begin_frame(piece, config)?;
         }
-        let message = self.message.as_mut().expect("begin_frame opens a message");
         let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
         message.progress.note_arrived(piece_len);
-        let checks = message.is_text && !self.replaces_invalid_utf8;
+        let checks = message.is_text && !replaces_invalid_utf8;
         if message.is_compressed {
             message.append_inflated(piece, config, checks, compression)?;
         } else {
             message.append(piece, config, checks)?;
         }
         if !(piece.last && piece.fin) {
-            let gives_out = message.is_given_out(config, self.replaces_invalid_utf8);
+            let gives_out = message.is_given_out(config, replaces_invalid_utf8);
             return Ok(message.give_out(gives_out).map(Assembled::Fragment));
         }
-        let message = self.message.take().expect("it was open a moment ago");
+        let message = whole.or_else(|| self.message.take().map(|open| *open));
+        let message = message.expect("it was open a moment ago");
         // The last character is cut off. Before the end it could still have been completed (R-U3).
         if checks && message.checked != message.payload.len() {
             return Err(ProtocolError::InvalidUtf8);
@@ -157,33 +172,20 @@ impl Assembler {
         }))
     }
 
-    /// Checks everything that the header alone decides: order of frames, number of fragments, declared lengths.
-    fn begin_frame(
-        &mut self,
+    /// Returns the message that a piece belongs to: the open one, or a new one if it begins with this piece. A new one
+    /// that also ends with it is put into `whole`. Checks the order of frames.
+    fn open_message<'a>(
+        &'a mut self,
         piece: &Piece<'_>,
-        config: &ConnectionConfig,
-    ) -> Result<(), ProtocolError> {
-        let message = match (piece.opcode == Opcode::Continuation, &mut self.message) {
-            (true, Some(message)) => message,
-            (true, None) => return Err(ProtocolError::StrayContinuation),
-            (false, Some(_)) => return Err(ProtocolError::Interleaved),
-            (false, none) => none.insert(OpenMessage {
-                is_text: piece.opcode == Opcode::Text,
-                is_compressed: piece.compressed,
-                payload: Vec::new(),
-                given_out: 0,
-                checked: 0,
-                fragments: 0,
-                compressed_len: 0,
-                progress: Progress::default(),
-            }),
-        };
-        message.fragments += 1;
-        check_frame(piece, message.fragments, config)?;
-        if message.is_compressed {
-            check_compressed(piece, &mut message.compressed_len, config)
-        } else {
-            check_message(piece, message.received(), config)
+        whole: &'a mut Option<OpenMessage>,
+    ) -> Result<&'a mut OpenMessage, ProtocolError> {
+        let continues = !piece.first || piece.opcode == Opcode::Continuation;
+        match (continues, &mut self.message) {
+            (true, Some(message)) => Ok(message),
+            (true, None) => Err(ProtocolError::StrayContinuation),
+            (false, Some(_)) => Err(ProtocolError::Interleaved),
+            (false, _) if piece.last && piece.fin => Ok(whole.insert(OpenMessage::new(piece))),
+            (false, none) => Ok(none.insert(Box::new(OpenMessage::new(piece)))),
         }
     }
 
@@ -228,6 +230,35 @@ impl Assembler {
 }
 
 impl OpenMessage {
+    /// Makes the message that begins with a piece.
+    fn new(piece: &Piece<'_>) -> Self {
+        Self {
+            is_text: piece.opcode == Opcode::Text,
+            is_compressed: piece.compressed,
+            payload: Vec::new(),
+            given_out: 0,
+            checked: 0,
+            fragments: 0,
+            compressed_len: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Checks what else the header of a frame decides: number of fragments, declared lengths.
+    fn begin_frame(
+        &mut self,
+        piece: &Piece<'_>,
+        config: &ConnectionConfig,
+    ) -> Result<(), ProtocolError> {
+        self.fragments += 1;
+        check_frame(piece, self.fragments, config)?;
+        if self.is_compressed {
+            check_compressed(piece, &mut self.compressed_len, config)
+        } else {
+            check_message(piece, self.received(), config)
+        }
+    }
+
     /// Tells whether the parts of the message are given out as they come.
     fn is_given_out(&self, config: &ConnectionConfig, replaces_invalid_utf8: bool) -> bool {
         // Text in which invalid UTF-8 is replaced is only given out whole, because the replacement looks at all of it.

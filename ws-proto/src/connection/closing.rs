@@ -28,16 +28,22 @@ use crate::state::Role;
 use crate::version::Version;
 
 /// The phase of a connection on its way to the end.
+///
+/// `close_end` is the position behind our close, in the count of all bytes that ever [left](Outgoing::left); zero if no
+/// close was queued. Our close is unwritten while that count is below it.
 #[derive(Debug)]
 pub(super) enum Phase {
     Open,
     /// In draft-75, which has no close frame, shutting down the write side is the close.
-    Sent,
+    Sent {
+        close_end: u64,
+    },
     // Boxed, because a reason and an error are larger than all the rest, and most connections have no end to defer.
     Deferred(Box<End>),
     Draining {
         /// Whether the peer sent a close.
         clean: bool,
+        close_end: u64,
     },
     Finished,
 }
@@ -72,7 +78,7 @@ impl Phase {
     /// Tells whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
     pub(super) fn reads(&self) -> bool {
         match self {
-            Self::Open | Self::Sent => true,
+            Self::Open | Self::Sent { .. } => true,
             Self::Deferred(_) | Self::Draining { .. } | Self::Finished => false,
         }
     }
@@ -81,7 +87,7 @@ impl Phase {
     pub(super) fn sends(&self) -> bool {
         match self {
             Self::Open | Self::Deferred(_) => true,
-            Self::Sent | Self::Draining { .. } | Self::Finished => false,
+            Self::Sent { .. } | Self::Draining { .. } | Self::Finished => false,
         }
     }
 
@@ -95,8 +101,8 @@ impl Phase {
         let features = version.features();
         match self {
             Self::Open | Self::Deferred(_) => false,
-            Self::Sent => !features.close_frame,
-            Self::Draining { clean } => {
+            Self::Sent { .. } => !features.close_frame,
+            Self::Draining { clean, .. } => {
                 // A client of RFC 6455 lets the server shut down first, so that the server is the one in TIME_WAIT
                 // (R-X4, R-X5).
                 !clean || stream_ended || role == Role::Server || !features.close_code
@@ -107,9 +113,17 @@ impl Phase {
 
     pub(super) fn is_finished(&self, stream_is_done: bool) -> bool {
         match self {
-            Self::Open | Self::Sent | Self::Deferred(_) => false,
+            Self::Open | Self::Sent { .. } | Self::Deferred(_) => false,
             Self::Draining { .. } => stream_is_done,
             Self::Finished => true,
+        }
+    }
+
+    /// Returns the position behind our close, which moves if a control frame goes ahead of it.
+    pub(super) fn close_end(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Sent { close_end } | Self::Draining { close_end, .. } => Some(close_end),
+            Self::Open | Self::Deferred(_) | Self::Finished => None,
         }
     }
 }
@@ -122,8 +136,8 @@ impl Connection {
     pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
         match self.phase {
             Phase::Open => {
-                self.push_close(code, reason);
-                self.phase = Phase::Sent;
+                let close_end = self.push_close(code, reason);
+                self.phase = Phase::Sent { close_end };
                 // No message follows our close, so nothing needs the context any more.
                 self.compression.stop_sending();
                 self.timers.stop_all();
@@ -132,7 +146,7 @@ impl Connection {
             }
             // The peer's close, or another end, has come: ours answers it, and the first end is the one that counts.
             Phase::Deferred(_) => self.resolve(now),
-            Phase::Sent | Phase::Draining { .. } | Phase::Finished => {}
+            Phase::Sent { .. } | Phase::Draining { .. } | Phase::Finished => {}
         }
     }
 
@@ -165,7 +179,7 @@ impl Connection {
             }
             Phase::Open => self.settle(now, end, false),
             // Never deferred: after our close the application has nothing to answer any more.
-            Phase::Sent => self.settle(now, end, true),
+            Phase::Sent { .. } => self.settle(now, end, true),
             Phase::Deferred(_) => {
                 // The first end is the one that is told; a reset or a stall only ends the wait for it.
                 if !end.can_wait() {
@@ -187,7 +201,7 @@ impl Connection {
 
     pub(super) fn handle_close_timeout(&mut self, now: Instant) {
         match self.phase {
-            Phase::Sent => {
+            Phase::Sent { .. } => {
                 self.push_closed(
                     ABNORMAL,
                     Utf8Bytes::new(),
@@ -221,11 +235,14 @@ impl Connection {
         } else {
             self.config.close_timeout
         };
+        let mut close_end = self.phase.close_end().copied().unwrap_or(0);
         match end {
             End::PeerClose { code, reason } => {
                 // The reason is not sent back, so an answer is never longer than what it answers (X19).
                 let answer = code.and_then(|code| CloseCode::new(code).ok());
-                self.answer_close(close_sent, answer, CloseReason::EMPTY);
+                if !close_sent {
+                    close_end = self.push_close(answer, CloseReason::EMPTY);
+                }
                 self.push_closed(code.unwrap_or(NO_STATUS), reason, by, CloseCause::Handshake);
             }
             End::Failed(error) => {
@@ -236,7 +253,9 @@ impl Connection {
                     String::new()
                 };
                 let reason = CloseReason::truncated(&reason);
-                self.answer_close(close_sent, Some(error.close_code()), reason);
+                if !close_sent {
+                    close_end = self.push_close(Some(error.close_code()), reason);
+                }
                 let cause = CloseCause::Failed(error);
                 self.push_closed(ABNORMAL, Utf8Bytes::new(), Initiator::Local, cause);
             }
@@ -247,21 +266,16 @@ impl Connection {
                 self.push_closed(ABNORMAL, Utf8Bytes::new(), by, CloseCause::Disconnected);
             }
         }
-        self.phase = Phase::Draining { clean };
+        self.phase = Phase::Draining { clean, close_end };
         self.compression.stop_sending();
         self.timers.stop_all();
         self.timers.set(Timer::Close, now, wait);
     }
 
-    fn answer_close(&mut self, close_sent: bool, code: Option<CloseCode>, reason: CloseReason<'_>) {
-        if !close_sent {
-            self.push_close(code, reason);
-        }
-    }
-
-    fn push_close(&mut self, code: Option<CloseCode>, reason: CloseReason<'_>) {
+    /// Queues our close; returns the position behind it.
+    fn push_close(&mut self, code: Option<CloseCode>, reason: CloseReason<'_>) -> u64 {
         self.codec.encode_close(code, reason, &mut self.outgoing);
-        self.close_end = self.outgoing.left() + count(self.buffered_amount());
+        self.outgoing.left() + count(self.buffered_amount())
     }
 
     fn push_closed(&mut self, code: u16, reason: Utf8Bytes, by: Initiator, cause: CloseCause) {
@@ -285,17 +299,19 @@ impl Connection {
     }
 
     fn finish(&mut self) {
+        // First, because it asks the phase whether our close was written.
+        self.forget_outgoing();
         self.phase = Phase::Finished;
         self.assembler.clear();
         self.compression.end();
         self.timers.stop_all();
-        self.forget_outgoing();
     }
 
     /// Drops the bytes that wait to be written, because they never will be.
     pub(super) fn forget_outgoing(&mut self) {
         // The event was queued together with our close, so it can say `clean` of a close that was not written.
-        if self.outgoing.left() < self.close_end {
+        let left = self.outgoing.left();
+        if self.phase.close_end().is_some_and(|end| left < *end) {
             self.revoke_clean();
         }
         self.outgoing.clear();

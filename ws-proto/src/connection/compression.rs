@@ -70,9 +70,6 @@ impl Connection {
 
     pub(super) fn set_compression(&mut self, terms: Option<&DeflateTerms>) {
         self.compression = Compression::new(terms);
-        if self.compression.is_on() {
-            self.codec.allow_compressed();
-        }
     }
 
     /// Queues a compressed message.

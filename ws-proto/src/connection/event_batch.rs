@@ -27,6 +27,8 @@ struct Lists {
     others: VecDeque<(u64, Event)>,
     /// The number of short messages that were taken.
     short_out: u64,
+    /// Whether the lists belong to a workspace, which takes them back without a change.
+    is_attached: bool,
 }
 
 impl EventBatch {
@@ -92,6 +94,17 @@ impl EventBatch {
     #[inline]
     pub(crate) fn has_memory(&self) -> bool {
         self.lists.is_some()
+    }
+
+    /// Notes whether its memory, if it has any, belongs to a workspace.
+    pub(super) fn mark_attached(&mut self, is_attached: bool) {
+        if let Some(lists) = &mut self.lists {
+            lists.is_attached = is_attached;
+        }
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.lists.as_ref().is_some_and(|lists| lists.is_attached)
     }
 
     pub(crate) fn push(&mut self, event: Event) {
@@ -169,6 +182,7 @@ impl Lists {
             short: VecDeque::with_capacity(self.short.len()),
             others: VecDeque::with_capacity(self.others.len()),
             short_out: std::mem::replace(&mut self.short_out, short_in),
+            is_attached: false,
         };
         lists.short.append(&mut self.short);
         lists.others.append(&mut self.others);

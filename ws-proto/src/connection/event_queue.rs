@@ -19,8 +19,6 @@ pub(super) struct EventQueue {
     waiting_len: usize,
     /// The bytes that the last batch counts; zero once the application has asked again.
     batch_len: usize,
-    /// Whether the memory of `waiting` belongs to a workspace, which takes it back without a change.
-    is_attached: bool,
 }
 
 impl EventQueue {
@@ -48,7 +46,7 @@ impl EventQueue {
         self.batch_len = 0;
         let event = self.waiting.pop()?;
         self.waiting_len -= cost(&event);
-        if self.waiting.is_empty() && !self.is_attached {
+        if self.waiting.is_empty() && !self.waiting.is_attached() {
             // A connection at rest keeps memory for one event, so that messages that come one at a time cost no
             // allocation.
             self.waiting.shrink();
@@ -63,7 +61,8 @@ impl EventQueue {
         if !self.waiting.is_empty() {
             batch.append(&mut self.waiting);
             // The memory may have gone along with the events.
-            self.is_attached = false;
+            self.waiting.mark_attached(false);
+            batch.mark_attached(false);
         }
     }
 
@@ -71,13 +70,13 @@ impl EventQueue {
     pub(super) fn attach(&mut self, memory: &mut EventBatch) {
         if !self.waiting.has_memory() && memory.is_empty() {
             std::mem::swap(&mut self.waiting, memory);
-            self.is_attached = self.waiting.has_memory();
+            self.waiting.mark_attached(true);
         }
     }
 
     /// Gives the memory away; the events that wait move to memory of their own.
     pub(super) fn detach(&mut self) -> EventBatch {
-        self.is_attached = false;
+        self.waiting.mark_attached(false);
         self.waiting.take_memory()
     }
 

@@ -65,8 +65,6 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     codec: Codec,
     assembler: Assembler,
-    /// The longest message of one frame that the short way of reading takes; `None` if it takes no message at all.
-    quick_limit: Option<usize>,
     compression: Compression,
     phase: Phase,
     /// Whether the close codes of versions 7 and 8 are accepted.
@@ -75,10 +73,9 @@ pub struct Connection {
     outgoing: Outgoing,
     /// Bytes that were taken out of `outgoing` and are not known to be written.
     in_flight: InFlight,
-    /// The positions behind the last ping and behind our close, in the count of all bytes that ever
-    /// [left](Outgoing::left). A frame is unwritten while that count is below its position.
+    /// The position behind the last ping, in the count of all bytes that ever [left](Outgoing::left). The ping is
+    /// unwritten while that count is below it.
     ping_end: u64,
-    close_end: u64,
     timers: Timers,
     last_read: Moment,
     /// The part that is taken off the keepalive interval, in steps.
@@ -267,7 +264,7 @@ impl Connection {
     /// end of the stream is seen; what arrives is discarded. Every call that takes `&mut self` can change the answer.
     pub fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open | Phase::Sent => self.events.len() < self.receive_limit(),
+            Phase::Open | Phase::Sent { .. } => self.events.len() < self.receive_limit(),
             // The receive queue does not matter here: what arrives is discarded, and the end of the stream must be
             // seen.
             Phase::Deferred(_) | Phase::Draining { .. } => !self.stream_ended,
@@ -298,7 +295,7 @@ impl Connection {
         match self.phase {
             Phase::Open => State::Connected,
             _ if self.is_finished() => State::Closed,
-            Phase::Sent | Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished => {
+            Phase::Sent { .. } | Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished => {
                 State::Closing
             }
         }

@@ -50,7 +50,10 @@ impl Connection {
             }
             allowance.frames -= 1;
             let (mut near, far) = input.split_at(self.step_len(input.len()));
-            let decoded = self.codec.decode(&mut near);
+            let allows_compressed = self.compression.is_on();
+            let decoded = self
+                .codec
+                .decode(&mut near, &self.config, allows_compressed);
             input = &input[input.len() - far.len() - near.len()..];
             match decoded {
                 Ok(Some(piece)) => {
@@ -76,7 +79,7 @@ impl Connection {
     // `inline(never)`: inlined into `read`, the loop spills registers.
     #[inline(never)]
     fn read_messages(&mut self, input: &mut &[u8], allowance: &mut Allowance) {
-        let Some(limit) = self.quick_limit else {
+        let Some(limit) = self.config.single_frame_limit() else {
             return;
         };
         if !self.assembler.is_between_messages() {

@@ -252,7 +252,8 @@ impl Connection {
         self.control_queued += count(len);
         let front = self.outgoing.left() + count(self.in_flight.len());
         let (begin, end) = (front + count(end - len), front + count(end));
-        for mark in [&mut self.ping_end, &mut self.close_end] {
+        let marks = [Some(&mut self.ping_end), self.phase.close_end()];
+        for mark in marks.into_iter().flatten() {
             if *mark > begin {
                 // The new frame went ahead of this one.
                 *mark += count(len);

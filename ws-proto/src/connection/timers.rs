@@ -1,4 +1,4 @@
-//! Deadlines, in a fixed table that an enum indexes. Knows nothing of what a deadline means.
+//! Deadlines, one for each timer. Knows nothing of what a deadline means, except which ones are rare.
 
 use std::time::{Duration, Instant};
 
@@ -33,21 +33,31 @@ impl Timer {
         Self::Context,
     ];
 
-    const fn index(self) -> usize {
+    const fn place(self) -> Place {
         match self {
-            Self::Keepalive => 0,
-            Self::Pong => 1,
-            Self::Close => 2,
-            Self::Stall => 3,
-            Self::Message => 4,
-            Self::Context => 5,
+            Self::Keepalive | Self::Pong | Self::Close => Place::Common,
+            Self::Stall => Place::Rare(0),
+            Self::Message => Place::Rare(1),
+            Self::Context => Place::Rare(2),
         }
     }
 }
 
+/// The place of a deadline.
+enum Place {
+    /// A place that timers share, because at most one of them is armed at a time: a connection waits for something to
+    /// ping for, then for a sign of life, and from its close on for the end.
+    Common,
+    /// A place in the table of the timers that an idle connection does not arm.
+    Rare(usize),
+}
+
+/// The number of timers that have a [rare place](Place::Rare).
+const RARE_LEN: usize = 3;
+
 /// A point in time, in nanoseconds since the connection opened. An earlier time counts as that time; the range is 584
 /// years.
-// Half as large as an `Instant`, of which an idle connection would hold nine.
+// Half as large as an `Instant`, of which an idle connection would hold three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -56,11 +66,14 @@ impl Moment {
     const NEVER: Self = Self(u64::MAX);
 }
 
-/// The table of deadlines.
-#[derive(Clone, Debug)]
+/// The deadlines of a connection.
+#[derive(Debug)]
 pub(crate) struct Timers {
     opened: Instant,
-    deadlines: [Moment; Timer::ALL.len()],
+    /// The timer in the common place and its deadline.
+    common: Option<(Timer, Moment)>,
+    /// Boxed, because every idle connection would have a place for them. Invariant: at least one is set.
+    rare: Option<Box<[Moment; RARE_LEN]>>,
 }
 
 impl Timers {
@@ -68,7 +81,8 @@ impl Timers {
     pub(crate) const fn new(now: Instant) -> Self {
         Self {
             opened: now,
-            deadlines: [Moment::NEVER; Timer::ALL.len()],
+            common: None,
+            rare: None,
         }
     }
 
@@ -86,11 +100,42 @@ impl Timers {
     /// Arms a timer; disarms it if there is no wait, or its end is out of range.
     pub(crate) fn set(&mut self, timer: Timer, now: Instant, wait: Option<Duration>) {
         let end = wait.and_then(|wait| now.checked_add(wait));
-        self.deadlines[timer.index()] = end.map_or(Moment::NEVER, |end| self.moment(end));
+        let deadline = end.map_or(Moment::NEVER, |end| self.moment(end));
+        if deadline == Moment::NEVER {
+            return self.stop(timer);
+        }
+        match timer.place() {
+            Place::Common => {
+                debug_assert!(
+                    self.common.is_none_or(|(armed, _)| armed == timer),
+                    "{timer:?} is armed while {:?} is",
+                    self.common
+                );
+                self.common = Some((timer, deadline));
+            }
+            Place::Rare(index) => {
+                let rare = self
+                    .rare
+                    .get_or_insert_with(|| Box::new([Moment::NEVER; RARE_LEN]));
+                rare[index] = deadline;
+            }
+        }
     }
 
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.deadlines[timer.index()] = Moment::NEVER;
+        match (timer.place(), &mut self.rare) {
+            (Place::Common, _) => {
+                self.common = self.common.filter(|(armed, _)| *armed != timer);
+            }
+            (Place::Rare(index), Some(rare)) => {
+                rare[index] = Moment::NEVER;
+                // A connection at rest holds no memory for this (P5).
+                if rare.iter().all(|deadline| *deadline == Moment::NEVER) {
+                    self.rare = None;
+                }
+            }
+            (Place::Rare(_), None) => {}
+        }
     }
 
     pub(crate) fn stop_all(&mut self) {
@@ -98,24 +143,33 @@ impl Timers {
     }
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines[timer.index()] != Moment::NEVER
+        self.deadline(timer) != Moment::NEVER
     }
 
     /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let earliest = self.deadlines.iter().copied().min();
-        earliest
-            .filter(|deadline| *deadline != Moment::NEVER)
+        let rare = self.rare.iter().flat_map(|rare| rare.iter().copied());
+        let common = self.common.map(|(_, deadline)| deadline);
+        rare.chain(common)
+            .min()
             .map(|deadline| self.instant(deadline))
     }
 
     /// Tells whether the timer has run out by `now`, and disarms it if so.
     pub(crate) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
-        let has_expired = self.is_set(timer) && self.deadlines[timer.index()] <= self.moment(now);
+        let has_expired = self.is_set(timer) && self.deadline(timer) <= self.moment(now);
         if has_expired {
             self.stop(timer);
         }
         has_expired
+    }
+
+    fn deadline(&self, timer: Timer) -> Moment {
+        match (timer.place(), self.common, &self.rare) {
+            (Place::Common, Some((armed, deadline)), _) if armed == timer => deadline,
+            (Place::Rare(index), _, Some(rare)) => rare[index],
+            (Place::Common | Place::Rare(_), _, _) => Moment::NEVER,
+        }
     }
 }
 
@@ -129,11 +183,11 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut timers = Timers::new(start);
         timers.set(Timer::Close, start, Some(2 * second));
-        timers.set(Timer::Pong, start, Some(second));
+        timers.set(Timer::Stall, start, Some(second));
         assert_eq!(timers.next(), Some(start + second));
-        assert!(!timers.expire(Timer::Pong, start));
-        assert!(timers.expire(Timer::Pong, start + second));
-        assert!(!timers.expire(Timer::Pong, start + second));
+        assert!(!timers.expire(Timer::Stall, start));
+        assert!(timers.expire(Timer::Stall, start + second));
+        assert!(!timers.expire(Timer::Stall, start + second));
         assert!(!timers.expire(Timer::Close, start + second));
         assert_eq!(timers.next(), Some(start + 2 * second));
         assert!(timers.expire(Timer::Close, start + 3 * second));

@@ -31,8 +31,6 @@ pub(crate) struct Codec {
     closes: bool,
     /// Whether frames that no peer may send are skipped; otherwise they are an error (Q20, Q21).
     skips_unknown: bool,
-    /// The most bytes that are skipped for one frame (Q27).
-    skip_limit: Option<usize>,
     state: DecodeState,
     /// Whether a text frame was begun and not finished by this endpoint.
     text_open: bool,
@@ -57,27 +55,30 @@ impl Codec {
         Self {
             closes: version.features().close_frame,
             skips_unknown: role == Role::Client || config.skip_unknown_frames,
-            skip_limit: config.message_limit,
             state: DecodeState::Type,
             text_open: false,
         }
     }
 
+    /// Takes a piece; skips at most `skip_limit` bytes for one frame.
     pub(super) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        skip_limit: Option<usize>,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         // A loop, because skipped frames and lengths give no piece. Each round takes a byte at least.
         while !input.is_empty() {
             let piece = match self.state {
                 DecodeState::Type => self.read_type(input)?,
                 DecodeState::Text { first } => Some(self.read_text(input, first)),
-                DecodeState::Terminated { skipped } => self.skip_terminated(input, skipped)?,
+                DecodeState::Terminated { skipped } => {
+                    self.skip_terminated(input, skipped, skip_limit)?
+                }
                 DecodeState::Length {
                     frame_type,
                     len,
                     bytes,
-                } => self.read_length(input, frame_type, len, bytes)?,
+                } => self.read_length(input, frame_type, len, bytes, skip_limit)?,
                 DecodeState::Skip { remaining } => self.skip_payload(input, remaining),
             };
             if piece.is_some() {
@@ -183,10 +184,11 @@ impl Codec {
         &mut self,
         input: &mut &'a [u8],
         skipped: usize,
+        skip_limit: Option<usize>,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let end = memchr(END, input);
         let skipped = skipped.saturating_add(end.unwrap_or(input.len()));
-        self.check_skip(u64::try_from(skipped).unwrap_or(u64::MAX))?;
+        check_skip(u64::try_from(skipped).unwrap_or(u64::MAX), skip_limit)?;
         *input = end.map_or(&[], |end| &input[end + 1..]);
         self.state = if end.is_some() {
             DecodeState::Type
@@ -202,6 +204,7 @@ impl Codec {
         frame_type: u8,
         len: u64,
         bytes: u8,
+        skip_limit: Option<usize>,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let byte = take_byte(input);
         // A length with leading zeros is legal (0x80 0x80 … 0x01), so only the number of bytes bounds it.
@@ -239,7 +242,7 @@ impl Codec {
             return Err(ProtocolError::UnknownFrameType { frame_type });
         }
         // Checked before the payload arrives, because the length announces all of it.
-        self.check_skip(len)?;
+        check_skip(len, skip_limit)?;
         self.state = DecodeState::Skip { remaining: len };
         Ok(None)
     }
@@ -256,17 +259,17 @@ impl Codec {
         }
         None
     }
+}
 
-    /// Checks the skipped bytes of a frame against the limit.
-    fn check_skip(&self, len: u64) -> Result<(), ProtocolError> {
-        match self.skip_limit {
-            Some(limit) if u64::try_from(limit).is_ok_and(|limit| len > limit) => {
-                // Not the given `len`, which depends on how the input is split: the error must not.
-                let len = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-                Err(ProtocolError::MessageTooBig { len, limit })
-            }
-            Some(_) | None => Ok(()),
+/// Checks the skipped bytes of a frame against the limit.
+fn check_skip(len: u64, limit: Option<usize>) -> Result<(), ProtocolError> {
+    match limit {
+        Some(limit) if u64::try_from(limit).is_ok_and(|limit| len > limit) => {
+            // Not the given `len`, which depends on how the input is split: the error must not.
+            let len = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+            Err(ProtocolError::MessageTooBig { len, limit })
         }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -298,7 +301,7 @@ mod tests {
     /// PROTOCOL.md §2.10, lengths: values, non-minimal forms, and lengths that are too long.
     #[test]
     fn lengths_are_read_as_the_drafts_write_them() {
-        let config = ConnectionConfig::new().message_limit(None);
+        let config = ConnectionConfig::new();
         let lengths: [(&[u8], Result<u64, ProtocolError>); 8] = [
             (b"\x7f", Ok(127)),
             (b"\x81\x00", Ok(128)),
@@ -318,7 +321,7 @@ mod tests {
         for (bytes, expected) in lengths {
             let mut codec = Codec::new(Version::Draft76, Role::Client, &config);
             let input = [b"\x80", bytes].concat();
-            let decoded = codec.decode(&mut &input[..]).map(|_| {
+            let decoded = codec.decode(&mut &input[..], None).map(|_| {
                 let DecodeState::Skip { remaining } = codec.state else {
                     panic!("{bytes:x?} leads to {:?}", codec.state)
                 };

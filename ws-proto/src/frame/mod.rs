@@ -118,22 +118,18 @@ impl Codec {
         }
     }
 
-    /// Accepts compressed messages from now on. Without this call they are an error.
-    pub(crate) fn allow_compressed(&mut self) {
-        match self {
-            Self::Hixie(_) => debug_assert!(false, "the drafts have no extensions"),
-            Self::Rfc6455(codec) => codec.allow_compressed(),
-        }
-    }
-
-    /// Takes the next piece of a frame from the front of `input`. Returns `None` if it needs more input.
+    /// Takes the next piece of a frame from the front of `input`. Returns `None` if it needs more input. Compressed
+    /// messages are an error unless they are allowed.
     pub(crate) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        config: &ConnectionConfig,
+        allows_compressed: bool,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         match self {
-            Self::Hixie(codec) => codec.decode(input),
-            Self::Rfc6455(codec) => codec.decode(input),
+            // The most bytes that are skipped for one frame (Q27).
+            Self::Hixie(codec) => codec.decode(input, config.message_limit),
+            Self::Rfc6455(codec) => codec.decode(input, allows_compressed),
         }
     }
 

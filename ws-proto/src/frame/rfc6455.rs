@@ -28,14 +28,27 @@ const MASKED: u8 = 0x80;
 
 /// Reads and writes frames; one for each connection.
 pub(crate) struct Codec {
-    role: Role,
-    /// The bytes of a header that is split over several reads.
-    partial: [u8; HEADER_LIMIT],
-    partial_len: usize,
-    /// The frame whose payload is being read. Invariant: `remaining > 0`.
-    frame: Option<Header>,
-    allows_compressed: bool,
-    masks: Option<Box<dyn Randomness>>,
+    open: OpenFrame,
+    /// The source of masking keys; `None` on a server. Boxed twice, because a pointer to a trait object takes two words.
+    masks: Option<Box<Box<dyn Randomness>>>,
+}
+
+/// The frame that is split over several reads, if there is one.
+// Two words, because every idle connection has a place for it. So the fields of a header are spelled out.
+#[derive(Clone, Copy, Debug)]
+enum OpenFrame {
+    /// The input so far ended between two frames.
+    Absent,
+    /// Its header has arrived in part: the first `len` bytes.
+    Header { bytes: [u8; HEADER_LIMIT], len: u8 },
+    /// Its payload is being read. Invariant: `remaining > 0`.
+    Payload {
+        opcode: Opcode,
+        fin: bool,
+        compressed: bool,
+        remaining: u64,
+        mask: Mask,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +58,8 @@ struct Header {
     compressed: bool,
     /// The bytes of the payload that are left.
     remaining: u64,
-    /// Rotated so that it begins at the next byte of the payload.
-    mask: Option<Mask>,
+    /// Rotated so that it begins at the next byte of the payload. A client receives unmasked frames.
+    mask: Mask,
 }
 
 impl Codec {
@@ -58,34 +71,41 @@ impl Codec {
             "clients mask, servers do not"
         );
         Self {
-            role,
-            partial: [0; HEADER_LIMIT],
-            partial_len: 0,
-            frame: None,
-            allows_compressed: false,
-            masks,
+            open: OpenFrame::Absent,
+            masks: masks.map(Box::new),
         }
-    }
-
-    pub(super) fn allow_compressed(&mut self) {
-        self.allows_compressed = true;
     }
 
     pub(super) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        allows_compressed: bool,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
-        let (header, first) = match self.frame.take() {
+        let (header, first) = match self.open {
             // No input is no piece: an empty piece would say that the frame ends or begins here.
-            Some(header) if input.is_empty() => {
-                self.frame = Some(header);
-                return Ok(None);
+            OpenFrame::Payload { .. } if input.is_empty() => return Ok(None),
+            OpenFrame::Payload {
+                opcode,
+                fin,
+                compressed,
+                remaining,
+                mask,
+            } => {
+                let header = Header {
+                    opcode,
+                    fin,
+                    compressed,
+                    remaining,
+                    mask,
+                };
+                (header, false)
             }
-            Some(header) => (header, false),
-            None => match self.read_header(input)? {
-                Some(header) => (header, true),
-                None => return Ok(None),
-            },
+            OpenFrame::Header { .. } | OpenFrame::Absent => {
+                match self.read_header(input, allows_compressed)? {
+                    Some(header) => (header, true),
+                    None => return Ok(None),
+                }
+            }
         };
         let available = u64::try_from(input.len()).unwrap_or(u64::MAX);
         let last = header.remaining <= available;
@@ -96,13 +116,17 @@ impl Codec {
         };
         let payload;
         (payload, *input) = input.split_at(len);
-        if !last {
-            self.frame = Some(Header {
+        self.open = if last {
+            OpenFrame::Absent
+        } else {
+            OpenFrame::Payload {
+                opcode: header.opcode,
+                fin: header.fin,
+                compressed: header.compressed,
                 remaining: header.remaining - available,
-                mask: header.mask.map(|mask| mask.skip(len)),
-                ..header
-            });
-        }
+                mask: header.mask.skip(len),
+            }
+        };
         Ok(Some(Piece {
             opcode: header.opcode,
             fin: header.fin,
@@ -111,7 +135,7 @@ impl Codec {
             first,
             last,
             payload,
-            mask: header.mask,
+            mask: (!self.masks()).then_some(header.mask),
         }))
     }
 
@@ -136,7 +160,8 @@ impl Codec {
             _ => return None,
         };
         let is_masked = second_byte & MASKED != 0;
-        if is_masked != (self.role == Role::Server) {
+        // A server masks nothing, and all that it receives is masked.
+        if is_masked == self.masks() {
             return None;
         }
         let (len, rest) = match second_byte & !MASKED {
@@ -166,12 +191,19 @@ impl Codec {
     }
 
     pub(super) fn is_between_frames(&self) -> bool {
-        self.frame.is_none() && self.partial_len == 0
+        matches!(self.open, OpenFrame::Absent)
     }
 
     /// Tells whether this endpoint masks its frames.
     pub(super) fn masks(&self) -> bool {
         self.masks.is_some()
+    }
+
+    fn role(&self) -> Role {
+        match &self.masks {
+            Some(_) => Role::Client,
+            None => Role::Server,
+        }
     }
 
     #[inline]
@@ -295,28 +327,34 @@ impl Codec {
     }
 
     /// Reads a header from the front of `input`; `None` if it needs more input.
-    fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, ProtocolError> {
-        // A header that is not split is parsed in place.
-        if self.partial_len == 0 {
-            if let Some((header, used)) = parse(input, self.role, self.allows_compressed)? {
-                *input = &input[used..];
-                return Ok(Some(header));
+    fn read_header(
+        &mut self,
+        input: &mut &[u8],
+        allows_compressed: bool,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let role = self.role();
+        let (mut bytes, mut len) = match self.open {
+            OpenFrame::Header { bytes, len } => (bytes, len),
+            // A header that is not split is parsed in place.
+            OpenFrame::Payload { .. } | OpenFrame::Absent => {
+                if let Some((header, used)) = parse(input, role, allows_compressed)? {
+                    *input = &input[used..];
+                    return Ok(Some(header));
+                }
+                ([0; HEADER_LIMIT], 0)
             }
-        }
+        };
         // A header that is split is collected byte by byte and parsed after each of them, at most 14 times. So an error
         // is found at the same byte however the input is split.
         while let Some((byte, rest)) = input.split_first() {
-            self.partial[self.partial_len] = *byte;
-            self.partial_len += 1;
+            bytes[usize::from(len)] = *byte;
+            len += 1;
             *input = rest;
-            if let Some((header, _)) = parse(
-                &self.partial[..self.partial_len],
-                self.role,
-                self.allows_compressed,
-            )? {
-                self.partial_len = 0;
+            let read = &bytes[..usize::from(len)];
+            if let Some((header, _)) = parse(read, role, allows_compressed)? {
                 return Ok(Some(header));
             }
+            self.open = OpenFrame::Header { bytes, len };
         }
         Ok(None)
     }
@@ -325,9 +363,8 @@ impl Codec {
 impl std::fmt::Debug for Codec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Codec")
-            .field("role", &self.role)
-            .field("partial", &&self.partial[..self.partial_len])
-            .field("frame", &self.frame)
+            .field("role", &self.role())
+            .field("open", &self.open)
             .finish_non_exhaustive()
     }
 }
@@ -371,12 +408,12 @@ fn parse(
         return Ok(None);
     };
     let mut used = 2 + used;
-    let mut mask = None;
+    let mut mask = Mask::NONE;
     if masked {
         let Some(key) = input[used..].first_chunk() else {
             return Ok(None);
         };
-        mask = Some(Mask::new(*key));
+        mask = Mask::new(*key);
         used += key.len();
     }
     Ok(Some((

@@ -73,7 +73,7 @@ impl Draft {
 impl Item for Draft {
     #[inline]
     fn prepare(&mut self, machine: &SharedMachine, full: IfFull) {
-        if machine.compresses {
+        if machine.facts.compresses() {
             machine.precompress(self, full);
         }
     }

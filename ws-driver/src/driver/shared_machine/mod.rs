@@ -63,10 +63,42 @@ pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) peer_addr: Option<SocketAddr>,
-    pub(crate) tls: Option<Box<TlsInfo>>,
     pub(crate) version: Version,
-    pub(crate) subprotocol: Option<Box<str>>,
+    /// Boxed, because each connection keeps its facts, and few have any of these.
+    pub(crate) agreed: Option<Box<Agreed>>,
     pub(crate) head: Head,
+}
+
+/// What both sides of a connection agreed on besides the version.
+pub(crate) struct Agreed {
+    pub(crate) tls: Option<TlsInfo>,
+    pub(crate) subprotocol: Option<Box<str>>,
+    /// Whether messages can be compressed. Never without the feature `deflate`.
+    pub(crate) deflate: bool,
+}
+
+impl Agreed {
+    /// Boxes it, unless nothing was agreed on.
+    pub(crate) fn boxed(self) -> Option<Box<Self>> {
+        let is_empty = self.tls.is_none() && self.subprotocol.is_none() && !self.deflate;
+        (!is_empty).then(|| Box::new(self))
+    }
+}
+
+impl Facts {
+    pub(crate) fn tls(&self) -> Option<&TlsInfo> {
+        self.agreed.as_ref()?.tls.as_ref()
+    }
+
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.agreed.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// Returns whether compression was agreed on. Each send asks before it locks the machine.
+    #[inline]
+    pub(crate) fn compresses(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| agreed.deflate)
+    }
 }
 
 /// A protocol machine that the driver and the handles of users share.
@@ -77,8 +109,6 @@ pub(crate) struct SharedMachine {
     /// Notified of capacity in the send queue, of the end of a message in fragments, of a flush, and of the end of the
     /// connection. Always after the lock is released, because a task that wakes takes it.
     changed: Notice,
-    /// Whether compression was agreed on. Outside of the lock, because each send asks before it locks.
-    pub(crate) compresses: bool,
 }
 
 /// The part of a [`SharedMachine`] that the lock protects.
@@ -113,10 +143,7 @@ pub(crate) struct Inner {
 
 impl SharedMachine {
     pub(crate) fn new(facts: Facts, machine: Machine, clock: Clock) -> Self {
-        #[cfg(feature = "deflate")]
-        let compresses = machine.has_deflate();
-        #[cfg(not(feature = "deflate"))]
-        let compresses = false;
+        debug_assert_eq!(machine.has_deflate(), facts.compresses());
         let inner = Inner {
             machine,
             driver: Waiter::default(),
@@ -137,7 +164,6 @@ impl SharedMachine {
             clock,
             inner: Mutex::new(inner),
             changed: Notice::new(),
-            compresses,
         }
     }
 
@@ -450,9 +476,13 @@ mod tests {
                 generation: 1,
             },
             peer_addr: None,
-            tls: None,
             version: machine.version(),
-            subprotocol: None,
+            agreed: Agreed {
+                tls: None,
+                subprotocol: None,
+                deflate: machine.has_deflate(),
+            }
+            .boxed(),
             head: Head::Unknown,
         };
         SharedMachine::new(facts, machine, Arc::new(Instant::now))

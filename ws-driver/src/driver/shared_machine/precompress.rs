@@ -46,7 +46,7 @@ impl SharedMachine {
 
     #[cfg(not(feature = "deflate"))]
     pub(super) fn precompress(&self, _: &mut Draft, _: IfFull) {
-        debug_assert!(!self.compresses, "nothing is agreed on");
+        debug_assert!(!self.facts.compresses(), "nothing is agreed on");
     }
 }
 

@@ -309,12 +309,12 @@ impl Connection {
     /// Returns the result of the TLS handshake; `None` if the stream has no TLS. TLS that ends at a proxy in
     /// front of the server is not visible here.
     pub fn tls(&self) -> Option<&TlsInfo> {
-        self.machine.facts.tls.as_deref()
+        self.machine.facts.tls()
     }
 
     /// Returns the subprotocol that both sides agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.machine.facts.subprotocol.as_deref()
+        self.machine.facts.subprotocol()
     }
 
     /// Returns the head of the request that opened this connection; `None` on a client.
