@@ -58,6 +58,10 @@ struct Pass {
     written: usize,
     /// Whether the timer was polled, and has not run out.
     has_polled_timer: bool,
+    /// Whether the handler is to be polled in this turn.
+    calls_handler: bool,
+    /// Whether the connection is to be dropped as it is.
+    is_aborted: bool,
 }
 
 impl Pass {
@@ -67,6 +71,9 @@ impl Pass {
             now: None,
             written: 0,
             has_polled_timer: false,
+            // A waker does not say for which part of the task it was, so the handler is polled in the first turn.
+            calls_handler: true,
+            is_aborted: false,
         }
     }
 
@@ -114,10 +121,6 @@ where
     timer_waits: bool,
     /// Boxed, because it is moved through several functions until it gets here, and each would keep memory for it.
     handler: Option<Pin<Box<H>>>,
-    /// Whether the handler is to be polled in this turn.
-    calls_handler: bool,
-    /// Whether the connection is to be dropped as it is.
-    is_aborted: bool,
     machine: Arc<SharedMachine>,
     watch: W,
 }
@@ -178,8 +181,6 @@ where
             write_ended: false,
             timer_waits: false,
             handler: None,
-            calls_handler: false,
-            is_aborted: false,
             machine,
             watch,
         }
@@ -208,8 +209,6 @@ where
         self.read_waits = false;
         self.write_waits = false;
         self.shutdown_waits = false;
-        // A waker does not say for which part of the task it was, so the handler is polled in the first turn.
-        self.calls_handler = true;
         let mut pass = Pass::new();
         for turn in 0..TURN_LIMIT {
             // Read first, so that the handler answers what has arrived in the same turn, and the answers leave
@@ -219,13 +218,13 @@ where
             if turn == 0 && !has_read {
                 let (awake, found) = self.machine.note_awake(cx);
                 self.note_awake(awake);
-                self.note_found(found);
+                self.note_found(&mut pass, found);
             }
-            if self.is_aborted {
+            if pass.is_aborted {
                 self.handler = None;
                 self.reset(cx, &mut pass);
             }
-            if std::mem::take(&mut self.calls_handler) {
+            if std::mem::take(&mut pass.calls_handler) {
                 self.poll_handler(cx);
             }
             if self.stream.is_none() && self.handler.is_none() {
@@ -272,10 +271,10 @@ where
         self.timer_waits &= awake.is_same_task;
     }
 
-    fn note_found(&mut self, found: Found) {
+    fn note_found(&mut self, pass: &mut Pass, found: Found) {
         self.wants_read = found.wants_read;
-        self.is_aborted = found.is_aborted;
-        self.calls_handler |= found.calls_handler;
+        pass.is_aborted = found.is_aborted;
+        pass.calls_handler |= found.calls_handler;
     }
 
     /// Polls the handler. If it panics, only this connection ends (P8).
@@ -351,7 +350,7 @@ where
         let report = pass.report(self.needs_flush);
         let ((), awake, found) = self.machine.drive(cx, report, work);
         self.note_awake(awake);
-        self.note_found(found);
+        self.note_found(pass, found);
     }
 
     /// Gives the memory of the thread back.

@@ -38,7 +38,7 @@ where
             pass.budget.spend_all();
             pass.now = Some(now);
             self.note_awake(awake);
-            self.note_found(found);
+            self.note_found(pass, found);
             return true;
         }
         let Some(stream) = self.stream.as_mut().filter(|_| !waits) else {
@@ -73,7 +73,7 @@ where
                 pass.now = Some(now);
                 self.read_ended = len == 0;
                 self.note_awake(awake);
-                self.note_found(found);
+                self.note_found(pass, found);
                 true
             }
             Poll::Ready(Err(error)) => {

@@ -58,7 +58,7 @@ where
             let report = pass.report(self.needs_flush);
             let able = self.able(pass, to_wait);
             let (next, state, found) = self.machine.next(cx, report, &able, &mut self.writing);
-            self.note_found(found);
+            self.note_found(pass, found);
             let (
                 Next::Write {
                     is_last,
