@@ -194,7 +194,11 @@ fn the_end_of_a_stream_has_the_close_timeout() {
                 let mut peer = layer.connect(&sim, &server).await;
                 if !is_taken {
                     // Room for the answer, inside of TLS behind two tickets, and none for what follows.
-                    let room = if layer.name() == "TCP" { 230 } else { 260 + TICKETS_LEN };
+                    let room = if layer.name() == "TCP" {
+                        230
+                    } else {
+                        260 + TICKETS_LEN
+                    };
                     peer.peer.link().to_near.capacity = room;
                 }
                 peer.write(LAST.as_bytes()).await;
