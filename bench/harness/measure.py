@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import uwebsockets
+from . import certificate, node, uwebsockets
 
 BENCH = Path(__file__).resolve().parent.parent
 GENERATOR_CORE = "1"
@@ -33,6 +33,9 @@ def build(servers, with_counts):
     """
     target = Path(os.environ.get("CARGO_TARGET_DIR", BENCH / "target"))
     folders = {"generator": target / "release" / "generate"}
+    if any(server.speaks_tls for server in servers):
+        (target / "bench").mkdir(parents=True, exist_ok=True)
+        folders["certificate"] = certificate.make(target / "bench")
     binaries = {}
     for server in servers:
         binaries.setdefault(server.package, set()).add(server.binary)
@@ -44,8 +47,12 @@ def build(servers, with_counts):
             if package == "uwebsockets":
                 for name in names:
                     program = folder / f"{name}.new"
-                    uwebsockets.build(BENCH, program, kind == "counting", name.endswith("-deflate"))
+                    uwebsockets.build(BENCH, program, kind == "counting", name.endswith("-deflate"), name.endswith("-tls"))
                     program.replace(folder / name)
+                continue
+            if package == "node":
+                for name in names:
+                    node.build(BENCH, folder / name)
                 continue
             wanted = [word for name in sorted(names) for word in ("--bin", name)]
             cargo("--package", package, *features, *wanted)
@@ -113,8 +120,13 @@ class Process:
                 pass
 
 
-def start_server(folder, server, scenario):
-    process = Process(server.cores, [folder / server.binary, "--mode", scenario.mode, *server.arguments])
+def start_server(folders, kind, server, scenario):
+    tls = []
+    if server.speaks_tls:
+        cert, key = folders["certificate"]
+        tls = ["--cert", cert, "--key", key]
+    command = [folders[kind] / server.binary, "--mode", scenario.mode, *server.arguments, *tls]
+    process = Process(server.cores, command)
     try:
         return process, process.line().removeprefix("listening on ")
     except Failure:
@@ -122,9 +134,11 @@ def start_server(folder, server, scenario):
         raise
 
 
-def start_generator(program, server, scenario, process, addr, phases):
+def start_generator(folders, server, scenario, process, addr, phases):
     fixed = ["--connect", addr, "--pid", process.pid]
-    return Process(GENERATOR_CORE, [program, *fixed, *scenario.arguments(server), *phases, *scenario.load])
+    if server.speaks_tls:
+        fixed += ["--tls", folders["certificate"][0]]
+    return Process(GENERATOR_CORE, [folders["generator"], *fixed, *scenario.arguments(server), *phases, *scenario.load])
 
 
 def run_time(folders, server, scenario, window, rate=None):
@@ -132,10 +146,10 @@ def run_time(folders, server, scenario, window, rate=None):
     if rate is not None:
         scenario = dataclasses.replace(scenario, load=(*scenario.load, "--rate", str(rate)))
     window *= scenario.windows
-    process, addr = start_server(folders["plain"], server, scenario)
+    process, addr = start_server(folders, "plain", server, scenario)
     with process:
         phases = ["--warm-up", window // 3, "--window", window]
-        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
+        with start_generator(folders, server, scenario, process, addr, phases) as generator:
             return json.loads(generator.line())
 
 
@@ -158,10 +172,10 @@ def run_counts(folders, server, scenario):
 
 def count_between_marks(folders, server, scenario, counted):
     """Returns what was counted while no message was under way at the begin and at the end, and the messages."""
-    process, addr = start_server(folders["counting"], server, scenario)
+    process, addr = start_server(folders, "counting", server, scenario)
     with process:
         phases = ["--messages", scenario.messages]
-        with start_generator(folders["generator"], server, scenario, process, addr, phases) as generator:
+        with start_generator(folders, server, scenario, process, addr, phases) as generator:
             expect_mark(generator)
             with counted(process) as count:
                 generator.tell("go")

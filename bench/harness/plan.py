@@ -19,10 +19,17 @@ class Server:
     has_topics: bool = False
     # What it may run on; the generator has core 1.
     cores: str = "0"
+    speaks_tls: bool = False
+    # Whether there is a build that counts its allocations.
+    counts: bool = True
 
     @property
     def is_raw(self):
         return self.protocol == "raw"
+
+    @property
+    def compresses(self):
+        return self.protocol in ("deflate", "contexts")
 
 
 def ours(runtime, protocol="rfc6455"):
@@ -45,6 +52,14 @@ def deflate(binary, package, batch=False):
     return Server(name, package, binary, ("--batch",) if batch else (), "deflate")
 
 
+def contexts(name, package, binary, **what):
+    return Server(name, package, binary, ("--contexts",), "contexts", **what)
+
+
+def tls(name, package, binary, arguments=(), protocol="rfc6455"):
+    return Server(name, package, binary, arguments, protocol, speaks_tls=True)
+
+
 SERVERS = [
     Server("raw-tokio", "servers", "raw-tokio", (), "raw", broadcasts=True),
     Server("raw-smol", "servers", "raw-smol", (), "raw"),
@@ -64,6 +79,17 @@ SERVERS = [
     deflate("uwebsockets-deflate", "uwebsockets"),
     deflate("yawc-deflate", "deflate-peers"),
     deflate("yawc-deflate", "deflate-peers", batch=True),
+    contexts("ours-tokio-contexts", "deflate", "ours-tokio-deflate"),
+    contexts("uwebsockets-contexts", "uwebsockets", "uwebsockets-deflate"),
+    contexts("ws-contexts", "node", "ws-contexts", counts=False),
+    tls("raw-tokio-tls", "tls", "raw-tokio-tls", protocol="raw"),
+    tls("ours-tokio-tls", "tls", "ours-tokio-tls"),
+    tls("ours-smol-tls", "tls", "ours-smol-tls"),
+    tls("uwebsockets-tls", "uwebsockets", "uwebsockets-tls"),
+    tls("tokio-tungstenite-tls", "peers", "tokio-tungstenite"),
+    tls("tokio-tungstenite-tls-batch", "peers", "tokio-tungstenite", ("--batch",)),
+    tls("fastwebsockets-tls", "peers", "fastwebsockets"),
+    tls("fastwebsockets-tls-batch", "peers", "fastwebsockets", ("--batch",)),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),
@@ -78,8 +104,9 @@ SERVERS = [
     peer("async-tungstenite", batch=True),
 ]
 
-# What every ratio is to, in the same run.
+# What every ratio is to, in the same run; and where all is inside of TLS.
 CEILING = "raw-tokio"
+CEILING_TLS = "raw-tokio-tls"
 
 # Whose latency is shown side by side; the others would only make the run longer.
 COMPARED = ["raw-tokio", "ours-tokio", "ours-smol", "uwebsockets", "tokio-tungstenite", "fastwebsockets", "tokio-websockets"]
@@ -113,10 +140,16 @@ class Scenario:
     # A storm opens new connections before the server has closed the old ones.
     generations: int = 1
 
+    is_tls: bool = False
+
+    @property
+    def ceiling(self):
+        return CEILING_TLS if self.is_tls else CEILING
+
     def suits(self, server):
         if self.shows != "cost" and server.name not in COMPARED:
             return False
-        if server.protocol == "deflate" and self.script != "records":
+        if server.speaks_tls != self.is_tls or server.compresses and self.script != "records":
             return False
         if self.mode == "broadcast":
             return server.broadcasts
@@ -180,6 +213,8 @@ SCENARIOS = [
              script="mixed", messages=64 * 40),
     Scenario("records", "4 KiB of JSON, 4 in flight, 64 connections", echo(4), 64, 4 << 10, script="records",
              messages=64 * 4 * 20),
+    Scenario("records-100", "100 B of JSON, 8 in flight, 64 connections", echo(8), 64, 100, script="records",
+             messages=64 * 8 * 20),
     Scenario("large", "1 MiB, 1 in flight, 4 connections", echo(1), 4, 1 << 20, messages=200),
     Scenario("handshake", "opening handshakes, 16 at a time", ("handshakes",), 16, unit="handshake", messages=2000),
     Scenario("broadcast", "16 B to 500, 1 in flight", broadcast(1), 500, mode="broadcast", unit="delivery",
@@ -205,6 +240,19 @@ SCENARIOS = [
     slow_tenth(500, 1024, 50, 1),
     slow_tenth(5_000, 16, 1, 16),
     slow_tenth(5_000, 1024, 5, 1),
+    Scenario("idle-records", "2,000 connections after one echo of 4 KiB of JSON", ("idle",), 2_000, 4 << 10,
+             script="records", messages=None, is_memory=True),
+    Scenario("tls-tiny", "TLS, 16 B, 1 in flight, 64 connections", echo(1), 64, is_tls=True),
+    Scenario("tls-pipelined", "TLS, 16 B, 32 in flight, 64 connections", echo(32), 64, messages=64 * 32 * 20, is_tls=True),
+    Scenario("tls-small", "TLS, 1 KiB, 8 in flight, 64 connections", echo(8), 64, 1024, messages=64 * 8 * 20, is_tls=True),
+    Scenario("tls-medium", "TLS, 16 KiB of ASCII, 4 in flight, 16 connections", echo(4), 16, 16 << 10, messages=64 * 40,
+             is_tls=True),
+    Scenario("tls-handshake", "opening handshakes in TLS, 16 at a time", ("handshakes",), 16, unit="handshake",
+             messages=2000, is_tls=True),
+    Scenario("tls-resumption", "the same, and TLS resumes an earlier session", ("handshakes", "--resume"), 16,
+             unit="handshake", messages=2000, is_tls=True),
+    Scenario("tls-idle", "TLS, 2,000 connections after one 1 KiB echo", ("idle",), 2_000, 1024, messages=None,
+             is_memory=True, is_tls=True),
 ]
 
 # What CI runs: ours and the ceiling, counts that do not depend on the machine, and a look at the time.

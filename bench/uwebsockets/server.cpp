@@ -72,18 +72,23 @@ static void listen_to_input() {
 
 struct Nothing {};
 
-int main(int argc, char **argv) {
-    bool broadcasts = false, has_topics = false;
-    for (int i = 1; i < argc; i++) {
-        broadcasts = broadcasts || std::string_view(argv[i]) == "broadcast";
-        has_topics = has_topics || std::string_view(argv[i]) == "topics";
-    }
-    std::thread(listen_to_input).detach();
+// How the server was started.
+struct Options {
+    bool broadcasts = false;
+    bool has_topics = false;
+    bool keeps_contexts = false;
+    const char *cert = nullptr;
+    const char *key = nullptr;
+};
 
-    uWS::App app;
-    app.ws<Nothing>("/*", {
+template <bool SSL>
+static void serve(uWS::TemplatedApp<SSL> app, Options options) {
+    bool broadcasts = options.broadcasts, has_topics = options.has_topics;
+    app.template ws<Nothing>("/*", {
 #ifndef UWS_NO_ZLIB
-        .compression = uWS::CompressOptions(uWS::SHARED_COMPRESSOR | uWS::SHARED_DECOMPRESSOR),
+        .compression = options.keeps_contexts
+            ? uWS::CompressOptions(uWS::DEDICATED_COMPRESSOR | uWS::DEDICATED_DECOMPRESSOR)
+            : uWS::CompressOptions(uWS::SHARED_COMPRESSOR | uWS::SHARED_DECOMPRESSOR),
 #endif
         // The largest message of the loads is 1 MiB, and a slow reader is to cost no message.
         .maxPayloadLength = 1 << 20,
@@ -113,8 +118,29 @@ int main(int argc, char **argv) {
             std::fputs("no port can be listened on\n", stderr);
             std::_Exit(1);
         }
-        std::printf("listening on 127.0.0.1:%d\n", us_socket_local_port(0, reinterpret_cast<us_socket_t *>(socket)));
+        std::printf("listening on 127.0.0.1:%d\n", us_socket_local_port(SSL, reinterpret_cast<us_socket_t *>(socket)));
         std::fflush(stdout);
     });
     app.run();
+}
+
+int main(int argc, char **argv) {
+    Options options;
+    for (int i = 1; i < argc; i++) {
+        std::string_view word = argv[i];
+        options.broadcasts = options.broadcasts || word == "broadcast";
+        options.has_topics = options.has_topics || word == "topics";
+        options.keeps_contexts = options.keeps_contexts || word == "--contexts";
+        if (word == "--cert") {
+            options.cert = argv[i + 1];
+        } else if (word == "--key") {
+            options.key = argv[i + 1];
+        }
+    }
+    std::thread(listen_to_input).detach();
+    if (options.cert) {
+        serve(uWS::SSLApp({.key_file_name = options.key, .cert_file_name = options.cert}), options);
+    } else {
+        serve(uWS::App(), options);
+    }
 }

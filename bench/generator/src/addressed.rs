@@ -10,11 +10,13 @@ use std::time::Instant;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::Options;
+use crate::deflate::Compressing;
 use crate::frame;
 use crate::link;
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
 use crate::ring::Random;
+use crate::tls::Stream;
 
 /// A load of messages that name to whom the server sends them.
 pub(crate) struct Addressed {
@@ -26,10 +28,11 @@ pub(crate) struct Addressed {
     size: usize,
     sequence: u64,
     frame: Vec<u8>,
+    compressing: Compressing,
 }
 
 struct End {
-    stream: mio::net::TcpStream,
+    stream: Stream<mio::net::TcpStream>,
     /// What is on its way to this connection, each of the same length.
     missing: VecDeque<Delivery>,
     received: Vec<u8>,
@@ -72,13 +75,13 @@ impl Addressed {
         let poll = Poll::new()?;
         let protocol = options.protocol;
         let open_one = |index| {
-            let mut stream = link::open(options.connect, protocol, index)?;
+            let mut stream = link::open(options, index)?;
             let words = action.registrations(index, options.connections);
             register(&mut stream, protocol, &words)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = mio::net::TcpStream::from_std(stream);
+            stream.socket().set_nonblocking(true)?;
+            let mut stream = stream.map(mio::net::TcpStream::from_std);
             poll.registry()
-                .register(&mut stream, Token(index), Interest::READABLE)?;
+                .register(stream.socket(), Token(index), Interest::READABLE)?;
             Ok(End {
                 stream,
                 missing: VecDeque::new(),
@@ -95,6 +98,7 @@ impl Addressed {
             size: options.size,
             sequence: 0,
             frame: Vec::new(),
+            compressing: Compressing::default(),
         })
     }
 
@@ -129,8 +133,12 @@ impl Addressed {
             }
         }
         self.frame.clear();
-        self.protocol
-            .encode_sent(message.as_bytes(), key, &mut self.frame);
+        self.protocol.encode_sent(
+            message.as_bytes(),
+            key,
+            &mut self.compressing,
+            &mut self.frame,
+        );
         let Some(end) = self.ends.get_mut(sender) else {
             return Ok(());
         };
@@ -162,10 +170,15 @@ impl Action {
 
 /// Sends what registers a connection, and waits for it to come back: all at once, because a server pings
 /// and closes those that have waited too long for the others to open.
-fn register(stream: &mut TcpStream, protocol: Protocol, words: &[String]) -> io::Result<()> {
+fn register(
+    stream: &mut Stream<TcpStream>,
+    protocol: Protocol,
+    words: &[String],
+) -> io::Result<()> {
     let (mut sent, mut expected) = (Vec::new(), Vec::new());
+    let mut compressing = Compressing::default();
     for word in words {
-        protocol.encode_sent(word.as_bytes(), [0; 4], &mut sent);
+        protocol.encode_sent(word.as_bytes(), [0; 4], &mut compressing, &mut sent);
         protocol.encode_returned(word.as_bytes(), [0; 4], &mut expected);
     }
     stream.write_all(&sent)?;

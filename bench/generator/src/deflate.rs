@@ -1,4 +1,5 @@
-//! Messages that are compressed, each on its own (RFC 7692 §7.2.1), and what comes back of them, inflated.
+//! Messages that are compressed, each on its own or in a context (RFC 7692 §7.2.1), and what comes back of them,
+//! inflated.
 
 use std::io;
 
@@ -12,29 +13,51 @@ const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// More than any message of the loads.
 const MESSAGE_LIMIT: usize = 2 << 20;
 
-/// Compresses a message.
-pub(crate) fn compress(payload: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::with_capacity(payload.len() * 2 + 100);
-    let mut stream = Compress::new(Compression::new(6), false);
-    let status = stream.compress_vec(payload, &mut compressed, FlushCompress::Sync);
-    debug_assert!(matches!(status, Ok(Status::Ok)), "there is room for all");
-    compressed.truncate(compressed.len().saturating_sub(TRAILER.len()));
-    compressed
+/// Compresses messages.
+pub(crate) struct Compressing {
+    stream: Compress,
+}
+
+impl Default for Compressing {
+    fn default() -> Self {
+        Self {
+            stream: Compress::new(Compression::new(6), false),
+        }
+    }
+}
+
+impl Compressing {
+    /// Begins a new context: what follows refers to nothing before it.
+    pub(crate) fn begin(&mut self) {
+        self.stream.reset();
+    }
+
+    /// Compresses the next message of the context.
+    pub(crate) fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
+        let mut compressed = Vec::with_capacity(payload.len() * 2 + 100);
+        let stream = &mut self.stream;
+        let status = stream.compress_vec(payload, &mut compressed, FlushCompress::Sync);
+        debug_assert!(matches!(status, Ok(Status::Ok)), "there is room for all");
+        compressed.truncate(compressed.len().saturating_sub(TRAILER.len()));
+        compressed
+    }
 }
 
 /// Turns the frames that a server sends into what they were if it did not compress.
 pub(crate) struct Inflating {
     stream: Decompress,
+    keeps_context: bool,
     /// What came of a frame that is not complete.
     input: Vec<u8>,
     output: Vec<u8>,
     message: Vec<u8>,
 }
 
-impl Default for Inflating {
-    fn default() -> Self {
+impl Inflating {
+    pub(crate) fn new(keeps_context: bool) -> Self {
         Self {
             stream: Decompress::new(false),
+            keeps_context,
             input: Vec::new(),
             output: Vec::new(),
             message: Vec::new(),
@@ -56,6 +79,9 @@ impl Inflating {
             match first_byte {
                 0x81 => encode_plain(payload, &mut self.output),
                 0xc1 => {
+                    if !self.keeps_context {
+                        self.stream.reset(false);
+                    }
                     inflate_one(&mut self.stream, payload, &mut self.message)?;
                     encode_plain(&self.message, &mut self.output);
                 }
@@ -89,7 +115,6 @@ fn split_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 fn inflate_one(stream: &mut Decompress, payload: &[u8], message: &mut Vec<u8>) -> io::Result<()> {
-    stream.reset(false);
     message.clear();
     for part in [payload, &TRAILER] {
         let end = stream.total_in() + u64::try_from(part.len()).map_err(io::Error::other)?;

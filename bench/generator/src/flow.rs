@@ -8,10 +8,11 @@ use mio::net::TcpStream;
 use crate::frame;
 use crate::link;
 use crate::ring::Ring;
+use crate::tls::Stream;
 
 /// An open connection on which messages of a [`Ring`] follow each other.
 pub(crate) struct Flow {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     /// The message that is sent next, and how much of it was sent.
     next: usize,
     sent_of_next: usize,
@@ -23,7 +24,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// Begins with some message of a ring, which is sent and expected next.
-    pub(crate) fn new(stream: TcpStream, ring: &Ring, first: usize) -> Self {
+    pub(crate) fn new(stream: Stream<TcpStream>, ring: &Ring, first: usize) -> Self {
         Self {
             stream,
             next: first,
@@ -58,7 +59,7 @@ impl Flow {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        self.stream.flush()
     }
 
     fn note_sent(&mut self, ring: &Ring, len: usize) {

@@ -10,29 +10,41 @@ use crate::Options;
 use crate::link::{self, EINPROGRESS};
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
+use crate::tls::{Stream, Tls};
 
 /// A load of opening handshakes.
 pub(crate) struct Handshakes {
     poll: Poll,
     addr: SocketAddr,
     protocol: Protocol,
+    tls: Option<Tls>,
+    resumes: bool,
+    /// The handshakes that resumed an earlier one, and all.
+    resumed: (u64, u64),
     slots: Vec<Option<Opening>>,
 }
 
 /// A connection on its way.
 struct Opening {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     has_sent: bool,
     response: Vec<u8>,
     since: Instant,
 }
 
 impl Handshakes {
-    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+    pub(crate) fn new(options: &Options, resumes: bool) -> io::Result<Self> {
+        let tls = options.tls.as_ref();
         Ok(Self {
             poll: Poll::new()?,
             addr: options.connect,
             protocol: options.protocol,
+            tls: match resumes {
+                true => tls.map(Tls::resuming),
+                false => tls.cloned(),
+            },
+            resumes,
+            resumed: (0, 0),
             slots: (0..options.connections).map(|_| None).collect(),
         })
     }
@@ -44,11 +56,12 @@ impl Handshakes {
             Err(error) if error.raw_os_error() != Some(EINPROGRESS) => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let mut stream = TcpStream::from_std(socket.into());
+        let socket = TcpStream::from_std(socket.into());
+        let mut stream = Stream::new(socket, self.tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
-            .register(&mut stream, Token(index), interest)?;
+            .register(stream.socket(), Token(index), interest)?;
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some(Opening {
                 stream,
@@ -122,6 +135,8 @@ impl Load for Handshakes {
                     continue;
                 }
                 tally.add(1, opening.since.elapsed());
+                self.resumed.0 += u64::from(opening.stream.has_resumed());
+                self.resumed.1 += 1;
                 *slot = None;
                 if goal.is_open(begun, Instant::now()) {
                     self.begin(index)?;
@@ -133,8 +148,15 @@ impl Load for Handshakes {
         }
         Ok(tally)
     }
-    /// Every connection was reset when it was open.
+    /// Every connection was reset when it was open. Nearly all handshakes are to resume others, behind
+    /// the first ones, which cannot.
     fn verify_silence(&mut self) -> io::Result<()> {
+        let (resumed, all) = self.resumed;
+        let first = u64::try_from(self.slots.len()).map_err(io::Error::other)?;
+        if self.resumes && (resumed + first) * 10 < all * 9 {
+            let text = format!("{resumed} of {all} handshakes of TLS resumed an earlier one");
+            return Err(io::Error::other(text));
+        }
         Ok(())
     }
 }

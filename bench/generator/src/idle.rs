@@ -1,12 +1,12 @@
 //! What an idle connection holds of the server's memory.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use crate::Options;
 use crate::link;
 use crate::meter::{Measured, Meter};
+use crate::protocol::Protocol;
 use crate::ring::Ring;
 
 /// Opens the connections, one message each, and looks at the server before and after.
@@ -16,8 +16,13 @@ pub(crate) fn measure(options: &Options, meter: &Meter) -> io::Result<Measured> 
     let ring = Ring::new(options.protocol, options.script, options.size, 1);
     let mut open = Vec::with_capacity(options.connections + FIRST);
     let mut open_next = || -> io::Result<()> {
-        let mut stream = link::open(options.connect, options.protocol, open.len())?;
-        exchange(&mut stream, &ring, ring.after(0, open.len()))?;
+        let mut stream = link::open(options, open.len())?;
+        exchange(
+            &mut stream,
+            options.protocol,
+            &ring,
+            ring.first_of(open.len()),
+        )?;
         open.push(stream);
         Ok(())
     };
@@ -42,10 +47,27 @@ const FIRST: usize = 16;
 const REST: Duration = Duration::from_millis(300);
 
 /// Sends one message and waits for it.
-pub(crate) fn exchange(stream: &mut TcpStream, ring: &Ring, message: usize) -> io::Result<()> {
+pub(crate) fn exchange(
+    stream: &mut (impl Read + Write),
+    protocol: Protocol,
+    ring: &Ring,
+    message: usize,
+) -> io::Result<()> {
     stream.write_all(ring.sent(ring.sent_window(message, 1)))?;
-    let range = ring.returned_window(message, 1);
-    let mut returned = vec![0; range.len()];
-    stream.read_exact(&mut returned)?;
-    ring.verify(range.start, &returned)
+    let mut inflating = protocol.inflating();
+    let mut missing = ring.returned_window(message, 1);
+    let mut space = vec![0; missing.len()];
+    while !missing.is_empty() {
+        let len = stream.read(&mut space)?;
+        let mut returned = space.get(..len).unwrap_or_default();
+        if len == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(inflating) = &mut inflating {
+            returned = inflating.inflate(returned)?;
+        }
+        ring.verify(missing.start, returned)?;
+        missing.start += returned.len();
+    }
+    Ok(())
 }

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
+use crate::Options;
 use crate::deflate::Inflating;
 use crate::frame;
 use crate::protocol::Protocol;
 use crate::ring::Ring;
+use crate::tls::Stream;
 
 /// How long a server may be silent.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,19 +40,17 @@ pub(crate) fn socket(index: usize) -> io::Result<Socket> {
 pub(crate) const EINPROGRESS: i32 = 115;
 
 /// Opens a connection and waits until it is open.
-pub(crate) fn open(addr: SocketAddr, protocol: Protocol, index: usize) -> io::Result<TcpStream> {
-    open_on(socket(index)?, addr, protocol)
+pub(crate) fn open(options: &Options, index: usize) -> io::Result<Stream<TcpStream>> {
+    open_on(socket(index)?, options)
 }
 
 /// Opens a connection on a socket that was made for it.
-pub(crate) fn open_on(
-    socket: Socket,
-    addr: SocketAddr,
-    protocol: Protocol,
-) -> io::Result<TcpStream> {
-    socket.connect(&addr.into())?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
+pub(crate) fn open_on(socket: Socket, options: &Options) -> io::Result<Stream<TcpStream>> {
+    let protocol = options.protocol;
+    socket.connect(&options.connect.into())?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = Stream::new(socket.into(), options.tls.as_ref())?;
+    stream.shake_hands()?;
     stream.write_all(protocol.request())?;
     let (mut response, mut space) = (Vec::new(), [0; 4096]);
     while !protocol.check_response(&response)? {
@@ -63,21 +63,17 @@ pub(crate) fn open_on(
 }
 
 /// Opens many connections and registers them under their numbers.
-pub(crate) fn open_all(
-    poll: &Poll,
-    addr: SocketAddr,
-    protocol: Protocol,
-    count: usize,
-) -> io::Result<Vec<Link>> {
+pub(crate) fn open_all(poll: &Poll, options: &Options) -> io::Result<Vec<Link>> {
+    let count = options.connections;
     let open_one = |index| {
-        let stream = open(addr, protocol, index)?;
-        rest_if_raw(protocol, index, count);
-        stream.set_nonblocking(true)?;
-        let mut stream = mio::net::TcpStream::from_std(stream);
+        let mut stream = open(options, index)?;
+        rest_if_raw(options.protocol, index, count);
+        stream.socket().set_nonblocking(true)?;
+        let mut stream = stream.map(mio::net::TcpStream::from_std);
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry()
-            .register(&mut stream, Token(index), interest)?;
-        Ok(Link::new(stream, protocol))
+            .register(stream.socket(), Token(index), interest)?;
+        Ok(Link::new(stream, options.protocol))
     };
     (0..count).map(open_one).collect()
 }
@@ -131,7 +127,7 @@ pub(crate) fn closed() -> io::Error {
 
 /// An open connection, with a window of a [`Ring`] under way.
 pub(crate) struct Link {
-    stream: mio::net::TcpStream,
+    stream: Stream<mio::net::TcpStream>,
     unsent: Range<usize>,
     missing: Range<usize>,
     since: Instant,
@@ -140,18 +136,18 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(stream: mio::net::TcpStream, protocol: Protocol) -> Self {
+    fn new(stream: Stream<mio::net::TcpStream>, protocol: Protocol) -> Self {
         Self {
             stream,
             unsent: 0..0,
             missing: 0..0,
             since: Instant::now(),
-            inflating: (protocol == Protocol::Deflate).then(Inflating::default),
+            inflating: protocol.inflating(),
         }
     }
 
     /// Returns the connection alone.
-    pub(crate) fn into_stream(self) -> mio::net::TcpStream {
+    pub(crate) fn into_stream(self) -> Stream<mio::net::TcpStream> {
         self.stream
     }
 
@@ -183,7 +179,7 @@ impl Link {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        self.stream.flush()
     }
 
     /// Reads and verifies what is there; returns how long the window took once all of it is back.

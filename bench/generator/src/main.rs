@@ -17,6 +17,7 @@ mod protocol;
 mod ring;
 mod slow;
 mod storm;
+mod tls;
 mod windows;
 
 use std::io::{self, BufRead};
@@ -29,6 +30,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::meter::{Goal, Load, Measured, Meter};
 use crate::protocol::Protocol;
 use crate::ring::Script;
+use crate::tls::Tls;
 
 #[derive(Parser)]
 struct Options {
@@ -41,6 +43,9 @@ struct Options {
     /// What to speak.
     #[arg(long, value_enum, default_value = "rfc6455")]
     protocol: Protocol,
+    /// Speak it inside of TLS, and trust the certificate in this file.
+    #[arg(long, value_name = "FILE", value_parser = Tls::trusting)]
+    tls: Option<Tls>,
     #[arg(long, default_value_t = 1)]
     connections: usize,
     /// The length of a message.
@@ -98,7 +103,11 @@ enum Kind {
         in_flight: usize,
     },
     /// Connections open and are reset; each counts as a message.
-    Handshakes,
+    Handshakes {
+        /// Those of TLS resume earlier ones.
+        #[arg(long)]
+        resume: bool,
+    },
     /// Connections that sent one message each and then nothing.
     Idle,
     /// 64 messages under way, each from a connection to a random other one.
@@ -181,7 +190,7 @@ fn course(options: &Options, meter: &Meter) -> io::Result<Course> {
     Ok(Course::Phases(match options.load {
         Kind::Echo { in_flight } => Box::new(windows::Windows::echo(options, in_flight)?),
         Kind::Broadcast { in_flight } => Box::new(windows::Windows::broadcast(options, in_flight)?),
-        Kind::Handshakes => Box::new(handshakes::Handshakes::new(options)?),
+        Kind::Handshakes { resume } => Box::new(handshakes::Handshakes::new(options, resume)?),
         Kind::ById => Box::new(addressed::Addressed::by_id(options)?),
         Kind::Topics { members } => Box::new(addressed::Addressed::by_topic(options, members)?),
         Kind::Paced { rate } => Box::new(paced::Paced::new(options, rate)?),

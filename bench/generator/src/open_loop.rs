@@ -35,8 +35,7 @@ impl OpenLoop {
     pub(crate) fn new(options: &Options, rate: u64) -> io::Result<Self> {
         let poll = Poll::new()?;
         let ring = Ring::new(options.protocol, options.script, options.size, WINDOW);
-        let count = options.connections;
-        let links = link::open_all(&poll, options.connect, options.protocol, count)?;
+        let links = link::open_all(&poll, options)?;
         // Neighbours send different messages, so that one cannot be taken for that of the other.
         let lane = |(index, link): (usize, Link)| Lane {
             flow: Flow::new(link.into_stream(), &ring, ring.after(0, index * 7)),

@@ -22,9 +22,9 @@ pub(crate) struct Paced {
 impl Paced {
     pub(crate) fn new(options: &Options, rate: u64) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let (addr, protocol) = (options.connect, options.protocol);
+        let protocol = options.protocol;
         Ok(Self {
-            links: link::open_all(&poll, addr, protocol, options.connections)?,
+            links: link::open_all(&poll, options)?,
             ring: Ring::new(protocol, options.script, options.size, 1),
             per_tick: rate / TICKS,
             poll,

@@ -5,7 +5,7 @@ use std::io;
 
 use clap::ValueEnum;
 
-use crate::deflate;
+use crate::deflate::{Compressing, Inflating};
 use crate::frame::{encode_draft, encode_masked, encode_plain};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,8 @@ pub(crate) enum Protocol {
     Draft75,
     /// RFC 6455 with permessage-deflate, each message compressed on its own.
     Deflate,
+    /// The same, and both sides keep their contexts.
+    Contexts,
     /// The frames of RFC 6455 without a handshake, to a server that sends bytes back.
     Raw,
 }
@@ -25,6 +27,7 @@ impl Protocol {
         match self {
             Self::Rfc6455 => REQUEST_RFC6455,
             Self::Deflate => REQUEST_DEFLATE,
+            Self::Contexts => REQUEST_CONTEXTS,
             Self::Draft76 => REQUEST_DRAFT76,
             Self::Draft75 => REQUEST_DRAFT75,
             Self::Raw => b"",
@@ -52,6 +55,10 @@ impl Protocol {
         let (is_right, trailer): (bool, &[u8]) = match self {
             Self::Rfc6455 => (has(ACCEPT_RFC6455), b""),
             Self::Deflate => (has(ACCEPT_RFC6455) && has(AGREED_DEFLATE), b""),
+            Self::Contexts => {
+                let keeps = !has(b"_no_context_takeover") && !has(b"_max_window_bits");
+                (has(ACCEPT_RFC6455) && has(AGREED_CONTEXTS) && keeps, b"")
+            }
             Self::Draft76 => (has(b"\r\nsec-websocket-location: ws://"), DIGEST_DRAFT76),
             Self::Draft75 | Self::Raw => (has(b"\r\nwebsocket-location: ws://"), b""),
         };
@@ -61,13 +68,38 @@ impl Protocol {
         Ok(rest == trailer)
     }
 
-    /// Appends a text message as a client sends it.
-    pub(crate) fn encode_sent(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
+    /// Whether a message that is sent may refer to those before it.
+    pub(crate) fn keeps_contexts(self) -> bool {
+        self == Self::Contexts
+    }
+
+    /// Returns what inflates the answers, if they are compressed.
+    pub(crate) fn inflating(self) -> Option<Inflating> {
+        match self {
+            Self::Deflate | Self::Contexts => Some(Inflating::new(self.keeps_contexts())),
+            Self::Rfc6455 | Self::Draft76 | Self::Draft75 | Self::Raw => None,
+        }
+    }
+
+    /// Appends a text message as a client sends it, compressed by `compressing` if it is.
+    pub(crate) fn encode_sent(
+        self,
+        payload: &[u8],
+        masking_key: [u8; 4],
+        compressing: &mut Compressing,
+        frame: &mut Vec<u8>,
+    ) {
         match self {
             Self::Rfc6455 | Self::Raw => {
                 encode_masked(0x81, payload, masking_key, frame);
             }
-            Self::Deflate => encode_masked(0xc1, &deflate::compress(payload), masking_key, frame),
+            Self::Deflate | Self::Contexts => {
+                if !self.keeps_contexts() {
+                    compressing.begin();
+                }
+                let compressed = compressing.compress(payload);
+                encode_masked(0xc1, &compressed, masking_key, frame);
+            }
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
     }
@@ -75,8 +107,8 @@ impl Protocol {
     /// Appends the same message as a server returns it, or as it is when it is inflated.
     pub(crate) fn encode_returned(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
         match self {
-            Self::Rfc6455 | Self::Deflate => encode_plain(payload, frame),
-            Self::Raw => self.encode_sent(payload, masking_key, frame),
+            Self::Rfc6455 | Self::Deflate | Self::Contexts => encode_plain(payload, frame),
+            Self::Raw => encode_masked(0x81, payload, masking_key, frame),
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
     }
@@ -102,6 +134,19 @@ const REQUEST_DEFLATE: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\
     \r\n";
+
+/// RFC 7692 §7.1: the largest windows, and both keep their contexts.
+const REQUEST_CONTEXTS: &[u8] = b"GET /chat HTTP/1.1\r\n\
+    Host: server.example.com\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Origin: http://example.com\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate\r\n\
+    \r\n";
+
+const AGREED_CONTEXTS: &[u8] = b"\r\nsec-websocket-extensions: permessage-deflate\r\n";
 
 const AGREED_DEFLATE: &[u8] = b"\r\nsec-websocket-extensions: permessage-deflate;";
 

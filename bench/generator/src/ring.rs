@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use clap::ValueEnum;
 
+use crate::deflate::Compressing;
 use crate::protocol::Protocol;
 
 /// What texts are written in.
@@ -21,6 +22,7 @@ pub(crate) enum Script {
 /// So many messages that windows of neighbours differ, and no more memory than a cache can hold.
 pub(crate) struct Ring {
     count: usize,
+    stagger: usize,
     sent: Vec<u8>,
     /// Where each message begins, and the end.
     sent_at: Vec<usize>,
@@ -30,8 +32,12 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn new(protocol: Protocol, script: Script, size: usize, window: usize) -> Self {
-        let count = (RING_LEN / size.max(1)).clamp(3, 251);
+        let mut count = (RING_LEN / size.max(1)).clamp(3, 251);
+        if protocol.keeps_contexts() {
+            count = (count / CONTEXTS).max(1) * CONTEXTS;
+        }
         let mut random = Random::default();
+        let mut compressing = Compressing::default();
         let (mut sent, mut returned) = (Vec::new(), Vec::new());
         let mut sent_at = vec![0];
         let messages: Vec<_> = (0..count)
@@ -43,13 +49,20 @@ impl Ring {
             })
             .collect();
         // A window that begins at the last message is in one piece, too.
-        for (payload, key) in messages.iter().cycle().take(count + window) {
-            protocol.encode_sent(payload, *key, &mut sent);
+        for (number, (payload, key)) in messages.iter().cycle().take(count + window).enumerate() {
+            if number % count.div_ceil(CONTEXTS) == 0 {
+                compressing.begin();
+            }
+            protocol.encode_sent(payload, *key, &mut compressing, &mut sent);
             sent_at.push(sent.len());
             protocol.encode_returned(payload, *key, &mut returned);
         }
         Self {
             count,
+            stagger: match protocol.keeps_contexts() {
+                true => count / CONTEXTS,
+                false => 7,
+            },
             sent_at,
             returned_len: returned.len() / (count + window),
             sent,
@@ -60,6 +73,12 @@ impl Ring {
     /// Returns which message is that many after another.
     pub(crate) fn after(&self, message: usize, count: usize) -> usize {
         (message + count) % self.count
+    }
+
+    /// Returns which message a connection begins with. Neighbours send different ones, so that none can be taken for
+    /// that of another; and nobody begins in the middle of a context.
+    pub(crate) fn first_of(&self, connection: usize) -> usize {
+        self.after(0, connection * self.stagger)
     }
 
     /// Returns where in the bytes that are sent a window lies.
@@ -100,6 +119,10 @@ impl Ring {
         }
     }
 }
+
+/// Messages that may refer to earlier ones begin anew so often in a ring. Between these lie 60 KiB of messages of 4 KiB,
+/// twice a window, and 6 KiB of messages of 100 bytes.
+const CONTEXTS: usize = 4;
 
 /// The second-level cache of the machine holds it beside the buffers.
 const RING_LEN: usize = 256 * 1024;

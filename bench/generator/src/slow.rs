@@ -14,6 +14,7 @@ use crate::meter::{Goal, Measured, Meter, Tally};
 use crate::pacer::Pacer;
 use crate::protocol::Protocol;
 use crate::ring::Ring;
+use crate::tls::Stream;
 use crate::{Options, settle};
 
 /// What became of the slow receivers, once they read again.
@@ -90,7 +91,7 @@ struct Fast {
 impl Crowd {
     /// Opens the connections, the slow ones among the others.
     fn open(options: &Options, burst: usize) -> io::Result<Self> {
-        let (addr, protocol, count) = (options.connect, options.protocol, options.connections);
+        let (protocol, count) = (options.protocol, options.connections);
         if !matches!(protocol, Protocol::Rfc6455 | Protocol::Raw) {
             return Err(io::Error::other("slow receivers read frames of RFC 6455"));
         }
@@ -110,10 +111,10 @@ impl Crowd {
                 socket.set_recv_buffer_size(SLOW_BUFFER)?;
                 socket.set_tcp_mss(ETHERNET_MSS)?;
             }
-            let stream = link::open_on(socket, addr, protocol)?;
+            let mut stream = link::open_on(socket, options)?;
             link::rest_if_raw(protocol, index, count);
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
+            stream.socket().set_nonblocking(true)?;
+            let mut stream = stream.map(TcpStream::from_std);
             if is_slow {
                 crowd.slow.push(Slow::new(stream));
                 continue;
@@ -123,7 +124,7 @@ impl Crowd {
             crowd
                 .poll
                 .registry()
-                .register(&mut stream, token, interest)?;
+                .register(stream.socket(), token, interest)?;
             let flow = Flow::new(stream, &crowd.ring, 0);
             crowd.fast.push(Fast { flow, received: 0 });
         }
@@ -259,13 +260,13 @@ impl Fast {
 
 /// A receiver that reads nothing until the end.
 struct Slow {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     reader: FrameCounter,
     has_ended: bool,
 }
 
 impl Slow {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Stream<TcpStream>) -> Self {
         Self {
             stream,
             reader: FrameCounter::default(),

@@ -31,8 +31,8 @@ pub(crate) fn measure(options: &Options, meter: &Meter) -> io::Result<Measured> 
     let count = options.connections;
     let mut old = Vec::with_capacity(count);
     for index in 0..count {
-        let mut stream = link::open(options.connect, options.protocol, index)?;
-        idle::exchange(&mut stream, &ring, ring.after(0, index))?;
+        let mut stream = link::open(options, index)?;
+        idle::exchange(&mut stream, options.protocol, &ring, ring.after(0, index))?;
         old.push(stream);
     }
     std::thread::sleep(REST);

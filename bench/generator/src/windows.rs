@@ -35,14 +35,13 @@ impl Windows {
         let poll = Poll::new()?;
         let count = options.connections;
         let ring = Ring::new(options.protocol, options.script, options.size, window);
-        // Neighbours send different messages, so that one cannot be taken for that of the other.
-        let stagger = |index| match is_broadcast {
+        let first = |index| match is_broadcast {
             true => 0,
-            false => ring.after(0, index * 7),
+            false => ring.first_of(index),
         };
         Ok(Self {
-            links: link::open_all(&poll, options.connect, options.protocol, count)?,
-            next: (0..count).map(stagger).collect(),
+            links: link::open_all(&poll, options)?,
+            next: (0..count).map(first).collect(),
             poll,
             ring,
             window,

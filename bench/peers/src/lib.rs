@@ -12,6 +12,8 @@ use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use support::{LISTEN, announce};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 pub use self::corked::Corked;
 pub use self::http::{Upgrading, serve_upgrades};
@@ -32,6 +34,27 @@ where
         stream.set_nodelay(true)?;
         tokio::spawn(serve(stream));
     }
+}
+
+/// Accepts streams on tokio, for ever, and serves what is inside of their TLS.
+///
+/// # Errors
+///
+/// Fails if the port cannot be listened on.
+pub async fn accept_all_tls<S, F>(acceptor: TlsAcceptor, serve: S) -> io::Result<()>
+where
+    S: Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    accept_all(move |stream| {
+        let (accepting, serve) = (acceptor.accept(stream), serve.clone());
+        async move {
+            if let Ok(stream) = accepting.await {
+                serve(stream).await;
+            }
+        }
+    })
+    .await
 }
 
 /// Takes what is a message; nothing for what is none, such as a pong. After an error the stream ends.

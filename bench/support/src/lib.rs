@@ -6,8 +6,12 @@
 mod allocations;
 mod control;
 mod raw;
+#[cfg(feature = "tls")]
+mod tls;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
@@ -34,23 +38,50 @@ struct Options {
     /// The form in which a peer is used, where there is more than one.
     #[arg(long)]
     batch: bool,
+    /// Keep the contexts of compression.
+    #[arg(long)]
+    contexts: bool,
+    /// A certificate in PEM: speak TLS.
+    #[arg(long, requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// Files with a certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Pem {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
 }
 
 /// How this server was started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Start {
     /// What to do with a message.
     pub mode: Mode,
     /// Whether to answer all messages that are ready with one flush.
     pub batch: bool,
+    /// Whether to compress with contexts, in a server that compresses.
+    pub contexts: bool,
+    pem: Option<Pem>,
 }
 
 impl Start {
     /// Reads the arguments, and starts to listen to standard input.
     pub fn new() -> Self {
-        let Options { mode, batch } = Options::parse();
+        let options = Options::parse();
         control::listen();
-        Self { mode, batch }
+        let pem = options.cert.zip(options.key);
+        Self {
+            mode: options.mode,
+            batch: options.batch,
+            contexts: options.contexts,
+            pem: pem.map(|(certificate, key)| Pem { certificate, key }),
+        }
     }
 
     /// Ends the program if it was asked for something that it does not do.
@@ -60,6 +91,21 @@ impl Start {
             std::process::exit(2);
         }
         self
+    }
+
+    /// Whether to speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.pem.is_some()
+    }
+
+    /// Returns the certificate of a server that speaks TLS.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it was started without one.
+    pub fn pem(&self) -> io::Result<Pem> {
+        let pem = self.pem.clone();
+        pem.ok_or_else(|| io::Error::other("this server needs --cert and --key"))
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Exchange<R: Runtime, S> {
     stream: S,
     timer: DeadlineTimer<R>,
     read_ended: bool,
+    /// Whether bytes of the handshake were written and not flushed.
+    needs_flush: bool,
     /// Reads in a row, without a wait, whose bytes were discarded.
     discarded: usize,
 }
@@ -80,6 +82,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             stream,
             timer,
             read_ended: false,
+            needs_flush: false,
             discarded: 0,
         }
     }
@@ -252,14 +255,20 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
             let count = outgoing.chunks_vectored(&mut slices);
             match stream.as_mut().poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(len) => outgoing.advance(len?),
+                Poll::Ready(len) => {
+                    outgoing.advance(len?);
+                    self.needs_flush = true;
+                }
                 Poll::Pending => return Ok(Poll::Pending),
             }
         }
-        match stream.poll_flush(cx) {
-            Poll::Ready(flushed) => flushed.map(Poll::Ready),
-            Poll::Pending => Ok(Poll::Pending),
+        // A flush without bytes of our own would write what TLS has left to send behind its handshake. That is to leave
+        // with our bytes, in one write.
+        if self.needs_flush && stream.poll_flush(cx)?.is_pending() {
+            return Ok(Poll::Pending);
         }
+        self.needs_flush = false;
+        Ok(Poll::Ready(()))
     }
 }
 

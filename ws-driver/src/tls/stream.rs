@@ -49,9 +49,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
         loop {
-            ready!(self.poll_drain(cx))?;
-            ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
-            if !self.session.is_handshaking() {
+            let is_over = !self.session.is_handshaking();
+            if !is_over || !self.has_only_tickets_left() {
+                ready!(self.poll_drain(cx))?;
+                ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
+            }
+            if is_over {
                 // The certificates of the peer may have made the buffers large.
                 self.shrink_buffers();
                 return Poll::Ready(Ok(()));
@@ -70,6 +73,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             while !records.is_empty() && self.session.read_tls(&mut records)? > 0 {
                 self.process(cx)?;
             }
+        }
+    }
+
+    /// Returns whether what a finished handshake has left to write are tickets. They leave in one write with the first
+    /// bytes of the protocol above, because no client waits for them. A server of TLS 1.2, and any client, has a
+    /// Finished left instead, and its peer waits for that.
+    fn has_only_tickets_left(&self) -> bool {
+        match &*self.session {
+            Connection::Server(session) => {
+                session.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            }
+            Connection::Client(_) => false,
         }
     }
 
@@ -236,8 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.owed == 0 {
-            // Records that rustls made by itself go first, so that what is written below counts for these bytes only.
-            ready!(self.poll_drain(cx))?;
+            // Records that rustls made by itself leave first, in the same write. They count as taken, too, as the
+            // overhead of other records does below.
             self.owed = self.session.writer().write_vectored(slices)?;
         }
         let mut taken = 0;

@@ -94,6 +94,17 @@ type End = TlsStream<Transport>;
 
 /// A client and a server whose handshake is done, and the wire from the first to the second.
 fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
+    let (mut client, mut server, to_server) = over_wires(seed);
+    open(&mut client, &mut server);
+    for wire in [&to_server, &server.transport.outgoing] {
+        let mut wire = wire.borrow_mut();
+        wire.room = room.max(wire.bytes.len());
+    }
+    (client, server, to_server)
+}
+
+/// The same before the handshake.
+fn over_wires(seed: u64) -> (End, End, Rc<RefCell<Wire>>) {
     let wire = || {
         Rc::new(RefCell::new(Wire {
             // The server's last words wait for nobody to read them.
@@ -108,19 +119,15 @@ fn pair(seed: u64, room: usize) -> (End, End, Rc<RefCell<Wire>>) {
         outgoing: Rc::clone(outgoing),
         random: Rc::clone(&random),
     };
-    let (client, server) = opened(
+    let (client, server) = ends(
         transport(&to_client, &to_server),
         transport(&to_server, &to_client),
     );
-    for wire in [&to_server, &to_client] {
-        let mut wire = wire.borrow_mut();
-        wire.room = room.max(wire.bytes.len());
-    }
     (client, server, to_server)
 }
 
-/// Does the handshake of a client and a server over their ends of a transport.
-fn opened<S>(client: S, server: S) -> (TlsStream<S>, TlsStream<S>)
+/// A client and a server before their handshake, over their ends of a transport.
+fn ends<S>(client: S, server: S) -> (TlsStream<S>, TlsStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -135,7 +142,7 @@ where
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
     let session = ClientConnection::new(config.into(), name).unwrap();
-    let mut client = TlsStream::new(client, session.into());
+    let client = TlsStream::new(client, session.into());
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -144,14 +151,19 @@ where
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     let session = ServerConnection::new(config.into()).unwrap();
-    let mut server = TlsStream::new(server, session.into());
+    (client, TlsStream::new(server, session.into()))
+}
+
+/// Does the handshake, to the last byte.
+fn open<S: AsyncRead + AsyncWrite + Unpin>(client: &mut TlsStream<S>, server: &mut TlsStream<S>) {
     let cx = &mut Context::from_waker(Waker::noop());
     let (mut is_client_done, mut is_server_done) = (false, false);
     for _ in 0..1_000_000 {
         is_client_done |= done(client.poll_handshake(cx));
         is_server_done |= done(server.poll_handshake(cx));
-        if is_client_done && is_server_done {
-            return (client, server);
+        // The tickets are left to the first write.
+        if is_client_done && is_server_done && is_flushed(server, cx) {
+            return;
         }
     }
     panic!("the handshake takes too long");
@@ -159,6 +171,13 @@ where
 
 fn done(polled: Poll<Result<(), TlsError>>) -> bool {
     polled.map(Result::unwrap).is_ready()
+}
+
+fn is_flushed<S: AsyncRead + AsyncWrite + Unpin>(
+    end: &mut TlsStream<S>,
+    cx: &mut Context<'_>,
+) -> bool {
+    Pin::new(end).poll_flush(cx).map(Result::unwrap).is_ready()
 }
 
 /// A buffer of `len` bytes that repeats with a period that is no power of two.
@@ -182,7 +201,8 @@ fn tls_inside_of_tls_is_read_however_it_is_chopped() {
     for seed in 1..=24 {
         let (client, server, wire) = pair(seed, 1 << 14);
         let to_client = Rc::clone(&server.transport.outgoing);
-        let (client, server) = opened(client, server);
+        let (mut client, mut server) = ends(client, server);
+        open(&mut client, &mut server);
         for wire in [wire, to_client] {
             let mut wire = wire.borrow_mut();
             wire.room = room(seed).max(wire.bytes.len());
@@ -234,6 +254,31 @@ where
     for (_, _, received, has_ended) in ends {
         assert!(has_ended, "seed {seed} takes too long");
         assert!(received == sent, "seed {seed}: {} bytes", received.len());
+    }
+}
+
+/// The tickets of a server of TLS 1.3 leave with the first bytes that are written, or with the end of a stream that writes
+/// none. The Finished of a client waits for nothing.
+#[test]
+fn tickets_cost_no_write_of_their_own() {
+    for writes in [true, false] {
+        let (mut client, mut server, _) = over_wires(1);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let is_done = (0..100_000).any(|_| {
+            assert!(!done(server.poll_handshake(cx)), "without a Finished");
+            done(client.poll_handshake(cx))
+        });
+        assert!(is_done && !client.session.wants_write());
+        assert!((0..1_000).any(|_| done(server.poll_handshake(cx))));
+        assert!(server.session.wants_write(), "tickets");
+        let is_sent = (0..1_000).any(|_| {
+            let server = Pin::new(&mut server);
+            match writes {
+                true => server.poll_write(cx, b"one").is_ready(),
+                false => server.poll_close(cx).is_ready(),
+            }
+        });
+        assert!(is_sent && !server.session.wants_write());
     }
 }
 

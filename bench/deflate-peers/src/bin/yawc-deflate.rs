@@ -11,7 +11,7 @@ use yawc::{CompressionLevel, DeflatePool, Frame, OpCode, Options, WebSocket};
 async fn main() -> io::Result<()> {
     let start = Start::new().expect(&[Mode::Echo], true);
     let pool = DeflatePool::new(16);
-    serve_upgrades(move |request| {
+    serve_upgrades(&start, move |request| {
         let options = Options::default()
             .with_compression_level(CompressionLevel::new(6))
             .with_utf8()

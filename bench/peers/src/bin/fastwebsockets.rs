@@ -8,10 +8,9 @@ use fastwebsockets::{
     FragmentCollector, FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocket,
     WebSocketError, upgrade,
 };
-use peers::{Corked, accept_all, channel, serve_upgrades};
+use peers::{Corked, accept_all, accept_all_tls, channel, serve_upgrades};
 use support::{Mode, Start};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::broadcast::Sender;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -20,15 +19,18 @@ async fn main() -> io::Result<()> {
     let start = Start::new().expect(&[Mode::Echo, Mode::Broadcast], true);
     match (start.mode, start.batch) {
         (_, true) => {
-            accept_all(|stream| async move {
-                // Clients end with a reset, which is an error here.
-                let _ = serve_raw(stream).await;
-            })
-            .await
+            // Clients end with a reset, which is an error here.
+            match start.is_tls() {
+                true => {
+                    let serve = |stream| async { drop(serve_raw(stream).await) };
+                    accept_all_tls(start.acceptor()?, serve).await
+                }
+                false => accept_all(|stream| async { drop(serve_raw(stream).await) }).await,
+            }
         }
         (mode, false) => {
             let sender = channel();
-            serve_upgrades(move |request| {
+            serve_upgrades(&start, move |request| {
                 let (response, upgrade) = upgrade::upgrade(request).ok()?;
                 let sender = sender.clone();
                 let life = tokio::task::unconstrained(async move {
@@ -92,7 +94,10 @@ where
     }
 }
 
-async fn serve_raw(mut stream: TcpStream) -> Result<(), WebSocketError> {
+async fn serve_raw<S>(mut stream: S) -> Result<(), WebSocketError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut head = Vec::with_capacity(1024);
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut head).await? == 0 {

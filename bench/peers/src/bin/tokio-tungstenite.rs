@@ -3,8 +3,10 @@
 
 use std::io;
 
-use peers::{accept_all, channel, echo, echo_batches, publish};
+use peers::{accept_all, accept_all_tls, channel, echo, echo_batches, publish};
 use support::{Mode, Start};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::broadcast::Sender;
 use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::WebSocketConfig};
 
@@ -15,21 +17,42 @@ async fn main() -> io::Result<()> {
         true => WebSocketConfig::default().read_buffer_size(16 * 1024),
         false => WebSocketConfig::default(),
     };
-    let sender = channel();
-    accept_all(move |stream| {
-        let sender = sender.clone();
-        async move {
-            let Ok(socket) = accept_async_with_config(stream, Some(config)).await else {
-                return;
-            };
-            match (start.mode, start.batch) {
-                (Mode::Broadcast, is_batch) => publish(socket, keep, sender, is_batch).await,
-                (_, true) => echo_batches(socket, keep).await,
-                (_, false) => echo(socket, keep).await,
-            }
+    let server = Server {
+        mode: start.mode,
+        batch: start.batch,
+        config,
+        sender: channel(),
+    };
+    match start.is_tls() {
+        true => {
+            accept_all_tls(start.acceptor()?, move |stream| {
+                server.clone().serve(stream)
+            })
+            .await
         }
-    })
-    .await
+        false => accept_all(|stream| server.clone().serve(stream)).await,
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    mode: Mode,
+    batch: bool,
+    config: WebSocketConfig,
+    sender: Sender<Message>,
+}
+
+impl Server {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
+        let Ok(socket) = accept_async_with_config(stream, Some(self.config)).await else {
+            return;
+        };
+        match (self.mode, self.batch) {
+            (Mode::Broadcast, is_batch) => publish(socket, keep, self.sender, is_batch).await,
+            (_, true) => echo_batches(socket, keep).await,
+            (_, false) => echo(socket, keep).await,
+        }
+    }
 }
 
 fn keep(received: Result<Message, Error>) -> Option<Message> {

@@ -10,7 +10,7 @@ use yawc::{Frame, OpCode, Options, WebSocket};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let start = Start::new().expect(&[Mode::Echo], true);
-    serve_upgrades(move |request| {
+    serve_upgrades(&start, move |request| {
         let options = Options::default()
             .without_compression()
             .with_utf8()
