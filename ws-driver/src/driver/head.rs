@@ -25,7 +25,9 @@ impl Head {
 
     pub(crate) fn request(&self) -> Option<&RequestHead> {
         match self {
-            Self::Request(packed, head) => Some(head.get_or_init(|| Box::new(packed.unpack()))),
+            Self::Request(packed, head) => {
+                Some(head.get_or_init(|| Box::new(packed.clone().unpack())))
+            }
             Self::Response(..) | Self::Unknown => None,
         }
     }
@@ -42,7 +44,8 @@ impl Head {
 mod tests {
     use std::time::Instant;
 
-    use ws_proto::{HandshakeEvent, Request, ServerConfig, ServerHandshake};
+    use ws_proto::hooks::{PackedEvent, poll_packed_event};
+    use ws_proto::{ServerConfig, ServerHandshake};
 
     use super::*;
 
@@ -55,15 +58,15 @@ mod tests {
             b"GET /a?b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
         );
-        let Some(HandshakeEvent::Request(Request::Upgrade(request))) = handshake.poll_event()
-        else {
+        let Some(PackedEvent::Upgrade(request)) = poll_packed_event(&mut handshake) else {
             panic!("it is an upgrade");
         };
-        let head = Head::of_request(PackedRequest::new(request.head()));
+        let request = request.into_head();
+        let head = Head::of_request(request.clone());
         let (first, second) = (head.request().unwrap(), head.request().unwrap());
         assert!(std::ptr::eq(first, second));
         assert_eq!(first.target(), "/a?b");
-        assert_eq!(first.headers(), request.head().headers());
+        assert_eq!(first.headers(), request.unpack().headers());
         assert!(head.response().is_none());
         assert!(Head::Unknown.request().is_none());
     }

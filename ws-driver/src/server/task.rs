@@ -11,7 +11,8 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "upgrade")]
 use ws_proto::HandshakeError;
-use ws_proto::{CloseCode, CloseReason, HandshakeEvent, Request, ServerHandshake, State};
+use ws_proto::hooks::{PackedEvent, poll_packed_event};
+use ws_proto::{CloseCode, CloseReason, ServerHandshake, State};
 
 use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
@@ -246,7 +247,7 @@ where
         probe(shared, &stream);
     }
     // A closure, because the head is unpacked only if the span is enabled.
-    span.note_open(version, || head.unpack().path().to_owned());
+    span.note_open(version, || head.clone().unpack().path().to_owned());
     reporter.note_open(version);
     // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
@@ -340,17 +341,17 @@ where
                     // A broken stream has ended. The machine knows what an end means at this point.
                     Err(_) => {
                         handshake.handle_eof();
-                        handshake.poll_event()?
+                        poll_packed_event(&mut handshake)?
                     }
                 }
             }
         };
         // After a failure `note_rejected` reports the end, so that observers hear of the rejection before the state.
-        if !matches!(event, HandshakeEvent::Failed(_)) {
+        if !matches!(event, PackedEvent::Failed(_)) {
             reporter.note_state(handshake.state());
         }
         match event {
-            HandshakeEvent::Request(Request::Upgrade(request)) => {
+            PackedEvent::Upgrade(request) => {
                 reporter.info.version = Some(request.version());
                 let decision = {
                     // Pinned here, because an async function that takes a future and pins it reserves memory for it
@@ -384,7 +385,7 @@ where
                 }
                 reporter.note_state(handshake.state());
             }
-            HandshakeEvent::Request(Request::Http) => {
+            PackedEvent::Http => {
                 let received = handshake.into_received();
                 let stream = exchange.into_stream();
                 // Boxed, because it is large and most streams are upgraded at once.
@@ -400,7 +401,7 @@ where
                 // From here on the request is treated like the first one of a stream.
                 reporter.expect(Ending::Disconnected);
             }
-            HandshakeEvent::Open => {
+            PackedEvent::Open => {
                 let upgrade = upgrade.expect("a handshake opens after it was accepted");
                 let (stream, timer) = exchange.into_parts();
                 return Some(Opened {
@@ -411,12 +412,9 @@ where
                     reporter,
                 });
             }
-            HandshakeEvent::Failed(error) => {
+            PackedEvent::Failed(error) => {
                 reporter.note_rejected(&Rejected::Handshake(error));
                 break;
-            }
-            event @ (HandshakeEvent::Request(_) | _) => {
-                unreachable!("no other event exists: {event:?}")
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The answer to an upgrade request, whoever has read the request: asks the application, and passes its answer to the
 //! handshake.
 
-use ws_proto::hooks::PackedRequest;
-use ws_proto::{Rejection, ServerHandshake, UpgradeRequest, Version};
+use ws_proto::hooks::{PackedRequest, PackedUpgrade};
+use ws_proto::{Rejection, ServerHandshake, Version};
 
 use super::{Answer, Upgrade, Verdict};
 use crate::observe::ConnectionInfo;
@@ -45,21 +45,22 @@ impl Decision {
 /// Asks the application what to answer.
 pub(crate) async fn decide<R: Runtime>(
     shared: &SharedServer<R>,
-    request: UpgradeRequest,
+    request: PackedUpgrade,
     info: &ConnectionInfo,
 ) -> Decision {
-    // Packed, because the connection keeps the head for as long as it is open, and most applications never read it.
-    let head = PackedRequest::new(request.head());
     let version = request.version();
     let selected = request.subprotocol().map(Into::into);
-    let answer = match &shared.settings.on_upgrade {
+    let (head, answer) = match &shared.settings.on_upgrade {
         Some(decide) => {
-            let upgrade = Upgrade::new(request, info);
+            // A copy, because the application may keep its own for longer or shorter than the connection lives.
+            let head = request.head().clone();
+            let upgrade = Upgrade::new(request.unpack(), info);
             // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
             let failed = Answer::reject(500);
-            panics::run(|| decide(upgrade)).await.unwrap_or(failed)
+            let answer = panics::run(|| decide(upgrade)).await.unwrap_or(failed);
+            (head, answer)
         }
-        None => Answer::accept(),
+        None => (request.into_head(), Answer::accept()),
     };
     Decision {
         head,
