@@ -248,6 +248,11 @@ where
     }
     // A closure, because the head is unpacked only if the span is enabled.
     span.note_open(version, || head.clone().unpack().path().to_owned());
+    let head = if shared.settings.forgets_request_headers {
+        head.without_headers()
+    } else {
+        head
+    };
     reporter.note_open(version);
     // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
