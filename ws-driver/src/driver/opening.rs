@@ -162,7 +162,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     ///
     /// The stream keeps its place in the `connection_limit` meanwhile, because it costs as much as any other. So the
     /// deadline bounds all of it: the answer, the close_notify of TLS, the end of the peer's side.
-    pub(crate) async fn finish(mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
+    pub(crate) async fn finish(&mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.timer.set(deadline);
         }

@@ -49,11 +49,6 @@ impl PackedUpgrade {
         Self { head, facts }
     }
 
-    /// Returns the head.
-    pub fn head(&self) -> &PackedRequest {
-        &self.head
-    }
-
     /// Returns the head and drops the rest.
     pub fn into_head(self) -> PackedRequest {
         self.head

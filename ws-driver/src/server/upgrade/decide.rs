@@ -28,6 +28,18 @@ pub(crate) struct Decision {
     answer: Answer,
 }
 
+impl Decision {
+    /// Accepts a request, because there is no application to ask.
+    pub(crate) fn accept(request: PackedUpgrade) -> Self {
+        Self {
+            version: request.version(),
+            selected: request.subprotocol().map(Into::into),
+            head: request.into_head(),
+            answer: Answer::accept(),
+        }
+    }
+}
+
 #[cfg(feature = "upgrade")]
 impl Decision {
     /// Returns whether the application accepts. The handshake can still refuse the answer as unusable.
@@ -42,32 +54,22 @@ impl Decision {
     }
 }
 
-/// Asks the application what to answer.
+/// Asks the application, if it wants to be asked, what to answer.
 pub(crate) async fn decide<R: Runtime>(
     shared: &SharedServer<R>,
     request: PackedUpgrade,
     info: &ConnectionInfo,
 ) -> Decision {
-    let version = request.version();
-    let selected = request.subprotocol().map(Into::into);
-    let (head, answer) = match &shared.settings.on_upgrade {
-        Some(decide) => {
-            // A copy, because the application may keep its own for longer or shorter than the connection lives.
-            let head = request.head().clone();
-            let upgrade = Upgrade::new(request.unpack(), info);
-            // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
-            let failed = Answer::reject(500);
-            let answer = panics::run(|| decide(upgrade)).await.unwrap_or(failed);
-            (head, answer)
-        }
-        None => (request.into_head(), Answer::accept()),
+    let Some(decide) = &shared.settings.on_upgrade else {
+        return Decision::accept(request);
     };
-    Decision {
-        head,
-        version,
-        selected,
-        answer,
-    }
+    // A copy, because the application may keep its own for longer or shorter than the connection lives.
+    let mut decision = Decision::accept(request.clone());
+    let upgrade = Upgrade::new(request.unpack(), info);
+    // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
+    let answer = panics::run(|| decide(upgrade)).await;
+    decision.answer = answer.unwrap_or_else(|_| Answer::reject(500));
+    decision
 }
 
 /// Passes the application's answer to the handshake.

@@ -74,7 +74,7 @@ pub struct ServerHandshake {
     /// The request, until `poll_event` returns it.
     request: Option<PackedEvent>,
     /// The result, until `poll_event` returns it.
-    outcome: Option<PackedEvent>,
+    outcome: Option<Outcome>,
     outgoing: Outgoing,
     delivery: Delivery,
     /// The terms of compression, if an offer was accepted.
@@ -82,6 +82,9 @@ pub struct ServerHandshake {
     /// Whether the method is HEAD, whose responses have no body (RFC 9110 §9.3.2).
     is_head: bool,
 }
+
+/// The result of a handshake. The error is boxed, because a handshake that succeeds would have a place for it.
+type Outcome = Result<(), Box<HandshakeError>>;
 
 #[derive(Debug)]
 enum ServerStage {
@@ -103,8 +106,9 @@ enum ServerStage {
 enum Delivery {
     /// To the stream.
     Outgoing,
-    /// To the HTTP server that read the request. It writes the response itself.
-    Response(Option<http::Response<Bytes>>),
+    /// To the HTTP server that read the request. It writes the response itself. Boxed, because a stream of our own has
+    /// none.
+    Response(Option<Box<http::Response<Bytes>>>),
 }
 
 impl ServerHandshake {
@@ -237,7 +241,12 @@ impl ServerHandshake {
     /// Does the same as [`poll_event`](Self::poll_event), but makes no map of the headers.
     pub(crate) fn poll_packed_event(&mut self) -> Option<PackedEvent> {
         // Two fields instead of a queue: a handshake has at most one request and one result.
-        self.request.take().or_else(|| self.outcome.take())
+        self.request.take().or_else(|| {
+            Some(match self.outcome.take()? {
+                Ok(()) => PackedEvent::Open,
+                Err(error) => PackedEvent::Failed(*error),
+            })
+        })
     }
 
     /// Accepts the request: queues the 101 and reports [`HandshakeEvent::Open`]. If key3 of draft-76 is still
@@ -308,7 +317,7 @@ impl ServerHandshake {
     pub fn response(&mut self) -> Option<http::Response<Bytes>> {
         match &mut self.delivery {
             Delivery::Outgoing => None,
-            Delivery::Response(response) => response.take(),
+            Delivery::Response(response) => response.take().map(|response| *response),
         }
     }
 
@@ -494,7 +503,7 @@ impl ServerHandshake {
             version,
             legacy_close_codes,
         };
-        self.outcome = Some(PackedEvent::Open);
+        self.outcome = Some(Ok(()));
     }
 
     fn fail(&mut self, error: HandshakeError) {
@@ -503,7 +512,7 @@ impl ServerHandshake {
             self.deliver(answer);
         }
         self.close();
-        self.outcome = Some(PackedEvent::Failed(error));
+        self.outcome = Some(Err(Box::new(error)));
     }
 
     fn close(&mut self) {
@@ -517,7 +526,7 @@ impl ServerHandshake {
             // An HTTP server drops the body of a response to HEAD itself.
             Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
             Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),
-            Delivery::Response(response) => *response = Some(answer.into_response()),
+            Delivery::Response(response) => *response = Some(Box::new(answer.into_response())),
         }
     }
 }
