@@ -69,7 +69,10 @@ pub(in crate::handshake) fn list_contains(
     name: &'static str,
     token: &str,
 ) -> bool {
-    list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
+    // Mostly a value is the token alone, so nothing has to be split.
+    let is_alone = |value: &[u8]| value.eq_ignore_ascii_case(token.as_bytes());
+    headers.values(name).any(is_alone)
+        || list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// Returns the value of a header that must not appear more than once.
