@@ -326,7 +326,9 @@ mod tests {
             gate.handle_timeout(now);
             let status = gate.into_taken().map(|taken| match taken.event {
                 PackedEvent::Failed(error) => error.status(),
-                event => panic!("{event:?}"),
+                event @ (PackedEvent::Upgrade(_) | PackedEvent::Http | PackedEvent::Open) => {
+                    panic!("{event:?}")
+                }
             });
             let expected = is_answered.then_some(Some(http::StatusCode::REQUEST_TIMEOUT));
             assert_eq!(status, expected);
