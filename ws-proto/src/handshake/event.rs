@@ -18,9 +18,9 @@ pub enum HandshakeEvent {
 /// A [`HandshakeEvent`] of a server in which the head of a request is packed.
 #[derive(Clone, Debug)]
 pub enum PackedEvent {
-    /// [`Request::Upgrade`].
+    /// [`Request::Upgrade`](crate::Request::Upgrade).
     Upgrade(PackedUpgrade),
-    /// [`Request::Http`].
+    /// [`Request::Http`](crate::Request::Http).
     Http,
     /// [`HandshakeEvent::Open`].
     Open,
