@@ -22,7 +22,7 @@ const END: u8 = b'\n';
 /// The block has the bytes as they were received, so that packing costs nothing. Of a head that another HTTP server has
 /// read it has the parts, behind an empty one. No head that was received begins with a line feed.
 ///
-/// Invariant: [`RequestHead::parse`] takes the bytes that were received.
+/// Invariant: the parser of heads takes the bytes that were received.
 #[derive(Clone)]
 pub struct PackedRequest(Box<[u8]>);
 

@@ -189,6 +189,8 @@ impl ServerHandshake {
     /// Takes the end of the stream: the client will send nothing more. After
     /// [`HandshakeEvent::Open`], report the end to the connection instead, and after [`Request::Http`] to the
     /// HTTP server.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn handle_eof(&mut self) {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
@@ -295,6 +297,8 @@ impl ServerHandshake {
     /// # Errors
     ///
     /// Fails if no request is pending. Fails, and leaves the request pending, if the status cannot reject.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
         if !matches!(self.stage, ServerStage::Pending(_) | ServerStage::Http(_)) {
             return Err(ConfigError::NotPending);
@@ -365,6 +369,8 @@ impl ServerHandshake {
 
     /// Returns how many bytes of the stream belong to a request that is not an upgrade, after [`Request::Http`]. The
     /// next request follows them.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn plain_request(&self) -> Option<PlainRequest> {
         match self.stage {
             ServerStage::Http(request) => Some(request),
@@ -378,6 +384,8 @@ impl ServerHandshake {
 
     /// Returns all received bytes, unchanged. After [`Request::Http`] these are the first bytes that an HTTP server
     /// must read. After a failure or a rejection there are no bytes.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn into_received(self) -> Bytes {
         self.received.freeze()
     }
