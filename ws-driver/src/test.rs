@@ -109,7 +109,7 @@ fn facts(version: Version) -> Facts {
         peer_addr: None,
         version,
         agreed: None,
-        head: Head::Unknown,
+        head: Head::UNKNOWN,
     }
 }
 

@@ -5,15 +5,21 @@
 use crate::connection::Connection;
 use crate::connection::{EventBatch, PreparedMessage, Workspace};
 use crate::error::SendError;
+use crate::handshake::ServerHandshake;
 use crate::message::Message;
 
-pub use crate::handshake::{PackedRequest, PackedResponse};
+pub use crate::handshake::{PackedEvent, PackedRequest, PackedResponse, PackedUpgrade};
 
 /// Queues a copy of a message that is stored inline, if the connection can take it at once; returns its length then. If
 /// it cannot, [`Connection::send`] queues the message or returns the error.
 #[inline]
 pub fn send_short(connection: &mut Connection, message: &Message) -> Option<usize> {
     connection.send_short(message)
+}
+
+/// Takes the next event as [`ServerHandshake::poll_event`] does, but makes no map of the headers.
+pub fn poll_packed_event(handshake: &mut ServerHandshake) -> Option<PackedEvent> {
+    handshake.poll_packed_event()
 }
 
 /// Takes the first event if it is a message that is stored inline.

@@ -124,8 +124,8 @@ fn is_host_and_port(authority: &str) -> bool {
             .is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Marks the values of headers that hold secrets, so that their `Debug` does not show them.
-pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
+/// Tells whether the values of a header, in any case, are secrets.
+pub(crate) fn is_secret(name: &str) -> bool {
     // The list contains subprotocols, because a page can set no other header. So some clients send an access token as
     // a subprotocol.
     const SECRET: &[&str] = &[
@@ -136,7 +136,14 @@ pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
         "set-cookie",
         "websocket-protocol",
     ];
-    if SECRET.contains(&name.as_str()) {
+    SECRET
+        .iter()
+        .any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
+/// Marks the values of headers that hold secrets, so that their `Debug` does not show them.
+pub(crate) fn mark_secret(name: &HeaderName, value: &mut HeaderValue) {
+    if is_secret(name.as_str()) {
         value.set_sensitive(true);
     }
 }

@@ -251,7 +251,7 @@ impl<R: Runtime> Attempt<'_, R> {
         let (stream, mut handshake) = opened?;
         let response = handshake.response_head();
         let subprotocol = response.and_then(|head| head.subprotocol()).map(Into::into);
-        let head = response.map_or(Head::Unknown, |head| {
+        let head = response.map_or(Head::UNKNOWN, |head| {
             Head::of_response(PackedResponse::new(head))
         });
         let early = handshake.take_early();

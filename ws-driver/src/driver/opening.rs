@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::hooks::{self, PackedEvent};
 use ws_proto::{ClientHandshake, HandshakeEvent, Outgoing, ServerHandshake, State};
 
 use super::deadline::DeadlineTimer;
@@ -18,7 +19,8 @@ use crate::util::race::{Winner, race};
 
 /// The methods that the handshakes of both sides share.
 pub(crate) trait Handshake {
-    fn poll_event(&mut self) -> Option<HandshakeEvent>;
+    type Event;
+    fn poll_event(&mut self) -> Option<Self::Event>;
     fn outgoing(&mut self) -> &mut Outgoing;
     fn wants_read(&self) -> bool;
     fn poll_timeout(&self) -> Option<Instant>;
@@ -29,10 +31,11 @@ pub(crate) trait Handshake {
 }
 
 macro_rules! impl_handshake {
-    ($machine:ty) => {
+    ($machine:ty, $event:ty, $poll_event:path) => {
         impl Handshake for $machine {
-            fn poll_event(&mut self) -> Option<HandshakeEvent> {
-                Self::poll_event(self)
+            type Event = $event;
+            fn poll_event(&mut self) -> Option<$event> {
+                $poll_event(self)
             }
             fn outgoing(&mut self) -> &mut Outgoing {
                 Self::outgoing(self)
@@ -59,8 +62,9 @@ macro_rules! impl_handshake {
     };
 }
 
-impl_handshake!(ServerHandshake);
-impl_handshake!(ClientHandshake);
+// Most applications never ask for the headers of a request, so no map of them is made here.
+impl_handshake!(ServerHandshake, PackedEvent, hooks::poll_packed_event);
+impl_handshake!(ClientHandshake, HandshakeEvent, ClientHandshake::poll_event);
 
 /// A stream with the clock and the timer that a handshake on it needs.
 pub(crate) struct Exchange<R: Runtime, S> {
@@ -97,10 +101,10 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 
     /// Waits for the next event of the machine, and writes meanwhile.
-    pub(crate) async fn next_event(
+    pub(crate) async fn next_event<M: Handshake>(
         &mut self,
-        machine: &mut impl Handshake,
-    ) -> io::Result<HandshakeEvent> {
+        machine: &mut M,
+    ) -> io::Result<M::Event> {
         poll_fn(|cx| {
             loop {
                 if let Some(event) = machine.poll_event() {
@@ -117,10 +121,10 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     }
 
     /// Returns the next event of the machine if the bytes that have arrived complete one. It neither writes nor waits.
-    pub(crate) async fn ready_event(
+    pub(crate) async fn ready_event<M: Handshake>(
         &mut self,
-        machine: &mut impl Handshake,
-    ) -> io::Result<Option<HandshakeEvent>> {
+        machine: &mut M,
+    ) -> io::Result<Option<M::Event>> {
         poll_fn(|cx| {
             loop {
                 if let Some(event) = machine.poll_event() {
@@ -161,7 +165,7 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Exchange<R, S> {
     ///
     /// The stream keeps its place in the `connection_limit` meanwhile, because it costs as much as any other. So the
     /// deadline bounds all of it: the answer, the close_notify of TLS, the end of the peer's side.
-    pub(crate) async fn finish(mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
+    pub(crate) async fn finish(&mut self, outgoing: &mut Outgoing, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.timer.set(deadline);
         }

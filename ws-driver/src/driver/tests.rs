@@ -126,7 +126,7 @@ fn shared(machine: Machine) -> Arc<SharedMachine> {
         peer_addr: None,
         version: machine.version(),
         agreed: None,
-        head: Head::Unknown,
+        head: Head::UNKNOWN,
     };
     Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)))
 }

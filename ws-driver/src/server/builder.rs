@@ -280,6 +280,16 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Keeps the headers of the request in each open connection, for
+    /// [`Connection::request`](crate::Connection::request). The default is on. A browser sends half a kilobyte of
+    /// headers, and cookies besides, so switch this off for very many connections that are mostly idle. Then only
+    /// method and target are kept, and what a handler needs of the headers has to come from `on_upgrade`, as an
+    /// [`extension`](crate::Answer::extension).
+    pub fn keep_request_headers(mut self, keep: bool) -> Self {
+        self.settings.forgets_request_headers = !keep;
+        self
+    }
+
     /// Makes a server that listens on no address. It gets streams from
     /// [`handle_stream`](crate::Server::handle_stream), or requests from another HTTP server.
     /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
@@ -401,6 +411,7 @@ mod tests {
             "on_upgrade: none",
             "on_request: none",
             "body_timeout: Some(30s)",
+            "keep_request_headers: true",
             #[cfg(feature = "rustls")]
             "tls: none",
         ];
@@ -447,7 +458,7 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 36, "{setters:?}");
+        assert_eq!(setters.len(), 37, "{setters:?}");
         let features = [
             ("deflate", cfg!(feature = "deflate")),
             ("tls", cfg!(feature = "rustls")),
@@ -493,6 +504,7 @@ mod tests {
             on_upgrade,
             on_request,
             http: HttpConfig { body_timeout },
+            forgets_request_headers,
             #[cfg(feature = "rustls")]
             tls,
             bind: BindConfig { reuse_port, .. },
@@ -513,6 +525,7 @@ mod tests {
             format!("on_upgrade: {}", some(on_upgrade.is_some())),
             format!("on_request: {}", some(on_request.is_some())),
             format!("body_timeout: {body_timeout:?}"),
+            format!("keep_request_headers: {}", !forgets_request_headers),
             #[cfg(feature = "rustls")]
             format!("tls: {}", some(tls.is_some())),
         ]

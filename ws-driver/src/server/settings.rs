@@ -29,6 +29,8 @@ pub(crate) struct ServerSettings {
     pub(crate) observers: Observers,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
+    /// The opposite of the option `keep_request_headers`, because the default of a flag is `false`.
+    pub(crate) forgets_request_headers: bool,
     pub(crate) http: HttpConfig,
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ServerTls>,

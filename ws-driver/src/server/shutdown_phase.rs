@@ -53,14 +53,16 @@ impl ShutdownSignal {
     }
 
     /// Waits for `work`. Returns `None` if the server reaches `phase` first.
+    ///
+    /// The work is [`Unpin`] for the same reason as in a [`race`].
     pub(crate) async fn unless<T>(
         &self,
         phase: ShutdownPhase,
-        work: impl Future<Output = T>,
+        work: impl Future<Output = T> + Unpin,
     ) -> Option<T> {
         // The work comes first: it is polled once even if the server reached `phase` long ago, so that an answer that
         // is ready is still written.
-        race(pin!(work), pin!(self.wait(phase))).await.first()
+        race(work, pin!(self.wait(phase))).await.first()
     }
 }
 

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+#[cfg(feature = "upgrade")]
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "upgrade")]
 use ws_proto::HandshakeError;
-use ws_proto::{CloseCode, CloseReason, HandshakeEvent, Request, ServerHandshake, State};
+use ws_proto::hooks::{PackedEvent, PackedUpgrade, poll_packed_event};
+use ws_proto::{CloseCode, CloseReason, ServerHandshake, State};
 
 use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
@@ -21,9 +23,8 @@ use super::reporter::{Ending, StreamReporter};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
 use super::transport::Transport;
-use super::upgrade::decide::{self, AcceptedUpgrade};
+use super::upgrade::decide::{self, AcceptedUpgrade, Decision};
 use crate::driver::Driver;
-use crate::driver::deadline::DeadlineTimer;
 #[cfg(feature = "upgrade")]
 use crate::driver::deadline::until;
 use crate::driver::head::Head;
@@ -58,9 +59,13 @@ where
     // Boxed: the handshake, hyper and `on_upgrade` together are much larger than an open connection, and the box is
     // freed when the connection opens.
     span.around(StreamTask::Opening(Box::pin(async move {
-        let opened = start(&shared, entry.id, stream, transport, peer_addr).await?;
+        let mut opening = start(&shared, entry.id, stream, transport, peer_addr).await?;
+        while let Stage::Http = opening.advance(&shared).await? {
+            // Boxed, because it is large and most streams are upgraded at once.
+            opening = Box::pin(opening.serve_http(&shared)).await?;
+        }
         let probe = |shared: &_, stream: &_| probe(shared, T::inner(stream));
-        Some(begin(&shared, entry, opened, &inner, probe, delivery))
+        Some(begin(&shared, entry, opening, &inner, probe, delivery))
     })))
 }
 
@@ -100,7 +105,7 @@ where
         } = handover;
         // The other server releases the stream only after it has written the 101, and may never do so. The deadline
         // bounds the wait; on a timeout the entry leaves the registry.
-        let upgrading = until(&shared.runtime, deadline, on_upgrade);
+        let upgrading = pin!(until(&shared.runtime, deadline, on_upgrade));
         let upgrading = shared.stop.unless(ShutdownPhase::ShuttingDown, upgrading);
         let Some(upgraded) = upgrading.await else {
             reporter.note_stopped();
@@ -131,9 +136,19 @@ where
                 return None;
             }
         };
-        let opened = go_on(&shared, upgraded, handshake, Some(upgrade), reporter).await?;
+        let mut opening = Opening {
+            exchange: Exchange::new(shared.runtime.clone(), upgraded),
+            handshake,
+            upgrade: Some(upgrade),
+            told: None,
+            reporter,
+        };
+        match opening.advance(&shared).await? {
+            Stage::Open => {}
+            Stage::Http => unreachable!("the request is an upgrade"),
+        }
         let delivery = ToHandler(handler);
-        Some(begin(&shared, entry, opened, &inner, |_, _| {}, delivery))
+        Some(begin(&shared, entry, opening, &inner, |_, _| {}, delivery))
     })))
 }
 
@@ -167,14 +182,14 @@ where
     }
 }
 
-/// Opens an accepted stream. Returns `None` if it does not become a connection.
+/// Begins to open an accepted stream. Returns `None` if it has no transport for an opening handshake.
 async fn start<R, S, T>(
     shared: &Arc<SharedServer<R>>,
     id: ConnectionId,
     stream: S,
     transport: T,
     peer_addr: Option<SocketAddr>,
-) -> Option<Opened<T::Stream, R>>
+) -> Option<Opening<T::Stream, R>>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -196,7 +211,7 @@ where
         info,
         shared.clients.clone(),
     );
-    let opening = transport.open(shared, stream, arrived);
+    let opening = pin!(transport.open(shared, stream, arrived));
     let opening = shared.stop.unless(ShutdownPhase::ShuttingDown, opening);
     let stream = match opening.await {
         Some(Ok(stream)) => stream,
@@ -210,14 +225,21 @@ where
         }
     };
     reporter.info.tls = T::tls(&stream);
-    open(shared, stream, arrived, reporter).await
+    reporter.note_state(State::Opening);
+    Some(Opening {
+        exchange: Exchange::new(shared.runtime.clone(), stream),
+        handshake: ServerHandshake::shared(Arc::clone(&shared.config), arrived),
+        upgrade: None,
+        told: None,
+        reporter,
+    })
 }
 
 /// Makes the connection of a stream whose opening handshake is done, and delivers it to the application.
 fn begin<R, S, H>(
     shared: &Arc<SharedServer<R>>,
     entry: Entry,
-    opened: Opened<S, R>,
+    opening: Opening<S, R>,
     span: &ConnectionSpan,
     probe: impl FnOnce(&SharedServer<R>, &S),
     delivery: H,
@@ -227,13 +249,15 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Delivery,
 {
-    let Opened {
-        stream,
-        timer,
+    let Opening {
+        exchange,
         mut handshake,
         upgrade,
+        told: _,
         mut reporter,
-    } = opened;
+    } = opening;
+    let (stream, timer) = exchange.into_parts();
+    let upgrade = upgrade.expect("a handshake opens after it was accepted");
     let peer_addr = reporter.info.peer_addr;
     let AcceptedUpgrade {
         head,
@@ -246,7 +270,12 @@ where
         probe(shared, &stream);
     }
     // A closure, because the head is unpacked only if the span is enabled.
-    span.note_open(version, || head.unpack().path().to_owned());
+    span.note_open(version, || head.clone().unpack().path().to_owned());
+    let head = if shared.settings.forgets_request_headers {
+        head.without_headers()
+    } else {
+        head
+    };
     reporter.note_open(version);
     // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
@@ -284,150 +313,173 @@ where
     delivery.begin(driver.with_timer(timer), &machine, connection)
 }
 
-/// A stream whose opening handshake is done.
-struct Opened<S, R: Runtime> {
-    stream: S,
-    timer: DeadlineTimer<R>,
+/// A stream in its opening handshake.
+struct Opening<S, R: Runtime> {
+    exchange: Exchange<R, S>,
     handshake: ServerHandshake,
-    upgrade: AcceptedUpgrade,
+    /// Set once the upgrade is accepted.
+    upgrade: Option<AcceptedUpgrade>,
+    /// The event of a request that follows plain ones. The gate has taken it before it handed the stream back.
+    told: Option<Box<PackedEvent>>,
     reporter: StreamReporter,
 }
 
-/// Does the opening handshake. Returns `None` if it does not lead to a connection.
-async fn open<R, S>(
-    shared: &Arc<SharedServer<R>>,
-    stream: S,
-    arrived: Instant,
-    mut reporter: StreamReporter,
-) -> Option<Opened<S, R>>
-where
-    R: Runtime,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let config = Arc::clone(&shared.config);
-    let handshake = ServerHandshake::shared(config, arrived);
-    reporter.note_state(State::Opening);
-    go_on(shared, stream, handshake, None, reporter).await
+/// Where an opening handshake has led.
+enum Stage {
+    Open,
+    /// To a request that is not an upgrade.
+    Http,
 }
 
-/// Continues an opening handshake. `upgrade` is set if the upgrade is accepted already.
-async fn go_on<R, S>(
-    shared: &Arc<SharedServer<R>>,
-    stream: S,
-    mut handshake: ServerHandshake,
-    mut upgrade: Option<AcceptedUpgrade>,
-    mut reporter: StreamReporter,
-) -> Option<Opened<S, R>>
+/// What an event of the machine asks for.
+enum Step {
+    Decide(PackedUpgrade),
+    End(Stage),
+    Refuse(Rejected),
+}
+
+// The methods take a reference, because an async function that takes a value and changes it reserves memory for it twice.
+impl<S, R> Opening<S, R>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
-    // The event of a request that follows plain ones. The gate has taken it before it handed the stream back.
-    let mut told = None;
-    loop {
-        let event = match told.take() {
-            Some(event) => event,
-            None => {
-                let next = exchange.next_event(&mut handshake);
-                let next = shared.stop.unless(ShutdownPhase::ShuttingDown, next);
-                let Some(event) = next.await else {
-                    reporter.note_stopped();
-                    return None;
-                };
-                match event {
-                    Ok(event) => event,
-                    // A broken stream has ended. The machine knows what an end means at this point.
-                    Err(_) => {
-                        handshake.handle_eof();
-                        handshake.poll_event()?
+    /// Goes on until the connection is open or a request is not an upgrade. Returns `None` if the stream has ended
+    /// before.
+    async fn advance(&mut self, shared: &SharedServer<R>) -> Option<Stage> {
+        loop {
+            let step = match self.told.take() {
+                Some(event) => self.handle_event(*event),
+                None => {
+                    let event = self.next_event(shared).await?;
+                    self.handle_event(event)
+                }
+            };
+            let decision = match step {
+                Step::Decide(request) => {
+                    if shared.settings.on_upgrade.is_some() {
+                        // Boxed, because most servers do not ask, and it is a third of the memory of a handshake.
+                        Box::pin(self.ask(shared, request)).await?
+                    } else {
+                        Some(Decision::accept(request))
                     }
                 }
+                Step::End(stage) => return Some(stage),
+                Step::Refuse(rejected) => return self.refuse(shared, rejected).await,
+            };
+            let Some(decision) = decision else {
+                continue;
+            };
+            match decide::answer(&mut self.handshake, decision) {
+                Ok(accepted) => self.upgrade = Some(accepted),
+                Err(rejected) => return self.refuse(shared, rejected).await,
             }
-        };
+            self.reporter.note_state(self.handshake.state());
+        }
+    }
+
+    fn handle_event(&mut self, event: PackedEvent) -> Step {
         // After a failure `note_rejected` reports the end, so that observers hear of the rejection before the state.
-        if !matches!(event, HandshakeEvent::Failed(_)) {
-            reporter.note_state(handshake.state());
+        if !matches!(event, PackedEvent::Failed(_)) {
+            self.reporter.note_state(self.handshake.state());
         }
         match event {
-            HandshakeEvent::Request(Request::Upgrade(request)) => {
-                reporter.info.version = Some(request.version());
-                let decision = {
-                    // Pinned here, because an async function that takes a future and pins it reserves memory for it
-                    // twice.
-                    let deciding = pin!(decide::decide(shared, request, &reporter.info));
-                    let deciding = pin!(exchange.decide(&mut handshake, deciding));
-                    shared
-                        .stop
-                        .unless(ShutdownPhase::ShuttingDown, deciding)
-                        .await
-                };
-                let decision = match decision {
-                    Some(Ok(Some(decision))) => decision,
-                    // The handshake ended meanwhile, by a timeout for instance, and has an event.
-                    Some(Ok(None)) => continue,
-                    Some(Err(_)) => {
-                        handshake.handle_eof();
-                        continue;
-                    }
-                    None => {
-                        reporter.note_stopped();
-                        return None;
-                    }
-                };
-                match decide::answer(&mut handshake, decision) {
-                    Ok(accepted) => upgrade = Some(accepted),
-                    Err(rejected) => {
-                        reporter.note_rejected(&rejected);
-                        break;
-                    }
-                }
-                reporter.note_state(handshake.state());
+            PackedEvent::Upgrade(request) => {
+                self.reporter.info.version = Some(request.version());
+                Step::Decide(request)
             }
-            HandshakeEvent::Request(Request::Http) => {
-                let received = handshake.into_received();
-                let stream = exchange.into_stream();
-                // Boxed, because it is large and most streams are upgraded at once.
-                let serving = Box::pin(http::serve(shared, stream, received, &mut reporter));
-                // `serve` handles `ShuttingDown` itself. In the phase `Aborting` it is dropped, whatever it waits for.
-                let next = shared
-                    .stop
-                    .unless(ShutdownPhase::Aborting, serving)
-                    .await??;
-                exchange = Exchange::new(shared.runtime.clone(), next.stream);
-                handshake = next.request.handshake;
-                told = Some(next.request.event);
-                // From here on the request is treated like the first one of a stream.
-                reporter.expect(Ending::Disconnected);
+            PackedEvent::Http => Step::End(Stage::Http),
+            PackedEvent::Open => Step::End(Stage::Open),
+            PackedEvent::Failed(error) => Step::Refuse(Rejected::Handshake(error)),
+        }
+    }
+
+    /// Waits for the next event. Returns `None` if the stream has ended without one, or the server shuts down.
+    async fn next_event(&mut self, shared: &SharedServer<R>) -> Option<PackedEvent> {
+        let next = {
+            let next = pin!(self.exchange.next_event(&mut self.handshake));
+            let stop = &shared.stop;
+            stop.unless(ShutdownPhase::ShuttingDown, next).await
+        };
+        match next {
+            Some(Ok(event)) => Some(event),
+            // A broken stream has ended. The machine knows what an end means at this point.
+            Some(Err(_)) => {
+                self.handshake.handle_eof();
+                poll_packed_event(&mut self.handshake)
             }
-            HandshakeEvent::Open => {
-                let upgrade = upgrade.expect("a handshake opens after it was accepted");
-                let (stream, timer) = exchange.into_parts();
-                return Some(Opened {
-                    stream,
-                    timer,
-                    handshake,
-                    upgrade,
-                    reporter,
-                });
-            }
-            HandshakeEvent::Failed(error) => {
-                reporter.note_rejected(&Rejected::Handshake(error));
-                break;
-            }
-            event @ (HandshakeEvent::Request(_) | _) => {
-                unreachable!("no other event exists: {event:?}")
+            None => {
+                self.reporter.note_stopped();
+                None
             }
         }
     }
-    // The refusal lingers: our side ends, and bytes of the peer are discarded until it ends its side or the deadline
-    // passes. A stream that is closed with unread bytes is reset, and the peer would not see the answer. Meanwhile the
-    // stream keeps its place in the `connection_limit`, because it costs as much as any other.
-    let deadline = handshake.close_deadline(shared.runtime.now());
-    let finishing = exchange.finish(handshake.outgoing(), deadline);
-    shared
-        .stop
-        .unless(ShutdownPhase::ShuttingDown, finishing)
-        .await;
-    None
+
+    /// Asks the application. Returns `Some(None)` if the handshake ends before it has decided; then the machine has an
+    /// event. Returns `None` if the server shuts down.
+    async fn ask(
+        &mut self,
+        shared: &SharedServer<R>,
+        request: PackedUpgrade,
+    ) -> Option<Option<Decision>> {
+        let decision = {
+            let deciding = pin!(decide::decide(shared, request, &self.reporter.info));
+            let deciding = pin!(self.exchange.decide(&mut self.handshake, deciding));
+            let stop = &shared.stop;
+            stop.unless(ShutdownPhase::ShuttingDown, deciding).await
+        };
+        match decision {
+            Some(Ok(decision)) => Some(decision),
+            Some(Err(_)) => {
+                self.handshake.handle_eof();
+                Some(None)
+            }
+            None => {
+                self.reporter.note_stopped();
+                None
+            }
+        }
+    }
+
+    /// Reports a refusal and lets it linger: our side ends, and bytes of the peer are discarded until it ends its side or
+    /// the deadline passes. A stream that is closed with unread bytes is reset, and the peer would not see the answer.
+    /// Meanwhile the stream keeps its place in the `connection_limit`, because it costs as much as any other.
+    fn refuse(
+        &mut self,
+        shared: &SharedServer<R>,
+        rejected: Rejected,
+    ) -> impl Future<Output = Option<Stage>> + Send {
+        // Not in the future, which would keep a place for the reason.
+        self.reporter.note_rejected(&rejected);
+        async move {
+            let deadline = self.handshake.close_deadline(shared.runtime.now());
+            let finishing = pin!(self.exchange.finish(self.handshake.outgoing(), deadline));
+            let stop = &shared.stop;
+            stop.unless(ShutdownPhase::ShuttingDown, finishing).await;
+            None
+        }
+    }
+
+    /// Serves plain HTTP until a request is not plain. It is treated like the first one of a stream then. Returns `None`
+    /// if there is no such request.
+    async fn serve_http(self, shared: &Arc<SharedServer<R>>) -> Option<Self> {
+        let received = self.handshake.into_received();
+        let (stream, mut reporter) = (self.exchange.into_stream(), self.reporter);
+        let next = {
+            let serving = pin!(http::serve(shared, stream, received, &mut reporter));
+            // `serve` handles `ShuttingDown` itself. In the phase `Aborting` it is dropped, whatever it waits for.
+            shared
+                .stop
+                .unless(ShutdownPhase::Aborting, serving)
+                .await??
+        };
+        reporter.expect(Ending::Disconnected);
+        Some(Self {
+            exchange: Exchange::new(shared.runtime.clone(), next.stream),
+            handshake: next.request.handshake,
+            upgrade: None,
+            told: Some(Box::new(next.request.event)),
+            reporter,
+        })
+    }
 }

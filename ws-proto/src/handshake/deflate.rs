@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::error::HandshakeError;
 use super::http::extensions::{self, EXTENSIONS, Item, Value};
-use super::http::fields::list;
+use super::http::fields::{Fields, list};
 use crate::deflate::{
     CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, Deflate, DeflateTerms, Direction,
     FULL_WINDOW_BITS, LEAST_COMPRESSOR_BITS, Parameters, SERVER_MAX_WINDOW_BITS,
@@ -192,7 +192,7 @@ pub(super) struct AcceptableOffer(Parameters);
 
 impl AcceptableOffer {
     /// Returns the first such offer in the client's order, if there is one (RFC 7692 §5).
-    pub(super) fn first_in(request: &HeaderMap) -> Option<Self> {
+    pub(super) fn first_in(request: &(impl Fields + ?Sized)) -> Option<Self> {
         let mut offered = None;
         let read = read(request, |element| {
             if offered.is_none() && element.name == NAME {
@@ -273,11 +273,14 @@ impl Element<'_> {
 
 /// Reads all lines of the header in one pass and calls `take` for each element. Other extensions than
 /// `permessage-deflate` keep only their name.
-fn read<'a>(headers: &'a HeaderMap, mut take: impl FnMut(Element<'a>)) -> Result<(), &'static str> {
+fn read<'a>(
+    headers: &'a (impl Fields + ?Sized),
+    mut take: impl FnMut(Element<'a>),
+) -> Result<(), &'static str> {
     // A callback and not a list, so that a server needs no memory for the number of offers that a peer chose.
-    for line in headers.get_all(EXTENSIONS) {
+    for line in headers.values(EXTENSIONS) {
         let mut last: Option<Element<'_>> = None;
-        extensions::read(line.as_bytes(), |item| match item {
+        extensions::read(line, |item| match item {
             Item::Extension(name) => {
                 let parameters = Ok(Parameters::default());
                 if let Some(element) = last.replace(Element { name, parameters }) {

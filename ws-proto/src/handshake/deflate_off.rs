@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::error::HandshakeError;
 use super::http::extensions::EXTENSIONS;
-use super::http::fields::list;
+use super::http::fields::{Fields, list};
 use crate::deflate::DeflateTerms;
 
 /// An offer of a client. It is never constructed, because no offer can be accepted.
@@ -12,7 +12,7 @@ use crate::deflate::DeflateTerms;
 pub(super) struct AcceptableOffer;
 
 impl AcceptableOffer {
-    pub(super) fn first_in(_: &HeaderMap) -> Option<Self> {
+    pub(super) fn first_in(_: &(impl Fields + ?Sized)) -> Option<Self> {
         None
     }
 }

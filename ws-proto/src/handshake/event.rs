@@ -1,7 +1,7 @@
 //! The events of an opening handshake.
 
 use super::error::HandshakeError;
-use super::request::Request;
+use super::request::{PackedUpgrade, Request};
 
 /// Something that happened in an opening handshake.
 #[derive(Clone, Debug)]
@@ -13,4 +13,28 @@ pub enum HandshakeEvent {
     Open,
     /// The handshake failed. This is the last event. Write the outgoing bytes, then close the stream.
     Failed(HandshakeError),
+}
+
+/// A [`HandshakeEvent`] of a server in which the head of a request is packed.
+#[derive(Clone, Debug)]
+pub enum PackedEvent {
+    /// [`Request::Upgrade`](crate::Request::Upgrade).
+    Upgrade(PackedUpgrade),
+    /// [`Request::Http`](crate::Request::Http).
+    Http,
+    /// [`HandshakeEvent::Open`].
+    Open,
+    /// [`HandshakeEvent::Failed`].
+    Failed(HandshakeError),
+}
+
+impl From<PackedEvent> for HandshakeEvent {
+    fn from(event: PackedEvent) -> Self {
+        match event {
+            PackedEvent::Upgrade(request) => Self::Request(Request::Upgrade(request.unpack())),
+            PackedEvent::Http => Self::Request(Request::Http),
+            PackedEvent::Open => Self::Open,
+            PackedEvent::Failed(error) => Self::Failed(error),
+        }
+    }
 }

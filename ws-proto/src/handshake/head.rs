@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 
-use crate::redact::{HeaderNames, mark_secret, redact_url};
+use crate::redact::{HeaderNames, redact_url};
 
 /// The head of a request as it was received.
 ///
@@ -54,19 +54,6 @@ impl RequestHead {
     /// Returns the first value of a header, if it is there and is UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         text(&self.headers, name)
-    }
-
-    pub(super) fn from_parts(parts: &http::request::Parts) -> Self {
-        let mut headers = parts.headers.clone();
-        // Another HTTP server parsed these, so secret values are not marked as sensitive yet.
-        for (name, value) in &mut headers {
-            mark_secret(name, value);
-        }
-        Self {
-            method: parts.method.clone(),
-            target: Bytes::from(parts.uri.to_string()),
-            headers,
-        }
     }
 }
 
@@ -161,7 +148,7 @@ mod tests {
             ("*", "*", None),
         ] {
             let bytes = format!("GET {target} HTTP/1.1\r\n\r\n");
-            let (head, _) = RequestHead::parse(&bytes.into(), 0).unwrap();
+            let head = RequestHead::parse(&bytes.into(), 0).unwrap();
             assert_eq!((head.path(), head.query()), (path, query), "{target}");
         }
     }

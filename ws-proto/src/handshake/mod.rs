@@ -29,11 +29,11 @@ mod unexpected_response;
 
 pub use self::client::{ClientConfig, ClientHandshake, ClientUrl};
 pub use self::error::HandshakeError;
-pub use self::event::HandshakeEvent;
+pub use self::event::{HandshakeEvent, PackedEvent};
 pub use self::head::{RequestHead, ResponseHead};
 pub use self::http::{PackedRequest, PackedResponse};
 pub use self::origin::Origin;
-pub use self::request::{Request, UpgradeRequest};
+pub use self::request::{PackedUpgrade, Request, UpgradeRequest};
 pub use self::server::{
     Accept, Host, HostPolicy, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase,
     Rejection, ServerConfig, ServerHandshake, is_upgrade,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::head::RequestHead;
+use super::http::PackedRequest;
 use super::http::authority::target_authority;
 use crate::redact::Hidden;
 use crate::version::Version;
@@ -23,11 +24,53 @@ pub enum Request {
 /// A request for a WebSocket connection that passed all checks.
 #[derive(Clone)]
 pub struct UpgradeRequest {
-    pub(super) head: RequestHead,
+    head: RequestHead,
+    facts: UpgradeFacts,
+}
+
+/// What the checks of a request read in it.
+#[derive(Clone)]
+pub(super) struct UpgradeFacts {
     pub(super) version: Version,
     pub(super) version_number: Option<u8>,
     pub(super) offered: Vec<Box<str>>,
     pub(super) selected: Option<Box<str>>,
+}
+
+/// An [`UpgradeRequest`] whose head is packed.
+#[derive(Clone, Debug)]
+pub struct PackedUpgrade {
+    head: PackedRequest,
+    facts: UpgradeFacts,
+}
+
+impl PackedUpgrade {
+    pub(super) fn new(head: PackedRequest, facts: UpgradeFacts) -> Self {
+        Self { head, facts }
+    }
+
+    /// Returns the head and drops the rest.
+    pub fn into_head(self) -> PackedRequest {
+        self.head
+    }
+
+    /// Makes the map of the headers.
+    pub fn unpack(self) -> UpgradeRequest {
+        UpgradeRequest {
+            head: self.head.unpack(),
+            facts: self.facts,
+        }
+    }
+
+    /// Returns the version that the client speaks.
+    pub fn version(&self) -> Version {
+        self.facts.version
+    }
+
+    /// Returns the subprotocol that the server's options select, as [`UpgradeRequest::subprotocol`] does.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.facts.selected.as_deref()
+    }
 }
 
 impl UpgradeRequest {
@@ -43,12 +86,12 @@ impl UpgradeRequest {
 
     /// Returns the version that the client speaks.
     pub fn version(&self) -> Version {
-        self.version
+        self.facts.version
     }
 
     /// Returns the `Sec-WebSocket-Version`: 13, 8 or 7; the drafts have none.
     pub fn version_number(&self) -> Option<u8> {
-        self.version_number
+        self.facts.version_number
     }
 
     /// Returns the origin as the client sent it. It passed the server's policy.
@@ -56,7 +99,7 @@ impl UpgradeRequest {
         // Versions 7 and 8 have a header of their own, and it counts before `Origin`. `check_origin` chose in the
         // same order; it must, or the application would see another origin than the one that was checked.
         let old_name = Some("Sec-WebSocket-Origin");
-        let old_name = old_name.filter(|_| matches!(self.version_number, Some(7 | 8)));
+        let old_name = old_name.filter(|_| matches!(self.facts.version_number, Some(7 | 8)));
         let origin = old_name.and_then(|name| self.head.header(name));
         origin.or_else(|| self.head.header("Origin"))
     }
@@ -71,13 +114,13 @@ impl UpgradeRequest {
     /// Iterates over the subprotocols that the client offers, in the client's order. A client of a draft
     /// offers at most one, which need not be a token.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        self.offered.iter().map(|name| &**name)
+        self.facts.offered.iter().map(|name| &**name)
     }
 
     /// Returns the subprotocol that the server's options select: the first in the server's order that the client
     /// offers.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.selected.as_deref()
+        self.facts.selected.as_deref()
     }
 }
 
@@ -85,6 +128,14 @@ impl fmt::Debug for UpgradeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpgradeRequest")
             .field("head", &self.head)
+            .field("facts", &self.facts)
+            .finish()
+    }
+}
+
+impl fmt::Debug for UpgradeFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeFacts")
             .field("version", &self.version)
             .field("version_number", &self.version_number)
             // Some clients send a token as a subprotocol, so the offers count as secrets.

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ws_proto::hooks::{PackedRequest, PackedResponse};
+use ws_proto::hooks::{PackedEvent, PackedRequest, PackedResponse, poll_packed_event};
 use ws_proto::{
     ClientConfig, HandshakeEvent, Request, RequestHead, ResponseHead, ServerConfig, ServerHandshake,
 };
@@ -32,18 +32,34 @@ fn assert_same_request(head: &RequestHead, again: &RequestHead) {
     assert_eq!(again.headers(), head.headers());
 }
 
-/// The head of an upgrade that is read from bytes in one read.
-fn read(bytes: &[u8]) -> RequestHead {
+/// A handshake that has read these bytes in one read.
+fn reader(bytes: &[u8]) -> ServerHandshake {
     let mut handshake = ServerHandshake::new(&ServerConfig::new(), Instant::now());
     handshake.handle_read(Instant::now(), bytes);
-    upgrade(&mut handshake)
+    handshake
 }
 
-fn upgrade(handshake: &mut ServerHandshake) -> RequestHead {
+fn upgrade(mut handshake: ServerHandshake) -> RequestHead {
     match handshake.poll_event() {
         Some(HandshakeEvent::Request(Request::Upgrade(request))) => request.into_head(),
         other => panic!("not an upgrade: {other:?}"),
     }
+}
+
+fn packed(mut handshake: ServerHandshake) -> PackedRequest {
+    match poll_packed_event(&mut handshake) {
+        Some(PackedEvent::Upgrade(request)) => request.into_head(),
+        other => panic!("not an upgrade: {other:?}"),
+    }
+}
+
+/// The same request line, and no header.
+fn assert_no_headers(head: &RequestHead, without: &PackedRequest) {
+    let without = without.without_headers().unpack();
+    assert_eq!(
+        (without.method(), without.target(), without.headers().len()),
+        (head.method(), head.target(), 0)
+    );
 }
 
 /// Reads an answer as a client does; its status decides whether it opens.
@@ -85,10 +101,18 @@ proptest! {
             bytes.extend([name.as_bytes(), b":", value, b"\r\n"].concat());
         }
         bytes.extend(b"\r\n");
-        let head = read(&bytes);
+        let mut expected = upgrade(reader(RFC6455.as_bytes())).headers().clone();
+        for (name, value) in &headers {
+            let value = value.trim_ascii();
+            let name: HeaderName = name.parse().unwrap();
+            expected.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let head = upgrade(reader(&bytes));
         prop_assert_eq!(head.target(), target);
-        prop_assert_eq!(head.headers().len() - read(RFC6455.as_bytes()).headers().len(), headers.len());
-        assert_same_request(&head, &PackedRequest::new(&head).unpack());
+        prop_assert_eq!(lines(head.headers()), lines(&expected));
+        let packed = packed(reader(&bytes));
+        assert_no_headers(&head, &packed);
+        assert_same_request(&head, &packed.unpack());
     }
 
     /// Of a request that an HTTP server read, whose values need not be trimmed.
@@ -107,10 +131,12 @@ proptest! {
             parts.headers.append(name, HeaderValue::from_bytes(&value).unwrap());
         }
         let now = Instant::now();
-        let mut handshake = ServerHandshake::from_request(&ServerConfig::new(), &parts, now);
-        let head = upgrade(&mut handshake);
+        let handshake = || ServerHandshake::from_request(&ServerConfig::new(), &parts, now);
+        let head = upgrade(handshake());
         assert_eq!(lines(head.headers()), lines(&parts.headers));
-        assert_same_request(&head, &PackedRequest::new(&head).unpack());
+        let packed = packed(handshake());
+        assert_no_headers(&head, &packed);
+        assert_same_request(&head, &packed.unpack());
     }
 
     /// Of any answer: with and without a subprotocol, in both versions of HTTP, with any status.

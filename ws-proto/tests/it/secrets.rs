@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ws_proto::hooks::PackedRequest;
+use ws_proto::hooks::{PackedEvent, poll_packed_event};
 use ws_proto::{
     ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent, Origin, OriginPolicy,
     Request, ServerConfig, ServerHandshake, Subprotocol,
@@ -76,8 +76,11 @@ fn requests_do_not_show_secrets() {
          Sec-WebSocket-Version: 13\r\nAuthorization: {SECRET}\r\nCookie: a={SECRET}\r\n\
          X-Api-Key: {SECRET}\r\nSec-WebSocket-Protocol: chat, {SECRET}\r\n\r\n"
     );
-    let mut server = ServerHandshake::new(&ServerConfig::new(), Instant::now());
-    server.handle_read(Instant::now(), request.as_bytes());
+    let [mut server, mut packed] = [(); 2].map(|()| {
+        let mut server = ServerHandshake::new(&ServerConfig::new(), Instant::now());
+        server.handle_read(Instant::now(), request.as_bytes());
+        server
+    });
     let event = server.poll_event().unwrap();
     assert_hidden("HandshakeEvent", &format!("{event:?}"));
     let HandshakeEvent::Request(Request::Upgrade(request)) = event else {
@@ -85,8 +88,14 @@ fn requests_do_not_show_secrets() {
     };
     let head = request.head();
     assert_hidden("RequestHead", &format!("{head:?}"));
-    assert_hidden("PackedRequest", &format!("{:?}", PackedRequest::new(head)));
-    let again = PackedRequest::new(head).unpack();
+    let packed = poll_packed_event(&mut packed).unwrap();
+    assert_hidden("PackedEvent", &format!("{packed:?}"));
+    let PackedEvent::Upgrade(packed) = packed else {
+        panic!("{packed:?}");
+    };
+    let packed = packed.into_head();
+    assert_hidden("PackedRequest", &format!("{packed:?}"));
+    let again = packed.unpack();
     for headers in [head.headers(), again.headers()] {
         for name in ["authorization", "cookie", "sec-websocket-protocol"] {
             assert!(headers[name].is_sensitive(), "{name}");

@@ -483,7 +483,7 @@ mod tests {
                 deflate: machine.has_deflate(),
             }
             .boxed(),
-            head: Head::Unknown,
+            head: Head::UNKNOWN,
         };
         SharedMachine::new(facts, machine, Arc::new(Instant::now))
     }

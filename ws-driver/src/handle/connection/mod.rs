@@ -317,7 +317,8 @@ impl Connection {
         self.machine.facts.subprotocol()
     }
 
-    /// Returns the head of the request that opened this connection; `None` on a client.
+    /// Returns the head of the request that opened this connection; `None` on a client. It has no headers if the server
+    /// does not [keep them](crate::ServerBuilder::keep_request_headers).
     pub fn request(&self) -> Option<&RequestHead> {
         self.machine.facts.head.request()
     }

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use ws_proto::{HandshakeEvent, Request, ServerConfig, ServerHandshake};
+use ws_proto::hooks::{PackedEvent, poll_packed_event};
+use ws_proto::{ServerConfig, ServerHandshake};
 
 use super::body_end::BodyEnd;
 
@@ -48,7 +49,7 @@ enum Reading {
 /// A request that is not plain, with the first event of its handshake.
 pub(crate) struct HandedBack {
     pub(crate) handshake: ServerHandshake,
-    pub(crate) event: HandshakeEvent,
+    pub(crate) event: PackedEvent,
 }
 
 /// The next step of a read by hyper.
@@ -188,7 +189,7 @@ impl Gate {
             return None;
         };
         end(handshake);
-        let event = handshake.poll_event()?;
+        let event = poll_packed_event(handshake)?;
         let Reading::Head(Some(handshake)) =
             std::mem::replace(&mut self.reading, Reading::Over(None))
         else {
@@ -206,10 +207,10 @@ impl Gate {
             .take()
             .unwrap_or_else(|| Box::new(ServerHandshake::shared(Arc::clone(&self.config), now)));
         handshake.handle_read(now, &self.received.split());
-        self.reading = match handshake.poll_event() {
+        self.reading = match poll_packed_event(&mut handshake) {
             None => Reading::Head(Some(handshake)),
             Some(event) => match (event, handshake.plain_request()) {
-                (HandshakeEvent::Request(Request::Http), Some(plain)) => {
+                (PackedEvent::Http, Some(plain)) => {
                     let mut received = handshake.into_received();
                     self.passing = received.split_to(plain.head_len());
                     self.received = received.into();
@@ -285,7 +286,7 @@ mod tests {
             assert_eq!(String::from_utf8(passed).unwrap(), PLAIN);
             let mut taken = taken.unwrap();
             let event = format!("{:?}", taken.event);
-            assert!(event.starts_with("Request(Upgrade("), "{event}");
+            assert!(event.starts_with("Upgrade("), "{event}");
             taken.handshake.accept(Accept::new()).unwrap();
             let early = taken.handshake.take_early();
             assert!(b"early".starts_with(&early), "the rest is in the stream");
@@ -296,7 +297,7 @@ mod tests {
             assert!(
                 matches!(
                     event,
-                    HandshakeEvent::Failed(HandshakeError::MalformedHead { .. })
+                    PackedEvent::Failed(HandshakeError::MalformedHead { .. })
                 ),
                 "{event:?}"
             );
@@ -307,7 +308,7 @@ mod tests {
             assert!(
                 matches!(
                     event,
-                    HandshakeEvent::Failed(HandshakeError::Disconnected { .. })
+                    PackedEvent::Failed(HandshakeError::Disconnected { .. })
                 ),
                 "{event:?}"
             );
@@ -324,8 +325,10 @@ mod tests {
             assert!(matches!(gate.step(now, 9), Ok(Step::Read)));
             gate.handle_timeout(now);
             let status = gate.into_taken().map(|taken| match taken.event {
-                HandshakeEvent::Failed(error) => error.status(),
-                event @ (HandshakeEvent::Request(_) | _) => panic!("{event:?}"),
+                PackedEvent::Failed(error) => error.status(),
+                event @ (PackedEvent::Upgrade(_) | PackedEvent::Http | PackedEvent::Open) => {
+                    panic!("{event:?}")
+                }
             });
             let expected = is_answered.then_some(Some(http::StatusCode::REQUEST_TIMEOUT));
             assert_eq!(status, expected);

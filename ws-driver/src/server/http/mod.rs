@@ -136,7 +136,8 @@ where
         wait.and_then(|wait| now.checked_add(wait))
     };
     let mut nothing = Outgoing::new();
-    let finishing = Exchange::new(shared.runtime.clone(), stream).finish(&mut nothing, deadline);
+    let mut exchange = Exchange::new(shared.runtime.clone(), stream);
+    let finishing = pin!(exchange.finish(&mut nothing, deadline));
     if is_over {
         // Not raced with the shutdown, which would end the try as soon as the stream is pending.
         finishing.await;

@@ -1,8 +1,8 @@
 //! The answer to an upgrade request, whoever has read the request: asks the application, and passes its answer to the
 //! handshake.
 
-use ws_proto::hooks::PackedRequest;
-use ws_proto::{Rejection, ServerHandshake, UpgradeRequest, Version};
+use ws_proto::hooks::{PackedRequest, PackedUpgrade};
+use ws_proto::{Rejection, ServerHandshake, Version};
 
 use super::{Answer, Upgrade, Verdict};
 use crate::observe::ConnectionInfo;
@@ -28,6 +28,18 @@ pub(crate) struct Decision {
     answer: Answer,
 }
 
+impl Decision {
+    /// Accepts a request, because there is no application to ask.
+    pub(crate) fn accept(request: PackedUpgrade) -> Self {
+        Self {
+            version: request.version(),
+            selected: request.subprotocol().map(Into::into),
+            head: request.into_head(),
+            answer: Answer::accept(),
+        }
+    }
+}
+
 #[cfg(feature = "upgrade")]
 impl Decision {
     /// Returns whether the application accepts. The handshake can still refuse the answer as unusable.
@@ -42,31 +54,22 @@ impl Decision {
     }
 }
 
-/// Asks the application what to answer.
+/// Asks the application, if it wants to be asked, what to answer.
 pub(crate) async fn decide<R: Runtime>(
     shared: &SharedServer<R>,
-    request: UpgradeRequest,
+    request: PackedUpgrade,
     info: &ConnectionInfo,
 ) -> Decision {
-    // Packed, because the connection keeps the head for as long as it is open, and most applications never read it.
-    let head = PackedRequest::new(request.head());
-    let version = request.version();
-    let selected = request.subprotocol().map(Into::into);
-    let answer = match &shared.settings.on_upgrade {
-        Some(decide) => {
-            let upgrade = Upgrade::new(request, info);
-            // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
-            let failed = Answer::reject(500);
-            panics::run(|| decide(upgrade)).await.unwrap_or(failed)
-        }
-        None => Answer::accept(),
+    let Some(decide) = &shared.settings.on_upgrade else {
+        return Decision::accept(request);
     };
-    Decision {
-        head,
-        version,
-        selected,
-        answer,
-    }
+    // A copy, because the application may keep its own for longer or shorter than the connection lives.
+    let mut decision = Decision::accept(request.clone());
+    let upgrade = Upgrade::new(request.unpack(), info);
+    // A panic in `on_upgrade` costs this request and not the task, so that the peer gets an answer.
+    let answer = panics::run(|| decide(upgrade)).await;
+    decision.answer = answer.unwrap_or_else(|_| Answer::reject(500));
+    decision
 }
 
 /// Passes the application's answer to the handshake.

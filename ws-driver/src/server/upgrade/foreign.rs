@@ -180,7 +180,7 @@ impl<R: Runtime> Server<R> {
         };
         // Read before `decide` consumes the handshake. The same deadline bounds the release of the stream.
         let deadline = pending.handshake.poll_timeout();
-        let request = pending.request.clone();
+        let request = pending.request.clone().unpack();
         let decided = match pending.decide(shared, &reporter.info, body).await {
             Ok(decided) if decided.decision.is_accepted() => decided,
             // A rejection needs no decision of the caller.

@@ -7,10 +7,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-use ws_proto::{
-    HandshakeError, HandshakeEvent, ReasonPhrase, Rejection, Request as Asked, ServerHandshake,
-    UpgradeRequest,
-};
+use ws_proto::hooks::{PackedEvent, PackedUpgrade, poll_packed_event};
+use ws_proto::{HandshakeError, ReasonPhrase, Rejection, ServerHandshake};
 
 use super::Refused;
 use super::decide::{self, AcceptedUpgrade, Decision};
@@ -35,7 +33,7 @@ pub(crate) enum Examined {
 /// A request that passed all checks.
 pub(crate) struct CheckedRequest {
     pub(crate) handshake: ServerHandshake,
-    pub(crate) request: UpgradeRequest,
+    pub(crate) request: PackedUpgrade,
 }
 
 /// A request with the answer of the application.
@@ -58,12 +56,12 @@ pub(crate) fn examine<R: Runtime>(
 ) -> Examined {
     let config = &shared.settings.config;
     let mut handshake = ServerHandshake::from_request(config, head, shared.runtime.now());
-    match handshake.poll_event() {
-        Some(HandshakeEvent::Request(Asked::Upgrade(request))) => {
+    match poll_packed_event(&mut handshake) {
+        Some(PackedEvent::Upgrade(request)) => {
             Examined::Checked(Box::new(CheckedRequest { handshake, request }))
         }
-        Some(HandshakeEvent::Failed(error)) => Examined::Refused(failed(handshake, error)),
-        Some(_) | None => Examined::Plain,
+        Some(PackedEvent::Failed(error)) => Examined::Refused(failed(handshake, error)),
+        Some(PackedEvent::Http | PackedEvent::Open) | None => Examined::Plain,
     }
 }
 
@@ -96,7 +94,7 @@ impl CheckedRequest {
             let now = shared.runtime.now();
             // At least the deadline, because `until` may report it a little before the clock reaches it.
             handshake.handle_timeout(deadline.map_or(now, |deadline| now.max(deadline)));
-            let Some(HandshakeEvent::Failed(error)) = handshake.poll_event() else {
+            let Some(PackedEvent::Failed(error)) = poll_packed_event(&mut handshake) else {
                 unreachable!("a handshake that is late fails");
             };
             return Err(failed(handshake, error));

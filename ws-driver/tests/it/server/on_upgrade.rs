@@ -57,6 +57,41 @@ fn on_upgrade_accepts_with_headers_a_subprotocol_and_an_extension() {
     });
 }
 
+/// A connection keeps the request as it came, unless the server forgets its headers: then `on_upgrade` still sees them, and
+/// the connection has method and target.
+#[test]
+fn a_connection_keeps_the_headers_of_its_request_unless_told_not_to() {
+    for (keeps, expected) in [
+        (true, "GET /chat?room=1 Some(\"a=b\") 7"),
+        (false, "GET /chat?room=1 None 0"),
+    ] {
+        for has_hook in [false, true] {
+            Sim::run(async |sim| {
+                let mut server = Server::builder().keep_request_headers(keeps);
+                if has_hook {
+                    server = server.on_upgrade(|upgrade: Upgrade| async move {
+                        assert_eq!(upgrade.header("cookie"), Some("a=b"));
+                        upgrade.accept()
+                    });
+                }
+                let server = server.bind(ANY).await.unwrap();
+                serve(&sim, &server, |connection| async move {
+                    let head = connection.request().unwrap();
+                    let (method, target) = (head.method(), head.target());
+                    let (cookie, lines) = (head.header("Cookie"), head.headers().len());
+                    let kept = format!("{method} {target} {cookie:?} {lines}");
+                    connection.send(kept).await.unwrap();
+                    pending().await
+                });
+                let request = RFC6455.replace("Origin", "Cookie: a=b\r\nOrigin");
+                let answer = Peer::connect(&sim, server.local_addr()).ask(request).await;
+                let answer = String::from_utf8_lossy(&answer).into_owned();
+                assert!(answer.ends_with(expected), "{answer:?}");
+            });
+        }
+    }
+}
+
 /// A rejection has the status, headers and body that `on_upgrade` gave it; no handler is called. An
 /// answer that cannot be sent makes it a 500.
 #[test]

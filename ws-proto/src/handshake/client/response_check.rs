@@ -2,13 +2,13 @@
 
 use std::str;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 
 use crate::deflate::DeflateTerms;
 use crate::handshake::deflate::Offer;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::ResponseHead;
-use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
+use crate::handshake::http::fields::{Fields, list, list_contains, lossy, single, single_text};
 use crate::handshake::subprotocol::Subprotocol;
 use crate::redact::Redacted;
 
@@ -96,7 +96,7 @@ impl ResponseCheck {
     fn choice(&self, headers: &HeaderMap) -> Result<Option<Box<str>>, HandshakeError> {
         let name = "Sec-WebSocket-Protocol";
         // An empty value chooses no subprotocol (R-C12); `single_text` would refuse it.
-        let is_empty = single(headers, name)?.is_some_and(HeaderValue::is_empty);
+        let is_empty = single(headers, name)?.is_some_and(<[u8]>::is_empty);
         let chosen = if is_empty {
             None
         } else {
@@ -135,22 +135,22 @@ impl ResponseCheck {
 fn check_switch(headers: &HeaderMap) -> Result<(), HandshakeError> {
     let name = "Upgrade";
     let value = headers
-        .get(name)
+        .value(name)
         .ok_or(HandshakeError::MissingHeader { name })?;
     // `Upgrade` is a list (RFC 9110 §7.8). Another protocol beside `websocket` would be layered into the stream, and
     // this client does not speak it.
     let is_websocket = |element: &str| element.eq_ignore_ascii_case("websocket");
     if list(headers, name).next().is_none() || !list(headers, name).all(is_websocket) {
-        return Err(mismatch(name, lossy(value), "websocket"));
+        return Err(mismatch(name, lossy(headers, name, value), "websocket"));
     }
     let name = "Connection";
     if list_contains(headers, name, "upgrade") {
         return Ok(());
     }
     let value = headers
-        .get(name)
+        .value(name)
         .ok_or(HandshakeError::MissingHeader { name })?;
-    Err(mismatch(name, lossy(value), "Upgrade"))
+    Err(mismatch(name, lossy(headers, name, value), "Upgrade"))
 }
 
 fn equals(headers: &HeaderMap, name: &'static str, expected: &str) -> Result<(), HandshakeError> {
@@ -162,9 +162,9 @@ fn equals(headers: &HeaderMap, name: &'static str, expected: &str) -> Result<(),
 
 fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, HandshakeError> {
     let value = single(headers, name)?.ok_or(HandshakeError::MissingHeader { name })?;
-    str::from_utf8(value.as_bytes()).map_err(|_| HandshakeError::InvalidHeader {
+    str::from_utf8(value).map_err(|_| HandshakeError::InvalidHeader {
         name,
-        value: lossy(value),
+        value: lossy(headers, name, value),
         problem: "it is not text",
     })
 }

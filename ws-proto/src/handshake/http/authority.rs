@@ -96,9 +96,12 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Returns the authority of a target that is an absolute HTTP URI. It is not checked.
 pub(in crate::handshake) fn target_authority(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    is_http.then(|| &rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
+    // By its begin, not by a search for `://`, because almost all targets are paths.
+    let rest = ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    Some(&rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
 }
 
 #[cfg(test)]

@@ -114,8 +114,7 @@ impl HeadReader {
         // Most bytes of a head are text inside of a line. They change no state, so `step` is not called for them.
         let end = received.len().min(self.head_limit);
         let rest = received.get(self.scanned..end).unwrap_or_default();
-        let is_control = |byte: &u8| byte.is_ascii_control();
-        self.scanned += rest.iter().position(is_control).unwrap_or(rest.len());
+        self.scanned += text_len(rest);
     }
 
     /// Returns the number of header lines up to here.
@@ -178,6 +177,21 @@ impl HeadReader {
         }
     }
 }
+
+/// Returns how many bytes come before the first control byte.
+fn text_len(bytes: &[u8]) -> usize {
+    let is_control = |byte: &u8| byte.is_ascii_control();
+    // Blocks without an early exit become vector instructions.
+    let blocks = bytes.chunks_exact(BLOCK_LEN);
+    let has_control = |block: &[u8]| block.iter().fold(false, |has, byte| has | is_control(byte));
+    let text_blocks = blocks.take_while(|block| !has_control(block)).count();
+    let len = text_blocks * BLOCK_LEN;
+    let rest = &bytes[len..];
+    len + rest.iter().position(is_control).unwrap_or(rest.len())
+}
+
+/// The length of a vector that every 64-bit processor has.
+const BLOCK_LEN: usize = 16;
 
 /// Replaces the line breaks of continued header lines by spaces (RFC 9112 §5.2). `head` is a whole head.
 pub(in crate::handshake) fn unfold(head: &mut [u8]) {

@@ -1,25 +1,39 @@
 //! Reads a head whose end was found. The parser itself is the crate httparse.
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
+use super::fields::Fields;
 use crate::handshake::error::HandshakeError;
 use crate::handshake::head::{RequestHead, ResponseHead};
-use crate::redact::mark_secret;
+use crate::redact::{is_secret, mark_secret};
 
 /// The header lines that are read without an allocation. Browsers send about 15.
 const FEW_LINES: usize = 24;
 
-impl RequestHead {
-    /// Reads a head whose end was found by a `HeadReader`, and keeps its bytes.
+/// The head of a request as its checks read it: parts of bytes or of a map that someone else keeps.
+pub(in crate::handshake) struct RequestView<'a, H: ?Sized> {
+    pub(in crate::handshake) method: Method,
+    pub(in crate::handshake) target: &'a str,
+    pub(in crate::handshake) http_version: http::Version,
+    pub(in crate::handshake) headers: &'a H,
+}
+
+/// The header lines of a head that was parsed where it lies.
+pub(in crate::handshake) type HeaderLines<'a> = [httparse::Header<'a>];
+
+impl<'a> RequestView<'a, HeaderLines<'a>> {
+    /// Reads a head whose end was found by a `HeadReader`. Whatever this takes, [`RequestHead::parse`] takes.
     pub(in crate::handshake) fn parse(
-        bytes: &Bytes,
-        header_lines: usize,
-    ) -> Result<(Self, http::Version), HandshakeError> {
-        let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
-        let mut request = httparse::Request::new(header_slots(&mut few, &mut many, header_lines));
-        let status = request.parse(bytes).map_err(malformed)?;
+        bytes: &'a [u8],
+        slots: &'a mut HeaderSlots<'a>,
+    ) -> Result<Self, HandshakeError> {
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(bytes, slots.all());
+        let status = status.map_err(malformed)?;
         let (Some(method), Some(target), Some(minor), true) = (
             request.method,
             request.path,
@@ -34,15 +48,43 @@ impl RequestHead {
             Method::from_bytes(method.as_bytes()).map_err(|_| HandshakeError::MalformedHead {
                 problem: "the method is not a token",
             })?;
-        let headers = collect(bytes, request.headers)?;
-        Ok((
-            Self {
-                method,
-                target: bytes.slice_ref(target.as_bytes()),
-                headers,
-            },
-            http_version(minor),
-        ))
+        check_map(request.headers)?;
+        Ok(Self {
+            method,
+            target,
+            http_version: http_version(minor),
+            headers: request.headers,
+        })
+    }
+}
+
+impl Fields for HeaderLines<'_> {
+    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        // No index: a search of all lines for each header of the handshake takes less time than a table of a few
+        // lines, and the `header_limit` bounds it.
+        let lines = self.iter();
+        let lines = lines.filter(move |line| line.name.eq_ignore_ascii_case(name));
+        lines.map(|line| line.value)
+    }
+
+    fn hides(&self, name: &str) -> bool {
+        is_secret(name)
+    }
+}
+
+impl RequestHead {
+    /// Reads a head whose end was found by a `HeadReader`, and keeps its bytes.
+    pub(in crate::handshake) fn parse(
+        bytes: &Bytes,
+        header_lines: usize,
+    ) -> Result<Self, HandshakeError> {
+        let mut slots = HeaderSlots::new(header_lines);
+        let view = RequestView::parse(bytes, &mut slots)?;
+        Ok(Self {
+            method: view.method,
+            target: bytes.slice_ref(view.target.as_bytes()),
+            headers: collect(bytes, view.headers)?,
+        })
     }
 }
 
@@ -52,9 +94,14 @@ impl ResponseHead {
         bytes: &Bytes,
         header_lines: usize,
     ) -> Result<Self, HandshakeError> {
-        let (mut few, mut many) = ([httparse::EMPTY_HEADER; FEW_LINES], Vec::new());
-        let mut response = httparse::Response::new(header_slots(&mut few, &mut many, header_lines));
-        let status = response.parse(bytes).map_err(malformed)?;
+        let mut slots = HeaderSlots::new(header_lines);
+        let mut response = httparse::Response::new(&mut []);
+        let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            slots.all(),
+        );
+        let status = status.map_err(malformed)?;
         let (Some(code), Some(minor), true) =
             (response.code, response.version, status.is_complete())
         else {
@@ -75,18 +122,32 @@ impl ResponseHead {
     }
 }
 
-/// Returns exactly `header_lines` slots: on the stack if they are few, on the heap otherwise. `HeadReader` has
-/// counted the lines and checked the limit.
-fn header_slots<'r, 'b>(
-    few: &'r mut [httparse::Header<'b>; FEW_LINES],
-    many: &'r mut Vec<httparse::Header<'b>>,
+/// The places for the header lines of one head: on the stack if they are few, on the heap otherwise.
+pub(in crate::handshake) struct HeaderSlots<'b> {
+    few: [MaybeUninit<httparse::Header<'b>>; FEW_LINES],
+    many: Vec<MaybeUninit<httparse::Header<'b>>>,
     header_lines: usize,
-) -> &'r mut [httparse::Header<'b>] {
-    match few.get_mut(..header_lines) {
-        Some(few) => few,
-        None => {
-            many.resize(header_lines, httparse::EMPTY_HEADER);
-            many
+}
+
+impl<'b> HeaderSlots<'b> {
+    /// Makes exactly `header_lines` places. A `HeadReader` has counted the lines and checked the limit.
+    pub(in crate::handshake) fn new(header_lines: usize) -> Self {
+        let mut many = Vec::new();
+        if header_lines > FEW_LINES {
+            many.resize(header_lines, MaybeUninit::uninit());
+        }
+        Self {
+            // Not initialized, because this would take longer than the parser needs for a short head.
+            few: [MaybeUninit::uninit(); FEW_LINES],
+            many,
+            header_lines,
+        }
+    }
+
+    fn all(&mut self) -> &mut [MaybeUninit<httparse::Header<'b>>] {
+        match self.few.get_mut(..self.header_lines) {
+            Some(few) => few,
+            None => &mut self.many,
         }
     }
 }
@@ -99,8 +160,28 @@ fn http_version(minor: u8) -> http::Version {
     }
 }
 
-fn collect(bytes: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, HandshakeError> {
+/// Checks that a [`HeaderMap`] takes these lines, because one is made of them when somebody asks for it.
+fn check_map(lines: &HeaderLines<'_>) -> Result<(), HandshakeError> {
+    let malformed = |problem| Err(HandshakeError::MalformedHead { problem });
+    if lines.len() > MAP_LINE_LIMIT {
+        return malformed("it has too many headers");
+    }
+    // The parser has checked the characters of names and values, by the same rules as the map.
+    if lines.iter().any(|line| line.name.len() > MAP_NAME_LIMIT) {
+        return malformed("a header name is not a token");
+    }
+    Ok(())
+}
+
+/// The most lines for which a [`HeaderMap`] can be made in one step: three quarters of its 32,768 places.
+const MAP_LINE_LIMIT: usize = 24_576;
+
+/// The longest name of a [`HeaderMap`], in bytes.
+const MAP_NAME_LIMIT: usize = 65_535;
+
+fn collect(bytes: &Bytes, lines: &HeaderLines<'_>) -> Result<HeaderMap, HandshakeError> {
     let malformed = |problem| HandshakeError::MalformedHead { problem };
+    check_map(lines)?;
     // `HeaderMap` iterates in the same order for the same insertions, so no result depends on random hashes.
     let mut headers = HeaderMap::with_capacity(lines.len());
     for line in lines {
@@ -136,11 +217,42 @@ mod tests {
     use super::super::fields::list;
     use super::*;
 
+    /// A head for which the map of headers would have no place is refused when it arrives, whatever limits an
+    /// application sets; nothing panics when somebody asks for the map.
+    #[test]
+    fn what_no_map_can_hold_is_refused() {
+        let lines = |count| {
+            let lines: String = (0..count).map(|line| format!("a{line}:\r\n")).collect();
+            format!("GET / HTTP/1.1\r\n{lines}\r\n")
+        };
+        let name = |len| format!("GET / HTTP/1.1\r\n{}:\r\n\r\n", "a".repeat(len));
+        for (text, count, problem) in [
+            (lines(MAP_LINE_LIMIT), MAP_LINE_LIMIT, None),
+            (
+                lines(MAP_LINE_LIMIT + 1),
+                MAP_LINE_LIMIT + 1,
+                Some("it has too many headers"),
+            ),
+            (name(MAP_NAME_LIMIT), 1, None),
+            (
+                name(MAP_NAME_LIMIT + 1),
+                1,
+                Some("a header name is not a token"),
+            ),
+        ] {
+            let expected = problem.map(|problem| HandshakeError::MalformedHead { problem });
+            let mut slots = HeaderSlots::new(count);
+            let viewed = RequestView::parse(text.as_bytes(), &mut slots);
+            assert_eq!(viewed.err(), expected);
+            let kept = RequestHead::parse(&text.clone().into(), count);
+            assert_eq!(kept.err(), expected);
+        }
+    }
+
     #[test]
     fn all_header_values_share_one_buffer() {
         let bytes = Bytes::from_static(b"GET / HTTP/1.1\r\nA: 1\r\nB:  two \r\nA: 3\r\nE:\r\n\r\n");
-        let (head, version) = RequestHead::parse(&bytes, 4).unwrap();
-        assert_eq!(version, http::Version::HTTP_11);
+        let head = RequestHead::parse(&bytes, 4).unwrap();
         assert_eq!(
             (head.header("a"), head.header("B")),
             (Some("1"), Some("two"))

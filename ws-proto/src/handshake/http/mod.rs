@@ -7,7 +7,7 @@ pub(in crate::handshake) mod authority;
 pub(in crate::handshake) mod extensions;
 pub(in crate::handshake) mod fields;
 pub(in crate::handshake) mod head_end;
-mod head_parser;
+pub(in crate::handshake) mod head_parser;
 pub(in crate::handshake) mod header;
 mod packed_head;
 

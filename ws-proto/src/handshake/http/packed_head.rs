@@ -1,42 +1,81 @@
 //! Heads in one short block of memory, for as long as a connection is open.
 //!
-//! A parsed head is a hash table of more than a kilobyte, and an application rarely reads it after the handshake.
-//! Unpacking returns the same method, target and headers in the same order, but not the case of names.
+//! A map of headers is a hash table of more than a kilobyte, and an application rarely reads it. So it is made when
+//! somebody asks for it. Unpacking returns the same method, target and headers in the same order.
 
 use std::fmt;
 use std::str;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::handshake::head::{RequestHead, ResponseHead};
 use crate::redact::mark_secret;
 
-/// The end of each part. A line break cannot occur inside of one: the parser refuses it in targets and values.
+/// The end of each part of a head that is packed in parts. A line break cannot occur inside of one: the parser refuses it
+/// in targets and values.
 const END: u8 = b'\n';
 
 /// A [`RequestHead`] in one block of memory.
+///
+/// The block has the bytes as they were received, so that packing costs nothing. Of a head that another HTTP server has
+/// read it has the parts, behind an empty one. No head that was received begins with a line feed.
+///
+/// Invariant: the parser of heads takes the bytes that were received.
 #[derive(Clone)]
 pub struct PackedRequest(Box<[u8]>);
 
 impl PackedRequest {
-    /// Packs the head of a request.
-    pub fn new(head: &RequestHead) -> Self {
-        let first = [head.method.as_str().as_bytes(), &head.target];
-        Self(pack(&first, &head.headers))
+    /// Packs the bytes of a head that has been parsed.
+    pub(in crate::handshake) fn of_received(head: BytesMut) -> Self {
+        // A head that arrived in one read fills its buffer, and nothing is copied.
+        Self(Vec::from(head).into_boxed_slice())
     }
 
-    /// Returns the head again.
+    /// Packs the head of a request that another HTTP server has read.
+    pub(in crate::handshake) fn of_parts(parts: &http::request::Parts) -> Self {
+        // Not as bytes of HTTP: an application may have added values that begin or end with a space, and a parser would
+        // trim them.
+        let target = parts.uri.to_string();
+        let first = [b"", parts.method.as_str().as_bytes(), target.as_bytes()];
+        Self(pack(&first, &parts.headers))
+    }
+
+    /// Returns the same request without its headers, in a block that is shorter by them.
+    #[must_use]
+    pub fn without_headers(&self) -> Self {
+        if self.has_parts() {
+            let first_len = memchr::memchr_iter(END, &self.0).nth(2).map(|end| end + 1);
+            return Self(self.0[..first_len.unwrap_or(self.0.len())].into());
+        }
+        // An empty line may come before the head, see `HeadReader`.
+        let head = self.0.strip_prefix(b"\r\n").unwrap_or(&self.0);
+        let first_len = memchr::memchr(b'\r', head).unwrap_or(head.len());
+        Self([&head[..first_len], b"\r\n\r\n"].concat().into())
+    }
+
+    /// Returns the head.
     #[expect(clippy::missing_panics_doc, reason = "the block was made from a head")]
-    pub fn unpack(&self) -> RequestHead {
-        let mut parts = Parts::of(&self.0);
-        let (method, target) = (parts.next(), parts.next());
+    pub fn unpack(self) -> RequestHead {
+        let has_parts = self.has_parts();
+        let block = Bytes::from(self.0);
+        if !has_parts {
+            // The lines of the headers, and at most three others.
+            let lines = memchr::memchr_iter(b'\n', &block).count();
+            return RequestHead::parse(&block, lines).expect("it was parsed before");
+        }
+        let mut parts = Parts { rest: block };
+        let (_, method, target) = (parts.next(), parts.next(), parts.next());
         RequestHead {
             method: Method::from_bytes(&method).expect("it was a method"),
             target,
             headers: parts.headers(),
         }
+    }
+
+    fn has_parts(&self) -> bool {
+        self.0.first() == Some(&END)
     }
 }
 
@@ -65,7 +104,8 @@ impl PackedResponse {
     /// Returns the head again.
     #[expect(clippy::missing_panics_doc, reason = "the block was made from a head")]
     pub fn unpack(&self) -> ResponseHead {
-        let mut parts = Parts::of(&self.0);
+        let rest = Bytes::copy_from_slice(&self.0);
+        let mut parts = Parts { rest };
         let (status, version, subprotocol) = (parts.next(), parts.next(), parts.next());
         let subprotocol = str::from_utf8(&subprotocol).expect("it was text");
         ResponseHead {
@@ -83,7 +123,7 @@ impl PackedResponse {
 
 impl fmt::Debug for PackedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.unpack().fmt(f)
+        self.clone().unpack().fmt(f)
     }
 }
 
@@ -116,11 +156,6 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(packed: &[u8]) -> Self {
-        let rest = Bytes::copy_from_slice(packed);
-        Self { rest }
-    }
-
     /// Takes the next part. It is empty at the end.
     fn next(&mut self) -> Bytes {
         let end = memchr::memchr(END, &self.rest).unwrap_or(self.rest.len());
@@ -148,40 +183,73 @@ impl Parts {
 mod tests {
     use super::*;
 
-    /// A packed head of any method unpacks to the same head, and takes one block that is exactly as long as its
-    /// parts.
+    /// A packed head is one block of the bytes that were received, and unpacks to the head that they are.
     #[test]
-    fn a_packed_head_is_as_short_as_what_it_says() {
-        for (method, target, lines) in [
-            ("GET", "/", &[][..]),
-            ("HEAD", "*", &[("a", "")]),
+    fn a_packed_head_is_the_bytes_that_were_received() {
+        for (start, target, lines) in [
+            ("", "/", &[][..]),
+            ("", "/\u{e9}", &[("a", "")]),
             (
-                "OPTIONS",
+                "\r\n",
                 "http://a.example/?b=c",
-                &[("a", "1"), ("b", "\u{e9}\t2"), ("a", "3")],
-            ),
-            (
-                "M-SEARCH",
-                "/\u{e9}",
-                &[("x-empty", ""), ("x-empty", ""), ("host", "a")],
+                &[("A", "1"), ("b", "\u{e9}\t2"), ("a", "3")],
             ),
         ] {
-            let mut text = format!("{method} {target} HTTP/1.1\r\n");
+            let mut text = format!("{start}GET {target} HTTP/1.1\r\n");
             for (name, value) in lines {
                 text += &format!("{name}: {value}\r\n");
             }
             text += "\r\n";
-            let (head, _) = RequestHead::parse(&text.clone().into(), lines.len()).unwrap();
-            let packed = PackedRequest::new(&head);
-            let said = lines
-                .iter()
-                .map(|(name, value)| name.len() + value.len() + 2);
-            let expected = method.len() + target.len() + 2 + said.sum::<usize>();
-            assert_eq!(packed.0.len(), expected, "{text}");
-            let again = packed.unpack();
-            assert_eq!((again.method().as_str(), again.target()), (method, target));
-            assert!(again.headers().iter().eq(head.headers().iter()), "{text}");
-            assert_eq!(again.headers().len(), lines.len());
+            let packed = PackedRequest::of_received(text.as_bytes().into());
+            assert_eq!(*packed.0, *text.as_bytes());
+            let without = packed.without_headers();
+            let expected = format!("GET {target} HTTP/1.1\r\n\r\n");
+            assert_eq!(*without.0, *expected.as_bytes());
+            for (packed, lines) in [(packed, lines), (without, &[][..])] {
+                let head = packed.unpack();
+                assert_eq!((head.method().as_str(), head.target()), ("GET", target));
+                let values = head.headers().iter();
+                let mut values: Vec<_> =
+                    values.map(|(name, value)| (name.as_str(), value)).collect();
+                // The map keeps the values of one name together.
+                values.sort();
+                let lines = lines.iter().map(|(name, value)| {
+                    (
+                        name.to_ascii_lowercase(),
+                        HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                    )
+                });
+                let mut lines: Vec<_> = lines.collect();
+                lines.sort();
+                let lines = lines.iter().map(|(name, value)| (&**name, value));
+                assert!(values.into_iter().eq(lines), "{text}");
+            }
+        }
+    }
+
+    /// A head that another HTTP server has read is one block of its parts, and comes back with its values untrimmed.
+    #[test]
+    fn the_head_of_another_server_is_packed_in_parts() {
+        let request = http::Request::get("http://a.example/b?c")
+            .header("Host", "a")
+            .header("X", "1")
+            .header("Cookie", "d")
+            .header("X", &b"\xff "[..])
+            .body(())
+            .unwrap();
+        let (parts, ()) = request.into_parts();
+        let packed = PackedRequest::of_parts(&parts);
+        let expected = b"\nGET\nhttp://a.example/b?c\nhost\na\nx\n1\nx\n\xff \ncookie\nd\n";
+        assert_eq!(*packed.0, *expected);
+        let without = packed.without_headers();
+        assert_eq!(*without.0, *b"\nGET\nhttp://a.example/b?c\n");
+        let (head, without) = (packed.unpack(), without.unpack());
+        assert_eq!(*head.headers(), parts.headers);
+        assert!(head.headers()["cookie"].is_sensitive());
+        assert!(without.headers().is_empty());
+        for head in [head, without] {
+            let seen = (head.method().as_str(), head.target());
+            assert_eq!(seen, ("GET", "http://a.example/b?c"));
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Detects the version of a request by the table in PROTOCOL.md §4. This file knows only the headers that decide.
 
-use http::header::HeaderMap;
-
 use crate::handshake::error::HandshakeError;
+use crate::handshake::http::fields::Fields;
 use crate::handshake::rfc6455;
 use crate::version::{Version, Versions};
 
@@ -40,10 +39,10 @@ const VERSION: &str = "Sec-WebSocket-Version";
 
 /// Detects the version. The code follows the rows of PROTOCOL.md §4 in their order.
 pub(super) fn choose_dialect(
-    headers: &HeaderMap,
+    headers: &(impl Fields + ?Sized),
     enabled: Versions,
 ) -> Result<Dialect, HandshakeError> {
-    let count = |name| headers.get_all(name).iter().count();
+    let count = |name| headers.values(name).count();
     let unclear = |problem| Err(HandshakeError::UnclearVersion { problem });
     let if_enabled = |dialect: Dialect| {
         let version = dialect.version();
@@ -54,8 +53,8 @@ pub(super) fn choose_dialect(
         }
     };
     // First: only RFC 6455 has this header, so a request with it is never one of a draft, whatever else it has.
-    if let Some(value) = headers.get(VERSION) {
-        let number = match (count(VERSION), rfc6455::parse_version(value.as_bytes())) {
+    if let Some(value) = headers.value(VERSION) {
+        let number = match (count(VERSION), rfc6455::parse_version(value)) {
             (1, Some(number)) => number,
             (1, None) => return unclear("Sec-WebSocket-Version is not a number from 0 to 255"),
             (_, _) => return unclear("Sec-WebSocket-Version appears more than once"),
@@ -66,15 +65,15 @@ pub(super) fn choose_dialect(
         };
     }
     // A client of RFC 6455 whose version was lost must not be served as one of a draft.
-    if headers.contains_key(KEY) {
+    if headers.has(KEY) {
         return unclear("there is a Sec-WebSocket-Key, but no Sec-WebSocket-Version");
     }
     // The drafts between draft-76 and version 7 number themselves here; 0 is draft-76 under its later name.
-    let is_draft_0 = headers.get(DRAFT).is_none_or(|draft| draft == "0") && count(DRAFT) < 2;
+    let is_draft_0 = headers.value(DRAFT).is_none_or(|draft| draft == b"0") && count(DRAFT) < 2;
     match (count(KEY1), count(KEY2)) {
         (1, 1) if is_draft_0 => if_enabled(Dialect::Draft76),
         (1, 1) => unclear("it is a draft after draft-76, but before version 7"),
-        (0, 0) if headers.contains_key(DRAFT) => {
+        (0, 0) if headers.has(DRAFT) => {
             unclear("there is a Sec-WebSocket-Draft, but no Sec-WebSocket-Key1 and -Key2")
         }
         (0, 0) if is_draft75(headers) => if_enabled(Dialect::Draft75),
@@ -85,10 +84,10 @@ pub(super) fn choose_dialect(
 
 /// Tells whether a request without a header of a later version is one of draft-75: it has an origin and exactly one
 /// `Upgrade: WebSocket`, in these letters.
-fn is_draft75(headers: &HeaderMap) -> bool {
+fn is_draft75(headers: &(impl Fields + ?Sized)) -> bool {
     // Without the exact case some requests of RFC 6455 would match, since their clients write `websocket` and some
     // gateways drop the other headers. Such a client would then send frames that are not those of draft-75.
-    let mut upgrade = headers.get_all(UPGRADE).iter();
-    let is_exact = upgrade.next().is_some_and(|value| value == "WebSocket");
-    is_exact && upgrade.next().is_none() && headers.contains_key("Origin")
+    let mut upgrade = headers.values(UPGRADE);
+    let is_exact = upgrade.next().is_some_and(|value| value == b"WebSocket");
+    is_exact && upgrade.next().is_none() && headers.has("Origin")
 }

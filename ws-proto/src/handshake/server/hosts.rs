@@ -135,10 +135,8 @@ pub(super) fn check(
         return refused(Host::new(host).to_string());
     }
     // Both must be allowed: the target counts before the header (RFC 9112 §3.2.2), but an application may read either.
-    let in_target = target
-        .split_once("://")
-        .filter(|_| !target.starts_with('/'));
-    let Some((_, rest)) = in_target else {
+    let absolute = Some(target).filter(|target| !target.starts_with('/'));
+    let Some((_, rest)) = absolute.and_then(|target| target.split_once("://")) else {
         return Ok(());
     };
     let asked = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];

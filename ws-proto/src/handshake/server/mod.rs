@@ -2,7 +2,7 @@
 //! that rejects it.
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
-//! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
+//! `handshake::event`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
 //! `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
 //!
 //! ```text
@@ -33,11 +33,12 @@ use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
 use crate::handshake::error::HandshakeError;
-use crate::handshake::event::HandshakeEvent;
-use crate::handshake::head::RequestHead;
+use crate::handshake::event::{HandshakeEvent, PackedEvent};
 use crate::handshake::hixie;
+use crate::handshake::http::PackedRequest;
 use crate::handshake::http::head_end::HeadReader;
-use crate::handshake::request::Request;
+use crate::handshake::http::head_parser::{HeaderSlots, RequestView};
+use crate::handshake::request::{PackedUpgrade, UpgradeFacts};
 use crate::outgoing::Outgoing;
 use crate::state::{Role, State};
 use crate::version::Version;
@@ -71,9 +72,9 @@ pub struct ServerHandshake {
     /// Whether the deadline passed while bytes of the peer were missing.
     peer_was_late: bool,
     /// The request, until `poll_event` returns it.
-    request: Option<Request>,
+    request: Option<PackedEvent>,
     /// The result, until `poll_event` returns it.
-    outcome: Option<Result<(), HandshakeError>>,
+    outcome: Option<Outcome>,
     outgoing: Outgoing,
     delivery: Delivery,
     /// The terms of compression, if an offer was accepted.
@@ -81,6 +82,9 @@ pub struct ServerHandshake {
     /// Whether the method is HEAD, whose responses have no body (RFC 9110 §9.3.2).
     is_head: bool,
 }
+
+/// The result of a handshake. The error is boxed, because a handshake that succeeds would have a place for it.
+type Outcome = Result<(), Box<HandshakeError>>;
 
 #[derive(Debug)]
 enum ServerStage {
@@ -102,8 +106,9 @@ enum ServerStage {
 enum Delivery {
     /// To the stream.
     Outgoing,
-    /// To the HTTP server that read the request. It writes the response itself.
-    Response(Option<http::Response<Bytes>>),
+    /// To the HTTP server that read the request. It writes the response itself. Boxed, because a stream of our own has
+    /// none.
+    Response(Option<Box<http::Response<Bytes>>>),
 }
 
 impl ServerHandshake {
@@ -140,8 +145,24 @@ impl ServerHandshake {
     pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
         handshake.delivery = Delivery::Response(None);
-        // No byte of the head is in our buffer, so its length is 0 here.
-        handshake.handle_request(RequestHead::from_parts(head), head.version, 0);
+        handshake.is_head = head.method == http::Method::HEAD;
+        let view = RequestView {
+            method: head.method.clone(),
+            target: &head.uri.to_string(),
+            http_version: head.version,
+            headers: &head.headers,
+        };
+        match request_check::check(&view, &handshake.config) {
+            Ok(CheckedRequest::Upgrade(facts, pending)) => {
+                handshake.pend(PackedRequest::of_parts(head), facts, pending);
+            }
+            // The HTTP server that read the head knows where the body ends, and no byte of either is in our buffer.
+            Ok(CheckedRequest::Plain) => handshake.pass(PlainRequest {
+                head_len: 0,
+                body: PlainBody::Length(0),
+            }),
+            Err(error) => handshake.fail(error),
+        }
         handshake
     }
 
@@ -168,6 +189,8 @@ impl ServerHandshake {
     /// Takes the end of the stream: the client will send nothing more. After
     /// [`HandshakeEvent::Open`], report the end to the connection instead, and after [`Request::Http`] to the
     /// HTTP server.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn handle_eof(&mut self) {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => self.fail(HandshakeError::Empty),
@@ -214,13 +237,17 @@ impl ServerHandshake {
     /// Returns the next event, if there is one. [`HandshakeEvent::Request`] is the first, `Open`
     /// or `Failed` is the last.
     pub fn poll_event(&mut self) -> Option<HandshakeEvent> {
+        self.poll_packed_event().map(HandshakeEvent::from)
+    }
+
+    /// Does the same as [`poll_event`](Self::poll_event), but makes no map of the headers.
+    pub(crate) fn poll_packed_event(&mut self) -> Option<PackedEvent> {
         // Two fields instead of a queue: a handshake has at most one request and one result.
-        if let Some(request) = self.request.take() {
-            return Some(HandshakeEvent::Request(request));
-        }
-        Some(match self.outcome.take()? {
-            Ok(()) => HandshakeEvent::Open,
-            Err(error) => HandshakeEvent::Failed(error),
+        self.request.take().or_else(|| {
+            Some(match self.outcome.take()? {
+                Ok(()) => PackedEvent::Open,
+                Err(error) => PackedEvent::Failed(*error),
+            })
         })
     }
 
@@ -270,6 +297,8 @@ impl ServerHandshake {
     /// # Errors
     ///
     /// Fails if no request is pending. Fails, and leaves the request pending, if the status cannot reject.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), ConfigError> {
         if !matches!(self.stage, ServerStage::Pending(_) | ServerStage::Http(_)) {
             return Err(ConfigError::NotPending);
@@ -292,7 +321,7 @@ impl ServerHandshake {
     pub fn response(&mut self) -> Option<http::Response<Bytes>> {
         match &mut self.delivery {
             Delivery::Outgoing => None,
-            Delivery::Response(response) => response.take(),
+            Delivery::Response(response) => response.take().map(|response| *response),
         }
     }
 
@@ -340,6 +369,8 @@ impl ServerHandshake {
 
     /// Returns how many bytes of the stream belong to a request that is not an upgrade, after [`Request::Http`]. The
     /// next request follows them.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn plain_request(&self) -> Option<PlainRequest> {
         match self.stage {
             ServerStage::Http(request) => Some(request),
@@ -353,6 +384,8 @@ impl ServerHandshake {
 
     /// Returns all received bytes, unchanged. After [`Request::Http`] these are the first bytes that an HTTP server
     /// must read. After a failure or a rejection there are no bytes.
+    ///
+    /// [`Request::Http`]: crate::Request::Http
     pub fn into_received(self) -> Bytes {
         self.received.freeze()
     }
@@ -421,54 +454,46 @@ impl ServerHandshake {
             Ok(None) => return,
             Err(error) => return self.fail(error),
         };
-        // Usually only the head has arrived, and its buffer becomes the head without a copy.
-        let is_all = head_len == self.received.len();
-        let head = if is_all {
-            std::mem::take(&mut self.received).freeze()
-        } else {
-            Bytes::copy_from_slice(&self.received[..head_len])
+        let mut slots = HeaderSlots::new(self.reader.header_lines());
+        let head = match RequestView::parse(&self.received[..head_len], &mut slots) {
+            Ok(head) => head,
+            Err(error) => return self.fail(error),
         };
-        match RequestHead::parse(&head, self.reader.header_lines()) {
-            Ok((head, http_version)) => self.handle_request(head, http_version, head_len),
+        self.is_head = head.method == http::Method::HEAD;
+        match request_check::check(&head, &self.config) {
+            Ok(CheckedRequest::Upgrade(facts, pending)) => {
+                let head = self.take_head(head_len);
+                self.pend(head, facts, pending);
+            }
+            // The HTTP server parses the request again, so all bytes stay in `received`.
+            Ok(CheckedRequest::Plain) => match plain::check(&head) {
+                Ok(body) => self.pass(PlainRequest { head_len, body }),
+                Err(error) => self.fail(error),
+            },
             Err(error) => self.fail(error),
-        }
-        match self.stage {
-            ServerStage::Pending(_) if !is_all => self.received.advance(head_len),
-            // A plain request is parsed again by the HTTP server, so its bytes go back. The head was dropped, so this
-            // is the only reference and nothing is copied.
-            ServerStage::Http(_) if is_all => self.received = head.into(),
-            ServerStage::Head
-            | ServerStage::Http(_)
-            | ServerStage::Pending(_)
-            | ServerStage::Key3 { .. }
-            | ServerStage::Open { .. }
-            | ServerStage::Closed => {}
         }
     }
 
-    fn handle_request(&mut self, head: RequestHead, http_version: http::Version, head_len: usize) {
-        self.is_head = head.method() == http::Method::HEAD;
-        let examined = request_check::check(head, http_version, &self.config);
-        let request = match examined {
-            Ok(CheckedRequest::Upgrade(request, pending)) => {
-                self.stage = ServerStage::Pending(pending);
-                Request::Upgrade(request)
-            }
-            Ok(CheckedRequest::Plain(head)) => {
-                let body = match self.delivery {
-                    Delivery::Outgoing => plain::check(&head, http_version),
-                    // The HTTP server that read the head knows where the body ends.
-                    Delivery::Response(_) => Ok(PlainBody::Length(0)),
-                };
-                match body {
-                    Ok(body) => self.stage = ServerStage::Http(PlainRequest { head_len, body }),
-                    Err(error) => return self.fail(error),
-                }
-                Request::Http
-            }
-            Err(error) => return self.fail(error),
+    fn take_head(&mut self, head_len: usize) -> PackedRequest {
+        // Usually only the head has arrived, and its buffer becomes the head without a copy.
+        let head = if head_len == self.received.len() {
+            std::mem::take(&mut self.received)
+        } else {
+            let head = BytesMut::from(&self.received[..head_len]);
+            self.received.advance(head_len);
+            head
         };
-        self.request = Some(request);
+        PackedRequest::of_received(head)
+    }
+
+    fn pend(&mut self, head: PackedRequest, facts: UpgradeFacts, pending: PendingRequest) {
+        self.stage = ServerStage::Pending(pending);
+        self.request = Some(PackedEvent::Upgrade(PackedUpgrade::new(head, facts)));
+    }
+
+    fn pass(&mut self, request: PlainRequest) {
+        self.stage = ServerStage::Http(request);
+        self.request = Some(PackedEvent::Http);
     }
 
     fn handle_key3(&mut self, numbers: [u32; 2]) {
@@ -495,7 +520,7 @@ impl ServerHandshake {
             self.deliver(answer);
         }
         self.close();
-        self.outcome = Some(Err(error));
+        self.outcome = Some(Err(Box::new(error)));
     }
 
     fn close(&mut self) {
@@ -509,7 +534,7 @@ impl ServerHandshake {
             // An HTTP server drops the body of a response to HEAD itself.
             Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
             Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),
-            Delivery::Response(response) => *response = Some(answer.into_response()),
+            Delivery::Response(response) => *response = Some(Box::new(answer.into_response())),
         }
     }
 }

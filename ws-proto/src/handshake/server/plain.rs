@@ -3,11 +3,12 @@
 
 use std::str;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-
 use crate::handshake::error::HandshakeError;
-use crate::handshake::head::RequestHead;
-use crate::handshake::http::fields::list;
+use crate::handshake::http::fields::{Fields, list};
+use crate::handshake::http::head_parser::RequestView;
+
+const CONTENT_LENGTH: &str = "Content-Length";
+const TRANSFER_ENCODING: &str = "Transfer-Encoding";
 
 /// The length of a request that is not an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,13 @@ pub enum PlainBody {
 
 /// Checks the head of a request that goes to an HTTP server, and returns how its body ends. A head that parsers read in
 /// different ways is refused, because a second request could be smuggled behind it.
-pub(super) fn check(
-    head: &RequestHead,
-    http_version: http::Version,
+pub(super) fn check<H: Fields + ?Sized>(
+    head: &RequestView<'_, H>,
 ) -> Result<PlainBody, HandshakeError> {
     let malformed = |problem| Err(HandshakeError::MalformedHead { problem });
-    let target = head.target();
+    let RequestView {
+        target, headers, ..
+    } = *head;
     let invalid = |problem| {
         Err(HandshakeError::InvalidTarget {
             target: target.into(),
@@ -55,26 +57,25 @@ pub(super) fn check(
     if target.contains('#') {
         return invalid("it must not have a fragment");
     }
-    // hyper reads targets with this type, so both refuse the same ones. The clone shares the buffer.
-    if http::Uri::from_maybe_shared(head.target.clone()).is_err() {
+    // hyper reads targets with this type, so both refuse the same ones.
+    if http::Uri::try_from(target).is_err() {
         return invalid("it is not a request target of HTTP");
     }
-    let headers = head.headers();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = headers.values(CONTENT_LENGTH);
     let length = lengths.next();
     // Even if both are equal, which RFC 9112 §6.3 lets a server take: some parsers use the first, some the last.
     if lengths.next().is_some() {
         return malformed("Content-Length appears more than once");
     }
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if headers.has(TRANSFER_ENCODING) {
         // The classic way to smuggle a request (RFC 9112 §11.2): one parser reads the length, the other the chunks.
         if length.is_some() {
             return malformed("it has both Content-Length and Transfer-Encoding");
         }
-        if http_version < http::Version::HTTP_11 {
+        if head.http_version < http::Version::HTTP_11 {
             return malformed("Transfer-Encoding in HTTP/1.0");
         }
-        let mut codings = list(headers, TRANSFER_ENCODING.as_str());
+        let mut codings = list(headers, TRANSFER_ENCODING);
         return match (codings.next(), codings.next()) {
             (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => {
                 Ok(PlainBody::Chunked)
@@ -82,10 +83,9 @@ pub(super) fn check(
             (_, _) => malformed("its Transfer-Encoding is not chunked, and nothing else"),
         };
     }
-    let Some(length) = length else {
+    let Some(digits) = length else {
         return Ok(PlainBody::Length(0));
     };
-    let digits = length.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let len = str::from_utf8(digits)
         .ok()
@@ -102,11 +102,12 @@ const LENGTH_LIMIT: u64 = u64::MAX >> 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handshake::http::head_parser::HeaderSlots;
 
     fn body(target: &str, version: &str, lines: &str) -> Result<PlainBody, HandshakeError> {
         let bytes = format!("POST {target} {version}\r\n{lines}\r\n");
-        let (head, version) = RequestHead::parse(&bytes.into(), 8).unwrap();
-        check(&head, version)
+        let mut slots = HeaderSlots::new(8);
+        check(&RequestView::parse(bytes.as_bytes(), &mut slots).unwrap())
     }
 
     /// X13, RFC 9112 §6.3: one length or chunks, and nothing that two parsers read in different ways.

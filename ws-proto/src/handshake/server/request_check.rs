@@ -3,7 +3,7 @@
 
 use std::str;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 
 use super::config::ServerConfig;
 use super::dialect::{Dialect, KEY, KEY1, KEY2, UPGRADE, choose_dialect};
@@ -12,11 +12,11 @@ use super::pending::{PROTOCOL, PROTOCOL_75, PendingRequest, subprotocol_refused}
 use super::response::EncodedResponse;
 use crate::handshake::deflate::AcceptableOffer;
 use crate::handshake::error::HandshakeError;
-use crate::handshake::head::RequestHead;
 use crate::handshake::http::authority::{Authority, target_authority};
 use crate::handshake::http::extensions::{self, EXTENSIONS};
-use crate::handshake::http::fields::{list, list_contains, lossy, single, single_text};
-use crate::handshake::request::UpgradeRequest;
+use crate::handshake::http::fields::{Fields, list, list_contains, lossy, single, single_text};
+use crate::handshake::http::head_parser::RequestView;
+use crate::handshake::request::UpgradeFacts;
 use crate::handshake::{hixie, rfc6455};
 
 const CONNECTION: &str = "Connection";
@@ -25,7 +25,7 @@ const CONNECTION: &str = "Connection";
 /// `websocket` (RFC 6455 §4.2.1). Ignore the result for HTTP/1.0, which has no upgrades (RFC 9110 §7.8). This is
 /// not a check of the request; [`ServerHandshake`](crate::ServerHandshake) does that.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
-    list_contains(headers, UPGRADE, "websocket")
+    asks_for_websocket(headers)
 }
 
 /// A request that breaks no rule.
@@ -37,46 +37,49 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     )
 )]
 pub(super) enum CheckedRequest {
-    Upgrade(UpgradeRequest, PendingRequest),
+    Upgrade(UpgradeFacts, PendingRequest),
     /// A request that does not ask for a WebSocket.
-    Plain(RequestHead),
+    Plain,
 }
 
 /// Checks a request, in the order of PROTOCOL.md §5.1. So a request that breaks several rules always fails with the
 /// same one.
-pub(super) fn check(
-    head: RequestHead,
-    http_version: http::Version,
+pub(super) fn check<H: Fields + ?Sized>(
+    head: &RequestView<'_, H>,
     config: &ServerConfig,
 ) -> Result<CheckedRequest, HandshakeError> {
-    let headers = head.headers();
+    let RequestView {
+        target, headers, ..
+    } = *head;
     // RFC 9110 §7.8: an `Upgrade` in HTTP/1.0 is ignored. Proxies that speak HTTP/1.0 may pass the header on.
-    if !is_upgrade(headers) || http_version < http::Version::HTTP_11 {
-        return Ok(CheckedRequest::Plain(head));
+    if !asks_for_websocket(headers) || head.http_version < http::Version::HTTP_11 {
+        return Ok(CheckedRequest::Plain);
     }
-    if http_version != http::Version::HTTP_11 {
-        return Err(HandshakeError::HttpVersion { seen: http_version });
+    if head.http_version != http::Version::HTTP_11 {
+        return Err(HandshakeError::HttpVersion {
+            seen: head.http_version,
+        });
     }
     let (host, authority) = check_host(headers)?;
     check_connection(headers)?;
-    if head.method() != http::Method::GET {
+    if head.method != http::Method::GET {
         return Err(HandshakeError::Method {
-            method: head.method().clone(),
+            method: head.method.clone(),
         });
     }
     // The checks above are the same in all versions; the ones below need to know it.
     let dialect = choose_dialect(headers, config.versions)?;
-    let asked = checked_authority(authority, host, head.target(), dialect)?;
+    let asked = checked_authority(authority, host, target, dialect)?;
     check_body(headers, dialect)?;
     let keys = check_keys(headers, dialect)?;
-    hosts::check(&config.hosts, config.secure, authority, head.target())?;
+    hosts::check(&config.hosts, config.secure, authority, target)?;
     let origin = check_origin(headers, dialect, asked, config)?;
-    check_target(head.target(), dialect)?;
+    check_target(target, dialect)?;
     let (offered, selected) = check_subprotocols(headers, dialect, config)?;
     let offered_deflate = check_extensions(headers, dialect)?;
 
     // The lists are cloned because the request goes to the application, and `accept` needs them later.
-    let location = hixie::location_parts(config.secure, host, head.target());
+    let location = hixie::location_parts(config.secure, host, target);
     let pending = PendingRequest {
         version: dialect.version(),
         numbers: keys.numbers(),
@@ -87,14 +90,17 @@ pub(super) fn check(
         offered: offered.clone(),
         selected: selected.clone(),
     };
-    let request = UpgradeRequest {
+    let facts = UpgradeFacts {
         version: dialect.version(),
         version_number: dialect.number(),
         offered,
         selected,
-        head,
     };
-    Ok(CheckedRequest::Upgrade(request, pending))
+    Ok(CheckedRequest::Upgrade(facts, pending))
+}
+
+fn asks_for_websocket(headers: &(impl Fields + ?Sized)) -> bool {
+    list_contains(headers, UPGRADE, "websocket")
 }
 
 /// The keys of a request, as far as the response needs them.
@@ -113,7 +119,7 @@ impl CheckedKeys {
     }
 }
 
-fn check_host(headers: &HeaderMap) -> Result<(&str, Authority<'_>), HandshakeError> {
+fn check_host(headers: &(impl Fields + ?Sized)) -> Result<(&str, Authority<'_>), HandshakeError> {
     const NAME: &str = "Host";
     let host = single_text(headers, NAME)?.ok_or(HandshakeError::MissingHeader { name: NAME })?;
     let authority = Authority::parse_uri(host).map_err(|problem| invalid_host(host, problem))?;
@@ -149,14 +155,14 @@ fn checked_authority<'a>(
     }
 }
 
-fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
+fn check_connection(headers: &(impl Fields + ?Sized)) -> Result<(), HandshakeError> {
     if list_contains(headers, CONNECTION, "upgrade") {
         return Ok(());
     }
     let value = headers
-        .get(CONNECTION)
+        .value(CONNECTION)
         .ok_or(HandshakeError::MissingHeader { name: CONNECTION })?;
-    let (name, value) = (CONNECTION, lossy(value));
+    let (name, value) = (CONNECTION, lossy(headers, CONNECTION, value));
     Err(HandshakeError::InvalidHeader {
         name,
         value,
@@ -165,8 +171,8 @@ fn check_connection(headers: &HeaderMap) -> Result<(), HandshakeError> {
 }
 
 /// Checks that an upgrade has no body, except for the eight bytes of draft-76, which some clients announce (X13).
-fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeError> {
-    let length = single(headers, "Content-Length")?.map(HeaderValue::as_bytes);
+fn check_body(headers: &(impl Fields + ?Sized), dialect: Dialect) -> Result<(), HandshakeError> {
+    let length = single(headers, "Content-Length")?;
     let is_allowed = match (length, dialect) {
         (None | Some(b"0"), _) | (Some(b"8"), Dialect::Draft76) => true,
         // RFC 9110 §8.6: a length can have any number of digits, so that 00 is zero, too.
@@ -175,17 +181,20 @@ fn check_body(headers: &HeaderMap, dialect: Dialect) -> Result<(), HandshakeErro
         }
         (Some(_), Dialect::Draft75 | Dialect::Draft76) => false,
     };
-    if is_allowed && !headers.contains_key("Transfer-Encoding") {
+    if is_allowed && !headers.has("Transfer-Encoding") {
         Ok(())
     } else {
         Err(HandshakeError::Body)
     }
 }
 
-fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<CheckedKeys, HandshakeError> {
+fn check_keys(
+    headers: &(impl Fields + ?Sized),
+    dialect: Dialect,
+) -> Result<CheckedKeys, HandshakeError> {
     let key = |name| {
         let value = single(headers, name)?.ok_or(HandshakeError::MissingHeader { name })?;
-        Ok(value.as_bytes())
+        Ok(value)
     };
     let number = |name| {
         hixie::key_number(key(name)?)
@@ -205,7 +214,7 @@ fn check_keys(headers: &HeaderMap, dialect: Dialect) -> Result<CheckedKeys, Hand
 }
 
 fn check_origin<'a>(
-    headers: &'a HeaderMap,
+    headers: &'a (impl Fields + ?Sized),
     dialect: Dialect,
     host: Authority<'_>,
     config: &ServerConfig,
@@ -221,7 +230,7 @@ fn check_origin<'a>(
         }
         // RFC 6455 does not copy the origin into the response, so any bytes are allowed here (RFC 9110 §5.5). A
         // malformed origin is simply on no list.
-        return match origin.map(|origin| String::from_utf8_lossy(origin.as_bytes())) {
+        return match origin.map(|origin| String::from_utf8_lossy(origin)) {
             Some(origin) if !is_allowed(&origin) => Err(refused(&origin)),
             Some(_) | None => Ok(None),
         };
@@ -265,7 +274,7 @@ fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
 type Subprotocols = (Vec<Box<str>>, Option<Box<str>>);
 
 fn check_subprotocols(
-    headers: &HeaderMap,
+    headers: &(impl Fields + ?Sized),
     dialect: Dialect,
     config: &ServerConfig,
 ) -> Result<Subprotocols, HandshakeError> {
@@ -280,10 +289,10 @@ fn check_subprotocols(
             .collect(),
         Dialect::Rfc6455 { .. } => {
             rfc6455::parse_subprotocols(list(headers, PROTOCOL)).map_err(|problem| {
-                let value = headers.get(PROTOCOL).map_or_else(|| "".into(), lossy);
+                let value = headers.value(PROTOCOL).unwrap_or_default();
                 HandshakeError::InvalidHeader {
                     name: PROTOCOL,
-                    value,
+                    value: lossy(headers, PROTOCOL, value),
                     problem,
                 }
             })?
@@ -305,20 +314,18 @@ fn check_subprotocols(
 
 /// Checks the grammar of the extensions (P-S7), and returns the offer of compression that can be met.
 fn check_extensions(
-    headers: &HeaderMap,
+    headers: &(impl Fields + ?Sized),
     dialect: Dialect,
 ) -> Result<Option<AcceptableOffer>, HandshakeError> {
     // The drafts have no extensions.
     let Dialect::Rfc6455 { .. } = dialect else {
         return Ok(None);
     };
-    for line in headers.get_all(EXTENSIONS) {
-        extensions::read(line.as_bytes(), |_| ()).map_err(|problem| {
-            HandshakeError::InvalidHeader {
-                name: EXTENSIONS,
-                value: lossy(line),
-                problem,
-            }
+    for line in headers.values(EXTENSIONS) {
+        extensions::read(line, |_| ()).map_err(|problem| HandshakeError::InvalidHeader {
+            name: EXTENSIONS,
+            value: lossy(headers, EXTENSIONS, line),
+            problem,
         })?;
     }
     Ok(AcceptableOffer::first_in(headers))

@@ -189,9 +189,10 @@ impl EncodedResponse {
     /// Begins a 101.
     pub(super) fn switching(reason: &'static str, upgrade: &'static str) -> Self {
         let mut answer = Self::new(StatusCode::SWITCHING_PROTOCOLS, reason);
-        // Draft-75 fixes the order of these lines (D75-R1).
-        answer.push("Upgrade", upgrade);
-        answer.push("Connection", "Upgrade");
+        // Draft-75 fixes the order of these lines (D75-R1). Not by `push`, because constants need no check.
+        for part in ["Upgrade: ", upgrade, "\r\nConnection: Upgrade\r\n"] {
+            answer.head.extend_from_slice(part.as_bytes());
+        }
         answer
     }
 
@@ -298,11 +299,11 @@ impl EncodedResponse {
 
     /// Appends a header whose value is the concatenation of these parts.
     pub(super) fn push_parts(&mut self, name: &str, value: &[&str]) {
-        let bytes = value.iter().flat_map(|part| part.bytes());
         // The checks of the request guarantee this. It is asserted in release builds, too, because a line break in a
         // copied value would let a client write headers of the response.
+        let is_printable = |part: &&str| part.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         assert!(
-            bytes.clone().all(|byte| matches!(byte, b' '..=b'~')),
+            value.iter().all(is_printable),
             "a value that is copied into a response was checked to be printable: {value:?}"
         );
         for part in [name, ": "].iter().chain(value).chain(&["\r\n"]) {
