@@ -124,12 +124,12 @@ impl StreamReporter {
     }
 
     /// Makes the reporter of the open connection.
-    pub(crate) fn into_open(mut self, registration: Registration) -> ConnectionReporter {
+    pub(crate) fn into_open(mut self, mut registration: Registration) -> ConnectionReporter {
         // The connection reports its end from here on. The drop of `self` must not do it as well.
         self.has_ended = true;
+        registration.told = self.state;
         ConnectionReporter {
             observers: self.observers.clone(),
-            state: self.state,
             registration,
         }
     }
@@ -157,7 +157,6 @@ impl Drop for StreamReporter {
 /// There is one in the task of each open connection, so it is small: it reads the facts from the shared machine.
 pub(crate) struct ConnectionReporter {
     observers: Observers,
-    state: State,
     registration: Registration,
 }
 
@@ -179,7 +178,7 @@ impl ConnectionReporter {
     /// Reports a change of the state, which is rare. The driver notes a state in each turn.
     #[cold]
     fn note_change(&mut self, state: State) {
-        let previous = std::mem::replace(&mut self.state, state);
+        let previous = std::mem::replace(&mut self.registration.told, state);
         self.tell(|observer, info| observer.state_change(info, state, previous));
     }
 
@@ -198,7 +197,7 @@ impl ConnectionReporter {
 impl Watch for ConnectionReporter {
     #[inline]
     fn note_state(&mut self, state: State) {
-        if state != self.state {
+        if state != self.registration.told {
             self.note_change(state);
         }
     }

@@ -22,7 +22,7 @@ use super::http;
 use super::reporter::{Ending, StreamReporter};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
-use super::transport::Transport;
+use super::transport::{Opened, Transport};
 use super::upgrade::decide::{self, AcceptedUpgrade, Decision};
 use crate::driver::Driver;
 #[cfg(feature = "upgrade")]
@@ -211,9 +211,14 @@ where
         info,
         shared.clients.clone(),
     );
-    let opening = pin!(transport.open(shared, stream, arrived));
-    let opening = shared.stop.unless(ShutdownPhase::ShuttingDown, opening);
-    let stream = match opening.await {
+    let opened = match transport.open(shared, stream, arrived) {
+        Opened::Now(stream) => Some(Ok(stream)),
+        Opened::Later(opening) => {
+            let stop = &shared.stop;
+            Box::pin(stop.unless(ShutdownPhase::ShuttingDown, opening)).await
+        }
+    };
+    let stream = match opened {
         Some(Ok(stream)) => stream,
         Some(Err(rejected)) => {
             reporter.note_rejected(&rejected);
@@ -331,11 +336,15 @@ enum Stage {
     Http,
 }
 
-/// What an event of the machine asks for.
+/// What comes next after an event of the machine.
 enum Step {
-    Decide(PackedUpgrade),
+    /// The next event.
+    Event,
+    /// The application decides about an upgrade.
+    Ask(PackedUpgrade),
     End(Stage),
-    Refuse(Rejected),
+    /// The stream was refused, and lingers.
+    Linger,
 }
 
 // The methods take a reference, because an async function that takes a value and changes it reserves memory for it twice.
@@ -346,39 +355,36 @@ where
 {
     /// Goes on until the connection is open or a request is not an upgrade. Returns `None` if the stream has ended
     /// before.
-    async fn advance(&mut self, shared: &SharedServer<R>) -> Option<Stage> {
-        loop {
-            let step = match self.told.take() {
-                Some(event) => self.handle_event(*event),
-                None => {
-                    let event = self.next_event(shared).await?;
-                    self.handle_event(event)
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps two places for each argument"
+    )]
+    fn advance(&mut self, shared: &SharedServer<R>) -> impl Future<Output = Option<Stage>> + Send {
+        async move {
+            loop {
+                let event = match self.told.take() {
+                    Some(event) => *event,
+                    None => self.next_event(shared).await?,
+                };
+                let mut step = self.handle_event(shared, event);
+                // Boxed, both the question and the lingering: most servers do not ask, most streams are not refused, and
+                // each would make all handshakes larger. At this size the allocator gives each the memory of the one before.
+                if let Step::Ask(request) = step {
+                    step = Box::pin(self.ask(shared, request)).await?;
                 }
-            };
-            let decision = match step {
-                Step::Decide(request) => {
-                    if shared.settings.on_upgrade.is_some() {
-                        // Boxed, because most servers do not ask, and it is a third of the memory of a handshake.
-                        Box::pin(self.ask(shared, request)).await?
-                    } else {
-                        Some(Decision::accept(request))
+                match step {
+                    Step::Event | Step::Ask(_) => {}
+                    Step::End(stage) => return Some(stage),
+                    Step::Linger => {
+                        Box::pin(self.linger(shared)).await;
+                        return None;
                     }
                 }
-                Step::End(stage) => return Some(stage),
-                Step::Refuse(rejected) => return self.refuse(shared, rejected).await,
-            };
-            let Some(decision) = decision else {
-                continue;
-            };
-            match decide::answer(&mut self.handshake, decision) {
-                Ok(accepted) => self.upgrade = Some(accepted),
-                Err(rejected) => return self.refuse(shared, rejected).await,
             }
-            self.reporter.note_state(self.handshake.state());
         }
     }
 
-    fn handle_event(&mut self, event: PackedEvent) -> Step {
+    fn handle_event(&mut self, shared: &SharedServer<R>, event: PackedEvent) -> Step {
         // After a failure `note_rejected` reports the end, so that observers hear of the rejection before the state.
         if !matches!(event, PackedEvent::Failed(_)) {
             self.reporter.note_state(self.handshake.state());
@@ -386,12 +392,32 @@ where
         match event {
             PackedEvent::Upgrade(request) => {
                 self.reporter.info.version = Some(request.version());
-                Step::Decide(request)
+                if shared.settings.on_upgrade.is_some() {
+                    Step::Ask(request)
+                } else {
+                    self.answer(Decision::accept(request))
+                }
             }
             PackedEvent::Http => Step::End(Stage::Http),
             PackedEvent::Open => Step::End(Stage::Open),
-            PackedEvent::Failed(error) => Step::Refuse(Rejected::Handshake(error)),
+            PackedEvent::Failed(error) => self.refuse(&Rejected::Handshake(error)),
         }
+    }
+
+    fn answer(&mut self, decision: Decision) -> Step {
+        match decide::answer(&mut self.handshake, decision) {
+            Ok(accepted) => {
+                self.upgrade = Some(accepted);
+                self.reporter.note_state(self.handshake.state());
+                Step::Event
+            }
+            Err(rejected) => self.refuse(&rejected),
+        }
+    }
+
+    fn refuse(&mut self, rejected: &Rejected) -> Step {
+        self.reporter.note_rejected(rejected);
+        Step::Linger
     }
 
     /// Waits for the next event. Returns `None` if the stream has ended without one, or the server shuts down.
@@ -415,13 +441,9 @@ where
         }
     }
 
-    /// Asks the application. Returns `Some(None)` if the handshake ends before it has decided; then the machine has an
-    /// event. Returns `None` if the server shuts down.
-    async fn ask(
-        &mut self,
-        shared: &SharedServer<R>,
-        request: PackedUpgrade,
-    ) -> Option<Option<Decision>> {
+    /// Asks the application. The next step is an event if the handshake ends before it has decided. Returns `None` if the
+    /// server shuts down.
+    async fn ask(&mut self, shared: &SharedServer<R>, request: PackedUpgrade) -> Option<Step> {
         let decision = {
             let deciding = pin!(decide::decide(shared, request, &self.reporter.info));
             let deciding = pin!(self.exchange.decide(&mut self.handshake, deciding));
@@ -429,10 +451,11 @@ where
             stop.unless(ShutdownPhase::ShuttingDown, deciding).await
         };
         match decision {
-            Some(Ok(decision)) => Some(decision),
+            Some(Ok(Some(decision))) => Some(self.answer(decision)),
+            Some(Ok(None)) => Some(Step::Event),
             Some(Err(_)) => {
                 self.handshake.handle_eof();
-                Some(None)
+                Some(Step::Event)
             }
             None => {
                 self.reporter.note_stopped();
@@ -441,23 +464,14 @@ where
         }
     }
 
-    /// Reports a refusal and lets it linger: our side ends, and bytes of the peer are discarded until it ends its side or
-    /// the deadline passes. A stream that is closed with unread bytes is reset, and the peer would not see the answer.
-    /// Meanwhile the stream keeps its place in the `connection_limit`, because it costs as much as any other.
-    fn refuse(
-        &mut self,
-        shared: &SharedServer<R>,
-        rejected: Rejected,
-    ) -> impl Future<Output = Option<Stage>> + Send {
-        // Not in the future, which would keep a place for the reason.
-        self.reporter.note_rejected(&rejected);
-        async move {
-            let deadline = self.handshake.close_deadline(shared.runtime.now());
-            let finishing = pin!(self.exchange.finish(self.handshake.outgoing(), deadline));
-            let stop = &shared.stop;
-            stop.unless(ShutdownPhase::ShuttingDown, finishing).await;
-            None
-        }
+    /// Lets a refusal linger: our side ends, and bytes of the peer are discarded until it ends its side or the deadline
+    /// passes. A stream that is closed with unread bytes is reset, and the peer would not see the answer. Meanwhile the
+    /// stream keeps its place in the `connection_limit`, because it costs as much as any other.
+    async fn linger(&mut self, shared: &SharedServer<R>) {
+        let deadline = self.handshake.close_deadline(shared.runtime.now());
+        let finishing = pin!(self.exchange.finish(self.handshake.outgoing(), deadline));
+        let stop = &shared.stop;
+        stop.unless(ShutdownPhase::ShuttingDown, finishing).await;
     }
 
     /// Serves plain HTTP until a request is not plain. It is treated like the first one of a stream then. Returns `None`

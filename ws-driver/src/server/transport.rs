@@ -5,6 +5,7 @@
 //! dispatch, and the task is no larger.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -20,12 +21,12 @@ pub(super) trait Transport<S>: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     /// Opens a stream that was accepted at `begin`, within the `handshake_timeout`.
-    fn open<R: Runtime>(
-        &self,
-        shared: &SharedServer<R>,
+    fn open<'a, R: Runtime>(
+        &'a self,
+        shared: &'a SharedServer<R>,
         stream: S,
         begin: Instant,
-    ) -> impl Future<Output = Result<Self::Stream, Rejected>> + Send;
+    ) -> Opened<'a, Self::Stream>;
 
     /// Returns the accepted stream.
     fn inner(stream: &Self::Stream) -> &S;
@@ -34,19 +35,30 @@ pub(super) trait Transport<S>: Send + Sync + 'static {
     fn tls(stream: &Self::Stream) -> Option<TlsInfo>;
 }
 
+/// The stream of an opening handshake.
+pub(super) enum Opened<'a, T> {
+    Now(T),
+    /// Boxed, so that streams without TLS have no place for it.
+    #[cfg_attr(
+        not(feature = "rustls"),
+        expect(dead_code, reason = "TLS alone makes it")
+    )]
+    Later(Pin<Box<dyn Future<Output = Result<T, Rejected>> + Send + 'a>>),
+}
+
 /// No TLS: the accepted stream as it is.
 pub(super) struct Plain;
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for Plain {
     type Stream = S;
 
-    async fn open<R: Runtime>(
-        &self,
-        _: &SharedServer<R>,
+    fn open<'a, R: Runtime>(
+        &'a self,
+        _: &'a SharedServer<R>,
         stream: S,
         _: Instant,
-    ) -> Result<S, Rejected> {
-        Ok(stream)
+    ) -> Opened<'a, S> {
+        Opened::Now(stream)
     }
 
     fn inner(stream: &S) -> &S {
@@ -74,36 +86,13 @@ mod tls {
     impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for ServerTls {
         type Stream = TlsStream<S>;
 
-        async fn open<R: Runtime>(
-            &self,
-            shared: &SharedServer<R>,
+        fn open<'a, R: Runtime>(
+            &'a self,
+            shared: &'a SharedServer<R>,
             stream: S,
             begin: Instant,
-        ) -> Result<TlsStream<S>, Rejected> {
-            let waited = shared.settings.config.get_handshake_timeout();
-            let runtime = &shared.runtime;
-            let mut timer = DeadlineTimer::new(runtime);
-            if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
-                timer.set(deadline);
-            }
-            let opened = race(pin!(self.open(stream)), timer.wait(runtime)).await;
-            match opened.first() {
-                Some(Ok(stream)) => Ok(stream),
-                // A stream without a byte asked for nothing, however it ended: a port scan or a health check. It does
-                // not count as a failure of TLS.
-                Some(Err((TlsError::Disconnected | TlsError::Io(_), Some(_)))) => {
-                    Err(Rejected::Handshake(HandshakeError::Empty))
-                }
-                Some(Err((TlsError::PlainHttp, Some(stream)))) => {
-                    // The result is ignored: the stream is refused whether or not the peer reads why.
-                    let _ = race(pin!(refuse_plain_http(stream)), timer.wait(runtime)).await;
-                    Err(Rejected::Tls(TlsError::PlainHttp))
-                }
-                Some(Err((error, _))) => Err(Rejected::Tls(error)),
-                None => Err(Rejected::Tls(TlsError::Timeout {
-                    waited: waited.unwrap_or_default(),
-                })),
-            }
+        ) -> Opened<'a, TlsStream<S>> {
+            Opened::Later(Box::pin(handshake(self, shared, stream, begin)))
         }
 
         fn inner(stream: &TlsStream<S>) -> &S {
@@ -112,6 +101,39 @@ mod tls {
 
         fn tls(stream: &TlsStream<S>) -> Option<TlsInfo> {
             Some(stream.info())
+        }
+    }
+
+    /// Does the TLS handshake of an accepted stream.
+    async fn handshake<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
+        tls: &ServerTls,
+        shared: &SharedServer<R>,
+        stream: S,
+        begin: Instant,
+    ) -> Result<TlsStream<S>, Rejected> {
+        let waited = shared.settings.config.get_handshake_timeout();
+        let runtime = &shared.runtime;
+        let mut timer = DeadlineTimer::new(runtime);
+        if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
+            timer.set(deadline);
+        }
+        let opened = race(pin!(tls.open(stream)), timer.wait(runtime)).await;
+        match opened.first() {
+            Some(Ok(stream)) => Ok(stream),
+            // A stream without a byte asked for nothing, however it ended: a port scan or a health check. It does
+            // not count as a failure of TLS.
+            Some(Err((TlsError::Disconnected | TlsError::Io(_), Some(_)))) => {
+                Err(Rejected::Handshake(HandshakeError::Empty))
+            }
+            Some(Err((TlsError::PlainHttp, Some(stream)))) => {
+                // The result is ignored: the stream is refused whether or not the peer reads why.
+                let _ = race(pin!(refuse_plain_http(stream)), timer.wait(runtime)).await;
+                Err(Rejected::Tls(TlsError::PlainHttp))
+            }
+            Some(Err((error, _))) => Err(Rejected::Tls(error)),
+            None => Err(Rejected::Tls(TlsError::Timeout {
+                waited: waited.unwrap_or_default(),
+            })),
         }
     }
 }
