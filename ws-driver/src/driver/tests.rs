@@ -10,7 +10,7 @@ use ws_proto::{CloseReason, ConnectionConfig, Version};
 
 use super::*;
 use crate::driver::head::Head;
-use crate::driver::shared_machine::Facts;
+use crate::driver::shared_machine::{Clock, Facts};
 use crate::id::ConnectionId;
 use crate::runtime::BindConfig;
 use crate::runtime::Timer;
@@ -128,7 +128,7 @@ fn shared(machine: Machine) -> Arc<SharedMachine> {
         agreed: None,
         head: Head::UNKNOWN,
     };
-    Arc::new(SharedMachine::new(facts, machine, Arc::new(Instant::now)))
+    Arc::new(SharedMachine::new(facts, machine, Clock::new(Instant::now)))
 }
 
 /// Whether a task was woken.

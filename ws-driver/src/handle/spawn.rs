@@ -11,7 +11,7 @@ use ws_proto::{Connection as Machine, State};
 use super::connection::Connection;
 use crate::driver::fairness;
 use crate::driver::shared_driver::{Drive, DriverTask};
-use crate::driver::shared_machine::{Facts, SharedMachine};
+use crate::driver::shared_machine::{Clock, Facts, SharedMachine};
 use crate::driver::{Driver, Watch};
 use crate::registry::membership::Membership;
 use crate::runtime::Runtime;
@@ -32,7 +32,7 @@ where
     let machine = Arc::new(SharedMachine::new(
         facts,
         machine,
-        Arc::new(move || clock.now()),
+        Clock::new(move || clock.now()),
     ));
     // A client has no registry, so it can join no topic.
     let connection = Connection::new(

@@ -37,6 +37,7 @@ use self::settings::ServerSettings;
 use self::shared::SharedServer;
 pub use self::shutdown::ShutdownReport;
 use self::shutdown_phase::{ShutdownPhase, ShutdownSignal};
+use crate::driver::shared_machine::Clock;
 use crate::handle::clients::{Clients, SendToError};
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
@@ -99,7 +100,7 @@ impl<R: Runtime> Server<R> {
         let shared = SharedServer {
             runtime,
             // A closure, so that the types of connections and senders do not name the runtime.
-            clock: Arc::new(move || clock.now()),
+            clock: Clock::new(move || clock.now()),
             listeners,
             local_addrs,
             clients: Clients::new(settings.registry.clone()),

@@ -300,7 +300,7 @@ where
         agreed: agreed.boxed(),
         head: Head::of_request(head),
     };
-    let machine = SharedMachine::new(facts, machine, Arc::clone(&shared.clock));
+    let machine = SharedMachine::new(facts, machine, shared.clock.clone());
     let machine = Arc::new(machine);
     let membership = shared.clients.membership();
     let connection = Connection::new(Arc::clone(&machine), membership, extensions);

@@ -11,6 +11,8 @@ use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
 use crate::mask::Mask;
 use crate::message::utf8;
 use crate::message::{Fragment, Message, Payload, Utf8Bytes};
+use crate::state::Role;
+use crate::version::Version;
 
 /// A message, a fragment or a control frame that a piece completes.
 #[derive(Debug)]
@@ -20,15 +22,44 @@ pub(super) enum Assembled {
     Control(Opcode, Payload),
 }
 
+/// What holds for the messages of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    config: &'a ConnectionConfig,
+    invalid_utf8: InvalidUtf8,
+}
+
+/// What happens to text that is not UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InvalidUtf8 {
+    Refused,
+    /// Its invalid parts are replaced.
+    Replaced,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(version: Version, role: Role, config: &'a ConnectionConfig) -> Self {
+        // A client of the drafts has no other choice, because their close cannot say what was wrong.
+        let replaces = role == Role::Client || config.replace_invalid_utf8;
+        let invalid_utf8 = if !version.features().masking && replaces {
+            InvalidUtf8::Replaced
+        } else {
+            InvalidUtf8::Refused
+        };
+        Self {
+            config,
+            invalid_utf8,
+        }
+    }
+}
+
 /// The message that is being received, and a control frame in between.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Assembler {
     /// The open message, if there is one. Boxed, because an idle connection has none, and most messages come whole.
     message: Option<Box<OpenMessage>>,
     /// The control frame that is split over reads, if there is one. Boxed, because that is rare.
     control: Option<Box<OpenControl>>,
-    /// Whether invalid UTF-8 is replaced instead of refused.
-    replaces_invalid_utf8: bool,
 }
 
 #[derive(Debug)]
@@ -56,25 +87,17 @@ struct OpenControl {
 }
 
 impl Assembler {
-    pub(super) fn new(replaces_invalid_utf8: bool) -> Self {
-        Self {
-            message: None,
-            control: None,
-            replaces_invalid_utf8,
-        }
-    }
-
     /// Takes a piece; returns what it completes.
     pub(super) fn handle_piece(
         &mut self,
         piece: &Piece<'_>,
-        config: &ConnectionConfig,
+        rules: Rules<'_>,
         compression: &mut Compression,
     ) -> Result<Option<Assembled>, ProtocolError> {
         match piece.opcode {
             Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(self.handle_control(piece)),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.handle_data(piece, config, compression)
+                self.handle_data(piece, rules, compression)
             }
         }
     }
@@ -91,11 +114,10 @@ impl Assembler {
     }
 
     /// Returns the progress of the open message, if there is one that is held until it is whole.
-    pub(super) fn held(&mut self, config: &ConnectionConfig) -> Option<&mut Progress> {
-        let replaces_invalid_utf8 = self.replaces_invalid_utf8;
+    pub(super) fn held(&mut self, rules: Rules<'_>) -> Option<&mut Progress> {
         let message = self.message.as_mut();
         // A message that is given out in parts holds next to no memory, so it may take as long as it likes.
-        let held = message.filter(|message| !message.is_given_out(config, replaces_invalid_utf8));
+        let held = message.filter(|message| !message.is_given_out(rules));
         held.map(|message| &mut message.progress)
     }
 
@@ -124,18 +146,17 @@ impl Assembler {
     fn handle_data(
         &mut self,
         piece: &Piece<'_>,
-        config: &ConnectionConfig,
+        rules: Rules<'_>,
         compression: &mut Compression,
     ) -> Result<Option<Assembled>, ProtocolError> {
         // The usual case: a frame that is a message and is here as a whole needs no buffer.
         let is_whole = piece.first && piece.last && piece.fin && !piece.compressed;
         if is_whole && piece.opcode != Opcode::Continuation && self.message.is_none() {
-            return self
-                .single_frame_message(piece, config)
+            return single_frame_message(piece, rules)
                 .map(Assembled::Message)
                 .map(Some);
         }
-        let replaces_invalid_utf8 = self.replaces_invalid_utf8;
+        let config = rules.config;
         // A message that one piece completes stays on the stack, so only one that stays open costs an allocation.
         let mut whole = None;
         let message = self.open_message(piece, &mut whole)?;
@@ -144,14 +165,14 @@ impl Assembler {
         }
         let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
         message.progress.note_arrived(piece_len);
-        let checks = message.is_text && !replaces_invalid_utf8;
+        let checks = message.is_text && rules.invalid_utf8 == InvalidUtf8::Refused;
         if message.is_compressed {
             message.append_inflated(piece, config, checks, compression)?;
         } else {
             message.append(piece, config, checks)?;
         }
         if !(piece.last && piece.fin) {
-            let gives_out = message.is_given_out(config, replaces_invalid_utf8);
+            let gives_out = message.is_given_out(rules);
             return Ok(message.give_out(gives_out).map(Assembled::Fragment));
         }
         let message = whole.or_else(|| self.message.take().map(|open| *open));
@@ -161,7 +182,7 @@ impl Assembler {
             return Err(ProtocolError::InvalidUtf8);
         }
         let payload = to_payload(message.payload);
-        let rest = self.finish(message.is_text, payload);
+        let rest = finish(message.is_text, payload, rules);
         Ok(Some(match message.given_out {
             0 => Assembled::Message(rest),
             _ => Assembled::Fragment(Fragment {
@@ -187,45 +208,6 @@ impl Assembler {
             (false, _) if piece.last && piece.fin => Ok(whole.insert(OpenMessage::new(piece))),
             (false, none) => Ok(none.insert(Box::new(OpenMessage::new(piece)))),
         }
-    }
-
-    /// Makes the message of a frame that is a whole message, or fails with what is wrong with it.
-    fn single_frame_message(
-        &self,
-        piece: &Piece<'_>,
-        config: &ConnectionConfig,
-    ) -> Result<Message, ProtocolError> {
-        check_frame(piece, 1, config)?;
-        check_message(piece, 0, config)?;
-        let (bytes, too_big) = within(piece, 0, config);
-        let mask = piece.mask.unwrap_or(Mask::NONE);
-        let (payload, is_ascii) = Payload::unmasked(bytes, mask);
-        if piece.opcode != Opcode::Text {
-            return too_big.map_or(Ok(Message::Binary(payload)), Err);
-        }
-        if !is_ascii && !self.replaces_invalid_utf8 {
-            // Invalid text goes before the limit, so that the error does not depend on how the frame was chopped. Text
-            // that was cut at the limit may end in the middle of a character.
-            match too_big {
-                Some(_) => utf8::check(&payload).map(drop)?,
-                None => utf8::check_whole(&payload)?,
-            }
-        }
-        match too_big {
-            Some(error) => Err(error),
-            None if is_ascii => Ok(Message::Text(Utf8Bytes::from_checked(payload))),
-            None => Ok(self.finish(true, payload)),
-        }
-    }
-
-    fn finish(&self, is_text: bool, payload: Payload) -> Message {
-        if !is_text {
-            return Message::Binary(payload);
-        }
-        if self.replaces_invalid_utf8 && utf8::check_whole(&payload).is_err() {
-            return Message::from(String::from_utf8_lossy(&payload).into_owned());
-        }
-        Message::Text(Utf8Bytes::from_checked(payload))
     }
 }
 
@@ -260,9 +242,10 @@ impl OpenMessage {
     }
 
     /// Tells whether the parts of the message are given out as they come.
-    fn is_given_out(&self, config: &ConnectionConfig, replaces_invalid_utf8: bool) -> bool {
+    fn is_given_out(&self, rules: Rules<'_>) -> bool {
         // Text in which invalid UTF-8 is replaced is only given out whole, because the replacement looks at all of it.
-        config.receive_fragments && (!self.is_text || !replaces_invalid_utf8)
+        let is_kept = self.is_text && rules.invalid_utf8 == InvalidUtf8::Replaced;
+        rules.config.receive_fragments && !is_kept
     }
 
     /// Returns the number of all bytes that have arrived.
@@ -358,6 +341,44 @@ impl OpenMessage {
         let capacity = needed.saturating_mul(2).min(most).max(needed);
         self.payload.reserve_exact(capacity - self.payload.len());
     }
+}
+
+/// Makes the message of a frame that is a whole message, or fails with what is wrong with it.
+fn single_frame_message(piece: &Piece<'_>, rules: Rules<'_>) -> Result<Message, ProtocolError> {
+    let config = rules.config;
+    check_frame(piece, 1, config)?;
+    check_message(piece, 0, config)?;
+    let (bytes, too_big) = within(piece, 0, config);
+    let mask = piece.mask.unwrap_or(Mask::NONE);
+    let (payload, is_ascii) = Payload::unmasked(bytes, mask);
+    if piece.opcode != Opcode::Text {
+        return too_big.map_or(Ok(Message::Binary(payload)), Err);
+    }
+    if !is_ascii && rules.invalid_utf8 == InvalidUtf8::Refused {
+        // Invalid text goes before the limit, so that the error does not depend on how the frame was chopped. Text
+        // that was cut at the limit may end in the middle of a character.
+        match too_big {
+            Some(_) => utf8::check(&payload).map(drop)?,
+            None => utf8::check_whole(&payload)?,
+        }
+    }
+    match too_big {
+        Some(error) => Err(error),
+        None if is_ascii => Ok(Message::Text(Utf8Bytes::from_checked(payload))),
+        None => Ok(finish(true, payload, rules)),
+    }
+}
+
+/// Makes the message of a payload. Text was checked, unless invalid parts are replaced.
+fn finish(is_text: bool, payload: Payload, rules: Rules<'_>) -> Message {
+    if !is_text {
+        return Message::Binary(payload);
+    }
+    let replaces = rules.invalid_utf8 == InvalidUtf8::Replaced;
+    if replaces && utf8::check_whole(&payload).is_err() {
+        return Message::from(String::from_utf8_lossy(&payload).into_owned());
+    }
+    Message::Text(Utf8Bytes::from_checked(payload))
 }
 
 /// Checks the limits of a frame as far as its header decides; it is number `fragments` of its message.

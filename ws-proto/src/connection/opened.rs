@@ -83,15 +83,13 @@ impl Connection {
             legacy_close_codes,
         } = opened;
         let masks = masks.filter(|_| version.features().masking && role == Role::Client);
-        let replaces_invalid_utf8 =
-            !version.features().masking && (role == Role::Client || config.replace_invalid_utf8);
         let timers = Timers::new(now);
         let begun = timers.moment(now);
         let mut connection = Self {
             role,
             version,
             codec: Codec::new(version, role, &config, masks),
-            assembler: Assembler::new(replaces_invalid_utf8),
+            assembler: Assembler::default(),
             compression: Compression::new(None),
             phase: Phase::Open,
             legacy_close_codes,

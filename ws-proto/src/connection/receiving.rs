@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::assembler::Assembled;
+use super::assembler::{Assembled, Rules};
 use super::event::Event;
 use crate::frame::{Opcode, Whole};
 use crate::mask::Mask;
@@ -57,9 +57,9 @@ impl Connection {
             input = &input[input.len() - far.len() - near.len()..];
             match decoded {
                 Ok(Some(piece)) => {
-                    let compression = &mut self.compression;
+                    let rules = Rules::new(self.version, self.role, &self.config);
                     let assembler = &mut self.assembler;
-                    match assembler.handle_piece(&piece, &self.config, compression) {
+                    match assembler.handle_piece(&piece, rules, &mut self.compression) {
                         Ok(Some(assembled)) => self.handle_assembled(now, assembled),
                         Ok(None) => {}
                         Err(error) => self.fail(now, error),

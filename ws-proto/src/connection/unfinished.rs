@@ -13,6 +13,7 @@
 use std::time::Instant;
 
 use super::Connection;
+use super::assembler::Rules;
 use super::closing::Phase;
 use super::timers::Timer;
 use crate::error::ProtocolError;
@@ -61,15 +62,22 @@ impl Connection {
         }
     }
 
+    /// Returns the progress of the open message, if there is one that is held until it is whole.
+    fn held(&mut self) -> Option<&mut Progress> {
+        let rules = Rules::new(self.version, self.role, &self.config);
+        self.assembler.held(rules)
+    }
+
     fn watch_open_message(&mut self, now: Instant) {
         let is_paused = !self.wants_read();
-        let Some(progress) = self.assembler.held(&self.config) else {
-            return;
-        };
+        let has_lap = self.timers.is_set(Timer::Message);
         if !matches!(self.phase, Phase::Open) || self.config.message_timeout.is_none() {
             return;
         }
-        if self.timers.is_set(Timer::Message) {
+        let Some(progress) = self.held() else {
+            return;
+        };
+        if has_lap {
             if is_paused && progress.lap == Lap::Watched {
                 progress.lap = Lap::Excused;
             }
@@ -80,10 +88,7 @@ impl Connection {
 
     pub(super) fn handle_message_timeout(&mut self, now: Instant) {
         let is_paused = !self.wants_read();
-        let (Some(waited), Some(progress)) = (
-            self.config.message_timeout,
-            self.assembler.held(&self.config),
-        ) else {
+        let (Some(waited), Some(progress)) = (self.config.message_timeout, self.held()) else {
             return;
         };
         let received = progress.arrived;
@@ -97,7 +102,7 @@ impl Connection {
 
     fn begin_message_lap(&mut self, now: Instant) {
         let is_excused = !self.wants_read();
-        if let Some(progress) = self.assembler.held(&self.config) {
+        if let Some(progress) = self.held() {
             progress.arrived_in_lap = 0;
             progress.lap = if is_excused {
                 Lap::Excused

@@ -57,7 +57,23 @@ use crate::tls::TlsInfo;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// The clock of a runtime.
-pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+#[derive(Clone)]
+pub(crate) struct Clock(
+    // A pointer to a pointer: each connection has a clock, and a pointer to a function's value is twice as large.
+    Arc<BoxedClock>,
+);
+
+struct BoxedClock(Box<dyn Fn() -> Instant + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self(Arc::new(BoxedClock(Box::new(now))))
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        (self.0.0)()
+    }
+}
 
 /// The facts about a connection that do not change.
 pub(crate) struct Facts {
@@ -186,7 +202,7 @@ impl SharedMachine {
         if batch.is_empty() && inner.machine.has_events() {
             // Only the end is left: everything in front of the peer's close was taken, so the machine answers the close
             // now. Earlier, the application could not have answered a message that came in the same segment.
-            let now = (self.clock)();
+            let now = self.clock.now();
             inner.machine.poll_events(now, batch);
             self.wake_driver(inner);
             self.changed.notify(usize::MAX);
@@ -230,7 +246,7 @@ impl SharedMachine {
 
     /// Begins the closing handshake.
     pub(crate) fn close(&self, code: CloseCode, reason: CloseReason<'_>) {
-        self.command(|machine, clock| machine.close(clock(), Some(code), reason));
+        self.command(|machine, clock| machine.close(clock.now(), Some(code), reason));
         // Written at once, because a program may end after its last close. Not while the thread panics, because a
         // stream may be what panicked.
         if !std::thread::panicking() {
@@ -485,7 +501,7 @@ mod tests {
             .boxed(),
             head: Head::UNKNOWN,
         };
-        SharedMachine::new(facts, machine, Arc::new(Instant::now))
+        SharedMachine::new(facts, machine, Clock::new(Instant::now))
     }
 
     /// The shared machine of a server that compresses with these options.

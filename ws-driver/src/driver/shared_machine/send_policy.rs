@@ -17,7 +17,7 @@ impl SharedMachine {
             SlowPeer::DropNewest | SlowPeer::DropOldest => inner.tally.messages_dropped += 1,
             SlowPeer::Close => {
                 inner.is_too_slow = true;
-                let now = (self.clock)();
+                let now = self.clock.now();
                 let code = Some(CloseCode::TRY_AGAIN);
                 inner.machine.close(now, code, TOO_SLOW);
                 // Drops and counts what was kept back: the connection takes no more messages.

@@ -239,7 +239,7 @@ impl Inner {
         while self.machine.take_event().is_some() {}
         // Only an end that waited for that is left, and only that needs the time.
         if self.machine.has_events() {
-            let now = clock();
+            let now = clock.now();
             let mark = self.mark();
             while self.machine.poll_event(now).is_some() {}
             self.note_lost_since(mark);
