@@ -1,8 +1,8 @@
 //! The connections of a server: their ids, the topics that they have joined, and the counters of connections that
 //! have ended.
 //!
-//! Lock order: this lock comes before the lock of a shared machine. Only the end of a connection takes both, and no
-//! code takes this one while a shared machine is locked.
+//! Lock order: this lock comes before those of the directory and before the lock of a shared machine. Only the end of a
+//! connection takes the latter two, and no code takes this one while a shared machine is locked.
 //!
 //! Nothing is sent under this lock: a broadcast first takes a list of its receivers. So two broadcasts from two
 //! threads at the same time can arrive in either order, because an order would need one lock around all sending.
@@ -12,6 +12,7 @@
 //!
 //! Imports: `util`, `id`, `observe`, `driver`.
 
+mod directory;
 pub(crate) mod membership;
 pub(crate) mod roster;
 pub(crate) mod topics;
@@ -19,6 +20,7 @@ pub(crate) mod topics;
 use slab::Slab;
 use ws_proto::{PreparedMessage, State};
 
+use self::directory::Directory;
 use self::roster::{Member, Members, Roster};
 use self::topics::{TopicError, Topics};
 use crate::driver::shared_machine::SharedMachine;
@@ -33,6 +35,8 @@ use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 /// The connections of a server.
 pub(crate) struct Registry {
     slots: Mutex<Slots>,
+    /// The same connections as `open` of the slots.
+    directory: Directory,
     /// Notified when a place becomes free.
     left: Notice,
     pub(crate) options: RegistryConfig,
@@ -102,6 +106,7 @@ impl Registry {
     pub(crate) fn new(options: RegistryConfig) -> Self {
         Self {
             slots: Mutex::default(),
+            directory: Directory::default(),
             left: Notice::new(),
             options,
         }
@@ -113,7 +118,7 @@ impl Registry {
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<SharedMachine>> {
-        self.lock().machine(id).cloned()
+        self.directory.get(id)
     }
 
     /// Returns the connections that are open now.
@@ -228,6 +233,7 @@ impl Registry {
         let mut slots = self.lock();
         slots.topics.leave_all(id.slot);
         let machine = slots.close(id.slot);
+        let listed = self.directory.remove(id);
         if let Some(machine) = &machine {
             slots.ending_len += 1;
             // Under both locks, so that the counters of a connection are neither missed nor counted twice.
@@ -237,7 +243,8 @@ impl Registry {
             slots.totals.closes.note(end);
         }
         drop(slots);
-        // Unlocked before `machine` is dropped: it may be the last handle, and wakers of the runtime go with it.
+        // Only once that is unlocked: they may be the last handles, and wakers of the runtime go with them.
+        drop((machine, listed));
     }
 
     /// Frees the place of a stream.
@@ -296,6 +303,7 @@ impl Entry {
         let mut slots = registry.lock();
         slots.totals.opened.note(machine.facts.version);
         slots.open(Arc::clone(&machine));
+        registry.directory.insert(Arc::clone(&machine));
         drop(slots);
         Registration {
             registry,
