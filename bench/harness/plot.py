@@ -24,25 +24,28 @@ def rows(results, scenario):
 
 
 def draw(results, panels):
+    return page(results, panels, 48, panel,
+                "CPU time of the server per message, raw TCP echo on tokio = 1 (shorter is better)",
+                f"least of {results['rounds']} rounds; bars beyond {CUT:g} are cut")
+
+
+def page(results, panels, head_height, panel, title, note):
+    """Draws panels of a scenario and its rows side by side, below a title and a note."""
     lines, y = [], TOP
     for start in range(0, len(panels), COLUMNS):
         line = panels[start:start + COLUMNS]
-        for column, (scenario, bars) in enumerate(line):
-            lines += panel(GAP + column * (PANEL_WIDTH + GAP), y, scenario, bars)
-        y += 48 + max(len(bars) for _, bars in line) * ROW_HEIGHT + GAP
-    width = width_of(panels)
+        for column, (scenario, rows) in enumerate(line):
+            lines += panel(GAP + column * (PANEL_WIDTH + GAP), y, scenario, rows)
+        y += head_height + max(len(rows) for _, rows in line) * ROW_HEIGHT + GAP
+    width = GAP + min(COLUMNS, len(panels)) * (PANEL_WIDTH + GAP)
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" viewBox="0 0 {width} {y}" '
         'font-family="system-ui, sans-serif" font-size="12">',
         f'<rect width="{width}" height="{y}" fill="#ffffff"/>',
-        text(GAP, 30, "CPU time of the server per message, raw TCP echo on tokio = 1 (shorter is better)", INK, size=18),
+        text(GAP, 30, title, INK, size=18),
         text(GAP, 50, f"{results['date']}; {results['machine']}", FAINT),
-        text(GAP, 66, f"least of {results['rounds']} rounds; bars beyond {CUT:g} are cut", FAINT),
+        text(GAP, 66, note, FAINT),
         *lines, "</svg>", ""])
-
-
-def width_of(panels):
-    return GAP + min(COLUMNS, len(panels)) * (PANEL_WIDTH + GAP)
 
 
 def panel(x, y, scenario, bars):

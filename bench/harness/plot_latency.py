@@ -3,7 +3,7 @@
 import math
 
 from . import tails
-from .plot import COLUMNS, FAINT, GAP, INK, LABEL_WIDTH, OURS, PANEL_WIDTH, PEER, RAW, ROW_HEIGHT, TOP, text, width_of
+from .plot import FAINT, INK, LABEL_WIDTH, OURS, PEER, RAW, ROW_HEIGHT, page, text
 from .report import latency_rows, rate
 
 LINE_WIDTH = 200
@@ -27,21 +27,9 @@ def draw(results, panels):
     every = [value for _, rows in panels for values, _ in rows for value in values]
     # Whole powers of ten, the same in all panels.
     low, high = math.floor(math.log10(min(every))), math.ceil(math.log10(max(every)) + 1e-9)
-    drawn, y = [], TOP
-    for start in range(0, len(panels), COLUMNS):
-        line = panels[start:start + COLUMNS]
-        for column, (scenario, rows) in enumerate(line):
-            drawn += panel(GAP + column * (PANEL_WIDTH + GAP), y, results, scenario, rows, low, high)
-        y += 64 + max(len(rows) for _, rows in line) * ROW_HEIGHT + GAP
-    width = width_of(panels)
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" viewBox="0 0 {width} {y}" '
-        'font-family="system-ui, sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{y}" fill="#ffffff"/>',
-        text(GAP, 30, "Latency at a fixed rate, from when a message was due: p50, p99, p99.9", INK, size=18),
-        text(GAP, 50, f"{results['date']}; {results['machine']}", FAINT),
-        text(GAP, 66, f"medians of {results['rounds']} rounds; microseconds, each line is ten times the last", FAINT),
-        *drawn, "</svg>", ""])
+    return page(results, panels, 64, lambda x, y, scenario, rows: panel(x, y, results, scenario, rows, low, high),
+                "Latency at a fixed rate, from when a message was due: p50, p99, p99.9",
+                f"medians of {results['rounds']} rounds; microseconds, each line is ten times the last")
 
 
 def panel(x, y, results, scenario, rows, low, high):

@@ -114,37 +114,34 @@ impl Protocol {
     }
 }
 
-/// The example of RFC 6455 §1.3.
-const REQUEST_RFC6455: &[u8] = b"GET /chat HTTP/1.1\r\n\
-    Host: server.example.com\r\n\
-    Upgrade: websocket\r\n\
-    Connection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Origin: http://example.com\r\n\
-    Sec-WebSocket-Version: 13\r\n\
-    \r\n";
+/// The example of RFC 6455 §1.3, with these lines behind its own.
+macro_rules! request_rfc6455 {
+    ($lines:literal) => {
+        concat!(
+            "GET /chat HTTP/1.1\r\n",
+            "Host: server.example.com\r\n",
+            "Upgrade: websocket\r\n",
+            "Connection: Upgrade\r\n",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            "Origin: http://example.com\r\n",
+            "Sec-WebSocket-Version: 13\r\n",
+            $lines,
+            "\r\n"
+        )
+        .as_bytes()
+    };
+}
+
+const REQUEST_RFC6455: &[u8] = request_rfc6455!("");
 
 /// RFC 7692 §7.1.1: nobody keeps a context.
-const REQUEST_DEFLATE: &[u8] = b"GET /chat HTTP/1.1\r\n\
-    Host: server.example.com\r\n\
-    Upgrade: websocket\r\n\
-    Connection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Origin: http://example.com\r\n\
-    Sec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\
-    \r\n";
+const REQUEST_DEFLATE: &[u8] = request_rfc6455!(
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+);
 
 /// RFC 7692 §7.1: the largest windows, and both keep their contexts.
-const REQUEST_CONTEXTS: &[u8] = b"GET /chat HTTP/1.1\r\n\
-    Host: server.example.com\r\n\
-    Upgrade: websocket\r\n\
-    Connection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Origin: http://example.com\r\n\
-    Sec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Extensions: permessage-deflate\r\n\
-    \r\n";
+const REQUEST_CONTEXTS: &[u8] =
+    request_rfc6455!("Sec-WebSocket-Extensions: permessage-deflate\r\n");
 
 const AGREED_CONTEXTS: &[u8] = b"\r\nsec-websocket-extensions: permessage-deflate\r\n";
 

@@ -1,13 +1,17 @@
 //! What the generator must notice: a server that changes a byte, sends the wrong message or to the wrong
 //! connection, sends a byte too many or nothing at all, wherever in a run it does so.
 
+mod program;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use self::program::generate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lie {
@@ -153,31 +157,13 @@ fn run(load: Load, lie: Option<(Lie, usize)>) -> Output {
         let is_over = Arc::clone(&is_over);
         thread::spawn(move || Liar::accept(&listener, load, lie)?.serve(&is_over))
     };
-    let output = generate(addr, load);
+    let options = ["--size", "18", "--messages", "16", load.name];
+    let options = options.into_iter().chain(load.options.iter().copied());
+    let output = generate(addr, load.connections, options);
     is_over.store(true, Ordering::Relaxed);
     // It ends with an error when the generator ends early, as it should.
     let _ = serving.join().expect("the server does not panic");
     output
-}
-
-fn generate(addr: SocketAddr, load: Load) -> Output {
-    // What is measured is a program whose threads do not come and go, as those of a test do.
-    let mut measured = Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .expect("there is a program that sleeps");
-    let output = Command::new(env!("CARGO_BIN_EXE_generate"))
-        .args(["--connect", &addr.to_string()])
-        .args(["--pid", &measured.id().to_string()])
-        .args(["--connections", &load.connections.to_string()])
-        .args(["--protocol", "raw", "--size", "18", "--messages", "16"])
-        .arg(load.name)
-        .args(load.options)
-        .stdin(Stdio::null())
-        .output();
-    let _ = measured.kill();
-    let _ = measured.wait();
-    output.expect("the generator runs")
 }
 
 impl Load {

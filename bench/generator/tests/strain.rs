@@ -1,13 +1,16 @@
 //! What the generator must tell of a server under strain: that it stood still, that it turned connections
 //! away, and what it did with receivers that read nothing.
 
+mod program;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use self::program::generate;
 
 /// The messages that are due while a server stands still are late, each by what is left of that time. A
 /// generator that waits for answers would have sent only a few of them.
@@ -146,7 +149,10 @@ fn run(
         let is_over = Arc::clone(&is_over);
         thread::spawn(move || serve(&listener, &is_over))
     };
-    let printed = generate(addr, connections, options);
+    let options = ["--size", "16"].into_iter().chain(options.iter().copied());
+    let output = generate(addr, connections, options);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).expect("it prints JSON");
     is_over.store(true, Ordering::Relaxed);
     let served = serving.join().expect("the server does not panic");
     served.or_else(expect_reset).expect("the server serves");
@@ -159,27 +165,6 @@ fn expect_reset(error: io::Error) -> io::Result<()> {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
     }
-}
-
-fn generate(addr: SocketAddr, connections: usize, options: &[&str]) -> String {
-    // What is measured is a program whose threads do not come and go, as those of a test do.
-    let mut measured = Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .expect("there is a program that sleeps");
-    let output = Command::new(env!("CARGO_BIN_EXE_generate"))
-        .args(["--connect", &addr.to_string()])
-        .args(["--pid", &measured.id().to_string()])
-        .args(["--connections", &connections.to_string()])
-        .args(["--protocol", "raw", "--size", "16"])
-        .args(options)
-        .stdin(Stdio::null())
-        .output();
-    let _ = measured.kill();
-    let _ = measured.wait();
-    let output = output.expect("the generator runs");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("it prints JSON")
 }
 
 /// Reads a number out of a line of JSON without nesting.
