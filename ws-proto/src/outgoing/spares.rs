@@ -5,7 +5,7 @@ use super::Outgoing;
 /// The largest piece that is kept, in bytes: a queue with some small messages.
 const PIECE_LIMIT: usize = 1 << 10;
 
-/// The most bytes that are kept: the queues of a broadcast of small messages to some thousand connections.
+/// The most bytes that are kept: the queues of a broadcast of small messages to about a thousand connections.
 const LIMIT: usize = 512 << 10;
 
 /// Empty queues whose memory waits for its next use.
