@@ -14,7 +14,7 @@ use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::inline::Inline;
 use crate::message::{Fragment, Message, Payload};
-use crate::outgoing::{COPY_LIMIT, FramePayload, Outgoing};
+use crate::outgoing::{FramePayload, Outgoing, SHARED_COPY_LIMIT};
 use crate::randomness::Randomness;
 use crate::state::Role;
 use crate::version::Version;
@@ -212,7 +212,7 @@ impl Codec {
         }
         match self {
             Self::Hixie(_) => {
-                let payload = FramePayload::Shared(frame.slice(header_len..));
+                let payload = FramePayload::SharedByMany(frame.slice(header_len..));
                 hixie::encode_text(payload, outgoing);
             }
             // A client needs a fresh masking key for each frame (R-F7), so it can share neither header nor payload.
@@ -221,7 +221,7 @@ impl Codec {
                 codec.encode(opcode, true, payload, outgoing);
             }
             Self::Rfc6455(_) => {
-                outgoing.push_frame(b"", FramePayload::Shared(frame.clone()), b"");
+                outgoing.push_frame(b"", FramePayload::SharedByMany(frame.clone()), b"");
             }
         }
     }
@@ -234,7 +234,7 @@ impl Codec {
             Self::Hixie(_) => false,
             Self::Rfc6455(codec) => codec.masks(),
         };
-        frame.len() < COPY_LIMIT && !masks
+        frame.len() < SHARED_COPY_LIMIT && !masks
     }
 
     /// Does the same as [`encode_prepared`](Self::encode_prepared) for a frame that [is copied](Self::copies).

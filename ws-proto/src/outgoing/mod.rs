@@ -17,7 +17,7 @@ use crate::mask::Mask;
 
 pub(crate) use self::controls::InFlight;
 pub use self::outgoing_mut::OutgoingMut;
-pub(crate) use self::queue::{COPY_LIMIT, FramePayload};
+pub(crate) use self::queue::{FramePayload, SHARED_COPY_LIMIT};
 pub(crate) use self::spares::Spares;
 
 /// Bytes to be written to the peer, in order, as a [`Buf`].

@@ -21,6 +21,10 @@ use crate::message::inline::INLINE_LIMIT;
 /// Below a few KiB a copy costs less than one more slice in a gather write.
 pub(crate) const COPY_LIMIT: usize = 4096;
 
+/// The same for payloads that many connections share. A copy for each of them would cost more memory than time: a
+/// message of 3000 bytes to 5000 slow receivers.
+pub(crate) const SHARED_COPY_LIMIT: usize = 512;
+
 /// The first capacity of a tail without attached memory, as with a broadcast: more small frames may follow.
 const TAIL_CAPACITY: usize = 256;
 
@@ -161,8 +165,8 @@ impl Queue {
         let frame_len = header.len() + payload.len() + trailer.len();
         self.len += frame_len;
         let tail = &mut self.tail.bytes;
-        match payload {
-            FramePayload::Shared(bytes) if bytes.len() >= COPY_LIMIT => {
+        match payload.kept() {
+            Ok(bytes) => {
                 // The header shares a segment with the small frames in front of it, so it costs no slice of its own.
                 tail.extend_from_slice(header);
                 self.end_segment(false);
@@ -171,7 +175,7 @@ impl Queue {
                     .push_back(Segment::new(bytes.into(), ends_frame));
                 self.tail.bytes.extend_from_slice(trailer);
             }
-            FramePayload::Shared(_) | FramePayload::Copied(_) => {
+            Err(payload) => {
                 if tail.capacity() == 0 {
                     tail.reserve(TAIL_CAPACITY);
                 }
@@ -513,6 +517,8 @@ pub(crate) enum FramePayload<'a> {
     Copied(&'a [u8]),
     /// Bytes that the queue can keep by reference.
     Shared(Bytes),
+    /// The same, and many connections have them.
+    SharedByMany(Bytes),
 }
 
 impl FramePayload<'_> {
@@ -523,7 +529,16 @@ impl FramePayload<'_> {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Copied(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) | Self::SharedByMany(bytes) => bytes,
+        }
+    }
+
+    /// Returns the bytes if they are to be kept by reference, and not copied.
+    fn kept(self) -> Result<Bytes, Self> {
+        match self {
+            Self::Shared(bytes) if bytes.len() >= COPY_LIMIT => Ok(bytes),
+            Self::SharedByMany(bytes) if bytes.len() >= SHARED_COPY_LIMIT => Ok(bytes),
+            copied => Err(copied),
         }
     }
 }
