@@ -275,6 +275,9 @@ where
         self.wants_read = found.wants_read;
         pass.is_aborted = found.is_aborted;
         pass.calls_handler |= found.calls_handler;
+        if found.gives_way {
+            pass.budget.spend_all();
+        }
     }
 
     /// Polls the handler. If it panics, only this connection ends (P8).

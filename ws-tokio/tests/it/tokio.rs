@@ -362,3 +362,67 @@ async fn connections_are_accepted_one_by_one() {
         assert!(soon(client.recv()).await.is_none());
     }
 }
+
+/// One peer floods a handler that computes for each message. Another one waits for some polls of that, and not for as many
+/// as tokio makes before it looks at its sockets by itself, 61. Breaks if a handler that gives way wakes its task.
+#[test]
+fn a_flood_for_a_handler_that_computes_keeps_nobody_waiting_for_long() {
+    const WORK: Duration = Duration::from_micros(50);
+    let (told, addr) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(async move {
+            let server = Server::bind(ANY).await.unwrap();
+            told.send(server.clone()).unwrap();
+            let serving = server.serve(|mut connection: Connection| async move {
+                while let Some(message) = connection.recv().await {
+                    let begin = std::time::Instant::now();
+                    while begin.elapsed() < WORK {}
+                    if connection.send(message).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            serving.await.unwrap();
+            server.shutdown(Duration::from_secs(1)).await;
+        });
+    });
+    let server_too: Server = addr.recv().unwrap();
+    let addr = server_too.local_addr();
+    let flooding = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reading = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while reading.read(&mut buffer).is_ok_and(|len| len > 0) {}
+        });
+        let frames = b"\x81\x82\0\0\0\0hi".repeat(4096);
+        // Until the server is gone.
+        while stream.write_all(&frames).is_ok() {}
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let longest = runtime.block_on(async {
+        let mut connection = connect(&url(&server_too)).await.unwrap();
+        let mut longest = Duration::ZERO;
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let begin = std::time::Instant::now();
+            connection.send("hi").await.unwrap();
+            connection.recv().await.unwrap();
+            longest = longest.max(begin.elapsed());
+        }
+        longest
+    });
+    server_too.close();
+    server.join().unwrap();
+    flooding.join().unwrap();
+    // A poll takes 1,024 messages, 51 ms; 61 of them are 3.1 s.
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+}

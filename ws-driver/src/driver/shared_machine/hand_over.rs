@@ -80,12 +80,18 @@ impl SharedMachine {
     }
 
     /// Makes the task of a user run again, behind the others of its thread.
-    pub(super) fn give_way(&self, inner: MutexGuard<'_, Inner>, cx: &mut Context<'_>) {
+    pub(super) fn give_way(&self, mut inner: MutexGuard<'_, Inner>, cx: &mut Context<'_>) {
+        // The caller is a handler in the driver's own task. The driver gives way for both, once it has written what the
+        // handler sent. A wake here would have the task polled again before the runtime looks at its sockets.
+        inner.gives_way = inner.shared_driver.is_none() && inner.driver.is(cx);
+        if inner.gives_way {
+            return;
+        }
         let handle = inner.shared_driver.clone();
         drop(inner);
         match handle {
             Some(handle) => (handle.give_way)(cx),
-            // The caller is a handler in the driver's own task, which gives way by itself.
+            // A part of the handler with a waker of its own, which has to be woken.
             None => cx.waker().wake_by_ref(),
         }
     }

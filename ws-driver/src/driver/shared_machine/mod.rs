@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     has_receiver: bool,
     /// Whether the connection is to be dropped without a closing handshake.
     aborted: bool,
+    /// Whether the handler, which the driver polls, waits only to let others run.
+    gives_way: bool,
     /// Whether the stream is closed.
     has_ended: bool,
     /// Whether the policy [`Close`](crate::SlowPeer::Close) closed it.
@@ -168,6 +170,7 @@ impl SharedMachine {
             has_listener: false,
             has_receiver: true,
             aborted: false,
+            gives_way: false,
             has_ended: false,
             is_too_slow: false,
             progress: Progress::default(),
@@ -307,6 +310,19 @@ impl SharedMachine {
 
     pub(crate) fn buffered_amount(&self) -> usize {
         self.lock().buffered_amount()
+    }
+
+    /// Returns how many bytes wait if the connection is open and those are more than one `share`th of its
+    /// `send_queue_limit`.
+    pub(crate) fn filled_beyond(&self, share: usize) -> Option<usize> {
+        let inner = self.lock();
+        let limit = inner.machine.send_queue_limit()?;
+        let waiting = inner.buffered_amount();
+        (inner.machine.is_writable() && waiting > limit / share).then_some(waiting)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     pub(crate) fn counters(&self) -> ConnectionCounters {

@@ -49,6 +49,8 @@ pub(crate) struct Found {
     pub(crate) is_aborted: bool,
     /// Whether the driver is to poll its handler: something arrived, and the receiver waits in the driver's own task.
     pub(crate) calls_handler: bool,
+    /// Whether the handler waits only to let others run, and the driver is to give way.
+    pub(crate) gives_way: bool,
 }
 
 /// What a driver finds when it is woken.
@@ -266,7 +268,12 @@ impl Inner {
             || is_finished;
         let calls_handler =
             self.concerns_receiver() && self.receiver.waits() && self.receiver.is(cx);
-        if !able.to_wait || self.aborted || calls_handler || able.is_open && has_work {
+        if !able.to_wait
+            || self.aborted
+            || self.gives_way
+            || calls_handler
+            || able.is_open && has_work
+        {
             return Next::Work(Work {
                 shutdown,
                 deadline,
@@ -277,11 +284,12 @@ impl Inner {
     }
 
     #[inline]
-    fn found(&self, calls_handler: bool) -> Found {
+    fn found(&mut self, calls_handler: bool) -> Found {
         Found {
             wants_read: self.machine.wants_read(),
             is_aborted: self.aborted,
             calls_handler,
+            gives_way: std::mem::take(&mut self.gives_way),
         }
     }
 
