@@ -94,6 +94,27 @@ impl ClientTls {
         }
     }
 
+    /// Speaks TLS with a host over a stream to it, for something else than WebSockets, such as a
+    /// [`Backplane`](crate::Backplane). A client of WebSockets does it by itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the host is no name or address, its certificate is not trusted, or the stream breaks.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the stream is closed.
+    pub async fn connect<S>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>, TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        self.open(stream, host).await
+    }
+
     /// Does the TLS handshake with a host over a stream to it.
     pub(crate) async fn open<S>(&self, stream: S, host: &str) -> Result<TlsStream<S>, TlsError>
     where

@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConnection};
 use rustls::sign::CertifiedKey;
 
@@ -84,6 +85,12 @@ impl ServerTls {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // Sessions that the client keeps, encrypted. The default, a memory of 256, is full before the clients of a server
+        // that restarts are back. The keys belong to this value and change every six hours. Without randomness from the
+        // system there is no ticketer, and the default stays.
+        if let Ok(ticketer) = Ticketer::new() {
+            config.ticketer = ticketer;
+        }
         Self {
             config: Arc::new(config),
             certificate: Some(certificate),

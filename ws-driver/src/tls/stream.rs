@@ -30,6 +30,8 @@ pub(crate) struct TlsStream<S> {
     owed: usize,
     /// Whether the peer has sent TLS.
     has_read: bool,
+    /// Whether the tickets of the handshake wait for something to leave with.
+    holds_tickets: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
@@ -39,6 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             session: Box::new(session),
             owed: 0,
             has_read: false,
+            holds_tickets: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
             }
             if is_over {
+                self.holds_tickets = self.session.wants_write();
                 // The certificates of the peer may have made the buffers large.
                 self.shrink_buffers();
                 return Poll::Ready(Ok(()));
@@ -77,8 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 
     /// Returns whether what a finished handshake has left to write are tickets. They leave in one write with the first
-    /// bytes of the protocol above, because no client waits for them. A server of TLS 1.2, and any client, has a
-    /// Finished left instead, and its peer waits for that.
+    /// bytes of the protocol above if the request is there already, and [before a wait](Self::poll_transport) for it
+    /// otherwise. A server of TLS 1.2, and any client, has a Finished left instead, and its peer waits for that.
     fn has_only_tickets_left(&self) -> bool {
         match &*self.session {
             Connection::Server(session) => {
@@ -86,6 +90,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             Connection::Client(_) => false,
         }
+    }
+
+    /// Reads from the transport. Before it waits, tickets leave that were held back: a client with Nagle's algorithm sends
+    /// nothing until its Finished is acknowledged, and the system would acknowledge it after 40 ms.
+    fn poll_transport(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.transport).poll_read(cx, buffer);
+        if read.is_pending() && std::mem::take(&mut self.holds_tickets) {
+            // What the transport does not take now goes with the next write.
+            let _ = self.poll_write_records(cx)?;
+        }
+        read
     }
 
     /// Processes the records that rustls has. Sends an alert if they are invalid.
@@ -212,14 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             if let Some(len) = self.take_plaintext(buffer)? {
                 return Poll::Ready(Ok(len));
             }
-            let len = ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
+            let len = ready!(self.poll_transport(cx, buffer))?;
             if len == 0 {
                 // rustls learns the end of the stream by a read of zero bytes.
                 self.session.read_tls(&mut io::empty())?;
                 continue;
             }
             let len = self.decrypt(cx, &mut buffer[..len])?;
-            if self.session.wants_write() {
+            if self.session.wants_write() && !self.holds_tickets {
                 // The answer to a key update. If the transport does not take it now, it goes with the next write.
                 let _ = self.poll_write_records(cx)?;
             }

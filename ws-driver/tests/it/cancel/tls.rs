@@ -177,3 +177,22 @@ fn shutdown_in_the_handshake_of_tls() {
 fn without_timeout() -> ClientConfig {
     ClientConfig::new().handshake_timeout(None)
 }
+
+/// A client of something else that gives up closes its stream.
+#[test]
+fn tls_for_something_else() {
+    let trust = &Trust::new(&["127.0.0.1"]);
+    at_every_poll(10, |sim, polls| async move {
+        let builder = Server::builder().tls(trust.tls.clone());
+        let server = builder.bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        sim.narrow(NARROW);
+        let stream = sim.connect(server.local_addr()).await.unwrap();
+        let tls = ClientTls::roots_from_pem(trust.root.as_bytes()).unwrap();
+        let opened = polled(polls, tls.connect(stream, "127.0.0.1")).await;
+        let is_open = opened.is_some_and(|opened| opened.is_ok());
+        server.close();
+        assert_nothing_left(&sim, &server).await;
+        is_open
+    });
+}
