@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -81,6 +82,8 @@ async fn main() -> io::Result<()> {
         .with_state(app);
     let listener = TcpListener::bind(&options.listen).await?;
     println!("listening on http://{}/", listener.local_addr()?);
+    // Without this a small message behind another one waits for the peer's acknowledgement, 40 ms.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     // Axum waits for its requests only; what was upgraded is ours.
     let stopped = async move {
         if tokio::signal::ctrl_c().await.is_err() {
