@@ -93,7 +93,7 @@ SERVERS = [
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),
-    peer("fastwebsockets", batch=True),
+    peer("fastwebsockets", batch=True, broadcasts=True),
     peer("tokio-websockets", broadcasts=True),
     peer("tokio-websockets", batch=True, broadcasts=True),
     peer("yawc"),
@@ -103,6 +103,10 @@ SERVERS = [
     peer("async-tungstenite"),
     peer("async-tungstenite", batch=True),
 ]
+
+# Whose versions a result names.
+LIBRARIES = ["tokio-tungstenite", "fastwebsockets", "tokio-websockets", "yawc", "soketto", "async-tungstenite",
+             "libuwebsockets-sys"]
 
 # What every ratio is to, in the same run; and where all is inside of TLS.
 CEILING = "raw-tokio"
@@ -141,6 +145,8 @@ class Scenario:
     generations: int = 1
 
     is_tls: bool = False
+    # Whether clients ask as a browser does, with all of its headers.
+    is_browser: bool = False
 
     @property
     def ceiling(self):
@@ -148,6 +154,8 @@ class Scenario:
 
     def suits(self, server):
         if self.shows != "cost" and server.name not in COMPARED:
+            return False
+        if self.is_browser and server.protocol != "rfc6455":
             return False
         if server.speaks_tls != self.is_tls or server.compresses and self.script != "records":
             return False
@@ -163,7 +171,7 @@ class Scenario:
 
     def arguments(self, server):
         return [
-            "--protocol", server.protocol,
+            "--protocol", "browser" if self.is_browser else server.protocol,
             "--connections", str(min(self.connections, (FILES - SPARE_FILES) // self.generations)),
             "--size", str(self.size),
             "--script", self.script,
@@ -221,6 +229,9 @@ SCENARIOS = [
              messages=500 * 40),
     Scenario("broadcast16", "16 B to 500, 16 in flight", broadcast(16), 500, mode="broadcast", unit="delivery",
              messages=500 * 16 * 10),
+    Scenario("pipelined-125", "125 B, 32 in flight, 64 connections", echo(32), 64, 125, messages=64 * 32 * 20),
+    Scenario("broadcast16-1k", "1 KiB to 500, 16 in flight", broadcast(16), 500, 1024, mode="broadcast", unit="delivery",
+             messages=500 * 16 * 10),
     Scenario("by-id", "16 B to one of 20,000 connections by its id, 64 in flight", ("by-id",), 20_000, 18,
              mode="by-id"),
     Scenario("growth-100", "16 B, 20,000 messages a second over 100 connections", PACE, 100, messages=None),
@@ -229,6 +240,8 @@ SCENARIOS = [
     Scenario("idle", "5,000 connections after one 1 KiB echo", ("idle",), 5_000, 1024, messages=None, is_memory=True),
     Scenario("idle-20000", "20,000 connections after one 1 KiB echo", ("idle",), 20_000, 1024, messages=None,
              is_memory=True),
+    Scenario("idle-browser", "5,000 connections with the headers of a browser, 480 bytes, after one 1 KiB echo", ("idle",), 5_000,
+             1024, messages=None, is_memory=True, is_browser=True),
     *(crowd(count) for count in (10, 100, 1_000, 10_000, 20_000)),
     Scenario("topics", "18 B to the 10 members of one of 10,000 topics, 64 in flight", ("topics", "--members", "10"), 10_000,
              18, mode="topics", unit="delivery", messages=None),

@@ -24,7 +24,8 @@ def failures(results):
 
 
 def head(results):
-    return (f"# Measured {results['date']}\n\n{results['machine']}.\n{results['rounds']} rounds of "
+    version = f"This library at {results['version']}, beside {results['peers']}.\n" if "version" in results else ""
+    return (f"# Measured {results['date']}\n\n{results['machine']}.\n{version}{results['rounds']} rounds of "
             f"{results['window_ms']} ms in {results['seconds']} s; load averages before and after: "
             f"{' and '.join(results['load'])}.\n")
 
@@ -69,6 +70,12 @@ def ratio_of_least(results, scenario, server):
     return min(cost) / min(ceiling) if cost and ceiling else None
 
 
+def is_confirmed(results, scenario, server):
+    """Tells whether the least of a server and that of the ceiling are not those of one lucky round."""
+    costs = [sorted(cpu_per_message(results, scenario, name)) for name in (server, ceiling_of(scenario))]
+    return all(len(cost) > 1 and cost[1] <= 1.1 * cost[0] for cost in costs)
+
+
 def ceiling_of(scenario):
     return next(one.ceiling for one in plan.SCENARIOS if one.name == scenario)
 
@@ -76,9 +83,10 @@ def ceiling_of(scenario):
 def ratios(results):
     def cell(scenario, server):
         least = ratio_of_least(results, scenario.name, server)
-        return least and f"{least:.2f}"
+        return least and f"{least:.2f}{'' if is_confirmed(results, scenario.name, server) else '~'}"
     return table(results, "CPU time of the server per message, as a ratio to raw-tokio (raw-tokio-tls inside of TLS): the "
-                 "least of all rounds to the least of all rounds", timed(results), cell)
+                 "least of all rounds to the least of all rounds; ~ where no second round of the two comes within 10 % of the least",
+                 [one for one in timed(results) if one.ceiling in results["times"][one.name]], cell)
 
 
 def nanoseconds(results):
@@ -87,8 +95,9 @@ def nanoseconds(results):
         if not costs:
             return None
         least, median = min(costs), statistics.median(costs)
-        return f"{least:,.0f} / {median:,.0f} / {100 * (max(costs) - least) / least:.0f} %"
-    return table(results, "CPU nanoseconds per message: least / median / spread (greatest over least)",
+        spread = f"{100 * (max(costs) - least) / least:.0f} %" if len(costs) > 1 else "-"
+        return f"{least:,.0f} / {median:,.0f} / {spread}"
+    return table(results, "CPU nanoseconds per message: least / median / spread (by how much the greatest is above the least)",
                  timed(results), cell)
 
 
@@ -149,7 +158,7 @@ def failed(results, scenario, server):
 
 
 def legend(results):
-    scenarios = [f"- {one.name}: {one.about} (per {one.unit})" for one in plan.SCENARIOS
+    scenarios = [f"- {one.name}: {one.about} (per {'connection' if one.is_memory else one.unit})" for one in plan.SCENARIOS
                  if one.name in results["scenarios"]]
     lines = [f"- {line}" for line in failures(results)]
     return "\n".join(["## Scenarios\n", *scenarios, "", *(["## Failures\n", *lines, ""] if lines else [])])

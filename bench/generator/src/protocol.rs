@@ -11,6 +11,8 @@ use crate::frame::{encode_draft, encode_masked, encode_plain};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
     Rfc6455,
+    /// The same, with the request of a browser.
+    Browser,
     Draft76,
     Draft75,
     /// RFC 6455 with permessage-deflate, each message compressed on its own.
@@ -26,6 +28,7 @@ impl Protocol {
     pub(crate) fn request(self) -> &'static [u8] {
         match self {
             Self::Rfc6455 => REQUEST_RFC6455,
+            Self::Browser => REQUEST_BROWSER,
             Self::Deflate => REQUEST_DEFLATE,
             Self::Contexts => REQUEST_CONTEXTS,
             Self::Draft76 => REQUEST_DRAFT76,
@@ -53,7 +56,7 @@ impl Protocol {
             return Err(io::Error::other("the upgrade was not accepted"));
         }
         let (is_right, trailer): (bool, &[u8]) = match self {
-            Self::Rfc6455 => (has(ACCEPT_RFC6455), b""),
+            Self::Rfc6455 | Self::Browser => (has(ACCEPT_RFC6455), b""),
             Self::Deflate => (has(ACCEPT_RFC6455) && has(AGREED_DEFLATE), b""),
             Self::Contexts => {
                 let keeps = !has(b"_no_context_takeover") && !has(b"_max_window_bits");
@@ -77,7 +80,7 @@ impl Protocol {
     pub(crate) fn inflating(self) -> Option<Inflating> {
         match self {
             Self::Deflate | Self::Contexts => Some(Inflating::new(self.keeps_contexts())),
-            Self::Rfc6455 | Self::Draft76 | Self::Draft75 | Self::Raw => None,
+            Self::Rfc6455 | Self::Browser | Self::Draft76 | Self::Draft75 | Self::Raw => None,
         }
     }
 
@@ -90,7 +93,7 @@ impl Protocol {
         frame: &mut Vec<u8>,
     ) {
         match self {
-            Self::Rfc6455 | Self::Raw => {
+            Self::Rfc6455 | Self::Browser | Self::Raw => {
                 encode_masked(0x81, payload, masking_key, frame);
             }
             Self::Deflate | Self::Contexts => {
@@ -107,7 +110,9 @@ impl Protocol {
     /// Appends the same message as a server returns it, or as it is when it is inflated.
     pub(crate) fn encode_returned(self, payload: &[u8], masking_key: [u8; 4], frame: &mut Vec<u8>) {
         match self {
-            Self::Rfc6455 | Self::Deflate | Self::Contexts => encode_plain(payload, frame),
+            Self::Rfc6455 | Self::Browser | Self::Deflate | Self::Contexts => {
+                encode_plain(payload, frame);
+            }
             Self::Raw => encode_masked(0x81, payload, masking_key, frame),
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
@@ -133,6 +138,16 @@ macro_rules! request_rfc6455 {
 }
 
 const REQUEST_RFC6455: &[u8] = request_rfc6455!("");
+
+/// What Chromium adds for a page on the same host; a cookie, which would come on top, is not among it.
+const REQUEST_BROWSER: &[u8] = request_rfc6455!(
+    "Pragma: no-cache\r\n\
+     Cache-Control: no-cache\r\n\
+     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
+     Accept-Encoding: gzip, deflate, br, zstd\r\n\
+     Accept-Language: en-US,en;q=0.9\r\n\
+     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+);
 
 /// RFC 7692 §7.1.1: nobody keeps a context.
 const REQUEST_DEFLATE: &[u8] = request_rfc6455!(

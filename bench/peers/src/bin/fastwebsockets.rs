@@ -18,15 +18,18 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 async fn main() -> io::Result<()> {
     let start = Start::new().expect(&[Mode::Echo, Mode::Broadcast], true);
     match (start.mode, start.batch) {
-        (_, true) => {
+        (mode, true) => {
+            let sender = (mode == Mode::Broadcast).then(channel);
             // Clients end with a reset, which is an error here.
-            match start.is_tls() {
-                true => {
-                    let serve = |stream| async { drop(serve_raw(stream).await) };
-                    accept_all_tls(start.acceptor()?, serve).await
-                }
-                false => accept_all(|stream| async { drop(serve_raw(stream).await) }).await,
+            if start.is_tls() {
+                let serve = |stream| async { drop(serve_raw(stream, None).await) };
+                return accept_all_tls(start.acceptor()?, serve).await;
             }
+            accept_all(move |stream| {
+                let sender = sender.clone();
+                async { drop(serve_raw(stream, sender).await) }
+            })
+            .await
         }
         (mode, false) => {
             let sender = channel();
@@ -38,7 +41,7 @@ async fn main() -> io::Result<()> {
                         return;
                     };
                     let _ = match mode {
-                        Mode::Broadcast => publish(socket, sender).await,
+                        Mode::Broadcast => publish(socket, sender, false).await,
                         Mode::Echo | Mode::ById | Mode::Topics => {
                             echo(FragmentCollector::new(socket)).await
                         }
@@ -66,7 +69,11 @@ where
 }
 
 /// Publishes what comes; a second task sends what is published, as a read cannot be given up for it.
-async fn publish<S>(socket: WebSocket<S>, sender: Sender<Bytes>) -> Result<(), WebSocketError>
+async fn publish<S>(
+    socket: WebSocket<S>,
+    sender: Sender<Bytes>,
+    batch: bool,
+) -> Result<(), WebSocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -76,6 +83,10 @@ where
         while let Ok(message) = receiver.recv().await {
             let frame = Frame::text(Payload::Borrowed(&message));
             if writing.write_frame(frame).await.is_err() {
+                break;
+            }
+            // In its best form all that is there is written at once.
+            if batch && receiver.is_empty() && writing.flush().await.is_err() {
                 break;
             }
         }
@@ -94,9 +105,9 @@ where
     }
 }
 
-async fn serve_raw<S>(mut stream: S) -> Result<(), WebSocketError>
+async fn serve_raw<S>(mut stream: S, sender: Option<Sender<Bytes>>) -> Result<(), WebSocketError>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut head = Vec::with_capacity(1024);
     while !head.ends_with(b"\r\n\r\n") {
@@ -116,6 +127,12 @@ where
          \r\n"
     );
     stream.write_all(response.as_bytes()).await?;
-    let socket = WebSocket::after_handshake(Corked::new(stream), Role::Server);
-    tokio::task::unconstrained(echo(FragmentCollector::new(socket))).await
+    let mut socket = WebSocket::after_handshake(Corked::new(stream), Role::Server);
+    match sender {
+        Some(sender) => {
+            socket.set_writev(false);
+            tokio::task::unconstrained(publish(socket, sender, true)).await
+        }
+        None => tokio::task::unconstrained(echo(FragmentCollector::new(socket))).await,
+    }
 }
