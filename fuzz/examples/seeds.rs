@@ -132,6 +132,7 @@ fn main() -> io::Result<()> {
     pair()?;
     close_and_timers()?;
     http_fall_through()?;
+    envelope()?;
     topics()
 }
 
@@ -450,6 +451,29 @@ fn http_fall_through() -> io::Result<()> {
         let (first, later) = (format!("odd-{place}-first"), format!("odd-{place}-later"));
         write("http_fall_through", &first, &[&[5, place, 0]])?;
         write("http_fall_through", &later, &[&[5, 0, place, 0]])?;
+    }
+    Ok(())
+}
+
+/// Steps: 7 breaks the link; 6, a channel, a length and bytes are raw; others, a channel, then a kind, a flag, a number and
+/// its beginning, a node, a length and bytes.
+fn envelope() -> io::Result<()> {
+    for (name, steps) in [
+        ("text", &[0, 2, 0, 0, 1, 1, 0, 2, b'h', b'i'][..]),
+        (
+            "gap",
+            &[
+                0, 2, 0, 0, 1, 1, 0, 0, 0, 2, 0, 0, 9, 1, 0, 0, 0, 2, 0, 0, 5, 1, 0, 0,
+            ],
+        ),
+        (
+            "anew",
+            &[0, 0, 1, 0, 3, 1, 0, 0, 7, 0, 0, 1, 0, 30, 20, 0, 0],
+        ),
+        ("probe", &[0, 0, 2, 0, 1, 1, 0, 8]),
+        ("raw", &[6, 2, 5, 1, 1, 0, 0, 9]),
+    ] {
+        write("envelope", name, &[steps])?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod closing;
 mod decision;
 mod deflate;
 mod differential;
+mod envelope;
 mod fall_through;
 mod frames;
 mod handshake;
@@ -26,7 +27,7 @@ use ws_proto::Version;
 pub type Oracle = fn(&[u8]);
 
 /// All of them, by the names of their targets.
-pub const TARGETS: [(&str, Oracle); 12] = [
+pub const TARGETS: [(&str, Oracle); 13] = [
     ("request_head", request_head),
     ("version_decision", version_decision),
     ("response_head", response_head),
@@ -37,6 +38,7 @@ pub const TARGETS: [(&str, Oracle); 12] = [
     ("close_and_timers", close_and_timers),
     ("pair", pair),
     ("topics", topics),
+    ("envelope", envelope),
     ("deflate_offer", deflate_offer),
     ("inflate", inflate),
 ];
@@ -107,6 +109,11 @@ pub fn inflate(input: &[u8]) {
 /// The registry of a whole server, against a plain model.
 pub fn topics(input: &[u8]) {
     run(input, topics::exercise);
+}
+
+/// Any bytes from an engine, for a node of a cluster.
+pub fn envelope(input: &[u8]) {
+    run(input, envelope::exercise);
 }
 
 /// Any bytes on an open connection of RFC 6455, of ours and of tungstenite.

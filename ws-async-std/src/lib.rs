@@ -34,6 +34,8 @@ mod runtime;
 
 #[doc(inline)]
 pub use ws_driver::exports::*;
+#[cfg(feature = "redis")]
+pub use ws_redis::{Redis, RedisUrlError};
 
 pub use self::runtime::{AsyncStd, AsyncStdTimer, Stream};
 

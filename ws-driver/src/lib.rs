@@ -18,6 +18,7 @@
 
 mod adapter;
 mod client;
+mod cluster;
 mod driver;
 mod handle;
 mod id;

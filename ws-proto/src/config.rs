@@ -159,6 +159,11 @@ impl ConnectionConfig {
         self.keepalive_interval.zip(self.pong_timeout)
     }
 
+    /// Returns the limit of a received message, in bytes, as set by [`message_limit`](Self::message_limit).
+    pub fn get_message_limit(&self) -> Option<usize> {
+        self.message_limit
+    }
+
     /// Returns the length limit of a message in a single frame; `None` if no such message is allowed.
     pub(crate) fn single_frame_limit(&self) -> Option<usize> {
         let limits = [self.message_limit, self.frame_limit];

@@ -35,6 +35,7 @@
 //! | receive pings and pongs | [`ServerBuilder::control_events`], [`Connection::recv_event`] |
 //! | observe and count what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | learn how a connection ended | [`Connection::closed`], [`Closed`] |
+//! | reach the connections of many servers | [`many_machines`], [`Cluster`], with the feature `redis` |
 //! | speak TLS | [`tls`] |
 //! | compress messages | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
@@ -53,6 +54,7 @@
 //! - `proxy` lets clients connect through a proxy.
 //! - `deflate` adds compression; see [`compression`].
 //! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
+//! - `redis` connects many servers; see [`many_machines`]. It asks for Rust 1.88.
 //! - `test-kit` adds the module `test`, for tests of handlers. It belongs in `[dev-dependencies]`.
 
 #[cfg(feature = "axum")]
@@ -61,6 +63,8 @@ mod runtime;
 
 #[doc(inline)]
 pub use ws_driver::exports::*;
+#[cfg(feature = "redis")]
+pub use ws_redis::{Redis, RedisUrlError};
 
 pub use self::runtime::{Stream, Tokio, TokioTimer};
 
@@ -80,6 +84,9 @@ pub mod integrations {}
 
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../../docs/many-machines.md")]
+pub mod many_machines {}
 
 #[doc = include_str!("../../docs/tls.md")]
 pub mod tls {}

@@ -19,11 +19,22 @@ pub use crate::client::config::ConnectConfig;
 pub use crate::client::error::{ConnectError, ConnectStage};
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
+pub use crate::cluster::channel::{Channel, ParseChannelError};
+pub use crate::cluster::config::ClusterConfig;
+pub use crate::cluster::counters::ClusterCounters;
+pub use crate::cluster::error::{BackplaneError, JoinError};
+pub use crate::cluster::inbound::Gate;
+pub use crate::cluster::link::ClusterHealth;
+pub use crate::cluster::memory::MemoryBackplane;
+pub use crate::cluster::outbox::{Batch, OutgoingMessage};
+pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Settled};
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::driver::try_send::TrySendError;
 pub use crate::handle::clients::{Clients, SendToError, Topic};
+pub use crate::handle::cluster::{Cluster, ClusterTopic, Published};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::handle::sender::Sender;
+pub use crate::id::cluster::{ClusterId, NodeId, ParseClusterIdError};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observe::counters::{
     CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,

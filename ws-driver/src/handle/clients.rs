@@ -9,8 +9,10 @@ use super::join_all;
 use super::sender::Sender;
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Then};
 use crate::id::ConnectionId;
+use crate::id::cluster::NodeId;
 use crate::observe::counters::ServerCounters;
 use crate::observe::rejected::Rejected;
+use crate::registry::broadcast::{BroadcastMessage, offer_all};
 use crate::registry::membership::Membership;
 use crate::registry::roster::Members;
 use crate::registry::{Entry, Registry, RegistryConfig};
@@ -29,9 +31,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn new(options: RegistryConfig) -> Self {
+    pub(crate) fn new(options: RegistryConfig, node: NodeId) -> Self {
         Self {
-            registry: Arc::new(Registry::new(options)),
+            registry: Arc::new(Registry::new(options, node)),
         }
     }
 
@@ -162,6 +164,10 @@ impl Clients {
         self.registry.counters()
     }
 
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     /// Returns the access to the topics that the handles of a connection need.
     pub(crate) fn membership(&self) -> Membership {
         Membership::of(&self.registry)
@@ -191,7 +197,7 @@ impl Clients {
 impl Default for Clients {
     /// Makes a registry without a server. It stays empty.
     fn default() -> Self {
-        Self::new(RegistryConfig::default())
+        Self::new(RegistryConfig::default(), NodeId::NONE)
     }
 }
 
@@ -287,55 +293,6 @@ fn senders(
     let membership = Membership::of(registry);
     let places = 0..machines.len();
     places.map(move |place| Sender::new(Arc::clone(&machines[place]), membership.clone()))
-}
-
-/// A message for many connections. It is compressed once, for the first connection that compresses, because a
-/// broadcast to connections that do not compress should not pay for it.
-struct BroadcastMessage<'a> {
-    registry: &'a Registry,
-    message: PreparedMessage,
-    is_compressed: bool,
-}
-
-impl<'a> BroadcastMessage<'a> {
-    fn new(registry: &'a Registry, message: PreparedMessage) -> Self {
-        Self {
-            registry,
-            message,
-            is_compressed: false,
-        }
-    }
-
-    /// Returns the message for one connection.
-    fn for_one(&mut self, machine: &SharedMachine) -> &PreparedMessage {
-        if machine.facts.compresses() && !self.is_compressed {
-            self.message = self.registry.options.compress(self.message.clone());
-            self.is_compressed = true;
-        }
-        &self.message
-    }
-}
-
-/// Offers a message to each connection except one. Returns how many took it.
-///
-/// `machines` is the list of one moment, so that no lock of the registry is held while messages are sent. Therefore two
-/// concurrent broadcasts can arrive in either order. An order would need one lock around all sending.
-fn offer_all(
-    registry: &Registry,
-    machines: &[Arc<SharedMachine>],
-    message: PreparedMessage,
-    except: Option<ConnectionId>,
-) -> usize {
-    let policy = registry.options.slow_peer;
-    let mut message = BroadcastMessage::new(registry, message);
-    let meant = machines
-        .iter()
-        .filter(|machine| Some(machine.facts.id) != except)
-        .filter(|machine| {
-            let message = message.for_one(machine);
-            machine.send_prepared_by_policy(message, policy).is_ok()
-        });
-    meant.count()
 }
 
 /// Queues a message for each connection as soon as its queue has capacity. Returns how many took it.

@@ -9,9 +9,11 @@ use ws_proto::{
     CloseCode, CloseReason, Closed, Message, PreparedMessage, SendError, State, Version,
 };
 
+use crate::cluster::error::JoinError;
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Standing, Then};
 use crate::driver::try_send::TrySendError;
 use crate::id::ConnectionId;
+use crate::id::cluster::ClusterId;
 use crate::observe::counters::ConnectionCounters;
 use crate::registry::membership::Membership;
 use crate::registry::topics::TopicError;
@@ -112,6 +114,27 @@ impl Sender {
         self.membership.join(topic, self.id())
     }
 
+    /// Joins a topic as [`join`](Self::join) does, and waits until messages of other nodes of the cluster arrive:
+    /// nothing that they publish to the topic from now on is missed while the link lasts. Returns whether the
+    /// connection is a new member. On a server without a backplane there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`join`](Self::join) does. Also fails if the backplane does not confirm the subscription within the
+    /// option [`subscribe_timeout`](crate::ClusterConfig::subscribe_timeout), or has ended; then the connection is a
+    /// member all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future was polled once, the connection is a member, unless it could not join.
+    pub async fn join_wait(&self, topic: &str) -> Result<bool, JoinError> {
+        let joined = self
+            .membership
+            .join_wait(topic, self.id(), || self.machine.now());
+        let (is_new, subscribed) = joined.await?;
+        JoinError::check(subscribed).map(|()| is_new)
+    }
+
     /// Leaves a topic. Returns whether the connection was a member.
     pub fn leave(&self, topic: &str) -> bool {
         self.membership.leave(topic, self.id())
@@ -164,6 +187,12 @@ impl Sender {
     /// Returns the id of the connection.
     pub fn id(&self) -> ConnectionId {
         self.machine.facts.id
+    }
+
+    /// Returns the id of the connection in the cluster of its server, by which any node can send to it. A connection
+    /// of a client is of no server; its node is all zeros.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.membership.cluster_id(self.id())
     }
 
     /// Returns the version of the connection.

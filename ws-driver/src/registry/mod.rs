@@ -12,9 +12,12 @@
 //!
 //! Imports: `util`, `id`, `observe`, `driver`.
 
+pub(crate) mod broadcast;
 mod directory;
+mod interest;
 pub(crate) mod membership;
 pub(crate) mod roster;
+pub(crate) mod subscriptions;
 pub(crate) mod topics;
 
 use slab::Slab;
@@ -22,23 +25,28 @@ use ws_proto::{PreparedMessage, State};
 
 use self::directory::Directory;
 use self::roster::{Member, Members, Roster};
+use self::subscriptions::SubscriptionNotices;
 use self::topics::{TopicError, Topics};
 use crate::driver::shared_machine::SharedMachine;
 use crate::driver::slow_peer::SlowPeer;
 #[cfg(feature = "deflate")]
 use crate::driver::workspace;
 use crate::id::ConnectionId;
+use crate::id::cluster::NodeId;
 use crate::observe::counters::{ServerCounters, Totals, VersionCounts};
 use crate::observe::rejected::Rejected;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// The connections of a server.
 pub(crate) struct Registry {
+    /// The id of the server in its cluster.
+    pub(crate) node: NodeId,
     slots: Mutex<Slots>,
     /// The same connections as `open` of the slots.
     directory: Directory,
     /// Notified when a place becomes free.
     left: Notice,
+    notices: SubscriptionNotices,
     pub(crate) options: RegistryConfig,
 }
 
@@ -103,11 +111,13 @@ impl Member for Arc<SharedMachine> {
 }
 
 impl Registry {
-    pub(crate) fn new(options: RegistryConfig) -> Self {
+    pub(crate) fn new(options: RegistryConfig, node: NodeId) -> Self {
         Self {
+            node,
             slots: Mutex::default(),
             directory: Directory::default(),
             left: Notice::new(),
+            notices: SubscriptionNotices::default(),
             options,
         }
     }
@@ -130,7 +140,13 @@ impl Registry {
         let mut slots = self.lock();
         let machine = slots.machine(id).ok_or(TopicError::Closed)?.clone();
         let limit = self.options.topic_limit;
-        slots.topics.join(topic, machine, limit)
+        let joined = slots.topics.join(topic, machine, limit);
+        let has_news = slots.topics.interest.has_news();
+        drop(slots);
+        if has_news {
+            self.notices.news.notify(usize::MAX);
+        }
+        joined
     }
 
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
+use super::interest::Interest;
 use super::roster::{Member, Members, Roster};
 
 /// The longest name of a topic, in bytes. It is long enough for a path or a few ids, and short enough that names from
@@ -69,6 +70,8 @@ pub(crate) struct Topics<M> {
     /// By slot: the place of the member in the roster of each topic that it has joined. It makes leaving take
     /// constant time. A connection without topics has no entry.
     places: HashMap<usize, HashMap<Arc<str>, usize>>,
+    /// What a backplane is to deliver. It changes with the first and the last member of a topic.
+    pub(super) interest: Interest,
 }
 
 impl<M> Default for Topics<M> {
@@ -76,6 +79,7 @@ impl<M> Default for Topics<M> {
         Self {
             rosters: HashMap::new(),
             places: HashMap::new(),
+            interest: Interest::default(),
         }
     }
 }
@@ -104,7 +108,11 @@ impl<M: Member> Topics<M> {
         // One copy of the name for all members.
         let name = match self.rosters.get_key_value(name) {
             Some((name, _)) => Arc::clone(name),
-            None => Arc::from(name),
+            None => {
+                let name = Arc::from(name);
+                self.interest.note_first(&name);
+                name
+            }
         };
         let roster = self.rosters.entry(Arc::clone(&name)).or_default();
         let place = roster.push(member);
@@ -155,6 +163,11 @@ impl<M: Member> Topics<M> {
         self.rosters.keys().map(Arc::clone).collect()
     }
 
+    /// Makes all topics missing, because an engine has no subscription of ours.
+    pub(super) fn restart_interest(&mut self) {
+        self.interest.restart(self.rosters.keys());
+    }
+
     /// Frees a place in a roster.
     fn remove(&mut self, name: &Arc<str>, place: usize) {
         let Entry::Occupied(mut roster) = self.rosters.entry(Arc::clone(name)) else {
@@ -178,6 +191,7 @@ impl<M: Member> Topics<M> {
         if roster.get().is_empty() {
             roster.remove();
             shrink(&mut self.rosters);
+            self.interest.note_last(name);
         }
     }
 }

@@ -11,8 +11,11 @@ use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
 
 use super::Server;
 use super::http::service::{HttpService, RequestService};
-use super::settings::ServerSettings;
+use super::settings::{ServerSettings, StartBackplane};
 use super::upgrade::{Answer, Upgrade};
+use crate::cluster;
+use crate::cluster::config::ClusterConfig;
+use crate::cluster::seat::Backplane;
 use crate::driver::slow_peer::SlowPeer;
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
@@ -29,6 +32,8 @@ pub struct ServerBuilder<R> {
     settings: ServerSettings,
     /// The error of the first invalid option. Kept until `bind` or `build`, so that setters can be chained.
     error: Option<ConfigError>,
+    /// Starts the backplane of the cluster, if there is one.
+    backplane: Option<StartBackplane<R>>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -48,6 +53,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         Self {
             settings: ServerSettings::default(),
             error: None,
+            backplane: None,
             runtime: PhantomData,
         }
     }
@@ -290,6 +296,26 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Makes the server a node of a cluster, by an engine that all nodes share: none by default. Then
+    /// [`Server::cluster`] sends to the connections of all nodes. The calls of [`Clients`](crate::Clients) and
+    /// [`Topic`](crate::Topic) stay as they are, for this node alone.
+    ///
+    /// The backplane connects in a task of its own, so [`bind`](Self::bind) does not wait for the engine; see
+    /// [`Cluster::health`](crate::Cluster::health).
+    pub fn backplane(mut self, backplane: impl Backplane<R>) -> Self {
+        self.backplane = Some(Box::new(|runtime, shared| {
+            cluster::start(runtime, shared, backplane);
+        }));
+        self
+    }
+
+    /// Sets the options of the server as a node of a cluster. They matter only with a
+    /// [`backplane`](Self::backplane).
+    pub fn cluster(mut self, config: ClusterConfig) -> Self {
+        self.settings.cluster = config;
+        self
+    }
+
     /// Makes a server that listens on no address. It gets streams from
     /// [`handle_stream`](crate::Server::handle_stream), or requests from another HTTP server.
     /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
@@ -297,9 +323,16 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// # Errors
     ///
     /// Fails if an option is invalid.
-    pub fn build(self) -> Result<Server<R>, ConfigError> {
+    pub fn build(mut self) -> Result<Server<R>, ConfigError> {
+        let backplane = self.backplane.take();
         let settings = self.finish()?;
-        Ok(Server::new(R::default(), settings, None, Vec::new()))
+        Ok(Server::new(
+            R::default(),
+            settings,
+            None,
+            Vec::new(),
+            backplane,
+        ))
     }
 
     /// Makes a server and listens on an address. Port 0 means any free port.
@@ -317,12 +350,13 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, nothing listens.
-    pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
+    pub async fn bind(mut self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let backplane = self.backplane.take();
         let settings = self.finish().map_err(invalid)?;
         // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
-        Server::listen(R::default(), settings, addrs).await
+        Server::listen(R::default(), settings, addrs, backplane).await
     }
 
     /// Adds to the list of origins.
@@ -414,10 +448,14 @@ mod tests {
             "keep_request_headers: true",
             #[cfg(feature = "rustls")]
             "tls: none",
+            "backplane: none",
+            "cluster: ClusterConfig { node_name: None, queue_limit: 4194304, inbound_limit: 1048576, hold: 5s, \
+             subscribe_timeout: 10s }",
         ];
         let builder = ServerBuilder::<()> {
             settings: ServerSettings::default(),
             error: None,
+            backplane: None,
             runtime: PhantomData,
         };
         let is_compiled = if cfg!(feature = "deflate") {
@@ -443,6 +481,7 @@ mod tests {
         let builder = ServerBuilder::<()> {
             settings: ServerSettings::default(),
             error: None,
+            backplane: None,
             runtime: PhantomData,
         };
         let list = list(&builder).join("\n");
@@ -458,7 +497,7 @@ mod tests {
             is_one.then_some(&name[..len])
         });
         let setters: Vec<_> = names.collect();
-        assert_eq!(setters.len(), 37, "{setters:?}");
+        assert_eq!(setters.len(), 39, "{setters:?}");
         let features = [
             ("deflate", cfg!(feature = "deflate")),
             ("tls", cfg!(feature = "rustls")),
@@ -484,6 +523,7 @@ mod tests {
         let ServerBuilder {
             settings,
             error: None,
+            backplane,
             runtime: PhantomData,
         } = builder
         else {
@@ -508,6 +548,7 @@ mod tests {
             #[cfg(feature = "rustls")]
             tls,
             bind: BindConfig { reuse_port, .. },
+            cluster,
         } = settings;
         // `bind` replaces the connection's options in it by those beside it.
         let inner = format!(", connection: {connection:?}");
@@ -528,6 +569,8 @@ mod tests {
             format!("keep_request_headers: {}", !forgets_request_headers),
             #[cfg(feature = "rustls")]
             format!("tls: {}", some(tls.is_some())),
+            format!("backplane: {}", some(backplane.is_some())),
+            format!("cluster: {cluster:?}"),
         ]
     }
 

@@ -1,6 +1,6 @@
 //! The server: accepts streams, runs a task for each, and finds its connections by id.
 //!
-//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`.
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle`.
 
 mod accept;
 mod accept_errors;
@@ -33,16 +33,18 @@ use self::accept_queue::AcceptQueue;
 use self::builder::ServerBuilder;
 use self::delivery::ToHandler;
 use self::listeners::Listeners;
-use self::settings::ServerSettings;
-use self::shared::SharedServer;
+use self::settings::{ServerSettings, StartBackplane};
+use self::shared::{ClusterPart, SharedServer};
 pub use self::shutdown::ShutdownReport;
 use self::shutdown_phase::{ShutdownPhase, ShutdownSignal};
 use crate::driver::shared_machine::Clock;
 use crate::handle::clients::{Clients, SendToError};
+use crate::handle::cluster::Cluster;
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
+use crate::id::cluster::NodeId;
 use crate::observe::counters::ServerCounters;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, RuntimeRandomness};
 
 /// A WebSocket server. It speaks every version of the protocol, and plain HTTP, on one port.
 ///
@@ -78,6 +80,7 @@ impl<R: Runtime> Server<R> {
         runtime: R,
         settings: ServerSettings,
         addrs: Vec<SocketAddr>,
+        backplane: Option<StartBackplane<R>>,
     ) -> io::Result<Self> {
         let bound = Listeners::bind(&runtime, addrs, &settings.bind).await;
         let (listeners, local_addrs) = bound?;
@@ -86,7 +89,13 @@ impl<R: Runtime> Server<R> {
                 .observers
                 .tell(|observer| observer.listening(*addr));
         }
-        Ok(Self::new(runtime, settings, Some(listeners), local_addrs))
+        Ok(Self::new(
+            runtime,
+            settings,
+            Some(listeners),
+            local_addrs,
+            backplane,
+        ))
     }
 
     /// Makes a server, with listeners or without.
@@ -95,15 +104,24 @@ impl<R: Runtime> Server<R> {
         settings: ServerSettings,
         listeners: Option<Listeners<R>>,
         local_addrs: Vec<SocketAddr>,
+        backplane: Option<StartBackplane<R>>,
     ) -> Self {
         let clock = runtime.clone();
+        // A closure, so that the types of connections and senders do not name the runtime.
+        let clock = Clock::new(move || clock.now());
+        let node = NodeId::random(&mut RuntimeRandomness(&runtime));
+        let clients = Clients::new(settings.registry.clone(), node);
+        let cluster = settings.join_cluster(&clients, &clock, backplane.is_some());
+        if let Some(start) = backplane {
+            start(&runtime, &cluster);
+        }
         let shared = SharedServer {
             runtime,
-            // A closure, so that the types of connections and senders do not name the runtime.
-            clock: Clock::new(move || clock.now()),
+            clock,
             listeners,
             local_addrs,
-            clients: Clients::new(settings.registry.clone()),
+            clients,
+            cluster: ClusterPart(cluster),
             config: Arc::new(settings.config.clone()),
             settings,
             stop: ShutdownSignal::default(),
@@ -213,6 +231,12 @@ impl<R: Runtime> Server<R> {
     /// Returns the registry of open connections.
     pub fn clients(&self) -> Clients {
         self.shared.clients.clone()
+    }
+
+    /// Returns the server's part in its cluster. Without a [backplane](crate::ServerBuilder::backplane) it is a
+    /// cluster of one.
+    pub fn cluster(&self) -> Cluster {
+        Cluster::new(Arc::clone(&self.shared.cluster.0))
     }
 
     /// Returns the counters of the server; see [`Clients::counters`].

@@ -9,6 +9,10 @@ use ws_proto::{ConnectionConfig, ServerConfig};
 
 use super::http::service::RequestService;
 use super::upgrade::{Answer, Upgrade};
+use crate::cluster::config::ClusterConfig;
+use crate::cluster::shared::SharedCluster;
+use crate::driver::shared_machine::Clock;
+use crate::handle::clients::Clients;
 use crate::observe::Observers;
 use crate::registry::RegistryConfig;
 use crate::runtime::BindConfig;
@@ -34,6 +38,29 @@ pub(crate) struct ServerSettings {
     pub(crate) http: HttpConfig,
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) cluster: ClusterConfig,
+}
+
+/// Starts the tasks of a cluster, with the backplane that the application chose.
+pub(crate) type StartBackplane<R> = Box<dyn FnOnce(&R, &Arc<SharedCluster>) + Send + Sync>;
+
+impl ServerSettings {
+    /// Makes the server's part in its cluster.
+    pub(super) fn join_cluster(
+        &self,
+        clients: &Clients,
+        clock: &Clock,
+        has_backplane: bool,
+    ) -> Arc<SharedCluster> {
+        let (registry, clock) = (Arc::clone(clients.registry()), clock.clone());
+        Arc::new(if has_backplane {
+            // What a client may send, another node may pass on.
+            let message_limit = self.connection.get_message_limit().unwrap_or(usize::MAX);
+            SharedCluster::new(registry, clock, self.cluster.clone(), message_limit)
+        } else {
+            SharedCluster::alone(registry, clock)
+        })
+    }
 }
 
 /// The options of plain HTTP.

@@ -10,6 +10,7 @@ use super::accept_queue::AcceptQueue;
 use super::listeners::Listeners;
 use super::settings::ServerSettings;
 use super::shutdown_phase::ShutdownSignal;
+use crate::cluster::shared::SharedCluster;
 use crate::driver::shared_machine::Clock;
 use crate::handle::clients::Clients;
 use crate::runtime::Runtime;
@@ -25,7 +26,17 @@ pub(crate) struct SharedServer<R: Runtime> {
     /// The same as in the settings, behind an `Arc` because each handshake keeps a reference to it.
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) clients: Clients,
+    pub(super) cluster: ClusterPart,
     pub(crate) stop: ShutdownSignal,
     pub(super) accept_queue: AcceptQueue,
     pub(super) accept_errors: AcceptErrors,
+}
+
+/// The server's part in its cluster. It ends with the server.
+pub(super) struct ClusterPart(pub(super) Arc<SharedCluster>);
+
+impl Drop for ClusterPart {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }

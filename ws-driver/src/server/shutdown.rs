@@ -16,7 +16,7 @@ use crate::runtime::{Runtime, Timer};
 use crate::util::race::race;
 
 /// The result of a [`shutdown`](crate::Server::shutdown). Each connection that was open at the call counts in one
-/// column, so the sum of the columns is the number of those connections.
+/// of the first three columns, so their sum is the number of those connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -28,10 +28,24 @@ pub struct ShutdownReport {
     pub lost: usize,
     /// Connections that were still open at the end of the grace and were dropped.
     pub aborted: usize,
+    /// Messages for the other nodes of a [`Cluster`](crate::Cluster) that were not published: no column of connections.
+    /// The server waits a second for the engine to take them, if there is a link.
+    pub unpublished: usize,
 }
 
 /// Shuts a server down.
 pub(super) async fn run<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> ShutdownReport {
+    let mut report = close_all(shared, grace).await;
+    let (runtime, cluster) = (&shared.runtime, &shared.cluster.0);
+    // Behind the connections, because their handlers may publish that they have gone.
+    let end = runtime.now().checked_add(FLUSH_WAIT);
+    until(runtime, end, cluster.flushed()).await;
+    report.unpublished = cluster.stop();
+    report
+}
+
+/// Closes all connections.
+async fn close_all<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> ShutdownReport {
     let SharedServer {
         runtime,
         stop,
@@ -126,6 +140,9 @@ async fn let_others_run() {
 /// The number of connections that are asked to close before the other tasks of the thread run. Without batches the
 /// thread would be busy for a long time, and all clients would reconnect at the same moment.
 const BATCH_LEN: usize = 256;
+
+/// How long the engine of a cluster has to take what was published.
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the tasks of aborted connections have to end. Each needs one poll; only application code that blocks its
 /// thread takes longer.

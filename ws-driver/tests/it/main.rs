@@ -7,6 +7,7 @@
 
 mod advisories;
 mod cancel;
+mod cluster;
 mod error_chain;
 mod handles;
 mod promises;

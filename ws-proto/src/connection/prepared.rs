@@ -89,6 +89,17 @@ impl PreparedMessage {
         self.is_text
     }
 
+    /// Returns the payload: the text in UTF-8, or the binary content.
+    pub fn payload(&self) -> &[u8] {
+        &self.frame[self.header_len..]
+    }
+
+    /// Tells whether no connection compresses the message: whether it was made by [`plain`](Self::plain).
+    #[cfg(feature = "deflate")]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.compression, PreparedCompression::Never)
+    }
+
     pub(crate) fn opcode(&self) -> Opcode {
         if self.is_text {
             Opcode::Text
@@ -99,10 +110,6 @@ impl PreparedMessage {
 
     pub(crate) fn compression(&self) -> &PreparedCompression {
         &self.compression
-    }
-
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.frame[self.header_len..]
     }
 
     pub(crate) fn frame(&self) -> &Bytes {

@@ -16,6 +16,7 @@
 
 pub mod application_streams;
 pub mod close;
+pub mod cluster;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 pub mod echo;
@@ -114,6 +115,12 @@ macro_rules! __conformance {
                 serve_can_be_dropped_and_called_again
                 server_shutdown
                 a_shutdown_aborts_at_the_end_of_its_grace
+            }
+            cluster {
+                cluster_broadcast_reaches_all_nodes
+                cluster_topics_reach_all_nodes_in_order
+                join_wait_misses_nothing
+                a_cluster_ends_with_its_servers
             }
             handles {
                 a_flush_waits_until_all_is_written

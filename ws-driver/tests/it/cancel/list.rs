@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
-const PUBLIC: [(&str, &[&str]); 9] = [
+const PUBLIC: [(&str, &[&str]); 11] = [
     // Of every adapter; what they call is polled.
     (
         "adapter/mod.rs",
@@ -12,6 +12,17 @@ const PUBLIC: [(&str, &[&str]); 9] = [
     (
         "client/mod.rs",
         &["connect", "connect_with", "connect_over"],
+    ),
+    (
+        "cluster/seat.rs",
+        &[
+            "interest",
+            "outgoing",
+            "gate",
+            "request",
+            "stopped",
+            "unless_stopped",
+        ],
     ),
     (
         "handle/clients.rs",
@@ -27,13 +38,14 @@ const PUBLIC: [(&str, &[&str]); 9] = [
             "flush",
             "send_fragment",
             "send_prepared",
+            "join_wait",
             "close",
             "close_with",
         ],
     ),
     (
         "handle/sender.rs",
-        &["send", "send_prepared", "flush", "wait_closed"],
+        &["send", "send_prepared", "flush", "join_wait", "wait_closed"],
     ),
     (
         "server/mod.rs",
@@ -44,6 +56,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
         &["handle_request", "examine_request"],
     ),
     ("server/builder.rs", &["bind"]),
+    ("tls/client.rs", &["connect"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];
 
@@ -58,6 +71,10 @@ fn every_public_async_function_is_in_the_list() {
             include_str!("../../../src/adapter/mod.rs"),
         ),
         ("client/mod.rs", include_str!("../../../src/client/mod.rs")),
+        (
+            "cluster/seat.rs",
+            include_str!("../../../src/cluster/seat.rs"),
+        ),
         (
             "handle/clients.rs",
             include_str!("../../../src/handle/clients.rs"),
@@ -79,6 +96,7 @@ fn every_public_async_function_is_in_the_list() {
             "server/builder.rs",
             include_str!("../../../src/server/builder.rs"),
         ),
+        ("tls/client.rs", include_str!("../../../src/tls/client.rs")),
         ("test.rs", include_str!("../../../src/test.rs")),
     ];
     for ((name, source), (listed, functions)) in sources.into_iter().zip(PUBLIC) {

@@ -4,6 +4,7 @@
 //! before or closed as documented, and no task and no entry of the registry is left in the end.
 
 mod broadcasting;
+mod cluster;
 mod connecting;
 mod ending;
 #[cfg(feature = "upgrade")]

@@ -1,4 +1,8 @@
-//! The id of a connection within its server.
+//! The id of a connection within its server; beside it stand the ids in a cluster.
+//!
+//! Imports: nothing.
+
+pub(crate) mod cluster;
 
 use std::fmt;
 use std::num::ParseIntError;

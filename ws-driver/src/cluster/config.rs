@@ -1,0 +1,77 @@
+//! The options of a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The options of a server as a node of a cluster. They need a
+/// [`backplane`](crate::ServerBuilder::backplane).
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    pub(crate) node_name: Option<Arc<str>>,
+    pub(crate) queue_limit: usize,
+    pub(crate) inbound_limit: usize,
+    pub(crate) hold: Duration,
+    pub(crate) subscribe_timeout: Duration,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            node_name: None,
+            queue_limit: 4 << 20,
+            inbound_limit: 1 << 20,
+            hold: Duration::from_secs(5),
+            subscribe_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// Makes the default options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a label for people, such as `web-3`: none by default. It need not be unique and decides nothing.
+    #[must_use]
+    pub fn node_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.node_name = Some(name.into());
+        self
+    }
+
+    /// Limits what waits to be published, in bytes, with the memory that keeping it costs: 4 MiB. At the limit a
+    /// message still goes to the members on this node, and [`Published::remote`](crate::Published::remote) is
+    /// [`Full`](crate::BackplaneError::Full).
+    #[must_use]
+    pub fn queue_limit(mut self, limit: usize) -> Self {
+        self.queue_limit = limit;
+        self
+    }
+
+    /// Limits what has arrived from other nodes and waits for members on this node, in bytes: 1 MiB. At the limit the
+    /// node stops reading from the engine. The engine then keeps the messages up to a limit of its own, and cuts
+    /// the link at that; what is lost is counted as [`missed`](crate::ClusterCounters::missed).
+    #[must_use]
+    pub fn inbound_limit(mut self, limit: usize) -> Self {
+        self.inbound_limit = limit;
+        self
+    }
+
+    /// Bounds the wait before anything is published on a new link: 5 s. The node waits until the engine has
+    /// confirmed its subscriptions and, if the engine has started anew, until as many nodes as before are
+    /// connected, because an engine without subscribers drops messages. The whole time passes if one of them does
+    /// not come back.
+    #[must_use]
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// Bounds the wait of [`join_wait`](crate::Connection::join_wait): 10 s, or up to a quarter of a second
+    /// longer.
+    #[must_use]
+    pub fn subscribe_timeout(mut self, timeout: Duration) -> Self {
+        self.subscribe_timeout = timeout;
+        self
+    }
+}

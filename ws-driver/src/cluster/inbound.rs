@@ -1,0 +1,296 @@
+//! What arrived from other nodes and waits for its members here: numbered, checked, and bounded. A queue that is full closes
+//! the gate of the backplane, which stops reading; so the memory is the engine's, and what the engine cuts is counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use bytes::Bytes;
+
+use super::channel::Channel;
+use super::envelope::{Envelope, Kind};
+use super::link::Heard;
+use super::sequence::{Seen, Verdict};
+use crate::id::cluster::NodeId;
+use crate::util::sync::{Mutex, MutexGuard, Notice, PoisonError};
+
+/// Tasks that hand messages on. A topic belongs to one of them, so that its order holds while another topic waits.
+pub(super) const WORKERS: usize = 4;
+
+pub(super) struct Inbound {
+    node: NodeId,
+    /// The most bytes that wait.
+    limit: usize,
+    /// The longest payload that is handed on.
+    message_limit: usize,
+    state: Mutex<State>,
+    arrived: [Notice; WORKERS],
+    /// Notified when there is room again, and at the end.
+    drained: Notice,
+}
+
+#[derive(Default)]
+struct State {
+    /// The channels that the node subscribes to, with the numbers seen on each.
+    channels: HashMap<Channel, Seen>,
+    queues: [VecDeque<Arrival>; WORKERS],
+    len: usize,
+    is_paused: bool,
+    /// What has arrived since somebody asked.
+    heard: Heard,
+    has_ended: bool,
+    counters: InboundCounters,
+}
+
+/// A message for the members of a channel.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) channel: Channel,
+    pub(super) envelope: Envelope,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InboundCounters {
+    pub(super) received: u64,
+    pub(super) duplicates: u64,
+    pub(super) missed: u64,
+    pub(super) malformed: u64,
+    /// How often the gate closed.
+    pub(super) paused: u64,
+}
+
+/// Whether a backplane may read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Gate {
+    /// It may.
+    Open,
+    /// The queue is full: wait for [`Seat::gate`](crate::Seat::gate) before you read more from the engine. What has
+    /// been read may still be delivered.
+    Closed,
+}
+
+/// What is left to do about what arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// Nothing, or a worker has it.
+    Done,
+    /// Our own question of that number has come back.
+    Probe(u64),
+}
+
+impl Inbound {
+    pub(super) fn new(node: NodeId, limit: usize, message_limit: usize) -> Self {
+        Self {
+            node,
+            limit,
+            message_limit,
+            state: Mutex::default(),
+            arrived: std::array::from_fn(|_| Notice::new()),
+            drained: Notice::new(),
+        }
+    }
+
+    /// Begins to take what arrives on a channel.
+    pub(super) fn subscribe(&self, channels: impl Iterator<Item = Channel>) {
+        let mut state = self.lock();
+        for channel in channels {
+            // With the numbers seen before the link broke, so that what was lost meanwhile is counted.
+            state.channels.entry(channel).or_default();
+        }
+    }
+
+    /// Drops what arrives on these channels from now on. The numbers are forgotten: what is missed was not wanted.
+    pub(super) fn unsubscribe<'a>(&self, channels: impl Iterator<Item = &'a Channel>) {
+        let mut state = self.lock();
+        for channel in channels {
+            state.channels.remove(channel);
+        }
+    }
+
+    /// Forgets the channels that are not wanted any more, because a new link does not subscribe to them.
+    pub(super) fn retain(&self, is_wanted: impl Fn(&Channel) -> bool) {
+        self.lock().channels.retain(|channel, _| is_wanted(channel));
+    }
+
+    /// Takes any bytes that arrived.
+    pub(super) fn deliver(&self, channel: Channel, bytes: Bytes) -> (Arrived, Gate) {
+        let envelope = Envelope::decode(bytes);
+        let mut state = self.lock();
+        let arrived = state.note(self, channel, envelope);
+        if state.heard == Heard::Nothing && arrived.is_ok() {
+            state.heard = Heard::Messages;
+        }
+        let is_full = state.len >= self.limit;
+        if is_full {
+            state.heard = Heard::NotListening;
+        }
+        if is_full && !std::mem::replace(&mut state.is_paused, true) {
+            state.counters.paused += 1;
+        }
+        drop(state);
+        let gate = if is_full { Gate::Closed } else { Gate::Open };
+        match arrived {
+            Ok(worker) => {
+                if let Some(worker) = worker {
+                    self.arrived[worker].notify(1);
+                }
+                (Arrived::Done, gate)
+            }
+            Err(probe) => (Arrived::Probe(probe), gate),
+        }
+    }
+
+    /// Waits until there is room for more.
+    pub(super) async fn drained(&self) {
+        loop {
+            let drained = self.drained.listen();
+            {
+                let state = self.lock();
+                // At half: otherwise each message that is handed on would open the gate for the next one.
+                if state.len <= self.limit / 2 || state.has_ended {
+                    return;
+                }
+            }
+            drained.await;
+        }
+    }
+
+    /// Returns the next message of a worker, if there is one.
+    pub(super) fn try_next(&self, worker: usize) -> Option<Arrival> {
+        self.lock().queues[worker].pop_front()
+    }
+
+    /// Waits for the next message of a worker. Returns `None` at the end.
+    pub(super) async fn next(&self, worker: usize) -> Option<Arrival> {
+        loop {
+            let arrived = self.arrived[worker].listen();
+            {
+                let mut state = self.lock();
+                if state.has_ended {
+                    return None;
+                }
+                if let Some(arrival) = state.queues[worker].pop_front() {
+                    return Some(arrival);
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    /// Notes that a message was handed on.
+    pub(super) fn note_done(&self, arrival_len: usize) {
+        let mut state = self.lock();
+        state.len = state.len.saturating_sub(arrival_len);
+        let has_room = state.len <= self.limit / 2;
+        if has_room && std::mem::take(&mut state.is_paused) {
+            drop(state);
+            self.drained.notify(usize::MAX);
+        }
+    }
+
+    /// Returns what has arrived since the last call.
+    pub(super) fn take_heard(&self) -> Heard {
+        let mut state = self.lock();
+        let begin = if state.is_paused {
+            Heard::NotListening
+        } else {
+            Heard::Nothing
+        };
+        std::mem::replace(&mut state.heard, begin)
+    }
+
+    pub(super) fn note_malformed(&self) {
+        self.lock().counters.malformed += 1;
+    }
+
+    /// Drops what waits, and ends the workers.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.has_ended = true;
+        let queues = std::mem::take(&mut state.queues);
+        state.len = 0;
+        state.channels = HashMap::new();
+        drop(state);
+        drop(queues);
+        self.arrived.iter().for_each(|arrived| {
+            arrived.notify(usize::MAX);
+        });
+        self.drained.notify(usize::MAX);
+    }
+
+    pub(super) fn counters(&self) -> (InboundCounters, usize) {
+        let state = self.lock();
+        (state.counters, state.len)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock is used on: no user code runs under it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes what arrived. Returns the worker that has it now, or the number of a question of ours.
+    fn note(
+        &mut self,
+        inbound: &Inbound,
+        channel: Channel,
+        envelope: Result<Envelope, super::envelope::Malformed>,
+    ) -> Result<Option<usize>, u64> {
+        let Ok(envelope) = envelope else {
+            self.counters.malformed += 1;
+            return Ok(None);
+        };
+        let is_ours = envelope.node == inbound.node;
+        if envelope.kind == Kind::Probe {
+            return match (is_ours, envelope.payload.split_first_chunk()) {
+                (true, Some((number, []))) => Err(u64::from_le_bytes(*number)),
+                _ => Ok(None),
+            };
+        }
+        if is_ours {
+            // Our members have it already.
+            return Ok(None);
+        }
+        if envelope.payload.len() > inbound.message_limit {
+            self.counters.malformed += 1;
+            return Ok(None);
+        }
+        let Some(seen) = self.channels.get_mut(&channel) else {
+            // It was published before the engine noted that we do not want it any more.
+            return Ok(None);
+        };
+        match seen.note(envelope.node, envelope.number) {
+            Verdict::Duplicate => {
+                self.counters.duplicates += 1;
+                return Ok(None);
+            }
+            Verdict::New { missed } => {
+                self.counters.received += 1;
+                self.counters.missed = self.counters.missed.saturating_add(missed);
+            }
+        }
+        let arrival = Arrival { channel, envelope };
+        if self.has_ended {
+            return Ok(None);
+        }
+        let worker = arrival.worker();
+        self.len += arrival.len();
+        self.queues[worker].push_back(arrival);
+        Ok(Some(worker))
+    }
+}
+
+impl Arrival {
+    /// What it counts against the limit: its bytes, and what keeping it costs.
+    pub(super) fn len(&self) -> usize {
+        self.envelope.payload.len() + size_of::<Self>()
+    }
+
+    /// The worker that hands it on.
+    fn worker(&self) -> usize {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&self.channel);
+        // The low bits are as good as any, and fit in any `usize`.
+        usize::try_from(hash & 0xffff).unwrap_or(0) % WORKERS
+    }
+}

@@ -1,0 +1,50 @@
+//! A server as a node of a cluster: what has a meaning between nodes. An engine, behind [`seat::Backplane`], only moves
+//! bytes.
+//!
+//! The rules are in files without a clock, a task or a lock: numbers and gaps in `sequence.rs`, batches that are published
+//! again in `outbox.rs`, the wait on a new link in `link.rs`. `shared.rs` puts them behind locks, `seat.rs` shows them to an
+//! engine, `worker.rs` hands messages to members, `keeper.rs` knows the time.
+//!
+//! Imports: `util`, `runtime`, `id`, `driver`, `registry`.
+
+pub(crate) mod channel;
+pub(crate) mod config;
+pub(crate) mod counters;
+mod envelope;
+pub(crate) mod error;
+pub(crate) mod inbound;
+mod keeper;
+pub(crate) mod link;
+pub(crate) mod memory;
+#[cfg(test)]
+mod model;
+pub(crate) mod outbox;
+pub(crate) mod seat;
+mod sequence;
+pub(crate) mod shared;
+mod worker;
+
+use self::inbound::WORKERS;
+use self::seat::{Backplane, Seat};
+use self::shared::SharedCluster;
+use crate::runtime::Runtime;
+use crate::util::panics;
+use crate::util::sync::Arc;
+
+/// Starts the tasks of a node.
+pub(crate) fn start<R, B>(runtime: &R, shared: &Arc<SharedCluster>, backplane: B)
+where
+    R: Runtime,
+    B: Backplane<R>,
+{
+    runtime.spawn(keeper::run(runtime.clone(), Arc::clone(shared)));
+    for worker in 0..WORKERS {
+        runtime.spawn(worker::run(runtime.clone(), Arc::clone(shared), worker));
+    }
+    let seat = Seat::new(Arc::clone(shared));
+    let runtime_too = runtime.clone();
+    runtime.spawn(async move {
+        // A panic ends the backplane, and not the thread.
+        let _ = panics::run(|| backplane.run(runtime_too, seat)).await;
+    });
+}

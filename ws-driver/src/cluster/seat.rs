@@ -1,0 +1,329 @@
+//! The seam to an engine: what a backplane does, and what a node gives it to do.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::channel::Channel;
+use super::inbound::{Arrived, Gate};
+use super::outbox::Batch;
+use super::shared::{Exchange, Outbound, SharedCluster};
+use crate::id::cluster::NodeId;
+use crate::runtime::Runtime;
+use crate::util::race::{Winner, race};
+use crate::util::sync::Arc;
+
+/// Moves the messages of a node through an engine such as Redis, and nothing else: what messages mean, in which order they
+/// count, and what is lost, is the node's part.
+///
+/// An implementation connects to its engine and then, at the same time,
+///
+/// - subscribes to what [`Seat::interest`] asks for, and confirms it with [`Seat::subscribed`], in the order of the
+///   requests;
+/// - publishes what [`Seat::outgoing`] returns, in its order, and says the result with [`Seat::settled`];
+/// - gives what arrives to [`Seat::deliver`], and stops reading while the [`Gate`] is closed;
+/// - does what [`Seat::request`] asks for;
+/// - ends with [`Seat::stopped`].
+///
+/// When the link breaks it calls [`Seat::link_down`] and connects again, for ever, with pauses that grow. Each wait for the
+/// engine has a deadline of the implementation. An engine may lose messages, repeat them and forget subscriptions, but
+/// messages that are published on one link arrive in their order.
+pub trait Backplane<R: Runtime>: Send + Sync + 'static {
+    /// Runs until [`Seat::stopped`]. The node counts as ended once this returns, panics, or is dropped with its runtime.
+    fn run(self, runtime: R, seat: Seat) -> impl Future<Output = ()> + Send;
+}
+
+/// The place of a backplane at a node. All methods take `&self`, so that several loops can share it.
+pub struct Seat {
+    shared: Arc<SharedCluster>,
+}
+
+/// What a node wants of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterestChange {
+    /// Channels to subscribe to, in this order; at most 512 and two.
+    pub subscribe: Vec<Channel>,
+    /// Channels to unsubscribe from, before the others; at most 512.
+    pub unsubscribe: Vec<Channel>,
+}
+
+/// The most topics in an [`InterestChange`].
+const CHANNEL_LIMIT: usize = 512;
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The engine took all of it.
+    Published,
+    /// The engine refused it and would again, as for want of a permission. It is dropped, and counted.
+    Refused,
+    /// Nobody knows, because an answer did not come. It is published again, with the same numbers.
+    InDoubt,
+}
+
+/// What else a node asks of a backplane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeatRequest {
+    /// Say with [`Seat::counted`] how many nodes the engine reaches by [`Channel::All`]. It is asked once a second, and
+    /// more often while the node waits for the others. An engine that cannot tell does nothing.
+    CountNodes,
+    /// Break the link and connect again: what was published has not come back for some seconds.
+    Reconnect,
+}
+
+impl Seat {
+    pub(super) fn new(shared: Arc<SharedCluster>) -> Self {
+        Self { shared }
+    }
+
+    /// Returns the id of the node.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Notes that there is a link, on which the engine knows no subscription of ours: all topics are asked for again.
+    pub fn link_up(&self) {
+        self.shared.note_up(self.exchange());
+    }
+
+    /// Notes that there is no link, or that an attempt to connect failed. The batch in flight is in doubt. The text goes
+    /// to logs and to [`ClusterHealth::Down`](crate::ClusterHealth::Down), so it must have no secret in it.
+    pub fn link_down(&self, error: &str) {
+        self.shared.note_down(self.exchange(), error.into());
+    }
+
+    /// Waits for a change of what the node wants to hear.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no change is lost.
+    pub async fn interest(&self) -> InterestChange {
+        loop {
+            self.shared.registry.interest_news().await;
+            if let Some(change) = self.take_interest() {
+                return change;
+            }
+        }
+    }
+
+    /// Notes that the engine delivers these channels from now on.
+    pub fn subscribed(&self, channels: &[Channel]) {
+        let topics = channels.iter().filter_map(|channel| match channel {
+            Channel::Topic(name) => Some(&**name),
+            Channel::All | Channel::Node(_) => None,
+        });
+        self.shared.registry.confirm(topics);
+        // It is asked for behind all others.
+        if channels.contains(&Channel::All) {
+            self.exchange().lock().link.note_subscribed();
+            self.exchange().ready.notify(1);
+        }
+    }
+
+    /// Waits for messages to publish. It waits while a batch is not [settled](Self::settled), while there is no link, and
+    /// while the other nodes could miss what is published.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, nothing was taken.
+    pub async fn outgoing(&self) -> Batch {
+        let exchange = self.exchange();
+        loop {
+            let ready = exchange.ready.listen();
+            if let Some(batch) = exchange.lock().take_batch(&self.shared) {
+                return batch;
+            }
+            ready.await;
+        }
+    }
+
+    /// Notes what became of a batch. It does nothing if the link broke meanwhile: then the batch is in doubt.
+    pub fn settled(&self, batch: &Batch, settled: Settled) {
+        let exchange = self.exchange();
+        exchange.lock().settle(batch, settled);
+        exchange.note_settled();
+    }
+
+    /// Takes what arrived on a channel: any bytes, for who may publish may publish anything.
+    pub fn deliver(&self, channel: Channel, bytes: Bytes) -> Gate {
+        let exchange = self.exchange();
+        let (arrived, gate) = exchange.inbound.deliver(channel, bytes);
+        if let Arrived::Probe(number) = arrived {
+            let now = self.shared.clock.now();
+            exchange.lock().link.note_probe(number, now);
+        }
+        gate
+    }
+
+    /// Waits until the backplane may read on from the engine.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time.
+    pub async fn gate(&self) {
+        self.exchange().inbound.drained().await;
+    }
+
+    /// Waits for something else to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, no request is lost.
+    pub async fn request(&self) -> SeatRequest {
+        let exchange = self.exchange();
+        loop {
+            let changed = exchange.changed.listen();
+            if let Some(request) = exchange.lock().take_request() {
+                return request;
+            }
+            changed.await;
+        }
+    }
+
+    /// Says how many nodes the engine reaches, this one included.
+    pub fn counted(&self, nodes: usize) {
+        self.exchange().lock().link.note_audience(nodes);
+        self.exchange().ready.notify(1);
+    }
+
+    /// Waits for the end of the server.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time.
+    pub async fn stopped(&self) {
+        let exchange = self.exchange();
+        loop {
+            let changed = exchange.changed.listen();
+            if exchange.lock().is_stopping {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits for `work`, or until the server stops. Returns `None` then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the work is dropped.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // The stop comes first: otherwise work that is always ready would go on behind it.
+        let (stopped, work) = (pin!(self.stopped()), pin!(work));
+        match race(stopped, work).await {
+            Winner::First(()) => None,
+            Winner::Second(output) => Some(output),
+        }
+    }
+
+    fn take_interest(&self) -> Option<InterestChange> {
+        let (exchange, registry) = (self.exchange(), &self.shared.registry);
+        if !exchange.lock().link.is_up() {
+            // The next link asks for everything.
+            return None;
+        }
+        let topic = |name| Channel::Topic(name);
+        let missing = registry.take_missing(CHANNEL_LIMIT);
+        let is_last = missing.len() < CHANNEL_LIMIT;
+        let unsubscribe: Vec<_> = registry
+            .take_idle(CHANNEL_LIMIT)
+            .into_iter()
+            .map(topic)
+            .collect();
+        let mut subscribe: Vec<_> = missing.into_iter().map(topic).collect();
+        exchange
+            .lock()
+            .add_own_channels(self.node(), is_last, &mut subscribe);
+        if subscribe.is_empty() && unsubscribe.is_empty() {
+            return None;
+        }
+        exchange.inbound.unsubscribe(unsubscribe.iter());
+        // Before the engine is asked: its first message can be here before its confirmation.
+        exchange.inbound.subscribe(subscribe.iter().cloned());
+        Some(InterestChange {
+            subscribe,
+            unsubscribe,
+        })
+    }
+
+    fn exchange(&self) -> &Exchange {
+        let exchange = self.shared.exchange.as_ref();
+        exchange.expect("a seat is made only for a node that exchanges messages")
+    }
+}
+
+impl Outbound {
+    fn take_batch(&mut self, shared: &SharedCluster) -> Option<Batch> {
+        if !self.link.may_publish(shared.clock.now()) {
+            return None;
+        }
+        self.outbox.take()
+    }
+
+    fn settle(&mut self, batch: &Batch, settled: Settled) {
+        let count = |messages: usize| u64::try_from(messages).unwrap_or(u64::MAX);
+        match settled {
+            Settled::Published => {
+                let published = count(self.outbox.settle(batch));
+                self.published += published;
+                self.batches += u64::from(published > 0);
+            }
+            Settled::Refused => self.dropped += count(self.outbox.settle(batch)),
+            Settled::InDoubt => self.note_doubt(),
+        }
+    }
+
+    fn take_request(&mut self) -> Option<SeatRequest> {
+        if !self.link.is_up() {
+            return None;
+        }
+        if self.link.is_broken() {
+            return Some(SeatRequest::Reconnect);
+        }
+        std::mem::take(&mut self.wants_count).then_some(SeatRequest::CountNodes)
+    }
+
+    /// Adds the channels that are no topics: that of the node first, and that of all nodes behind everything else, so
+    /// that a node which hears it hears all.
+    fn add_own_channels(&mut self, node: NodeId, is_last: bool, channels: &mut Vec<Channel>) {
+        if !std::mem::replace(&mut self.has_asked_node, true) {
+            channels.insert(0, Channel::Node(node));
+        }
+        if is_last && !std::mem::replace(&mut self.has_asked_all, true) {
+            channels.push(Channel::All);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // With its runtime, or in a panic. After an orderly end it changes nothing.
+        self.exchange().end(&self.shared, "the backplane has ended");
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("node", &self.node())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets the other tasks of the thread run.
+pub(super) async fn yield_now<R: Runtime>(runtime: &R) {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        runtime.yield_now(cx);
+        Poll::Pending
+    })
+    .await;
+}

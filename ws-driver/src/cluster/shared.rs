@@ -1,0 +1,345 @@
+//! The part of a server that belongs to a cluster, shared by its handles, its tasks and its backplane.
+//!
+//! Neither lock here is held while another one is taken, and no message is sent under them.
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ws_proto::PreparedMessage;
+
+use super::channel::Channel;
+use super::config::ClusterConfig;
+use super::counters::ClusterCounters;
+use super::envelope::{Draft, Envelope, Kind};
+use super::error::BackplaneError;
+use super::inbound::Inbound;
+use super::link::{ClusterHealth, Link};
+use super::outbox::{Outbox, OutgoingMessage};
+use super::sequence::{Number, Numbers};
+use crate::driver::shared_machine::Clock;
+use crate::id::cluster::NodeId;
+use crate::registry::Registry;
+use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
+
+/// A node: what all parts of a server know of its cluster.
+pub(crate) struct SharedCluster {
+    pub(crate) node: NodeId,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: Clock,
+    /// `None` in a cluster of one.
+    pub(super) exchange: Option<Exchange>,
+}
+
+/// The exchange of messages with other nodes.
+pub(super) struct Exchange {
+    pub(super) config: ClusterConfig,
+    pub(super) inbound: Inbound,
+    outbound: Mutex<Outbound>,
+    /// Notified when a batch may be ready.
+    pub(super) ready: Notice,
+    /// Notified when messages were settled, and when they cannot be any more.
+    settled: Notice,
+    /// Notified at the end, and when a backplane has something else to do than to publish.
+    pub(super) changed: Notice,
+}
+
+pub(super) struct Outbound {
+    pub(super) link: Link,
+    pub(super) outbox: Outbox,
+    numbers: Numbers,
+    /// Whether the backplane was asked for the channels that are no topics; anew on each link.
+    pub(super) has_asked_node: bool,
+    pub(super) has_asked_all: bool,
+    /// Whether the backplane is to count the nodes.
+    pub(super) wants_count: bool,
+    pub(super) is_stopping: bool,
+    pub(super) published: u64,
+    pub(super) batches: u64,
+    pub(super) dropped: u64,
+    in_doubt: u64,
+}
+
+impl SharedCluster {
+    /// A cluster of one.
+    pub(crate) fn alone(registry: Arc<Registry>, clock: Clock) -> Self {
+        Self {
+            node: registry.node,
+            registry,
+            clock,
+            exchange: None,
+        }
+    }
+
+    /// A node that exchanges messages with others, once a backplane runs. Payloads beyond `message_limit` are not taken
+    /// from them.
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        clock: Clock,
+        config: ClusterConfig,
+        message_limit: usize,
+    ) -> Self {
+        let node = registry.node;
+        registry.watch_topics(config.subscribe_timeout);
+        let outbound = Outbound {
+            link: Link::new(clock.now(), config.hold),
+            outbox: Outbox::new(config.queue_limit),
+            numbers: Numbers::new(),
+            has_asked_node: false,
+            has_asked_all: false,
+            wants_count: false,
+            is_stopping: false,
+            published: 0,
+            batches: 0,
+            dropped: 0,
+            in_doubt: 0,
+        };
+        let exchange = Exchange {
+            inbound: Inbound::new(node, config.inbound_limit, message_limit),
+            config,
+            outbound: Mutex::new(outbound),
+            ready: Notice::new(),
+            settled: Notice::new(),
+            changed: Notice::new(),
+        };
+        Self {
+            node,
+            registry,
+            clock,
+            exchange: Some(exchange),
+        }
+    }
+
+    // For the handles.
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Queues a message for the other nodes.
+    pub(crate) fn publish(
+        &self,
+        channel: Channel,
+        message: &PreparedMessage,
+    ) -> Result<(), BackplaneError> {
+        let Some(exchange) = &self.exchange else {
+            return Ok(());
+        };
+        let kind = if message.is_text() {
+            Kind::Text
+        } else {
+            Kind::Binary
+        };
+        #[cfg(feature = "deflate")]
+        let is_plain = message.is_plain();
+        #[cfg(not(feature = "deflate"))]
+        let is_plain = false;
+        let sent_at_us = unix_time_us();
+        // The copy is made before the lock is taken.
+        let draft = Draft::new(kind, is_plain, self.node, sent_at_us, message.payload());
+        let pushed = exchange.lock().push(channel, draft, &exchange.config);
+        exchange.ready.notify(1);
+        pushed
+    }
+
+    pub(crate) fn health(&self) -> ClusterHealth {
+        match &self.exchange {
+            Some(exchange) => exchange.lock().link.health(),
+            None => ClusterHealth::Up,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> ClusterCounters {
+        let Some(exchange) = &self.exchange else {
+            return ClusterCounters::default();
+        };
+        let (inbound, inbound_bytes) = exchange.inbound.counters();
+        let subscriptions = self.registry.subscriptions_len();
+        let outbound = exchange.lock();
+        ClusterCounters {
+            published: outbound.published,
+            batches: outbound.batches,
+            dropped: outbound.dropped,
+            in_doubt: outbound.in_doubt,
+            received: inbound.received,
+            duplicates: inbound.duplicates,
+            missed: inbound.missed,
+            malformed: inbound.malformed,
+            queued_bytes: outbound.outbox.len(),
+            inbound_bytes,
+            connects: outbound.link.ups(),
+            held: outbound.link.held(),
+            echo_lag: outbound.link.lag(),
+            subscriptions,
+            paused: inbound.paused,
+        }
+    }
+
+    // For the server.
+
+    /// Waits until all that was published is settled. Returns early if nothing can be now, because there is no link.
+    pub(crate) async fn flushed(&self) {
+        let Some(exchange) = &self.exchange else {
+            return;
+        };
+        loop {
+            let settled = exchange.settled.listen();
+            {
+                let outbound = exchange.lock();
+                if outbound.outbox.messages_len() == 0 || !outbound.link.is_up() {
+                    return;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Ends the backplane and the tasks of the cluster. Returns how many messages were not published.
+    pub(crate) fn stop(&self) -> usize {
+        let Some(exchange) = &self.exchange else {
+            return 0;
+        };
+        exchange.lock().is_stopping = true;
+        exchange.end(self, "the server has ended")
+    }
+
+    // For the backplane and the tasks.
+
+    pub(super) fn note_up(&self, exchange: &Exchange) {
+        let mut outbound = exchange.lock();
+        outbound.note_doubt();
+        outbound.link.note_up(self.clock.now());
+        (outbound.has_asked_node, outbound.has_asked_all) = (false, false);
+        drop(outbound);
+        self.registry.restart_interest();
+        let wanted: HashSet<_> = self.registry.topic_names().into_iter().collect();
+        exchange.inbound.retain(|channel| match channel {
+            Channel::Topic(name) => wanted.contains(name),
+            Channel::All | Channel::Node(_) => true,
+        });
+        exchange.changed.notify(usize::MAX);
+    }
+
+    pub(super) fn note_down(&self, exchange: &Exchange, error: Arc<str>) {
+        let mut outbound = exchange.lock();
+        outbound.note_doubt();
+        let was_up = outbound
+            .link
+            .note_down(Arc::clone(&error), self.clock.now());
+        drop(outbound);
+        exchange.settled.notify(usize::MAX);
+        if was_up {
+            tracing::warn!(target: "ws", "the link to the other nodes is down: {error}");
+        }
+    }
+
+    /// Handles what is due by the time alone.
+    pub(super) fn note_time(&self, exchange: &Exchange, is_second: bool) {
+        let heard = is_second.then(|| exchange.inbound.take_heard());
+        let mut outbound = exchange.lock();
+        if let Some(heard) = heard {
+            outbound.link.note_heard(heard);
+            outbound.probe(self);
+        }
+        // While it waits for the other nodes it looks for them more often.
+        outbound.wants_count |= outbound.link.wants_count(self.clock.now());
+        drop(outbound);
+        exchange.changed.notify(usize::MAX);
+        // The hold can be over, and so can the time of those who wait for a subscription.
+        exchange.ready.notify(usize::MAX);
+        self.registry.note_time();
+    }
+}
+
+impl Exchange {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {
+        // A poisoned lock is used on: no user code runs under it.
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the end of the backplane or of the server. Returns how many messages were not published.
+    pub(super) fn end(&self, shared: &SharedCluster, error: &str) -> usize {
+        let mut outbound = self.lock();
+        outbound.link.note_end(error.into(), shared.clock.now());
+        let dropped = outbound.outbox.clear();
+        outbound.dropped += u64::try_from(dropped).unwrap_or(u64::MAX);
+        drop(outbound);
+        if dropped > 0 {
+            tracing::warn!(target: "ws", "{dropped} messages were not published to the other nodes: {error}");
+        }
+        self.inbound.end();
+        shared.registry.end_interest();
+        self.ready.notify(usize::MAX);
+        self.settled.notify(usize::MAX);
+        self.changed.notify(usize::MAX);
+        dropped
+    }
+
+    /// Notes that the engine has answered to a batch.
+    pub(super) fn note_settled(&self) {
+        self.settled.notify(usize::MAX);
+        self.ready.notify(1);
+    }
+}
+
+impl Outbound {
+    fn push(
+        &mut self,
+        channel: Channel,
+        draft: Draft,
+        config: &ClusterConfig,
+    ) -> Result<(), BackplaneError> {
+        let (len, limit) = (draft.len(), config.queue_limit);
+        if self.link.has_ended() {
+            self.dropped += 1;
+            return Err(BackplaneError::Ended);
+        }
+        if !self.outbox.has_capacity(len) {
+            self.dropped += 1;
+            return Err(if self.outbox.can_ever_take(len) {
+                BackplaneError::Full { limit }
+            } else {
+                BackplaneError::TooLarge { len, limit }
+            });
+        }
+        // Only now, because a number that is taken and not sent is a loss for every receiver.
+        let envelope = draft.finish(self.numbers.next(&channel));
+        self.outbox.push(OutgoingMessage::new(channel, envelope));
+        Ok(())
+    }
+
+    /// Notes that nobody knows whether the engine has the batch in flight.
+    pub(super) fn note_doubt(&mut self) {
+        let doubtful = self.outbox.doubt();
+        self.in_doubt += u64::try_from(doubtful).unwrap_or(u64::MAX);
+    }
+
+    /// Asks itself through the engine, and the engine for the number of nodes.
+    fn probe(&mut self, shared: &SharedCluster) {
+        self.wants_count |= self.link.may_publish(shared.clock.now());
+        // It has no number: a question that is lost is nobody's loss. If it has no place, the queue shows what is wrong.
+        if !self.outbox.has_capacity(Envelope::len(PROBE_LEN)) {
+            return;
+        }
+        let Some(number) = self.link.begin_probe(shared.clock.now()) else {
+            return;
+        };
+        let payload = number.to_le_bytes();
+        let draft = Draft::new(Kind::Probe, false, shared.node, unix_time_us(), &payload);
+        let unnumbered = Number {
+            sequence: 0,
+            begin: 0,
+        };
+        let message = OutgoingMessage::uncounted(Channel::All, draft.finish(unnumbered));
+        self.outbox.push(message);
+    }
+}
+
+/// The payload of a question: its number.
+const PROBE_LEN: usize = 8;
+
+/// The time for measurements.
+fn unix_time_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.as_ref().map_or(0, Duration::as_micros);
+    u64::try_from(since).unwrap_or(u64::MAX)
+}

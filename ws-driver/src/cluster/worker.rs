@@ -1,0 +1,186 @@
+//! The tasks that hand messages of other nodes to the members here.
+//!
+//! After an outage much arrives at once, more than the send queue of a healthy client holds. A broadcast would then close
+//! clients that take all they get. So a worker waits now and then for the members of a topic. All its waits have a budget,
+//! so that members who are always slow delay nobody for long: they meet the policy for slow peers, as with a broadcast of
+//! this node.
+
+use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use super::channel::Channel;
+use super::inbound::Arrival;
+use super::seat::yield_now;
+use super::shared::{Exchange, SharedCluster};
+use crate::driver::shared_machine::SharedMachine;
+use crate::id::ConnectionId;
+use crate::registry::broadcast::offer_all;
+use crate::registry::roster::Members;
+use crate::runtime::{Runtime, Timer};
+use crate::util::sync::Arc;
+
+/// Bytes that are handed to a channel between two looks at its members.
+const PACE_LEN: usize = 16 << 10;
+/// The longest wait for the members of a channel at a time.
+const PACE_WAIT: Duration = Duration::from_millis(250);
+/// How often the worker only lets other tasks run before it looks again: mostly a member needs no more. Then it waits for
+/// a time that doubles.
+const PACE_YIELDS: u32 = 4;
+const PACE_STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
+/// A member is waited for while more than this part of its send queue is full.
+const PACE_SHARE: usize = 4;
+/// How long a worker may wait in all, and the part of the time by which that grows again.
+const PACE_BUDGET: Duration = Duration::from_secs(5);
+const PACE_REFILL: u32 = 10;
+
+/// The waits of a worker.
+struct Pace<R: Runtime> {
+    runtime: R,
+    timer: R::Timer,
+    /// What is left of the budget, at a time.
+    left: Duration,
+    at: Instant,
+    /// The bytes that were handed on since the last look, by channel. Forgotten when nothing waits.
+    spent: HashMap<Channel, usize>,
+    /// Members that took nothing during a wait. They are not waited for again before they have caught up, or nothing waits.
+    slow: HashSet<ConnectionId>,
+}
+
+pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, worker: usize) {
+    let Some(exchange) = &shared.exchange else {
+        return;
+    };
+    let mut pace = Pace::new(runtime);
+    while let Some(arrival) = next(exchange, &mut pace, worker).await {
+        let (len, channel) = (arrival.len(), arrival.channel.clone());
+        hand_on(&shared, exchange, arrival);
+        exchange.inbound.note_done(len);
+        pace.wait(&shared, channel, len).await;
+    }
+}
+
+/// Waits for the next message, and forgets what was known if there is none yet.
+async fn next<R: Runtime>(
+    exchange: &Exchange,
+    pace: &mut Pace<R>,
+    worker: usize,
+) -> Option<Arrival> {
+    let waiting = exchange.inbound.try_next(worker);
+    if waiting.is_some() {
+        return waiting;
+    }
+    pace.forget();
+    exchange.inbound.next(worker).await
+}
+
+fn hand_on(shared: &SharedCluster, exchange: &Exchange, arrival: Arrival) {
+    let Arrival { channel, envelope } = arrival;
+    let members = members(shared, &channel);
+    if members.is_empty() {
+        return;
+    }
+    match envelope.into_message() {
+        Ok(message) => {
+            offer_all(&shared.registry, &members, message, None);
+        }
+        Err(_) => exchange.inbound.note_malformed(),
+    }
+}
+
+fn members(shared: &SharedCluster, channel: &Channel) -> Members<Arc<SharedMachine>> {
+    match channel {
+        Channel::All => shared.registry.open(),
+        Channel::Topic(name) => shared.registry.members(name),
+        // For one connection, and not for members.
+        Channel::Node(_) => Members::default(),
+    }
+}
+
+impl<R: Runtime> Pace<R> {
+    fn new(runtime: R) -> Self {
+        Self {
+            timer: runtime.timer(),
+            left: PACE_BUDGET,
+            at: runtime.now(),
+            runtime,
+            spent: HashMap::new(),
+            slow: HashSet::new(),
+        }
+    }
+
+    fn forget(&mut self) {
+        (self.spent, self.slow) = (HashMap::new(), HashSet::new());
+    }
+
+    /// Counts bytes that were handed to a channel, and waits for its members if those were many.
+    async fn wait(&mut self, shared: &SharedCluster, channel: Channel, len: usize) {
+        let spent = self.spent.entry(channel.clone()).or_default();
+        *spent += len;
+        if *spent < PACE_LEN {
+            return;
+        }
+        *spent = 0;
+        let begin = self.runtime.now();
+        let idle = begin.saturating_duration_since(self.at);
+        self.left = PACE_BUDGET.min(self.left + idle / PACE_REFILL);
+        let end = begin + PACE_WAIT.min(self.left);
+        self.wait_until(shared, &channel, end).await;
+        self.at = self.runtime.now();
+        self.left = self
+            .left
+            .saturating_sub(self.at.saturating_duration_since(begin));
+    }
+
+    /// Waits while a member that takes what it gets has more than a part of its send queue waiting.
+    async fn wait_until(&mut self, shared: &SharedCluster, channel: &Channel, end: Instant) {
+        let mut before: Option<Vec<Behind>> = None;
+        let (mut yields, (mut step, longest)) = (0, PACE_STEPS);
+        loop {
+            let behind = self.behind(&members(shared, channel));
+            if behind.is_empty() {
+                return;
+            }
+            let now = self.runtime.now();
+            if now >= end {
+                let before = before.unwrap_or_default();
+                let stands = behind.into_iter().filter(|it| before.contains(it));
+                self.slow.extend(stands.map(|it| it.id));
+                return;
+            }
+            before.get_or_insert(behind);
+            if yields < PACE_YIELDS {
+                yields += 1;
+                yield_now(&self.runtime).await;
+                continue;
+            }
+            self.timer.set(end.min(now + step));
+            step = longest.min(step * 2);
+            poll_fn(|cx| self.timer.poll(cx)).await;
+        }
+    }
+
+    /// The members to wait for.
+    fn behind(&mut self, members: &[Arc<SharedMachine>]) -> Vec<Behind> {
+        let mut behind = Vec::new();
+        for machine in members {
+            let id = machine.facts.id;
+            match machine.filled_beyond(PACE_SHARE) {
+                None => {
+                    self.slow.remove(&id);
+                }
+                Some(_) if self.slow.contains(&id) => {}
+                Some(waiting) => behind.push(Behind { id, waiting }),
+            }
+        }
+        behind
+    }
+}
+
+/// A member that is waited for.
+#[derive(PartialEq, Eq)]
+struct Behind {
+    id: ConnectionId,
+    /// The bytes in its send queue: the same ones after a wait if it took none.
+    waiting: usize,
+}

@@ -1,0 +1,123 @@
+//! What a cluster asks of the registry: which topics to subscribe to, and which of them are subscribed to by now.
+
+use std::time::{Duration, Instant};
+
+use super::Registry;
+use super::interest::Standing;
+use super::topics::TopicError;
+use crate::id::ConnectionId;
+use crate::util::sync::{Arc, Notice};
+
+/// The notices about [`Interest`](super::interest::Interest), which is behind the lock of the registry.
+#[derive(Default)]
+pub(super) struct SubscriptionNotices {
+    /// Notified when there is something to ask a backplane for.
+    pub(super) news: Notice,
+    /// Notified when topics are confirmed, when time has passed, and at the end.
+    pub(super) confirmed: Notice,
+}
+
+/// How a wait for a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subscribed {
+    Yes,
+    /// This time was over: the `subscribe_timeout`.
+    NotInTime(Duration),
+    /// The backplane has ended.
+    Never,
+}
+
+impl Registry {
+    /// Begins to note which topics have members. `timeout` bounds the wait of [`join_wait`](Self::join_wait).
+    pub(crate) fn watch_topics(&self, timeout: Duration) {
+        self.lock().topics.interest.watch(timeout);
+    }
+
+    /// Waits until there is something to ask a backplane for.
+    pub(crate) async fn interest_news(&self) {
+        loop {
+            let news = self.notices.news.listen();
+            if self.lock().topics.interest.take_news() {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    pub(crate) fn take_missing(&self, limit: usize) -> Vec<Arc<str>> {
+        self.lock().topics.interest.take_missing(limit)
+    }
+
+    pub(crate) fn take_idle(&self, limit: usize) -> Vec<Arc<str>> {
+        self.lock().topics.interest.take_idle(limit)
+    }
+
+    /// Begins anew with an engine that has no subscription of ours.
+    pub(crate) fn restart_interest(&self) {
+        self.lock().topics.restart_interest();
+        self.notices.news.notify(usize::MAX);
+    }
+
+    /// Ages the topics that nobody is a member of.
+    pub(crate) fn sweep_interest(&self) {
+        let mut slots = self.lock();
+        slots.topics.interest.sweep();
+        drop(slots);
+        self.notices.news.notify(usize::MAX);
+    }
+
+    pub(crate) fn confirm<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut slots = self.lock();
+        names.for_each(|name| slots.topics.interest.confirm(name));
+        drop(slots);
+        self.notices.confirmed.notify(usize::MAX);
+    }
+
+    /// Lets those who wait for a subscription look at the clock.
+    pub(crate) fn note_time(&self) {
+        self.notices.confirmed.notify(usize::MAX);
+    }
+
+    /// Notes that no backplane asks any more.
+    pub(crate) fn end_interest(&self) {
+        self.lock().topics.interest.end();
+        self.notices.news.notify(usize::MAX);
+        self.notices.confirmed.notify(usize::MAX);
+    }
+
+    /// The number of topics that a backplane was asked for.
+    pub(crate) fn subscriptions_len(&self) -> usize {
+        self.lock().topics.interest.len()
+    }
+
+    /// Joins a topic, and waits until messages of other nodes arrive. Returns whether the connection was not a member
+    /// before.
+    ///
+    /// Somebody has to call [`note_time`](Self::note_time) now and then, because the caller has no timer.
+    pub(crate) async fn join_wait(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        now: impl Fn() -> Instant,
+    ) -> Result<(bool, Subscribed), TopicError> {
+        let is_new = self.join(topic, id)?;
+        let timeout = self.lock().topics.interest.timeout();
+        let deadline = now().checked_add(timeout);
+        loop {
+            let confirmed = self.notices.confirmed.listen();
+            let standing = self.lock().topics.interest.standing(topic);
+            let subscribed = match standing {
+                Standing::Alone | Standing::Confirmed => Subscribed::Yes,
+                Standing::Ended => Subscribed::Never,
+                Standing::Waiting if deadline.is_some_and(|deadline| now() >= deadline) => {
+                    Subscribed::NotInTime(timeout)
+                }
+                Standing::Waiting => {
+                    confirmed.await;
+                    continue;
+                }
+            };
+            return Ok((is_new, subscribed));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What a node of a cluster waits for, and what its backplane waits for.
+
+use std::sync::{Arc, Mutex};
+
+use ws_driver::{Backplane, Channel, Connection, Seat, SeatRequest, Settled};
+use ws_testing::sim::peer::close;
+use ws_testing::sim::{ANY, Peer, Server, Sim, lock, seconds};
+
+use super::polling::{assert_nothing_left, at_every_poll, open, polled};
+
+/// A backplane that gives its seat to the test.
+#[derive(Clone, Default)]
+struct Lent(Arc<Mutex<Option<Arc<Seat>>>>);
+
+impl Backplane<Sim> for Lent {
+    async fn run(self, _: Sim, seat: Seat) {
+        let seat = Arc::new(seat);
+        *lock(&self.0) = Some(Arc::clone(&seat));
+        seat.stopped().await;
+        *lock(&self.0) = None;
+    }
+}
+
+/// A server, and the seat of its backplane.
+async fn node(sim: &Sim) -> (Server, Arc<Seat>) {
+    let lent = Lent::default();
+    let server = Server::builder().backplane(lent.clone());
+    let server = server.bind(ANY).await.unwrap();
+    sim.settle().await;
+    let seat = lock(&lent.0).clone().expect("it runs");
+    (server, seat)
+}
+
+/// Closes from the peer's side, stops the server, and asserts that nothing is left then.
+async fn end(sim: &Sim, server: &Server, connection: Connection, mut peer: Peer) {
+    drop(connection);
+    peer.ask(close(1000)).await;
+    peer.end().await;
+    server.shutdown(seconds(1)).await;
+    assert_nothing_left(sim, server).await;
+}
+
+/// The connection is a member once the future was polled; nothing is left of the wait.
+fn assert_join_wait_joins(by_sender: bool) {
+    at_every_poll(2, |sim, polls| async move {
+        let (server, seat) = node(&sim).await;
+        seat.link_up();
+        let (connection, peer) = open(&sim, &server).await;
+        let sender = connection.sender();
+        let joined = async {
+            if by_sender {
+                sender.join_wait("topic").await
+            } else {
+                connection.join_wait("topic").await
+            }
+        };
+        let confirming = Arc::clone(&seat);
+        sim.spawn_task(async move {
+            let confirm = async {
+                loop {
+                    let change = confirming.interest().await;
+                    confirming.subscribed(&change.subscribe);
+                }
+            };
+            let _: Option<()> = confirming.unless_stopped(confirm).await;
+        });
+        let joined = polled(polls, joined).await;
+        assert!(joined.is_none() || joined == Some(Ok(true)));
+        assert_eq!(
+            server.clients().topic("topic").len(),
+            usize::from(polls > 0)
+        );
+        sim.settle().await;
+        // What was joined is still confirmed, and a later wait ends.
+        assert_eq!(connection.join_wait("topic").await, Ok(polls == 0));
+        drop((sender, seat));
+        end(&sim, &server, connection, peer).await;
+        joined.is_some()
+    });
+}
+
+#[test]
+fn join_wait() {
+    assert_join_wait_joins(false);
+}
+
+#[test]
+fn join_wait_of_a_sender() {
+    assert_join_wait_joins(true);
+}
+
+/// No message is taken by a future that is dropped, and none comes twice.
+#[test]
+fn outgoing_loses_nothing() {
+    at_every_poll(1, |sim, polls| async move {
+        let (server, seat) = node(&sim).await;
+        let taken = polled(polls, seat.outgoing()).await;
+        assert!(taken.is_none(), "there is no link");
+        seat.link_up();
+        let change = seat.interest().await;
+        seat.subscribed(&change.subscribe);
+        let cluster = server.cluster();
+        sim.spawn_task(async move {
+            cluster.broadcast("one");
+        });
+        let first = polled(polls, seat.outgoing()).await;
+        let batch = match &first {
+            Some(batch) => batch.clone(),
+            None => seat.outgoing().await,
+        };
+        assert_eq!(batch.messages().len(), 1);
+        // One is in flight, so there is no other.
+        server.cluster().broadcast("two");
+        assert!(polled(polls, seat.outgoing()).await.is_none());
+        seat.settled(&batch, Settled::Published);
+        assert_eq!(seat.outgoing().await.messages().len(), 1);
+        drop(seat);
+        server.shutdown(seconds(0)).await;
+        drop(first);
+        assert_nothing_left(&sim, &server).await;
+        polls > 3
+    });
+}
+
+/// No change of what the node wants is lost.
+#[test]
+fn interest_loses_nothing() {
+    at_every_poll(1, |sim, polls| async move {
+        let (server, seat) = node(&sim).await;
+        assert!(
+            polled(polls, seat.interest()).await.is_none(),
+            "there is no link"
+        );
+        seat.link_up();
+        let (connection, peer) = open(&sim, &server).await;
+        let mut wanted = Vec::new();
+        if let Some(change) = polled(polls, seat.interest()).await {
+            wanted.extend(change.subscribe);
+        }
+        connection.join("topic").unwrap();
+        if let Some(change) = polled(polls, seat.interest()).await {
+            wanted.extend(change.subscribe);
+        }
+        while wanted.len() < 3 {
+            wanted.extend(seat.interest().await.subscribe);
+        }
+        let expected = [
+            Channel::Node(seat.node()),
+            Channel::All,
+            Channel::Topic("topic".into()),
+        ];
+        assert!(
+            expected.iter().all(|channel| wanted.contains(channel)),
+            "{wanted:?}"
+        );
+        drop(seat);
+        end(&sim, &server, connection, peer).await;
+        polls > 3
+    });
+}
+
+/// The other waits of a backplane take nothing with them.
+#[test]
+fn request_gate_and_stopped() {
+    at_every_poll(1, |sim, polls| async move {
+        let (server, seat) = node(&sim).await;
+        assert!(polled(polls, seat.request()).await.is_none());
+        assert!(polled(polls, seat.stopped()).await.is_none());
+        assert_eq!(
+            polled(polls, seat.gate()).await.is_some(),
+            polls > 0,
+            "it is open"
+        );
+        let work = polled(polls, seat.unless_stopped(async { 7 })).await;
+        assert_eq!(work, (polls > 0).then_some(Some(7)));
+        seat.link_up();
+        let change = seat.interest().await;
+        seat.subscribed(&change.subscribe);
+        // Asked for once a second; what a dropped future saw is asked for again.
+        let request = polled(polls, seat.request()).await;
+        assert!(request.is_none() || request == Some(SeatRequest::CountNodes));
+        assert_eq!(seat.request().await, SeatRequest::CountNodes);
+        server.close();
+        server.shutdown(seconds(0)).await;
+        seat.stopped().await;
+        assert_eq!(
+            seat.unless_stopped(std::future::pending::<()>()).await,
+            None
+        );
+        drop(seat);
+        assert_nothing_left(&sim, &server).await;
+        polls > 3
+    });
+}

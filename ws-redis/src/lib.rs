@@ -1,0 +1,118 @@
+//! Redis, or Valkey, as the engine of a cluster of WebSocket servers: a [`Backplane`] that moves the messages between the
+//! nodes.
+//!
+//! ```no_run
+//! # use ws_redis::Redis;
+//! # fn shop() -> Result<Redis, Box<dyn std::error::Error>> {
+//! let redis = Redis::new("redis://user:secret@redis.internal:6379/2")?.prefix("shop");
+//! # Ok(redis)
+//! # }
+//! ```
+//!
+//! Pass it to `ServerBuilder::backplane`. Applications use the feature `redis` of their adapter instead of this crate.
+//!
+//! It needs Redis 6 or later, or any Valkey, because it speaks RESP3. Each node has two connections: one for commands, one
+//! for its subscriptions. All channels begin with the [prefix](Redis::prefix), so several applications can share one
+//! engine. Channels of Redis belong to no database: the number of a URL does not separate two applications.
+//!
+//! Who may publish under the prefix speaks to every client of every node, so the engine belongs inside the trust
+//! boundary. This ACL is enough for a node:
+//!
+//! ```text
+//! ACL SETUSER ws on >secret resetchannels &shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select
+//! ```
+
+mod backoff;
+mod io;
+mod link;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ws_driver::{Backplane, Runtime, Seat};
+
+use self::backoff::Backoff;
+use self::link::Link;
+pub use self::url::RedisUrlError;
+use self::url::Target;
+
+/// A Redis or a Valkey that connects the nodes of a cluster.
+#[derive(Clone)]
+pub struct Redis {
+    target: Arc<Target>,
+    prefix: Arc<str>,
+    #[cfg(feature = "rustls")]
+    tls: Option<ws_driver::ClientTls>,
+}
+
+/// The prefix of a program that sets none.
+const DEFAULT_PREFIX: &str = "ws";
+
+impl Redis {
+    /// Takes the URL of an engine: `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `valkey://`
+    /// and `valkeys://` mean the same. The port is 6379 if it is not set. User and password are percent-decoded.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is malformed, or has a part that means nothing here. The error does not repeat the URL, because
+    /// that has a password in it.
+    pub fn new(url: &str) -> Result<Self, RedisUrlError> {
+        Ok(Self {
+            target: Arc::new(Target::parse(url)?),
+            prefix: DEFAULT_PREFIX.into(),
+            #[cfg(feature = "rustls")]
+            tls: None,
+        })
+    }
+
+    /// Sets what all channels begin with, before a colon: `ws`. Servers with the same prefix are one cluster.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets how the certificate of a `rediss://` engine is checked: against the public roots by default.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ws_driver::ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+}
+
+impl<R: Runtime> Backplane<R> for Redis {
+    async fn run(self, runtime: R, seat: Seat) {
+        let seat = Arc::new(seat);
+        let linking = async {
+            let mut backoff = Backoff::default();
+            loop {
+                let begin = runtime.now();
+                let error = match Link::open(&self, &runtime, &seat).await {
+                    Ok(link) => {
+                        seat.link_up();
+                        let error = link.serve(&self, &runtime, &seat).await;
+                        backoff.note_link(runtime.now() - begin);
+                        error
+                    }
+                    Err(error) => error,
+                };
+                seat.link_down(&error);
+                link::sleep(&runtime, backoff.next_pause(&runtime)).await;
+            }
+        };
+        // Of no use after a stop.
+        let _: Option<()> = seat.unless_stopped(linking).await;
+    }
+}
+
+impl fmt::Debug for Redis {
+    /// Without the user and the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("target", &self.target)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,372 @@
+//! A link to an engine: a connection for commands and one for subscriptions, and what is done over them until one of them
+//! breaks. Every wait for the engine has a deadline.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::future::{Either, select};
+use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
+use redis::{
+    AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, Value,
+};
+use ws_driver::{Batch, Channel, Gate, Runtime, Seat, SeatRequest, Settled, Timer};
+
+use crate::Redis;
+use crate::io::{RedisIo, Valve};
+
+/// The wait for a link: the address, TLS, the greeting of both connections.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The wait for the answer to a batch or to a question. An engine answers in less than a millisecond, or it stands still.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The wait for the answer to up to 512 subscriptions.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Link {
+    commands: Connected,
+    subscriptions: Connected,
+    valve: Arc<Valve>,
+}
+
+/// A connection, and the future that moves its bytes.
+struct Connected {
+    connection: MultiplexedConnection,
+    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Link {
+    /// Opens both connections. The error says what was tried, without a secret.
+    pub(crate) async fn open<R: Runtime>(
+        redis: &Redis,
+        runtime: &R,
+        seat: &Arc<Seat>,
+    ) -> Result<Self, String> {
+        let opening = async {
+            let valve = Arc::<Valve>::default();
+            // The one for commands has no messages to stop.
+            let commands = connect(redis, runtime, Arc::default(), None).await?;
+            let pushes = Pushes {
+                seat: Arc::clone(seat),
+                prefix: format!("{}:", redis.prefix),
+                valve: Arc::clone(&valve),
+            };
+            let subscriptions = connect(redis, runtime, Arc::clone(&valve), Some(pushes)).await?;
+            Ok(Self {
+                commands,
+                subscriptions,
+                valve,
+            })
+        };
+        let opened = within(runtime, CONNECT_TIMEOUT, opening).await;
+        opened.unwrap_or_else(|| {
+            Err(format!(
+                "{:?} did not answer within {CONNECT_TIMEOUT:?}",
+                redis.target
+            ))
+        })
+    }
+
+    /// Moves messages until the link breaks; returns why it did.
+    pub(crate) async fn serve<R: Runtime>(
+        self,
+        redis: &Redis,
+        runtime: &R,
+        seat: &Arc<Seat>,
+    ) -> String {
+        let Self {
+            commands,
+            subscriptions,
+            valve,
+        } = self;
+        let publishing = pin!(publish(redis, runtime, seat, commands.connection.clone()));
+        let subscribing = pin!(subscribe(
+            redis,
+            runtime,
+            seat,
+            subscriptions.connection.clone()
+        ));
+        let answering = pin!(answer(redis, runtime, seat, commands.connection.clone()));
+        let opening = pin!(async {
+            loop {
+                valve.closed().await;
+                seat.gate().await;
+                valve.open();
+            }
+        });
+        let closed = |name| format!("{:?} closed the connection for {name}", redis.target);
+        let commands = pin!(async {
+            commands.driver.await;
+            closed("commands")
+        });
+        let subscriptions = pin!(async {
+            subscriptions.driver.await;
+            closed("subscriptions")
+        });
+        // What the connections move comes first, because all else waits for it.
+        let connections = select(commands, subscriptions);
+        let work = select(select(publishing, subscribing), select(answering, opening));
+        match select(connections, pin!(work)).await {
+            Either::Left((ended, _)) => ended.factor_first().0,
+            Either::Right((ended, _)) => match ended {
+                Either::Left((ended, _)) => ended.factor_first().0,
+                Either::Right((Either::Left((error, _)), _)) => error,
+                Either::Right((Either::Right((never, _)), _)) => never,
+            },
+        }
+    }
+}
+
+/// Opens a connection, and greets the engine.
+async fn connect<R: Runtime>(
+    redis: &Redis,
+    runtime: &R,
+    valve: Arc<Valve>,
+    pushes: Option<Pushes>,
+) -> Result<Connected, String> {
+    let target = &redis.target;
+    let cannot =
+        |what: &str, error: &dyn std::fmt::Display| format!("{what} {target:?} failed: {error}");
+    let addrs = runtime.resolve(&target.host, target.port).await;
+    let addrs = addrs.map_err(|error| cannot("the lookup of", &error))?;
+    let stream = reach(runtime, &addrs)
+        .await
+        .map_err(|error| cannot("a connection to", &error))?;
+    #[cfg(feature = "rustls")]
+    if target.is_tls {
+        let tls = redis.tls.clone().unwrap_or_default();
+        let stream = tls.connect(stream, &target.host).await;
+        let stream = stream.map_err(|error| cannot("TLS with", &error))?;
+        return greet(redis, RedisIo::new(stream, valve), pushes).await;
+    }
+    greet(redis, RedisIo::new(stream, valve), pushes).await
+}
+
+/// Connects to the first address that answers.
+async fn reach<R: Runtime>(runtime: &R, addrs: &[SocketAddr]) -> std::io::Result<R::Stream> {
+    let mut last = None;
+    for addr in addrs {
+        match runtime.connect(*addr).await {
+            Ok(stream) => {
+                runtime.prepare(&stream)?;
+                return Ok(stream);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::Error::other("the host has no address")))
+}
+
+async fn greet<S>(
+    redis: &Redis,
+    stream: RedisIo<S>,
+    pushes: Option<Pushes>,
+) -> Result<Connected, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let target = &redis.target;
+    let mut info = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_db(target.database)
+        // The command for it is newer than Redis 7.0, and one more permission.
+        .set_skip_set_lib_name();
+    if let Some(user) = &target.user {
+        info = info.set_username(user);
+    }
+    if let Some(password) = &target.password {
+        info = info.set_password(password);
+    }
+    // Without a timeout of its own the crate asks for no runtime; ours bound every wait.
+    let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
+    if let Some(pushes) = pushes {
+        config = config.set_push_sender(pushes);
+    }
+    let greeted = MultiplexedConnection::new_with_config(&info, stream, config).await;
+    let (connection, driver) = greeted.map_err(|error| describe("the greeting", &error))?;
+    Ok(Connected {
+        connection,
+        driver: Box::pin(driver),
+    })
+}
+
+/// Publishes batches; returns why it cannot go on.
+async fn publish<R: Runtime>(
+    redis: &Redis,
+    runtime: &R,
+    seat: &Seat,
+    connection: MultiplexedConnection,
+) -> String {
+    loop {
+        let batch = seat.outgoing().await;
+        let sending = publish_batch(redis, connection.clone(), &batch);
+        match within(runtime, ANSWER_TIMEOUT, sending).await {
+            Some(Ok(settled)) => seat.settled(&batch, settled),
+            Some(Err(error)) => return error,
+            None => {
+                return format!("the engine did not answer to a batch within {ANSWER_TIMEOUT:?}");
+            }
+        }
+    }
+}
+
+async fn publish_batch(
+    redis: &Redis,
+    mut connection: MultiplexedConnection,
+    batch: &Batch,
+) -> Result<Settled, String> {
+    let mut pipeline = redis::Pipeline::with_capacity(batch.messages().len());
+    for message in batch.messages() {
+        let channel = channel_name(redis, &message.channel);
+        pipeline.cmd("PUBLISH").arg(channel).arg(&*message.envelope);
+    }
+    let sent = connection
+        .send_packed_commands(&pipeline, 0, batch.messages().len())
+        .await;
+    let refused = match sent {
+        Ok(answers) => answers
+            .into_iter()
+            .find_map(|answer| answer.extract_error().err()),
+        Err(error) if error.is_unrecoverable_error() => {
+            return Err(describe("PUBLISH", &error));
+        }
+        Err(error) => Some(error),
+    };
+    let Some(error) = refused else {
+        return Ok(Settled::Published);
+    };
+    // An engine that loads its data, or waits for its master, will take it later.
+    if error.is_cluster_error()
+        || matches!(
+            error.code(),
+            Some("LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN")
+        )
+    {
+        return Err(describe("PUBLISH", &error));
+    }
+    Ok(Settled::Refused)
+}
+
+/// Subscribes to what the node wants; returns why it cannot go on.
+async fn subscribe<R: Runtime>(
+    redis: &Redis,
+    runtime: &R,
+    seat: &Seat,
+    mut connection: MultiplexedConnection,
+) -> String {
+    loop {
+        let change = seat.interest().await;
+        let names = |channels: &[Channel]| {
+            let names = channels.iter().map(|channel| channel_name(redis, channel));
+            names.collect::<Vec<_>>()
+        };
+        let asking = async {
+            if !change.unsubscribe.is_empty() {
+                connection.unsubscribe(names(&change.unsubscribe)).await?;
+            }
+            if !change.subscribe.is_empty() {
+                connection.subscribe(names(&change.subscribe)).await?;
+            }
+            Ok::<_, redis::RedisError>(())
+        };
+        match within(runtime, SUBSCRIBE_TIMEOUT, asking).await {
+            Some(Ok(())) => seat.subscribed(&change.subscribe),
+            Some(Err(error)) => return describe("SUBSCRIBE", &error),
+            None => return format!("the engine did not subscribe within {SUBSCRIBE_TIMEOUT:?}"),
+        }
+    }
+}
+
+/// Does what the node asks for besides; returns why it cannot go on.
+async fn answer<R: Runtime>(
+    redis: &Redis,
+    runtime: &R,
+    seat: &Seat,
+    mut connection: MultiplexedConnection,
+) -> String {
+    let all = channel_name(redis, &Channel::All);
+    loop {
+        match seat.request().await {
+            SeatRequest::CountNodes => {
+                let mut numsub = redis::cmd("PUBSUB");
+                numsub.arg("NUMSUB").arg(&all);
+                let asking = numsub.query_async::<(String, usize)>(&mut connection);
+                match within(runtime, ANSWER_TIMEOUT, asking).await {
+                    Some(Ok((_, nodes))) => seat.counted(nodes),
+                    Some(Err(error)) => return describe("PUBSUB NUMSUB", &error),
+                    None => return format!("the engine did not count within {ANSWER_TIMEOUT:?}"),
+                }
+            }
+            SeatRequest::Reconnect => {
+                return "what was published did not come back".to_owned();
+            }
+            // Whatever a later node asks for.
+            _ => {}
+        }
+    }
+}
+
+/// Gives the messages of the engine to the node. It is called while the connection is read.
+struct Pushes {
+    seat: Arc<Seat>,
+    /// What channels begin with, with the colon.
+    prefix: String,
+    valve: Arc<Valve>,
+}
+
+impl AsyncPushSender for Pushes {
+    fn send(&self, info: PushInfo) -> Result<(), SendError> {
+        if info.kind != PushKind::Message {
+            return Ok(());
+        }
+        let mut data = info.data.into_iter();
+        let (Some(Value::BulkString(name)), Some(Value::BulkString(envelope))) =
+            (data.next(), data.next())
+        else {
+            return Ok(());
+        };
+        let name = std::str::from_utf8(&name).ok();
+        let name = name.and_then(|name| name.strip_prefix(&*self.prefix));
+        let Some(channel) = name.and_then(|name| name.parse().ok()) else {
+            return Ok(());
+        };
+        if self.seat.deliver(channel, Bytes::from(envelope)) == Gate::Closed {
+            self.valve.close();
+        }
+        Ok(())
+    }
+}
+
+fn channel_name(redis: &Redis, channel: &Channel) -> String {
+    format!("{}:{channel}", redis.prefix)
+}
+
+/// Says what the engine refused. Its words name commands, users and channels, and no password.
+fn describe(what: &str, error: &redis::RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{what}: {code} {detail}"),
+        (Some(code), None) => format!("{what}: {code}"),
+        (None, _) => format!("{what}: {}", error.category()),
+    }
+}
+
+/// Waits for `work`, but no longer than `time`.
+async fn within<R: Runtime, T>(
+    runtime: &R,
+    time: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match select(pin!(work), pin!(sleep(runtime, time))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
+}
+
+pub(crate) async fn sleep<R: Runtime>(runtime: &R, time: Duration) {
+    let mut timer = runtime.timer();
+    timer.set(runtime.now() + time);
+    poll_fn(|cx| timer.poll(cx)).await;
+}

@@ -1,0 +1,76 @@
+//! Users, passwords and permissions of an engine.
+
+use ws_driver::{ClusterConfig, ClusterHealth, Server};
+use ws_redis::Redis;
+
+use crate::engine::Engine;
+use crate::host::{Host, on_each_runtime};
+use crate::nodes::{Member, Publisher, SECOND, node, node_with, settle};
+
+/// The ACL line of the documentation is enough for a node, under its prefix and nowhere else.
+async fn the_documented_permissions_are_enough<R: Host>() {
+    let engine = Engine::start();
+    let docs = include_str!("../../src/lib.rs");
+    let line = docs
+        .lines()
+        .find_map(|line| line.strip_prefix("//! ACL SETUSER "))
+        .unwrap();
+    assert_eq!(
+        engine.ask(&format!("ACL SETUSER {line}")).unwrap(),
+        "+OK\r\n"
+    );
+    let url = format!("redis://ws:secret@127.0.0.1:{}/1", engine.port);
+    let shop = || Redis::new(&url).unwrap().prefix("shop");
+    let nodes = [
+        node_with::<R>(shop(), ClusterConfig::new()).await,
+        node_with(shop(), ClusterConfig::new()).await,
+    ];
+    let member = Member::open(&nodes[1], "room").await;
+    settle(&nodes).await;
+    Publisher::new(nodes[0].cluster(), "room", 1).publish();
+    settle(&nodes).await;
+    assert_eq!(member.numbers(1), [1]);
+
+    // Another prefix is another cluster, and not allowed to this user.
+    let other = node_with::<R>(
+        Redis::new(&url).unwrap().prefix("bank"),
+        ClusterConfig::new(),
+    )
+    .await;
+    R::sleep(SECOND).await;
+    let ClusterHealth::Down { error, .. } = other.cluster().health() else {
+        panic!("{:?}", other.cluster().health());
+    };
+    assert!(error.contains("NOPERM"), "{error}");
+}
+
+/// A password that is wrong, or missing, is said without the password.
+async fn a_wrong_password_is_said_without_it<R: Host>() {
+    let engine = Engine::with_options(&["--requirepass", "hunter1"]);
+    for (url, words) in [
+        (
+            format!("redis://:hunter2@127.0.0.1:{}", engine.port),
+            "WRONGPASS",
+        ),
+        (
+            format!("redis://me:hunter2@127.0.0.1:{}", engine.port),
+            "WRONGPASS",
+        ),
+        (format!("redis://127.0.0.1:{}", engine.port), "NOAUTH"),
+    ] {
+        let node: Server<R> = node(&url).await;
+        R::sleep(SECOND / 2).await;
+        let ClusterHealth::Down { error, .. } = node.cluster().health() else {
+            panic!("{:?}", node.cluster().health());
+        };
+        assert!(
+            error.contains(words) && !error.contains("hunter"),
+            "{error}"
+        );
+    }
+}
+
+on_each_runtime! {
+    the_documented_permissions_are_enough;
+    a_wrong_password_is_said_without_it;
+}

@@ -1,0 +1,134 @@
+//! A Redis of the test's own, on a free port, which can be killed, stopped and started again.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+pub(crate) struct Engine {
+    folder: TempDir,
+    pub(crate) port: u16,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Engine {
+    pub(crate) fn start() -> Self {
+        Self::with_options(&[])
+    }
+
+    pub(crate) fn with_options(options: &[&str]) -> Self {
+        let mut engine = Self {
+            folder: TempDir::new().unwrap(),
+            port: free_port(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            child: None,
+        };
+        engine.run();
+        engine
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut command = Command::new(program);
+        command.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+        ]);
+        command
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.options);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("redis-server is installed"));
+        let begin = Instant::now();
+        while self.ask("PING").is_err() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "redis-server does not answer"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills it: all that it knew is gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Lets it stand still.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Sends a command of words without spaces, and returns the beginning of the answer.
+    pub(crate) fn ask(&self, command: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut answer = [0; 4096];
+        let len = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
+    }
+
+    /// Publishes any bytes.
+    pub(crate) fn publish(&self, channel: &str, bytes: &[u8]) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let head = format!(
+            "*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n",
+            channel.len(),
+            bytes.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+        let mut answer = [0; 64];
+        assert!(stream.read(&mut answer).unwrap() > 0);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
