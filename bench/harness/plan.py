@@ -56,8 +56,8 @@ def contexts(name, package, binary, **what):
     return Server(name, package, binary, ("--contexts",), "contexts", **what)
 
 
-def tls(name, package, binary, arguments=(), protocol="rfc6455"):
-    return Server(name, package, binary, arguments, protocol, speaks_tls=True)
+def tls(name, package, binary, arguments=(), protocol="rfc6455", broadcasts=False):
+    return Server(name, package, binary, arguments, protocol, broadcasts, speaks_tls=True)
 
 
 SERVERS = [
@@ -83,12 +83,12 @@ SERVERS = [
     contexts("uwebsockets-contexts", "uwebsockets", "uwebsockets-deflate"),
     contexts("ws-contexts", "node", "ws-contexts", counts=False),
     tls("raw-tokio-tls", "tls", "raw-tokio-tls", protocol="raw"),
-    tls("ours-tokio-tls", "tls", "ours-tokio-tls"),
-    tls("ours-smol-tls", "tls", "ours-smol-tls"),
-    tls("uwebsockets-tls", "uwebsockets", "uwebsockets-tls"),
-    tls("tokio-tungstenite-tls", "peers", "tokio-tungstenite"),
-    tls("tokio-tungstenite-tls-batch", "peers", "tokio-tungstenite", ("--batch",)),
-    tls("fastwebsockets-tls", "peers", "fastwebsockets"),
+    tls("ours-tokio-tls", "tls", "ours-tokio-tls", broadcasts=True),
+    tls("ours-smol-tls", "tls", "ours-smol-tls", broadcasts=True),
+    tls("uwebsockets-tls", "uwebsockets", "uwebsockets-tls", broadcasts=True),
+    tls("tokio-tungstenite-tls", "peers", "tokio-tungstenite", broadcasts=True),
+    tls("tokio-tungstenite-tls-batch", "peers", "tokio-tungstenite", ("--batch",), broadcasts=True),
+    tls("fastwebsockets-tls", "peers", "fastwebsockets", broadcasts=True),
     tls("fastwebsockets-tls-batch", "peers", "fastwebsockets", ("--batch",)),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
@@ -107,6 +107,13 @@ SERVERS = [
 # Whose versions a result names.
 LIBRARIES = ["tokio-tungstenite", "fastwebsockets", "tokio-websockets", "yawc", "soketto", "async-tungstenite",
              "libuwebsockets-sys"]
+
+# Whom people compare, each in the better of its forms: the short picture.
+SHORT = {"raw TCP": ["raw-tokio"], "ours on tokio": ["ours-tokio"], "ours on smol": ["ours-smol"], "uWebSockets": ["uwebsockets"],
+         "tokio-tungstenite": ["tokio-tungstenite", "tokio-tungstenite-batch"],
+         "fastwebsockets": ["fastwebsockets", "fastwebsockets-batch"],
+         "tokio-websockets": ["tokio-websockets", "tokio-websockets-batch"], "yawc": ["yawc", "yawc-batch"]}
+SHORT_SCENARIOS = ["tiny", "pipelined", "small", "medium", "large", "broadcast16"]
 
 # What every ratio is to, in the same run; and where all is inside of TLS.
 CEILING = "raw-tokio"
@@ -260,6 +267,10 @@ SCENARIOS = [
     Scenario("tls-small", "TLS, 1 KiB, 8 in flight, 64 connections", echo(8), 64, 1024, messages=64 * 8 * 20, is_tls=True),
     Scenario("tls-medium", "TLS, 16 KiB of ASCII, 4 in flight, 16 connections", echo(4), 16, 16 << 10, messages=64 * 40,
              is_tls=True),
+    Scenario("tls-broadcast", "TLS, 16 B to 500, 1 in flight", broadcast(1), 500, mode="broadcast", unit="delivery",
+             messages=500 * 40, is_tls=True),
+    Scenario("tls-broadcast16", "TLS, 16 B to 500, 16 in flight", broadcast(16), 500, mode="broadcast", unit="delivery",
+             messages=500 * 16 * 10, is_tls=True),
     Scenario("tls-handshake", "opening handshakes in TLS, 16 at a time", ("handshakes",), 16, unit="handshake",
              messages=2000, is_tls=True),
     Scenario("tls-resumption", "the same, and TLS resumes an earlier session", ("handshakes", "--resume"), 16,

@@ -2,6 +2,7 @@
 
 from xml.sax.saxutils import escape
 
+from .plan import SHORT, SHORT_SCENARIOS
 from .report import ratio_of_least, timed
 
 COLUMNS = 3
@@ -16,6 +17,22 @@ def write(path, results):
     panels = [(one, bars) for one, bars in panels if bars]
     if panels:
         path.write_text(draw(results, panels))
+
+
+def write_short(path, results):
+    """Draws those whom people compare, each in the better of its forms."""
+    panels = [(one, short_rows(results, one)) for one in timed(results) if one.name in SHORT_SCENARIOS]
+    panels = [(one, bars) for one, bars in panels if len(bars) > len(SHORT) / 2]
+    if panels:
+        path.write_text(draw(results, panels))
+
+
+def short_rows(results, scenario):
+    best = []
+    for name, forms in SHORT.items():
+        ratios = [ratio_of_least(results, scenario.name, form) for form in forms]
+        best += [(min(ratio for ratio in ratios if ratio is not None), name)] if any(ratios) else []
+    return sorted(best)
 
 
 def rows(results, scenario):

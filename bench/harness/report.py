@@ -19,6 +19,18 @@ def write(folder, name, results):
     (folder / f"{name}.md").write_text(tables(results))
 
 
+def merge(base, part):
+    """Puts the rows of a later run in place of those of an earlier one, and says so."""
+    for what in ("times", "counts"):
+        base[what].update(part[what])
+    names = set(base["scenarios"]) | set(part["scenarios"])
+    base["scenarios"] = [one.name for one in plan.SCENARIOS if one.name in names]
+    base["servers"] += [name for name in part["servers"] if name not in base["servers"]]
+    base.setdefault("parts", []).append({key: part[key] for key in
+                                         ("date", "rounds", "window_ms", "seconds", "load", "version", "scenarios")})
+    return base
+
+
 def failures(results):
     return [f"failed: {what}: {why}" for what, why in results["failures"].items()]
 
@@ -27,7 +39,12 @@ def head(results):
     version = f"This library at {results['version']}, beside {results['peers']}.\n" if "version" in results else ""
     return (f"# Measured {results['date']}\n\n{results['machine']}.\n{version}{results['rounds']} rounds of "
             f"{results['window_ms']} ms in {results['seconds']} s; load averages before and after: "
-            f"{' and '.join(results['load'])}.\n")
+            f"{' and '.join(results['load'])}.\n" + "".join(map(part_of_head, results.get("parts", []))))
+
+
+def part_of_head(part):
+    return (f"\nOf a later run, {part['date']}, at {part['version']}: {', '.join(part['scenarios'])}; {part['rounds']} rounds of "
+            f"{part['window_ms']} ms in {part['seconds']} s; load averages {' and '.join(part['load'])}.\n")
 
 
 def timed(results):

@@ -19,8 +19,17 @@ pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
     let start = Start::new().expect(&MODES, false);
     let server = Server::<R>::bind(LISTEN).await?;
     announce(server.local_addr());
+    run(server, start.mode).await
+}
+
+/// Does with messages what a mode says, until listening fails.
+///
+/// # Errors
+///
+/// Fails if listening does.
+pub async fn run<R: Runtime>(server: Server<R>, mode: Mode) -> io::Result<()> {
     let clients = server.clients();
-    match start.mode {
+    match mode {
         Mode::Echo => echo(server).await,
         Mode::Broadcast => {
             server
