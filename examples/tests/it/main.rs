@@ -6,6 +6,7 @@
 
 mod autobahn_client;
 mod chat;
+mod cluster;
 mod common;
 mod echo;
 mod embedded;

@@ -85,10 +85,10 @@ impl Board {
             id: pinned.last_id,
             text: text.to_owned(),
         };
-        if pinned.notes.len() == NOTE_LIMIT {
-            if let Some(oldest) = pinned.notes.pop_front() {
-                self.tell(&Event::Unpinned { id: oldest.id });
-            }
+        if pinned.notes.len() == NOTE_LIMIT
+            && let Some(oldest) = pinned.notes.pop_front()
+        {
+            self.tell(&Event::Unpinned { id: oldest.id });
         }
         pinned.notes.push_back(note.clone());
         self.tell(&Event::Pinned { note: &note });

@@ -245,10 +245,10 @@ impl Server {
     }
 
     fn queue(&mut self, key: usize) {
-        if let Some(peer) = self.peers.get_mut(key) {
-            if !mem::replace(&mut peer.is_queued, true) {
-                self.ready.push_back(key);
-            }
+        if let Some(peer) = self.peers.get_mut(key)
+            && !mem::replace(&mut peer.is_queued, true)
+        {
+            self.ready.push_back(key);
         }
     }
 
