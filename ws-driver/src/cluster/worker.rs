@@ -20,6 +20,8 @@ use crate::registry::roster::Members;
 use crate::runtime::{Runtime, Timer};
 use crate::util::sync::Arc;
 
+/// The time after which a worker lets the other tasks of its thread run.
+const POLL_TIME: Duration = Duration::from_millis(1);
 /// Bytes that are handed to a channel between two looks at its members.
 const PACE_LEN: usize = 16 << 10;
 /// The longest wait for the members of a channel at a time.
@@ -52,11 +54,18 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
         return;
     };
     let mut pace = Pace::new(runtime);
+    let mut began = pace.runtime.now();
     while let Some(arrival) = next(exchange, &mut pace, worker).await {
         let (len, channel) = (arrival.len(), arrival.channel.clone());
         hand_on(&shared, exchange, arrival);
         exchange.inbound.note_done(len);
         pace.wait(&shared, channel, len).await;
+        // A message to many members takes long, and many can be there at once.
+        let now = pace.runtime.now();
+        if now.saturating_duration_since(began) >= POLL_TIME {
+            yield_now(&pace.runtime).await;
+            began = pace.runtime.now();
+        }
     }
 }
 

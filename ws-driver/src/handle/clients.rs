@@ -146,8 +146,8 @@ impl Clients {
     ///
     /// No peer waits for another: the message is queued for each one as soon as its queue has capacity. If a
     /// peer never reads, this waits until its connection ends. By default the `stall_timeout` ends it, even if
-    /// the peer keeps sending. The future holds one small allocation for each peer that it waits for, and the
-    /// message once. Two concurrent calls can overtake each other at a slow peer.
+    /// the peer keeps sending. The future holds some 240 bytes for each peer that it waits for, and the message
+    /// once. Two concurrent calls can overtake each other at a slow peer.
     ///
     /// # Cancel safety
     ///

@@ -300,7 +300,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// [`Server::cluster`] sends to the connections of all nodes. The calls of [`Clients`](crate::Clients) and
     /// [`Topic`](crate::Topic) stay as they are, for this node alone.
     ///
-    /// The backplane connects in a task of its own, so [`bind`](Self::bind) does not wait for the engine; see
+    /// A second call replaces the first. The backplane connects in a task of its own, so [`bind`](Self::bind) does not wait for the engine; see
     /// [`Cluster::health`](crate::Cluster::health).
     pub fn backplane(mut self, backplane: impl Backplane<R>) -> Self {
         self.backplane = Some(Box::new(|runtime, shared| {

@@ -282,6 +282,32 @@ fn tickets_cost_no_write_of_their_own() {
     }
 }
 
+/// A client with Nagle's algorithm sends its request only once something has come behind its Finished: so a server that
+/// finds no request sends its tickets before it waits.
+#[test]
+fn tickets_leave_before_the_server_waits() {
+    let (mut client, mut server, _) = over_wires(2);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(
+        (0..100_000).any(|_| !done(server.poll_handshake(cx)) && done(client.poll_handshake(cx)))
+    );
+    assert!((0..1_000).any(|_| done(server.poll_handshake(cx))));
+    let begin = server.transport.outgoing.borrow().taken;
+    let mut buffer = [0; 1024];
+    assert!(
+        Pin::new(&mut server)
+            .poll_read(cx, &mut buffer)
+            .is_pending()
+    );
+    assert!(
+        server.transport.outgoing.borrow().taken > begin,
+        "the client would wait"
+    );
+    // What the transport did not take goes with the next write, and only once.
+    assert!((0..1_000).any(|_| Pin::new(&mut server).poll_write(cx, b"one").is_ready()));
+    assert!(!server.session.wants_write());
+}
+
 /// Bytes count as written no sooner than the transport has them, and the last only with the whole
 /// record: a peer that takes nothing is seen to take nothing.
 #[test]

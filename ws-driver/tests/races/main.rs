@@ -11,6 +11,7 @@
     reason = "clippy spares tests, but not their helpers"
 )]
 
+mod cluster;
 mod machine;
 mod registry;
 mod shutdown;

@@ -29,8 +29,9 @@ pub(crate) const SHARED_COPY_LIMIT: usize = 512;
 const TAIL_CAPACITY: usize = 256;
 
 /// The most bytes that are copied together before a new segment begins. A control frame that overtakes can pass
-/// whole segments only, so this bounds how long it waits.
-const TAIL_LIMIT: usize = 64 << 10;
+/// whole segments only, so this bounds how long it waits. So much below 64 KiB that the last frame with its header still
+/// fits there: memory that grows by doubling would be twice as large for it.
+const TAIL_LIMIT: usize = (64 << 10) - COPY_LIMIT - 64;
 
 /// The least number of waiting bytes that a control frame overtakes, to the next frame boundary. With fewer bytes it
 /// keeps its place, so that a peer sees answers in the order of its messages. With more, a ping is answered in
@@ -538,7 +539,7 @@ impl FramePayload<'_> {
         match self {
             Self::Shared(bytes) if bytes.len() >= COPY_LIMIT => Ok(bytes),
             Self::SharedByMany(bytes) if bytes.len() >= SHARED_COPY_LIMIT => Ok(bytes),
-            copied => Err(copied),
+            copied @ (Self::Copied(_) | Self::Shared(_) | Self::SharedByMany(_)) => Err(copied),
         }
     }
 }
