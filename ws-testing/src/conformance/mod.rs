@@ -300,6 +300,7 @@ mod tests {
         let files = [
             ("echo", include_str!("echo.rs")),
             ("close", include_str!("close.rs")),
+            ("cluster", include_str!("cluster.rs")),
             ("handles", include_str!("handles.rs")),
             ("observer", include_str!("observer.rs")),
             ("upgrade", include_str!("upgrade.rs")),
