@@ -1,29 +1,16 @@
 //! What arrives for a node of a cluster: any bytes on any channel, as a plain decoder and plain tables say.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use ws_driver::{Backplane, Channel, Connection, Gate, Seat};
+use ws_driver::{Channel, Connection, Gate, Seat};
 
 use ws_testing::sim::peer::frames;
-use ws_testing::sim::{ANY, Peer, Server, Sim, lock, serve};
+use ws_testing::sim::{ANY, Lent, Peer, Server, Sim, serve};
 
 /// Steps of one run.
 const STEP_LIMIT: usize = 64;
-
-/// A backplane that gives its seat to the oracle.
-#[derive(Clone, Default)]
-struct Lent(Arc<Mutex<Option<Arc<Seat>>>>);
-
-impl Backplane<Sim> for Lent {
-    async fn run(self, _: Sim, seat: Seat) {
-        let seat = Arc::new(seat);
-        *lock(&self.0) = Some(Arc::clone(&seat));
-        seat.stopped().await;
-    }
-}
 
 /// What a node is to have counted, and what its member is to have got.
 #[derive(Default)]
@@ -48,7 +35,7 @@ pub(crate) fn exercise(u: &mut Unstructured<'_>) -> Result<()> {
             while connection.recv().await.is_some() {}
         });
         let peer = Peer::open(&sim, server.local_addr()).await;
-        let seat = lock(&lent.0).clone().expect("it runs");
+        let seat = lent.seat();
         link(&seat).await;
         let mut model = Model::default();
         for _ in 0..STEP_LIMIT {
@@ -69,7 +56,7 @@ pub(crate) fn exercise(u: &mut Unstructured<'_>) -> Result<()> {
                 _ => Channel::Topic("u".into()),
             };
             let bytes = if what == 6 { raw(u)? } else { envelope(u)? };
-            model.deliver(&channel, &bytes, seat.node().to_string().parse().ok());
+            model.deliver(&channel, &bytes);
             assert_eq!(seat.deliver(channel, Bytes::from(bytes)), Gate::Open);
             sim.settle().await;
             model.check(&server, &peer);
@@ -101,7 +88,7 @@ fn envelope(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut bytes = vec![1, kind, u.int_in_range(0..=1)?, 0];
     let sequence = u.int_in_range(0..=40)?;
     let begin = u.int_in_range(0..=sequence)?;
-    for number in [u.int_in_range(1u64..=3)? << 40, sequence, begin, 0] {
+    for number in [u.int_in_range(1u64..=3)? << 40, sequence, begin] {
         bytes.extend(number.to_le_bytes());
     }
     let len = u.int_in_range(0..=30)?;
@@ -110,7 +97,7 @@ fn envelope(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 }
 
 impl Model {
-    fn deliver(&mut self, channel: &Channel, bytes: &[u8], _: Option<ws_driver::NodeId>) {
+    fn deliver(&mut self, channel: &Channel, bytes: &[u8]) {
         let Some((kind, node, sequence, begin, payload)) = decode(bytes) else {
             self.malformed += 1;
             return;
@@ -169,8 +156,8 @@ fn decode(bytes: &[u8]) -> Option<(u8, u64, u64, u64, &[u8])> {
         let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
         Some(u64::from_le_bytes(bytes))
     };
-    let (node, sequence, begin, _) = (number(4)?, number(12)?, number(20)?, number(28)?);
+    let (node, sequence, begin) = (number(4)?, number(12)?, number(20)?);
     let is_known = bytes[0] == 1 && (1..=3).contains(&bytes[1]) && bytes[2] <= 1 && bytes[3] == 0;
     let is_one = is_known && begin <= sequence;
-    is_one.then(|| (bytes[1], node, sequence, begin, &bytes[36..]))
+    is_one.then(|| (bytes[1], node, sequence, begin, &bytes[28..]))
 }

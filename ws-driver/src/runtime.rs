@@ -1,7 +1,7 @@
 //! The interface that the driver needs of an async runtime, and nothing else. Adapters implement it, and so does the
 //! simulated runtime of the tests.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::task::{Context, Poll};
@@ -141,6 +141,26 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn fill_random(&self, bytes: &mut [u8]) {
         SystemRandomness.fill(bytes);
     }
+}
+
+/// Waits for a time.
+pub(crate) async fn sleep<R: Runtime>(runtime: &R, time: Duration) {
+    let mut timer = runtime.timer();
+    timer.set(runtime.now() + time);
+    poll_fn(|cx| timer.poll(cx)).await;
+}
+
+/// Lets the other tasks of the thread run, and the runtime look at its sockets.
+pub(crate) async fn yield_now<R: Runtime>(runtime: &R) {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        runtime.yield_now(cx);
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The random bytes of a runtime, for timers.

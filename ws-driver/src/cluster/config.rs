@@ -1,13 +1,11 @@
 //! The options of a node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of a server as a node of a cluster. They need a
 /// [`backplane`](crate::ServerBuilder::backplane).
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    pub(crate) node_name: Option<Arc<str>>,
     pub(crate) queue_limit: usize,
     pub(crate) inbound_limit: usize,
     pub(crate) hold: Duration,
@@ -17,7 +15,6 @@ pub struct ClusterConfig {
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
-            node_name: None,
             queue_limit: 4 << 20,
             inbound_limit: 1 << 20,
             hold: Duration::from_secs(5),
@@ -30,13 +27,6 @@ impl ClusterConfig {
     /// Makes the default options.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets a label for people, such as `web-3`: none by default. It need not be unique and decides nothing.
-    #[must_use]
-    pub fn node_name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.node_name = Some(name.into());
-        self
     }
 
     /// Limits what waits to be published, in bytes, with the memory that keeping it costs: 4 MiB. At the limit a

@@ -14,7 +14,7 @@ pub struct ClusterCounters {
     /// Batches in which it took them.
     pub batches: u64,
     /// Messages for other nodes that were not published: the queue was full, the engine refused them, or the server
-    /// ended.
+    /// ended. What the engine refused has its numbers, so the other nodes count it as missed, too.
     pub dropped: u64,
     /// Messages that were published again, because the answer to them did not come.
     pub in_doubt: u64,

@@ -1,8 +1,8 @@
-//! What nodes send each other: a header of 36 bytes, little endian, and a payload. A decoder takes any bytes, because who
+//! What nodes send each other: a header of 28 bytes, little endian, and a payload. A decoder takes any bytes, because who
 //! may publish may publish anything.
 //!
 //! ```text
-//! version u8 | kind u8 | flags u8 | 0 u8 | node u64 | sequence u64 | begin u64 | sent at u64 | payload
+//! version u8 | kind u8 | flags u8 | 0 u8 | node u64 | sequence u64 | begin u64 | payload
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,7 +13,7 @@ use crate::id::cluster::NodeId;
 
 /// The version of the format. A node drops what has another one.
 const VERSION: u8 = 1;
-const HEADER_LEN: usize = 36;
+const HEADER_LEN: usize = 28;
 const NUMBER_AT: usize = 12;
 const NUMBER_LEN: usize = 16;
 const FLAG_PLAIN: u8 = 1;
@@ -26,9 +26,6 @@ pub(super) struct Envelope {
     /// The node that published it.
     pub(super) node: NodeId,
     pub(super) number: Number,
-    /// When the publisher sent it, in microseconds since 1970 by its own clock. It is for measurements only, because clocks
-    /// differ.
-    pub(super) sent_at_us: u64,
     pub(super) payload: Bytes,
 }
 
@@ -46,13 +43,7 @@ pub(super) enum Kind {
 pub(super) struct Draft(BytesMut);
 
 impl Draft {
-    pub(super) fn new(
-        kind: Kind,
-        is_plain: bool,
-        node: NodeId,
-        sent_at_us: u64,
-        payload: &[u8],
-    ) -> Self {
+    pub(super) fn new(kind: Kind, is_plain: bool, node: NodeId, payload: &[u8]) -> Self {
         let mut bytes = BytesMut::with_capacity(Envelope::len(payload.len()));
         bytes.put_u8(VERSION);
         bytes.put_u8(kind.number());
@@ -60,7 +51,6 @@ impl Draft {
         bytes.put_u8(0);
         bytes.put_u64_le(node.0);
         bytes.put_bytes(0, NUMBER_LEN);
-        bytes.put_u64_le(sent_at_us);
         bytes.put_slice(payload);
         Self(bytes)
     }
@@ -99,8 +89,7 @@ impl Envelope {
         if version != VERSION || flags & !FLAG_PLAIN != 0 || reserved != 0 {
             return Err(Malformed);
         }
-        let (node, sequence, begin, sent_at_us) =
-            (number(0)?, number(8)?, number(16)?, number(24)?);
+        let (node, sequence, begin) = (number(0)?, number(8)?, number(16)?);
         if begin > sequence {
             return Err(Malformed);
         }
@@ -109,7 +98,6 @@ impl Envelope {
             is_plain: flags & FLAG_PLAIN != 0,
             node: NodeId(node),
             number: Number { sequence, begin },
-            sent_at_us,
             payload: bytes.split_off(HEADER_LEN),
         })
     }
@@ -155,10 +143,9 @@ mod tests {
             is_plain,
             node,
             number,
-            sent_at_us,
             payload,
         } = envelope();
-        Draft::new(kind, is_plain, node, sent_at_us, &payload).finish(number)
+        Draft::new(kind, is_plain, node, &payload).finish(number)
     }
 
     fn envelope() -> Envelope {
@@ -170,7 +157,6 @@ mod tests {
                 sequence: 9,
                 begin: 2,
             },
-            sent_at_us: 10,
             payload: Bytes::from_static(b"\x00hello\xff"),
         }
     }
@@ -182,8 +168,7 @@ mod tests {
         let head = [
             1, 2, 1, 0, 8, 7, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
         ];
-        assert_eq!(bytes[..28], head);
-        assert_eq!(bytes[28..HEADER_LEN], [10, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[..HEADER_LEN], head);
         assert_eq!(&bytes[HEADER_LEN..], b"\x00hello\xff");
         assert_eq!(Envelope::decode(bytes), Ok(envelope()));
     }

@@ -17,7 +17,7 @@ pub enum BackplaneError {
     },
     /// The message is longer than a queue may be.
     TooLarge {
-        /// Its length in bytes, with the header of 36 bytes.
+        /// Its length in bytes, with the header of 28 bytes.
         len: usize,
         /// The limit in bytes: option `queue_limit`.
         limit: usize,

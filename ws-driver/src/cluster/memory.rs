@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use super::inbound::Gate;
-use super::seat::{Backplane, Seat, SeatRequest, Settled, yield_now};
-use crate::runtime::Runtime;
+use super::seat::{Backplane, Seat, SeatRequest, Settled};
+use crate::runtime::{Runtime, yield_now};
 use crate::util::race::{Winner, race};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
@@ -87,8 +87,13 @@ impl MemoryBackplane {
         }
     }
 
-    /// Moves messages until the link is cut.
-    async fn serve<R: Runtime>(&self, runtime: &R, seat: &Seat, mailbox: &Arc<Mailbox>) {
+    /// Moves messages until the link is cut. Returns why it is.
+    async fn serve<R: Runtime>(
+        &self,
+        runtime: &R,
+        seat: &Seat,
+        mailbox: &Arc<Mailbox>,
+    ) -> &'static str {
         let publishing = async {
             loop {
                 let batch = seat.outgoing().await;
@@ -112,7 +117,7 @@ impl MemoryBackplane {
             loop {
                 for _ in 0..DELIVERIES {
                     let Some((channel, envelope)) = mailbox.next().await else {
-                        return;
+                        return "this node read too slowly, and was cut off";
                     };
                     if seat.deliver(channel, envelope) == Gate::Closed {
                         seat.gate().await;
@@ -132,15 +137,17 @@ impl MemoryBackplane {
                             .map_or(0, Vec::len);
                         seat.counted(nodes);
                     }
-                    SeatRequest::Reconnect => return,
+                    SeatRequest::Reconnect => return "what was published did not come back",
                 }
             }
         };
         let (publishing, subscribing) = (pin!(publishing), pin!(subscribing));
         let (receiving, answering) = (pin!(receiving), pin!(answering));
         let writing = race(publishing, subscribing);
-        let _: Winner<Winner<(), ()>, Winner<(), ()>> =
-            race(race(receiving, answering), writing).await;
+        match race(race(receiving, answering), writing).await {
+            Winner::First(Winner::First(why) | Winner::Second(why)) => why,
+            Winner::Second(Winner::First(never) | Winner::Second(never)) => never,
+        }
     }
 }
 
@@ -153,9 +160,9 @@ impl<R: Runtime> Backplane<R> for MemoryBackplane {
                     mailbox: Arc::default(),
                 };
                 seat.link_up();
-                self.serve(&runtime, &seat, &mailbox.mailbox).await;
+                let why = self.serve(&runtime, &seat, &mailbox.mailbox).await;
                 drop(mailbox);
-                seat.link_down("this node read too slowly, and was cut off");
+                seat.link_down(why);
                 yield_now(&runtime).await;
             }
         };

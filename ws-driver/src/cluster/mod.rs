@@ -2,8 +2,8 @@
 //! bytes.
 //!
 //! The rules are in files without a clock, a task or a lock: numbers and gaps in `sequence.rs`, batches that are published
-//! again in `outbox.rs`, the wait on a new link in `link.rs`. `shared.rs` puts them behind locks, `seat.rs` shows them to an
-//! engine, `worker.rs` hands messages to members, `keeper.rs` knows the time.
+//! again in `outbox.rs`, the wait on a new link in `link.rs`. `outbound.rs` joins them, `inbound.rs` is the way in,
+//! `shared.rs` puts both behind locks, `seat.rs` shows them to an engine, `worker.rs` hands messages to members, `keeper.rs` knows the time.
 //!
 //! Imports: `util`, `runtime`, `id`, `driver`, `registry`.
 
@@ -18,6 +18,7 @@ pub(crate) mod link;
 pub(crate) mod memory;
 #[cfg(test)]
 mod model;
+mod outbound;
 pub(crate) mod outbox;
 pub(crate) mod seat;
 mod sequence;

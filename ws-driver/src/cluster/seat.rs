@@ -1,16 +1,15 @@
 //! The seam to an engine: what a backplane does, and what a node gives it to do.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 
 use super::channel::Channel;
 use super::inbound::{Arrived, Gate};
 use super::outbox::Batch;
-use super::shared::{Exchange, Outbound, SharedCluster};
+use super::shared::{Exchange, SharedCluster};
 use crate::id::cluster::NodeId;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
@@ -94,7 +93,7 @@ impl Seat {
     /// Notes that there is no link, or that an attempt to connect failed. The batch in flight is in doubt. The text goes
     /// to logs and to [`ClusterHealth::Down`](crate::ClusterHealth::Down), so it must have no secret in it.
     pub fn link_down(&self, error: &str) {
-        self.shared.note_down(self.exchange(), error.into());
+        self.shared.note_down(self.exchange(), error);
     }
 
     /// Waits for a change of what the node wants to hear.
@@ -135,7 +134,7 @@ impl Seat {
         let exchange = self.exchange();
         loop {
             let ready = exchange.ready.listen();
-            if let Some(batch) = exchange.lock().take_batch(&self.shared) {
+            if let Some(batch) = exchange.lock().take_batch(self.shared.clock.now()) {
                 return batch;
             }
             ready.await;
@@ -257,49 +256,6 @@ impl Seat {
     }
 }
 
-impl Outbound {
-    fn take_batch(&mut self, shared: &SharedCluster) -> Option<Batch> {
-        if !self.link.may_publish(shared.clock.now()) {
-            return None;
-        }
-        self.outbox.take()
-    }
-
-    fn settle(&mut self, batch: &Batch, settled: Settled) {
-        let count = |messages: usize| u64::try_from(messages).unwrap_or(u64::MAX);
-        match settled {
-            Settled::Published => {
-                let published = count(self.outbox.settle(batch));
-                self.published += published;
-                self.batches += u64::from(published > 0);
-            }
-            Settled::Refused => self.dropped += count(self.outbox.settle(batch)),
-            Settled::InDoubt => self.note_doubt(),
-        }
-    }
-
-    fn take_request(&mut self) -> Option<SeatRequest> {
-        if !self.link.is_up() {
-            return None;
-        }
-        if self.link.is_broken() {
-            return Some(SeatRequest::Reconnect);
-        }
-        std::mem::take(&mut self.wants_count).then_some(SeatRequest::CountNodes)
-    }
-
-    /// Adds the channels that are no topics: that of the node first, and that of all nodes behind everything else, so
-    /// that a node which hears it hears all.
-    fn add_own_channels(&mut self, node: NodeId, is_last: bool, channels: &mut Vec<Channel>) {
-        if !std::mem::replace(&mut self.has_asked_node, true) {
-            channels.insert(0, Channel::Node(node));
-        }
-        if is_last && !std::mem::replace(&mut self.has_asked_all, true) {
-            channels.push(Channel::All);
-        }
-    }
-}
-
 impl Drop for Seat {
     fn drop(&mut self) {
         // With its runtime, or in a panic. After an orderly end it changes nothing.
@@ -313,17 +269,4 @@ impl fmt::Debug for Seat {
             .field("node", &self.node())
             .finish_non_exhaustive()
     }
-}
-
-/// Lets the other tasks of the thread run.
-pub(super) async fn yield_now<R: Runtime>(runtime: &R) {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        runtime.yield_now(cx);
-        Poll::Pending
-    })
-    .await;
 }

@@ -3,19 +3,17 @@
 //! Neither lock here is held while another one is taken, and no message is sent under them.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ws_proto::PreparedMessage;
 
 use super::channel::Channel;
 use super::config::ClusterConfig;
 use super::counters::ClusterCounters;
-use super::envelope::{Draft, Envelope, Kind};
+use super::envelope::{Draft, Kind};
 use super::error::BackplaneError;
 use super::inbound::Inbound;
-use super::link::{ClusterHealth, Link};
-use super::outbox::{Outbox, OutgoingMessage};
-use super::sequence::{Number, Numbers};
+use super::link::ClusterHealth;
+use super::outbound::Outbound;
 use crate::driver::shared_machine::Clock;
 use crate::id::cluster::NodeId;
 use crate::registry::Registry;
@@ -32,7 +30,6 @@ pub(crate) struct SharedCluster {
 
 /// The exchange of messages with other nodes.
 pub(super) struct Exchange {
-    pub(super) config: ClusterConfig,
     pub(super) inbound: Inbound,
     outbound: Mutex<Outbound>,
     /// Notified when a batch may be ready.
@@ -41,22 +38,6 @@ pub(super) struct Exchange {
     settled: Notice,
     /// Notified at the end, and when a backplane has something else to do than to publish.
     pub(super) changed: Notice,
-}
-
-pub(super) struct Outbound {
-    pub(super) link: Link,
-    pub(super) outbox: Outbox,
-    numbers: Numbers,
-    /// Whether the backplane was asked for the channels that are no topics; anew on each link.
-    pub(super) has_asked_node: bool,
-    pub(super) has_asked_all: bool,
-    /// Whether the backplane is to count the nodes.
-    pub(super) wants_count: bool,
-    pub(super) is_stopping: bool,
-    pub(super) published: u64,
-    pub(super) batches: u64,
-    pub(super) dropped: u64,
-    in_doubt: u64,
 }
 
 impl SharedCluster {
@@ -80,23 +61,9 @@ impl SharedCluster {
     ) -> Self {
         let node = registry.node;
         registry.watch_topics(config.subscribe_timeout);
-        let outbound = Outbound {
-            link: Link::new(clock.now(), config.hold),
-            outbox: Outbox::new(config.queue_limit),
-            numbers: Numbers::new(),
-            has_asked_node: false,
-            has_asked_all: false,
-            wants_count: false,
-            is_stopping: false,
-            published: 0,
-            batches: 0,
-            dropped: 0,
-            in_doubt: 0,
-        };
         let exchange = Exchange {
             inbound: Inbound::new(node, config.inbound_limit, message_limit),
-            config,
-            outbound: Mutex::new(outbound),
+            outbound: Mutex::new(Outbound::new(clock.now(), &config)),
             ready: Notice::new(),
             settled: Notice::new(),
             changed: Notice::new(),
@@ -133,10 +100,9 @@ impl SharedCluster {
         let is_plain = message.is_plain();
         #[cfg(not(feature = "deflate"))]
         let is_plain = false;
-        let sent_at_us = unix_time_us();
         // The copy is made before the lock is taken.
-        let draft = Draft::new(kind, is_plain, self.node, sent_at_us, message.payload());
-        let pushed = exchange.lock().push(channel, draft, &exchange.config);
+        let draft = Draft::new(kind, is_plain, self.node, message.payload());
+        let pushed = exchange.lock().push(channel, draft);
         exchange.ready.notify(1);
         pushed
     }
@@ -156,10 +122,10 @@ impl SharedCluster {
         let subscriptions = self.registry.subscriptions_len();
         let outbound = exchange.lock();
         ClusterCounters {
-            published: outbound.published,
-            batches: outbound.batches,
-            dropped: outbound.dropped,
-            in_doubt: outbound.in_doubt,
+            published: outbound.counters.published,
+            batches: outbound.counters.batches,
+            dropped: outbound.counters.dropped,
+            in_doubt: outbound.counters.in_doubt,
             received: inbound.received,
             duplicates: inbound.duplicates,
             missed: inbound.missed,
@@ -205,11 +171,7 @@ impl SharedCluster {
     // For the backplane and the tasks.
 
     pub(super) fn note_up(&self, exchange: &Exchange) {
-        let mut outbound = exchange.lock();
-        outbound.note_doubt();
-        outbound.link.note_up(self.clock.now());
-        (outbound.has_asked_node, outbound.has_asked_all) = (false, false);
-        drop(outbound);
+        exchange.lock().note_up(self.clock.now());
         self.registry.restart_interest();
         let wanted: HashSet<_> = self.registry.topic_names().into_iter().collect();
         exchange.inbound.retain(|channel| match channel {
@@ -219,13 +181,8 @@ impl SharedCluster {
         exchange.changed.notify(usize::MAX);
     }
 
-    pub(super) fn note_down(&self, exchange: &Exchange, error: Arc<str>) {
-        let mut outbound = exchange.lock();
-        outbound.note_doubt();
-        let was_up = outbound
-            .link
-            .note_down(Arc::clone(&error), self.clock.now());
-        drop(outbound);
+    pub(super) fn note_down(&self, exchange: &Exchange, error: &str) {
+        let was_up = exchange.lock().note_down(error, self.clock.now());
         exchange.settled.notify(usize::MAX);
         if was_up {
             tracing::warn!(target: "ws", "the link to the other nodes is down: {error}");
@@ -235,13 +192,14 @@ impl SharedCluster {
     /// Handles what is due by the time alone.
     pub(super) fn note_time(&self, exchange: &Exchange, is_second: bool) {
         let heard = is_second.then(|| exchange.inbound.take_heard());
+        let now = self.clock.now();
         let mut outbound = exchange.lock();
         if let Some(heard) = heard {
             outbound.link.note_heard(heard);
-            outbound.probe(self);
+            outbound.probe(self.node, now);
         }
         // While it waits for the other nodes it looks for them more often.
-        outbound.wants_count |= outbound.link.wants_count(self.clock.now());
+        outbound.look_for_nodes(now);
         drop(outbound);
         exchange.changed.notify(usize::MAX);
         // The hold can be over, and so can the time of those who wait for a subscription.
@@ -260,8 +218,7 @@ impl Exchange {
     pub(super) fn end(&self, shared: &SharedCluster, error: &str) -> usize {
         let mut outbound = self.lock();
         outbound.link.note_end(error.into(), shared.clock.now());
-        let dropped = outbound.outbox.clear();
-        outbound.dropped += u64::try_from(dropped).unwrap_or(u64::MAX);
+        let dropped = outbound.clear();
         drop(outbound);
         if dropped > 0 {
             tracing::warn!(target: "ws", "{dropped} messages were not published to the other nodes: {error}");
@@ -279,67 +236,4 @@ impl Exchange {
         self.settled.notify(usize::MAX);
         self.ready.notify(1);
     }
-}
-
-impl Outbound {
-    fn push(
-        &mut self,
-        channel: Channel,
-        draft: Draft,
-        config: &ClusterConfig,
-    ) -> Result<(), BackplaneError> {
-        let (len, limit) = (draft.len(), config.queue_limit);
-        if self.link.has_ended() {
-            self.dropped += 1;
-            return Err(BackplaneError::Ended);
-        }
-        if !self.outbox.has_capacity(len) {
-            self.dropped += 1;
-            return Err(if self.outbox.can_ever_take(len) {
-                BackplaneError::Full { limit }
-            } else {
-                BackplaneError::TooLarge { len, limit }
-            });
-        }
-        // Only now, because a number that is taken and not sent is a loss for every receiver.
-        let envelope = draft.finish(self.numbers.next(&channel));
-        self.outbox.push(OutgoingMessage::new(channel, envelope));
-        Ok(())
-    }
-
-    /// Notes that nobody knows whether the engine has the batch in flight.
-    pub(super) fn note_doubt(&mut self) {
-        let doubtful = self.outbox.doubt();
-        self.in_doubt += u64::try_from(doubtful).unwrap_or(u64::MAX);
-    }
-
-    /// Asks itself through the engine, and the engine for the number of nodes.
-    fn probe(&mut self, shared: &SharedCluster) {
-        self.wants_count |= self.link.may_publish(shared.clock.now());
-        // It has no number: a question that is lost is nobody's loss. If it has no place, the queue shows what is wrong.
-        if !self.outbox.has_capacity(Envelope::len(PROBE_LEN)) {
-            return;
-        }
-        let Some(number) = self.link.begin_probe(shared.clock.now()) else {
-            return;
-        };
-        let payload = number.to_le_bytes();
-        let draft = Draft::new(Kind::Probe, false, shared.node, unix_time_us(), &payload);
-        let unnumbered = Number {
-            sequence: 0,
-            begin: 0,
-        };
-        let message = OutgoingMessage::uncounted(Channel::All, draft.finish(unnumbered));
-        self.outbox.push(message);
-    }
-}
-
-/// The payload of a question: its number.
-const PROBE_LEN: usize = 8;
-
-/// The time for measurements.
-fn unix_time_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.as_ref().map_or(0, Duration::as_micros);
-    u64::try_from(since).unwrap_or(u64::MAX)
 }

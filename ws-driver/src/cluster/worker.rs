@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::channel::Channel;
 use super::inbound::Arrival;
-use super::seat::yield_now;
 use super::shared::{Exchange, SharedCluster};
 use crate::driver::shared_machine::SharedMachine;
 use crate::id::ConnectionId;
 use crate::registry::broadcast::offer_all;
 use crate::registry::roster::Members;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::{Runtime, Timer, yield_now};
 use crate::util::sync::Arc;
 
 /// The time after which a worker lets the other tasks of its thread run.

@@ -1,11 +1,10 @@
 //! The accept loop of a server: accepts streams and spawns the task of each.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -15,7 +14,7 @@ use super::shutdown_phase::ShutdownPhase;
 use super::task;
 use super::transport::Plain;
 use crate::handle::connection::Connection;
-use crate::runtime::{Runtime, Timer, probe_silent};
+use crate::runtime::{Runtime, probe_silent, sleep};
 use crate::util::race::{Winner, race};
 
 pub(super) async fn accept_all<R, H>(shared: &Arc<SharedServer<R>>, delivery: H) -> io::Result<()>
@@ -152,15 +151,9 @@ async fn accept<R: Runtime>(shared: &SharedServer<R>) -> io::Result<(R::Stream, 
             }
             Err(error) => {
                 if let Some(time) = shared.accept_errors.note(error, shared.runtime.now())? {
-                    wait(&shared.runtime, time).await;
+                    sleep(&shared.runtime, time).await;
                 }
             }
         }
     }
-}
-
-async fn wait<R: Runtime>(runtime: &R, time: Duration) {
-    let mut timer = runtime.timer();
-    timer.set(runtime.now() + time);
-    poll_fn(|cx| timer.poll(cx)).await;
 }

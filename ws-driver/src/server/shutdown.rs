@@ -12,7 +12,7 @@ use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
 use crate::driver::shared_machine::Standing;
 use crate::handle::sender::Sender;
-use crate::runtime::{Runtime, Timer};
+use crate::runtime::{Runtime, Timer, yield_now};
 use crate::util::race::race;
 
 /// The result of a [`shutdown`](crate::Server::shutdown). Each connection that was open at the call counts in one
@@ -58,7 +58,7 @@ async fn close_all<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> Shu
     stop.advance(ShutdownPhase::ShuttingDown);
     let open: Vec<_> = clients.iter().collect();
     let closing = async {
-        ask(&open).await;
+        ask(runtime, &open).await;
         clients.wait_below(1).await;
     };
     if until(runtime, end, closing).await {
@@ -80,12 +80,12 @@ async fn close_all<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> Shu
 }
 
 /// Asks connections to close, in batches of [`BATCH_LEN`].
-async fn ask(open: &[Sender]) {
+async fn ask<R: Runtime>(runtime: &R, open: &[Sender]) {
     for batch in open.chunks(BATCH_LEN) {
         for sender in batch {
             sender.begin_close(CloseCode::GOING_AWAY);
         }
-        let_others_run().await;
+        yield_now(runtime).await;
     }
 }
 
@@ -122,19 +122,6 @@ async fn until<R: Runtime>(
         timer.poll(cx)
     });
     race(pin!(work), over).await.first().is_some()
-}
-
-/// Lets the other tasks of the thread run.
-async fn let_others_run() {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The number of connections that are asked to close before the other tasks of the thread run. Without batches the

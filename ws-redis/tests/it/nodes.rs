@@ -230,7 +230,7 @@ async fn garbage_is_counted_and_harmless<R: Host>() {
     let engine = Engine::start();
     let nodes = [node::<R>(&engine.url()).await];
     let member = Member::open(&nodes[0], "room").await;
-    for bytes in [&b""[..], b"hello", &[0xff; 36], &[1; 100]] {
+    for bytes in [&b""[..], b"hello", &[0xff; 28], &[1; 100]] {
         engine.publish("ws:t:room", bytes);
         engine.publish("ws:all", bytes);
         engine.publish("ws:x:no channel", bytes);

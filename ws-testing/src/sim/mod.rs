@@ -9,6 +9,7 @@
 )]
 
 mod executor;
+mod lent;
 mod network;
 pub mod peer;
 mod pipe;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use ws_driver::{BindConfig, Runtime, Timer};
 
 pub use self::executor::{Sim, SimTimer, TaskId, lock};
+pub use self::lent::Lent;
 pub use self::network::{CallErrnos, Network, Route, SimListener};
 pub use self::peer::Peer;
 pub use self::pipe::Pipe;

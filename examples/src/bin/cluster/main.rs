@@ -19,8 +19,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use ws_tokio::{
-    Answer, Cluster, ClusterConfig, Connection, MemoryBackplane, Message, Redis, RequestBody,
-    Server, Upgrade,
+    Answer, Cluster, Connection, MemoryBackplane, Message, Redis, RequestBody, Server, Upgrade,
 };
 
 /// A wall on several servers.
@@ -58,7 +57,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let name = format!("node {number}");
         let builder = Server::builder()
             .message_limit(MESSAGE_LIMIT)
-            .cluster(ClusterConfig::new().node_name(&*name))
             .on_request(page)
             .on_upgrade(only_at_wall);
         let builder = match &redis {

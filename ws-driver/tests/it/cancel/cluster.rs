@@ -1,25 +1,12 @@
 //! What a node of a cluster waits for, and what its backplane waits for.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use ws_driver::{Backplane, Channel, Connection, Seat, SeatRequest, Settled};
+use ws_driver::{Channel, Connection, Seat, SeatRequest, Settled};
 use ws_testing::sim::peer::close;
-use ws_testing::sim::{ANY, Peer, Server, Sim, lock, seconds};
+use ws_testing::sim::{ANY, Lent, Peer, Server, Sim, seconds};
 
 use super::polling::{assert_nothing_left, at_every_poll, open, polled};
-
-/// A backplane that gives its seat to the test.
-#[derive(Clone, Default)]
-struct Lent(Arc<Mutex<Option<Arc<Seat>>>>);
-
-impl Backplane<Sim> for Lent {
-    async fn run(self, _: Sim, seat: Seat) {
-        let seat = Arc::new(seat);
-        *lock(&self.0) = Some(Arc::clone(&seat));
-        seat.stopped().await;
-        *lock(&self.0) = None;
-    }
-}
 
 /// A server, and the seat of its backplane.
 async fn node(sim: &Sim) -> (Server, Arc<Seat>) {
@@ -27,8 +14,7 @@ async fn node(sim: &Sim) -> (Server, Arc<Seat>) {
     let server = Server::builder().backplane(lent.clone());
     let server = server.bind(ANY).await.unwrap();
     sim.settle().await;
-    let seat = lock(&lent.0).clone().expect("it runs");
-    (server, seat)
+    (server, lent.seat())
 }
 
 /// Closes from the peer's side, stops the server, and asserts that nothing is left then.

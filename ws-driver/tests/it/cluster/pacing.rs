@@ -136,7 +136,6 @@ fn garbage_is_counted_and_harmless() {
         let envelope = |node: u8, payload: &[u8]| {
             let mut bytes = vec![1, 1, 0, 0, node, 0, 0, 0, 0, 0, 0, 9];
             bytes.extend([1, 0, 0, 0, 0, 0, 0, 0].repeat(2));
-            bytes.extend([0; 8]);
             bytes.extend(payload);
             Bytes::from(bytes)
         };

@@ -60,7 +60,7 @@ fn the_queue_is_bounded_while_there_is_no_link() {
         assert_eq!(
             too_large,
             Err(BackplaneError::TooLarge {
-                len: 100_036,
+                len: 100_028,
                 limit: 100_000
             })
         );
