@@ -39,7 +39,7 @@ pub use self::adapter::exports;
 #[doc(inline)]
 pub use self::adapter::exports::*;
 pub use self::adapter::socket_reads::SocketReads;
-pub use self::client::{connect, connect_over, connect_with};
+pub use self::client::{connect, connect_over, connect_stream, connect_with};
 pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;

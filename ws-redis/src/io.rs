@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener};
@@ -15,12 +15,15 @@ use tokio::io::ReadBuf;
 #[derive(Default)]
 pub(crate) struct Valve {
     is_closed: AtomicBool,
+    /// How often it was closed.
+    closings: AtomicUsize,
     changed: Event,
 }
 
 impl Valve {
     pub(crate) fn close(&self) {
         if !self.is_closed.swap(true, Ordering::SeqCst) {
+            self.closings.fetch_add(1, Ordering::SeqCst);
             self.changed.notify(usize::MAX);
         }
     }
@@ -30,11 +33,19 @@ impl Valve {
         self.changed.notify(usize::MAX);
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn closings(&self) -> usize {
+        self.closings.load(Ordering::SeqCst)
+    }
+
     /// Waits until it is closed.
     pub(crate) async fn closed(&self) {
         loop {
             let changed = self.changed.listen();
-            if self.is_closed.load(Ordering::SeqCst) {
+            if self.is_closed() {
                 return;
             }
             changed.await;
@@ -59,12 +70,12 @@ impl<S> RedisIo<S> {
     }
 
     fn poll_valve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.valve.is_closed.load(Ordering::SeqCst) {
+        while self.valve.is_closed() {
             let waiting = self
                 .waiting
                 .get_or_insert_with(|| self.valve.changed.listen());
             // Asked again behind the listener, because an opening in between would be missed.
-            if !self.valve.is_closed.load(Ordering::SeqCst) {
+            if !self.valve.is_closed() {
                 break;
             }
             ready!(Future::poll(Pin::new(waiting), cx));

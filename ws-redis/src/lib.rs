@@ -41,7 +41,8 @@ use self::url::Target;
 #[derive(Clone)]
 pub struct Redis {
     target: Arc<Target>,
-    prefix: Arc<str>,
+    /// What channels begin with, before a colon. It has no colon itself.
+    channel_prefix: Arc<str>,
     #[cfg(feature = "rustls")]
     tls: Option<ws_driver::ClientTls>,
 }
@@ -60,16 +61,17 @@ impl Redis {
     pub fn new(url: &str) -> Result<Self, RedisUrlError> {
         Ok(Self {
             target: Arc::new(Target::parse(url)?),
-            prefix: DEFAULT_PREFIX.into(),
+            channel_prefix: DEFAULT_PREFIX.into(),
             #[cfg(feature = "rustls")]
             tls: None,
         })
     }
 
-    /// Sets what all channels begin with, before a colon: `ws`. Servers with the same prefix are one cluster.
+    /// Sets what all channels begin with, before a colon: `ws`. Servers with the same prefix are one cluster. A colon in it
+    /// is written as `%3A` and a percent sign as `%25`, so that no channel of `shop` is one of `shop:t`.
     #[must_use]
-    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
-        self.prefix = prefix.into();
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.channel_prefix = prefix.replace('%', "%25").replace(':', "%3A").into();
         self
     }
 
@@ -112,7 +114,36 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("target", &self.target)
-            .field("prefix", &self.prefix)
+            .field("channel_prefix", &self.channel_prefix)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two clusters on one engine have no channel in common, whatever their prefixes and topics are called.
+    #[test]
+    fn prefixes_do_not_reach_into_each_other() {
+        let redis = |prefix| Redis::new("redis://host").unwrap().prefix(prefix);
+        let names = ["shop", "shop:t", "shop%3At", "", ":", "%"];
+        let prefixes = names.map(|name| redis(name).channel_prefix);
+        for (place, prefix) in prefixes.iter().enumerate() {
+            assert!(!prefix.contains(':'), "{prefix}");
+            assert!(!prefixes[..place].contains(prefix), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let shown = format!(
+            "{:?}",
+            Redis::new("redis://me:hunter2@host:7000/3").unwrap()
+        );
+        assert!(
+            shown.contains("redis://host:7000/3") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

@@ -13,6 +13,8 @@ mod reach;
 use std::io;
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::hooks::PackedResponse;
 use ws_proto::{ClientConfig, ClientHandshake, ClientUrl, HandshakeError, HandshakeEvent};
@@ -98,6 +100,27 @@ pub async fn connect_with<R: Runtime + Default>(
         return Box::pin(attempt.open_through(proxy, stream, probe)).await;
     }
     attempt.open_to_server(stream, probe).await
+}
+
+/// Opens a stream to a host, a name or an address without brackets, for something else than WebSockets, such as a
+/// [`Backplane`](crate::Backplane). Of several addresses the first that answers is used (RFC 8305).
+///
+/// # Errors
+///
+/// Fails if the name cannot be looked up, no address answers, or the timeout expires.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, all attempts are.
+pub async fn connect_stream<R: Runtime>(
+    runtime: &R,
+    host: &str,
+    port: u16,
+    timeout: Duration,
+) -> Result<R::Stream, ConnectError> {
+    let mut connect_timer = ConnectTimer::new(runtime, Some(timeout));
+    let (stream, _) = reach(runtime, host, port, &mut connect_timer).await?;
+    Ok(stream)
 }
 
 /// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL

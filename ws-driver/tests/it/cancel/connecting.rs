@@ -76,3 +76,22 @@ fn connect_over() {
         ws_driver::connect_over::<Sim, _>(stream, url, &ClientConfig::new()).await
     });
 }
+
+/// A stream for something else: who gives up leaves no attempt behind.
+#[test]
+fn connect_stream() {
+    at_every_poll(1, |sim, polls| async move {
+        let server = Server::bind(ANY).await.unwrap();
+        serve(&sim, &server, echo);
+        let (addr, timeout) = (server.local_addr(), seconds(5));
+        let host = addr.ip().to_string();
+        let stream = ws_driver::connect_stream(&sim, &host, addr.port(), timeout);
+        let is_open = polled(polls, stream)
+            .await
+            .is_some_and(|stream| stream.is_ok());
+        assert_eq!(sim.set_timers(), 0, "dropped after {polls} polls");
+        server.close();
+        assert_nothing_left(&sim, &server).await;
+        is_open
+    });
+}

@@ -11,7 +11,7 @@ const PUBLIC: [(&str, &[&str]); 11] = [
     ),
     (
         "client/mod.rs",
-        &["connect", "connect_with", "connect_over"],
+        &["connect", "connect_with", "connect_stream", "connect_over"],
     ),
     (
         "cluster/seat.rs",
