@@ -189,8 +189,8 @@ impl Sender {
         self.machine.facts.id
     }
 
-    /// Returns the id of the connection in the cluster of its server, by which any node can send to it. A connection
-    /// of a client is of no server; its node is all zeros.
+    /// Returns the id of the connection among those of all nodes of the cluster of its server. A connection of a client
+    /// is of no server; its node is all zeros.
     pub fn cluster_id(&self) -> ClusterId {
         self.membership.cluster_id(self.id())
     }

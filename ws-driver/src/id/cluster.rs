@@ -58,8 +58,8 @@ impl FromStr for NodeId {
 
 /// The id of a connection in a cluster. It is unique among all connections of all nodes, ever.
 ///
-/// It is small and [`Copy`]. It is displayed as `node-slot.generation` and parsed from the same text. It is an address, not
-/// a permission: who knows it can ask the cluster to send there, and no more.
+/// It is small and [`Copy`]. It is displayed as `node-slot.generation` and parsed from the same text. It names a connection and
+/// permits nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterId {
     /// The node that has the connection.
