@@ -1,7 +1,8 @@
 //! Users, passwords and permissions of an engine.
 
-use ws_driver::{ClusterConfig, ClusterHealth, Server};
+use ws_driver::{ClientTls, ClusterConfig, ClusterHealth, Server};
 use ws_redis::Redis;
+use ws_testing::certificates::Authority;
 
 use crate::engine::Engine;
 use crate::host::{Host, on_each_runtime};
@@ -70,7 +71,40 @@ async fn a_wrong_password_is_said_without_it<R: Host>() {
     }
 }
 
+/// Inside of TLS nodes do the same; a certificate that nobody is told to trust is an error that says so.
+async fn nodes_speak_tls<R: Host>() {
+    let authority = Authority::new("an authority");
+    let pems = authority.certify(&["localhost"]);
+    let engine = Engine::with_tls(&pems.certificate, &pems.key);
+    let url = format!("rediss://localhost:{}", engine.tls_port);
+    let trusting = || {
+        let tls = ClientTls::roots_from_pem(authority.root().as_bytes()).unwrap();
+        Redis::new(&url).unwrap().tls(tls)
+    };
+    let nodes = [
+        node_with::<R>(trusting(), ClusterConfig::new()).await,
+        node_with(trusting(), ClusterConfig::new()).await,
+    ];
+    let member = Member::open(&nodes[1], "room").await;
+    settle(&nodes).await;
+    let mut publisher = Publisher::new(nodes[0].cluster(), "room", 1);
+    (0..1000).for_each(|_| publisher.publish());
+    settle(&nodes).await;
+    assert_eq!(member.numbers(1).len(), 1000);
+
+    let distrusting: Server<R> = node(&url).await;
+    R::sleep(SECOND).await;
+    let ClusterHealth::Down { error, .. } = distrusting.cluster().health() else {
+        panic!("{:?}", distrusting.cluster().health());
+    };
+    assert!(
+        error.contains("TLS") && error.contains("certificate"),
+        "{error}"
+    );
+}
+
 on_each_runtime! {
+    nodes_speak_tls;
     the_documented_permissions_are_enough;
     a_wrong_password_is_said_without_it;
 }

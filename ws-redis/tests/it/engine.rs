@@ -10,6 +10,8 @@ use tempfile::TempDir;
 pub(crate) struct Engine {
     folder: TempDir,
     pub(crate) port: u16,
+    /// The one that speaks TLS, if there is one.
+    pub(crate) tls_port: u16,
     options: Vec<String>,
     child: Option<Child>,
 }
@@ -20,9 +22,42 @@ impl Engine {
     }
 
     pub(crate) fn with_options(options: &[&str]) -> Self {
+        Self::in_folder(TempDir::new().unwrap(), options)
+    }
+
+    /// Starts one that speaks TLS as well, with a certificate.
+    pub(crate) fn with_tls(certificate: &str, key: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let write = |name, content| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (certificate, key) = (write("cert.pem", certificate), write("key.pem", key));
+        let tls_port = free_port();
+        let port = tls_port.to_string();
+        let options = [
+            "--tls-port",
+            &port,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-auth-clients",
+            "no",
+            "--tls-ca-cert-file",
+            &certificate,
+        ];
+        let mut engine = Self::in_folder(folder, &options);
+        engine.tls_port = tls_port;
+        engine
+    }
+
+    fn in_folder(folder: TempDir, options: &[&str]) -> Self {
         let mut engine = Self {
-            folder: TempDir::new().unwrap(),
+            folder,
             port: free_port(),
+            tls_port: 0,
             options: options.iter().map(|&option| option.to_owned()).collect(),
             child: None,
         };
