@@ -29,9 +29,12 @@ pub(crate) const SHARED_COPY_LIMIT: usize = 512;
 const TAIL_CAPACITY: usize = 256;
 
 /// The most bytes that are copied together before a new segment begins. A control frame that overtakes can pass
-/// whole segments only, so this bounds how long it waits. So much below 64 KiB that the last frame with its header still
-/// fits there: memory that grows by doubling would be twice as large for it.
-const TAIL_LIMIT: usize = (64 << 10) - COPY_LIMIT - 64;
+/// whole segments only, so this bounds how long it waits. So much below the memory of a segment that the last frame with its
+/// header still fits there.
+const TAIL_LIMIT: usize = SEGMENT_MEMORY - COPY_LIMIT - 64;
+
+/// The most memory that a tail of small frames takes.
+const SEGMENT_MEMORY: usize = 64 << 10;
 
 /// The least number of waiting bytes that a control frame overtakes, to the next frame boundary. With fewer bytes it
 /// keeps its place, so that a peer sees answers in the order of its messages. With more, a ping is answered in
@@ -143,6 +146,7 @@ impl Queue {
     /// Appends bytes that are a unit of their own, such as the head of an answer.
     #[inline]
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.tail.reserve(bytes.len());
         self.tail.bytes.extend_from_slice(bytes);
         self.len += bytes.len();
         if self.tail.len() >= TAIL_LIMIT {
@@ -165,11 +169,10 @@ impl Queue {
     pub(super) fn push_frame(&mut self, header: &[u8], payload: FramePayload<'_>, trailer: &[u8]) {
         let frame_len = header.len() + payload.len() + trailer.len();
         self.len += frame_len;
-        let tail = &mut self.tail.bytes;
         match payload.kept() {
             Ok(bytes) => {
                 // The header shares a segment with the small frames in front of it, so it costs no slice of its own.
-                tail.extend_from_slice(header);
+                self.tail.bytes.extend_from_slice(header);
                 self.end_segment(false);
                 let ends_frame = trailer.is_empty();
                 self.segments
@@ -177,11 +180,9 @@ impl Queue {
                 self.tail.bytes.extend_from_slice(trailer);
             }
             Err(payload) => {
-                if tail.capacity() == 0 {
-                    tail.reserve(TAIL_CAPACITY);
-                }
                 // Once for all three parts, so that the tail does not grow for each of them.
-                tail.reserve(frame_len);
+                self.tail.reserve(frame_len);
+                let tail = &mut self.tail.bytes;
                 tail.extend_from_slice(header);
                 tail.extend_from_slice(payload.as_slice());
                 // RFC 6455 has no trailer, and a copy of no bytes is still a call.
@@ -204,11 +205,11 @@ impl Queue {
         block: &[u8; BLOCK],
         len: usize,
     ) {
-        let tail = &mut self.tail.bytes;
-        let end = tail.len() + HEADER + len;
+        let end = self.tail.bytes.len() + HEADER + len;
         // The whole block is copied, whatever `len` is: a copy of fixed length takes a few instructions, and a copy of
         // `len` bytes a call. Then the bytes behind the content are cut off again.
-        tail.reserve(HEADER + BLOCK);
+        self.tail.reserve(HEADER + BLOCK);
+        let tail = &mut self.tail.bytes;
         tail.extend_from_slice(&header);
         tail.extend_from_slice(block);
         tail.truncate(end);
@@ -234,7 +235,7 @@ impl Queue {
             return self.push_frame(header, FramePayload::Shared(masked.into()), b"");
         }
         self.len += header.len() + payload.len();
-        self.tail.bytes.reserve(header.len() + payload.len());
+        self.tail.reserve(header.len() + payload.len());
         self.tail.bytes.extend_from_slice(header);
         mask.append(payload, &mut self.tail.bytes);
         if self.tail.len() >= TAIL_LIMIT {
@@ -473,6 +474,27 @@ impl Tail {
 
     fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// Makes room for more bytes.
+    #[inline]
+    fn reserve(&mut self, more: usize) {
+        if self.bytes.capacity() - self.bytes.len() < more {
+            self.grow(more);
+        }
+    }
+
+    /// Doubles the memory, to a power of two whatever the frames are, so that a segment fills it: what a segment does not use
+    /// nobody gets back before it has left.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        let capacity = match more {
+            0..SEGMENT_MEMORY => needed.next_power_of_two().max(TAIL_CAPACITY),
+            // Nothing will be added to so long a one.
+            SEGMENT_MEMORY.. => needed,
+        };
+        self.bytes.reserve_exact(capacity - self.bytes.len());
     }
 
     fn advance(&mut self, count: usize) {

@@ -146,3 +146,26 @@ fn a_ping_flood_is_bounded() {
         }
     }
 }
+
+/// A send queue at its limit, as that of a peer which reads too slowly, holds little more than the bytes in it, whatever their
+/// lengths: memory that grows by doubling must not stay half empty.
+#[test]
+fn a_full_queue_holds_little_more_than_its_bytes() {
+    const LIMIT: usize = 256 << 10;
+    let now = Instant::now();
+    for version in Version::ALL {
+        for len in [10, 100, 1000, 3000, 4090] {
+            let config = ConnectionConfig::new().send_queue_limit(Some(LIMIT));
+            let mut server = connect(Role::Server, version, config, now);
+            let text = "x".repeat(len);
+            let mut meter = Meter::default();
+            meter.run(|| while server.send(text.as_str()).is_ok() {});
+            let held = meter.held();
+            assert!(
+                held <= LIMIT + LIMIT / 4,
+                "{version}, {len} bytes: {held} bytes for {}",
+                server.buffered_amount()
+            );
+        }
+    }
+}
