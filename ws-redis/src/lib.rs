@@ -19,18 +19,22 @@
 //! boundary. This ACL is enough for a node:
 //!
 //! ```text
-//! ACL SETUSER ws on >secret resetchannels &shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select
+//! ACL SETUSER ws on >secret resetchannels &shop:* resetkeys ~shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select +role +evalsha +script|load +time +zadd +zrem +zscore +zrange +zrangebyscore +hset +hget +hdel +del +exists +pexpire
 //! ```
+//!
+//! Its keys are `PREFIX:leases`, `PREFIX:nodes`, and for each node `PREFIX:p:NODE`. They vanish with the nodes, within a day
+//! at most. A policy that evicts keys can make nodes and people vanish for seconds, so set `maxmemory-policy noeviction`.
 
 mod backoff;
 mod io;
 mod link;
+mod questions;
 mod url;
 
 use std::fmt;
 use std::sync::Arc;
 
-use ws_driver::{Backplane, Runtime, Seat};
+use ws_driver::{Backplane, Channel, Runtime, Seat};
 
 use self::backoff::Backoff;
 use self::link::Link;
@@ -73,6 +77,15 @@ impl Redis {
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.channel_prefix = prefix.replace('%', "%25").replace(':', "%3A").into();
         self
+    }
+
+    fn channel_name(&self, channel: &Channel) -> String {
+        format!("{}:{channel}", self.channel_prefix)
+    }
+
+    /// A key of this cluster. It has no place for a colon before its name, either.
+    fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.channel_prefix)
     }
 
     /// Sets how the certificate of a `rediss://` engine is checked: against the public roots by default.

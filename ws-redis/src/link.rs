@@ -13,15 +13,16 @@ use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, Value,
 };
-use ws_driver::{Batch, Channel, Gate, Runtime, Seat, SeatRequest, Settled, Timer};
+use ws_driver::{Batch, Channel, Gate, Runtime, Seat, Settled, Timer};
 
 use crate::Redis;
 use crate::io::{RedisIo, Valve};
+use crate::questions::Asker;
 
 /// The wait for a link: the address, TLS, the greeting of both connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait for the answer to a batch or to a question. An engine answers in less than a millisecond, or it stands still.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The wait for the answer to up to 512 subscriptions, while the node reads.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,6 +49,7 @@ impl Link {
             let valve = Arc::<Valve>::default();
             // The one for commands has no messages to stop.
             let commands = connect(redis, runtime, Arc::default(), None).await?;
+            let commands = check_role(redis, commands).await?;
             let pushes = Pushes {
                 seat: Arc::clone(seat),
                 prefix: format!("{}:", redis.channel_prefix),
@@ -89,7 +91,13 @@ impl Link {
             subscriptions.connection.clone(),
             &valve
         ));
-        let answering = pin!(answer(redis, runtime, seat, commands.connection.clone()));
+        let asker = Asker {
+            redis,
+            runtime,
+            seat,
+            connection: commands.connection.clone(),
+        };
+        let answering = pin!(asker.run());
         let opening = pin!(async {
             loop {
                 valve.closed().await;
@@ -143,6 +151,30 @@ async fn connect<R: Runtime>(
         return greet(redis, RedisIo::new(stream, valve), pushes).await;
     }
     greet(redis, RedisIo::new(stream, valve), pushes).await
+}
+
+/// Checks that the engine is no replica: messages that are published there reach nobody at its primary, and nothing can be
+/// stored. An engine that does not say what it is counts as a primary.
+async fn check_role(redis: &Redis, connected: Connected) -> Result<Connected, String> {
+    let Connected {
+        connection,
+        mut driver,
+    } = connected;
+    let mut asking = connection.clone();
+    let role = redis::cmd("ROLE");
+    let role = pin!(role.query_async::<Vec<Value>>(&mut asking));
+    let role = match select(role, driver.as_mut()).await {
+        Either::Left((role, _)) => role,
+        Either::Right(((), _)) => return Err(format!("{:?} closed the connection", redis.target)),
+    };
+    let role = role.ok().and_then(|role| role.into_iter().next());
+    if matches!(role, Some(Value::BulkString(role)) if role == b"slave") {
+        return Err(format!(
+            "{:?} is a replica, and a node needs its primary",
+            redis.target
+        ));
+    }
+    Ok(Connected { connection, driver })
 }
 
 async fn greet<S>(
@@ -205,7 +237,7 @@ async fn publish_batch(
 ) -> Result<Settled, String> {
     let mut pipeline = redis::Pipeline::with_capacity(batch.messages().len());
     for message in batch.messages() {
-        let channel = channel_name(redis, &message.channel);
+        let channel = redis.channel_name(&message.channel);
         pipeline.cmd("PUBLISH").arg(channel).arg(&*message.envelope);
     }
     let sent = connection
@@ -215,21 +247,12 @@ async fn publish_batch(
         Ok(answers) => answers
             .into_iter()
             .find_map(|answer| answer.extract_error().err()),
-        Err(error) if error.is_unrecoverable_error() => {
-            return Err(describe("PUBLISH", &error));
-        }
         Err(error) => Some(error),
     };
     let Some(error) = refused else {
         return Ok(Settled::Published);
     };
-    // An engine that loads its data, or waits for its master, will take it later.
-    if error.is_cluster_error()
-        || matches!(
-            error.code(),
-            Some("LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN")
-        )
-    {
+    if is_passing(&error) {
         return Err(describe("PUBLISH", &error));
     }
     Ok(Settled::Refused)
@@ -246,7 +269,7 @@ async fn subscribe<R: Runtime>(
     loop {
         let change = seat.interest().await;
         let names = |channels: &[Channel]| {
-            let names = channels.iter().map(|channel| channel_name(redis, channel));
+            let names = channels.iter().map(|channel| redis.channel_name(channel));
             names.collect::<Vec<_>>()
         };
         let asking = async {
@@ -271,35 +294,6 @@ async fn subscribe<R: Runtime>(
             Some(Ok(())) => seat.subscribed(&change.subscribe),
             Some(Err(error)) => return describe("SUBSCRIBE", &error),
             None => return format!("the engine did not subscribe within {SUBSCRIBE_TIMEOUT:?}"),
-        }
-    }
-}
-
-/// Does what the node asks for besides; returns why it cannot go on.
-async fn answer<R: Runtime>(
-    redis: &Redis,
-    runtime: &R,
-    seat: &Seat,
-    mut connection: MultiplexedConnection,
-) -> String {
-    let all = channel_name(redis, &Channel::All);
-    loop {
-        match seat.request().await {
-            SeatRequest::CountNodes => {
-                let mut numsub = redis::cmd("PUBSUB");
-                numsub.arg("NUMSUB").arg(&all);
-                let asking = numsub.query_async::<(String, usize)>(&mut connection);
-                match within(runtime, ANSWER_TIMEOUT, asking).await {
-                    Some(Ok((_, nodes))) => seat.counted(nodes),
-                    Some(Err(error)) => return describe("PUBSUB NUMSUB", &error),
-                    None => return format!("the engine did not count within {ANSWER_TIMEOUT:?}"),
-                }
-            }
-            SeatRequest::Reconnect => {
-                return "what was published did not come back".to_owned();
-            }
-            // Whatever a later node asks for.
-            _ => {}
         }
     }
 }
@@ -335,12 +329,19 @@ impl AsyncPushSender for Pushes {
     }
 }
 
-fn channel_name(redis: &Redis, channel: &Channel) -> String {
-    format!("{}:{channel}", redis.channel_prefix)
+/// Tells whether an error passes with the link: the engine is not reached, loads its data, waits for its master, or is none
+/// any more. What it refuses otherwise it would refuse again.
+pub(crate) fn is_passing(error: &redis::RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || error.is_cluster_error()
+        || matches!(
+            error.code(),
+            Some("LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" | "READONLY")
+        )
 }
 
 /// Says what the engine refused. Its words name commands, users and channels, and no password.
-fn describe(what: &str, error: &redis::RedisError) -> String {
+pub(crate) fn describe(what: &str, error: &redis::RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{what}: {code} {detail}"),
         (Some(code), None) => format!("{what}: {code}"),
@@ -349,7 +350,7 @@ fn describe(what: &str, error: &redis::RedisError) -> String {
 }
 
 /// Waits for `work`, but no longer than `time`.
-async fn within<R: Runtime, T>(
+pub(crate) async fn within<R: Runtime, T>(
     runtime: &R,
     time: Duration,
     work: impl Future<Output = T>,

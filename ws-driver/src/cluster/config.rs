@@ -1,5 +1,6 @@
 //! The options of a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The options of a server as a node of a cluster. They need a
@@ -10,6 +11,8 @@ pub struct ClusterConfig {
     pub(crate) inbound_limit: usize,
     pub(crate) hold: Duration,
     pub(crate) subscribe_timeout: Duration,
+    pub(crate) node_name: Arc<str>,
+    pub(crate) is_required: bool,
 }
 
 impl Default for ClusterConfig {
@@ -19,6 +22,8 @@ impl Default for ClusterConfig {
             inbound_limit: 1 << 20,
             hold: Duration::from_secs(5),
             subscribe_timeout: Duration::from_secs(10),
+            node_name: Arc::from(""),
+            is_required: false,
         }
     }
 }
@@ -27,6 +32,22 @@ impl ClusterConfig {
     /// Makes the default options.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the label of the node, which [`Cluster::nodes`](crate::Cluster::nodes) shows: empty by default, 255 bytes at
+    /// most. It is for people; two nodes may have the same one.
+    #[must_use]
+    pub fn node_name(mut self, name: &str) -> Self {
+        self.node_name = name.into();
+        self
+    }
+
+    /// Sets whether [`bind`](crate::ServerBuilder::bind) waits for the engine, and fails if there is no link to it within
+    /// 10 s: false by default. Then a server starts without one, and connects as soon as it is there.
+    #[must_use]
+    pub fn required(mut self, is_required: bool) -> Self {
+        self.is_required = is_required;
+        self
     }
 
     /// Limits what waits to be published, in bytes, with the memory that keeping it costs: 4 MiB. At the limit a

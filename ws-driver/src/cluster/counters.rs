@@ -26,6 +26,9 @@ pub struct ClusterCounters {
     pub missed: u64,
     /// What arrived and is no message of a node, or one beyond the `message_limit` of the server.
     pub malformed: u64,
+    /// Messages of other nodes to one connection of this node that it did not take: it has gone, or was too slow. Those
+    /// of [`send_wait`](crate::Cluster::send_wait) are not counted, because their sender is told.
+    pub undelivered: u64,
     /// Bytes that wait to be published, with the memory that keeping them costs.
     pub queued_bytes: usize,
     /// Bytes that have arrived and wait for members on this node, counted in the same way.
@@ -36,6 +39,8 @@ pub struct ClusterCounters {
     pub held: Duration,
     /// How long a message took through the engine and back, the last time that the node asked; once a second.
     pub echo_lag: Option<Duration>,
+    /// Nodes that lived when the engine listed them last, this one included; every 5 s.
+    pub nodes: usize,
     /// Topics that the node subscribes to.
     pub subscriptions: usize,
     /// How often the node stopped reading from the engine, because its own members were slower.

@@ -4,11 +4,18 @@
 //! ```text
 //! version u8 | kind u8 | flags u8 | 0 u8 | node u64 | sequence u64 | begin u64 | payload
 //! ```
+//!
+//! The payload of a message for one connection begins with its address, as flags say:
+//!
+//! ```text
+//! slot u64 | generation u64 | question u64 | message
+//! ```
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ws_proto::{Message, PreparedMessage, Utf8Bytes};
 
 use super::sequence::Number;
+use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
 
 /// The version of the format. A node drops what has another one.
@@ -17,6 +24,11 @@ const HEADER_LEN: usize = 28;
 const NUMBER_AT: usize = 12;
 const NUMBER_LEN: usize = 16;
 const FLAG_PLAIN: u8 = 1;
+/// The message is for one connection.
+const FLAG_ADDRESSED: u8 = 2;
+/// The node that has the connection answers what became of the message.
+const FLAG_ASKS: u8 = 4;
+const FLAGS: u8 = FLAG_PLAIN | FLAG_ADDRESSED | FLAG_ASKS;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
@@ -26,7 +38,17 @@ pub(super) struct Envelope {
     /// The node that published it.
     pub(super) node: NodeId,
     pub(super) number: Number,
+    /// The one connection that it is for. `None` if it is for all members of the channel.
+    pub(super) to: Option<Address>,
     pub(super) payload: Bytes,
+}
+
+/// A connection of the node that receives the envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) connection: ConnectionId,
+    /// The number of the question what became of the message, if the publisher asks that.
+    pub(super) question: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +57,10 @@ pub(super) enum Kind {
     Text,
     /// A binary message for the members of the channel.
     Binary,
-    /// A node's question whether its subscription lives. Only that node looks at it.
+    /// A node's question whether its subscription lives. To the other nodes it says that the node is there.
     Probe,
+    /// What became of a message for one connection.
+    Outcome,
 }
 
 /// An envelope that has no number yet, because numbers are given in the order of the queue.
@@ -44,13 +68,33 @@ pub(super) struct Draft(BytesMut);
 
 impl Draft {
     pub(super) fn new(kind: Kind, is_plain: bool, node: NodeId, payload: &[u8]) -> Self {
-        let mut bytes = BytesMut::with_capacity(Envelope::len(payload.len()));
+        Self::with_address(kind, is_plain, node, None, payload)
+    }
+
+    /// Begins a message for one connection of the node that it is sent to.
+    pub(super) fn addressed(kind: Kind, node: NodeId, to: Address, payload: &[u8]) -> Self {
+        Self::with_address(kind, false, node, Some(to), payload)
+    }
+
+    fn with_address(
+        kind: Kind,
+        is_plain: bool,
+        node: NodeId,
+        to: Option<Address>,
+        payload: &[u8],
+    ) -> Self {
+        let address_len = to.map_or(0, |_| Address::MAX_LEN);
+        let len = Envelope::len(payload.len()).saturating_add(address_len);
+        let mut bytes = BytesMut::with_capacity(len);
         bytes.put_u8(VERSION);
         bytes.put_u8(kind.number());
-        bytes.put_u8(if is_plain { FLAG_PLAIN } else { 0 });
+        bytes.put_u8(if is_plain { FLAG_PLAIN } else { 0 } | to.map_or(0, Address::flags));
         bytes.put_u8(0);
         bytes.put_u64_le(node.0);
         bytes.put_bytes(0, NUMBER_LEN);
+        if let Some(to) = to {
+            to.put(&mut bytes);
+        }
         bytes.put_slice(payload);
         Self(bytes)
     }
@@ -86,34 +130,80 @@ impl Envelope {
             Ok(u64::from_le_bytes(*bytes))
         };
         // Flags and a byte that this version does not know can change the meaning of the rest.
-        if version != VERSION || flags & !FLAG_PLAIN != 0 || reserved != 0 {
+        if version != VERSION || flags & !FLAGS != 0 || reserved != 0 {
             return Err(Malformed);
         }
         let (node, sequence, begin) = (number(0)?, number(8)?, number(16)?);
         if begin > sequence {
             return Err(Malformed);
         }
+        let mut payload = bytes.split_off(HEADER_LEN);
         Ok(Self {
             kind: Kind::of(kind).ok_or(Malformed)?,
             is_plain: flags & FLAG_PLAIN != 0,
             node: NodeId(node),
             number: Number { sequence, begin },
-            payload: bytes.split_off(HEADER_LEN),
+            to: Address::take(flags, &mut payload)?,
+            payload,
         })
     }
 
-    /// Returns the message that it carries. A text that is not UTF-8 is malformed, as is a probe.
-    pub(super) fn into_message(self) -> Result<PreparedMessage, Malformed> {
-        let message = match self.kind {
-            Kind::Text => Message::Text(Utf8Bytes::try_from(self.payload).map_err(|_| Malformed)?),
-            Kind::Binary => Message::Binary(self.payload.into()),
-            Kind::Probe => return Err(Malformed),
-        };
+    /// Returns the message that it carries. A text that is not UTF-8 is malformed, as is what carries none.
+    pub(super) fn into_message(self) -> Result<Message, Malformed> {
+        match self.kind {
+            Kind::Text => {
+                let text = Utf8Bytes::try_from(self.payload).map_err(|_| Malformed)?;
+                Ok(Message::Text(text))
+            }
+            Kind::Binary => Ok(Message::Binary(self.payload.into())),
+            Kind::Probe | Kind::Outcome => Err(Malformed),
+        }
+    }
+
+    /// Returns the message that it carries, for many connections.
+    pub(super) fn into_prepared(self) -> Result<PreparedMessage, Malformed> {
         #[cfg(feature = "deflate")]
         if self.is_plain {
-            return Ok(PreparedMessage::plain(message));
+            return self.into_message().map(PreparedMessage::plain);
         }
-        Ok(PreparedMessage::new(message))
+        self.into_message().map(PreparedMessage::new)
+    }
+}
+
+impl Address {
+    /// The length of one with a question.
+    const MAX_LEN: usize = 24;
+
+    fn flags(self) -> u8 {
+        FLAG_ADDRESSED | self.question.map_or(0, |_| FLAG_ASKS)
+    }
+
+    fn put(self, bytes: &mut BytesMut) {
+        self.connection.put(bytes);
+        if let Some(question) = self.question {
+            bytes.put_u64_le(question);
+        }
+    }
+
+    /// Takes the address that the flags promise from the front of a payload.
+    fn take(flags: u8, payload: &mut Bytes) -> Result<Option<Self>, Malformed> {
+        let (is_addressed, asks) = (flags & FLAG_ADDRESSED != 0, flags & FLAG_ASKS != 0);
+        if !is_addressed {
+            return if asks { Err(Malformed) } else { Ok(None) };
+        }
+        let connection = ConnectionId::take(payload).ok_or(Malformed)?;
+        let question = asks.then(|| payload.try_get_u64_le());
+        Ok(Some(Self {
+            connection,
+            question: question.transpose().map_err(|_| Malformed)?,
+        }))
+    }
+}
+
+impl Kind {
+    /// The kind of a message of the application.
+    pub(super) fn of_message(is_text: bool) -> Self {
+        if is_text { Self::Text } else { Self::Binary }
     }
 }
 
@@ -123,11 +213,12 @@ impl Kind {
             Self::Text => 1,
             Self::Binary => 2,
             Self::Probe => 3,
+            Self::Outcome => 4,
         }
     }
 
     fn of(number: u8) -> Option<Self> {
-        [Self::Text, Self::Binary, Self::Probe]
+        [Self::Text, Self::Binary, Self::Probe, Self::Outcome]
             .into_iter()
             .find(|kind| kind.number() == number)
     }
@@ -143,6 +234,7 @@ mod tests {
             is_plain,
             node,
             number,
+            to: _,
             payload,
         } = envelope();
         Draft::new(kind, is_plain, node, &payload).finish(number)
@@ -157,6 +249,7 @@ mod tests {
                 sequence: 9,
                 begin: 2,
             },
+            to: None,
             payload: Bytes::from_static(b"\x00hello\xff"),
         }
     }
@@ -188,8 +281,9 @@ mod tests {
             (0, 0),
             (0, 2),
             (1, 0),
-            (1, 4),
-            (2, 2),
+            (1, 5),
+            (2, 4),
+            (2, 8),
             (2, 0x81),
             (3, 1),
             (20, 10),
@@ -207,5 +301,26 @@ mod tests {
             ..envelope()
         };
         assert!(text.into_message().is_err(), "not UTF-8");
+    }
+
+    /// An address that the flags promise is read, and one that is cut is malformed.
+    #[test]
+    fn an_address_reads_back() {
+        let connection: ConnectionId = "7.9".parse().unwrap();
+        for question in [None, Some(u64::MAX)] {
+            let to = Address {
+                connection,
+                question,
+            };
+            let draft = Draft::addressed(Kind::Text, NodeId(3), to, b"hello");
+            let bytes = draft.finish(envelope().number);
+            let decoded = Envelope::decode(bytes.clone()).unwrap();
+            assert_eq!((decoded.to, &*decoded.payload), (Some(to), &b"hello"[..]));
+            let address_len = bytes.len() - HEADER_LEN - 5;
+            for len in 0..address_len {
+                let cut = Envelope::decode(bytes.slice(..HEADER_LEN + len));
+                assert_eq!(cut, Err(Malformed), "{len} bytes of the address");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a message does not reach the other nodes, and why a connection does not get theirs.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::registry::subscriptions::Subscribed;
@@ -22,10 +23,15 @@ pub enum BackplaneError {
         /// The limit in bytes: option `queue_limit`.
         limit: usize,
     },
-    /// The engine has not confirmed a subscription in time.
+    /// There was no link to the engine, or it did not answer in time.
     Down {
-        /// The time that was waited: option `subscribe_timeout`.
+        /// The time that was waited: 5 s, or the option `subscribe_timeout` for a subscription.
         waited: Duration,
+    },
+    /// The engine refused, as for want of a permission.
+    Refused {
+        /// What it said.
+        error: Arc<str>,
     },
     /// The backplane, its runtime or the server has ended.
     Ended,
@@ -44,8 +50,9 @@ impl fmt::Display for BackplaneError {
             ),
             Self::Down { waited } => write!(
                 f,
-                "the backplane did not confirm the subscription within {waited:?} (option subscribe_timeout)"
+                "the engine of the cluster did not answer within {waited:?}"
             ),
+            Self::Refused { error } => write!(f, "the engine of the cluster refused: {error}"),
             Self::Ended => f.write_str("the backplane has ended, as it does with its server"),
         }
     }

@@ -7,11 +7,12 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use bytes::Bytes;
 
 use super::channel::Channel;
-use super::envelope::{Envelope, Kind};
+use super::envelope::{Address, Envelope, Kind, Malformed};
 use super::link::Heard;
 use super::sequence::{Seen, Verdict};
+use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
-use crate::util::sync::{Mutex, MutexGuard, Notice, PoisonError};
+use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// Tasks that hand messages on. A topic belongs to one of them, so that its order holds while another topic waits.
 pub(super) const WORKERS: usize = 4;
@@ -41,11 +42,19 @@ struct State {
     counters: InboundCounters,
 }
 
-/// A message for the members of a channel.
+/// A message for connections of this node.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    pub(super) channel: Channel,
+    pub(super) audience: Audience,
     pub(super) envelope: Envelope,
+}
+
+/// The connections of this node that a message is for. What is for one audience stays in its order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Audience {
+    All,
+    Topic(Arc<str>),
+    One(ConnectionId),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +63,7 @@ pub(super) struct InboundCounters {
     pub(super) duplicates: u64,
     pub(super) missed: u64,
     pub(super) malformed: u64,
+    pub(super) undelivered: u64,
     /// How often the gate closed.
     pub(super) paused: u64,
 }
@@ -70,12 +80,18 @@ pub enum Gate {
 }
 
 /// What is left to do about what arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Arrived {
-    /// Nothing, or a worker has it.
+    /// Nothing.
     Done,
+    /// A worker has it.
+    Queued(usize),
     /// Our own question of that number has come back.
     Probe(u64),
+    /// Another node has given a sign of life.
+    Heard(NodeId),
+    /// A node says what became of a message that we sent it.
+    Outcome { node: NodeId, payload: Bytes },
 }
 
 impl Inbound {
@@ -116,8 +132,12 @@ impl Inbound {
     pub(super) fn deliver(&self, channel: Channel, bytes: Bytes) -> (Arrived, Gate) {
         let envelope = Envelope::decode(bytes);
         let mut state = self.lock();
-        let arrived = state.note(self, channel, envelope);
-        if state.heard == Heard::Nothing && arrived.is_ok() {
+        let noted = envelope.and_then(|envelope| state.note(self, channel, envelope));
+        let arrived = noted.unwrap_or_else(|Malformed| {
+            state.counters.malformed += 1;
+            Arrived::Done
+        });
+        if state.heard == Heard::Nothing && !matches!(arrived, Arrived::Probe(_)) {
             state.heard = Heard::Messages;
         }
         let is_full = state.len >= self.limit;
@@ -129,15 +149,10 @@ impl Inbound {
         }
         drop(state);
         let gate = if is_full { Gate::Closed } else { Gate::Open };
-        match arrived {
-            Ok(worker) => {
-                if let Some(worker) = worker {
-                    self.arrived[worker].notify(1);
-                }
-                (Arrived::Done, gate)
-            }
-            Err(probe) => (Arrived::Probe(probe), gate),
+        if let Arrived::Queued(worker) = arrived {
+            self.arrived[worker].notify(1);
         }
+        (arrived, gate)
     }
 
     /// Waits until there is room for more.
@@ -203,6 +218,10 @@ impl Inbound {
         self.lock().counters.malformed += 1;
     }
 
+    pub(super) fn note_undelivered(&self) {
+        self.lock().counters.undelivered += 1;
+    }
+
     /// Drops what waits, and ends the workers.
     pub(super) fn end(&self) {
         let mut state = self.lock();
@@ -230,54 +249,81 @@ impl Inbound {
 }
 
 impl State {
-    /// Notes what arrived. Returns the worker that has it now, or the number of a question of ours.
+    /// Notes what arrived, and queues it if it is a message.
     fn note(
         &mut self,
         inbound: &Inbound,
         channel: Channel,
-        envelope: Result<Envelope, super::envelope::Malformed>,
-    ) -> Result<Option<usize>, u64> {
-        let Ok(envelope) = envelope else {
-            self.counters.malformed += 1;
-            return Ok(None);
-        };
+        envelope: Envelope,
+    ) -> Result<Arrived, Malformed> {
         let is_ours = envelope.node == inbound.node;
-        if envelope.kind == Kind::Probe {
-            return match (is_ours, envelope.payload.split_first_chunk()) {
-                (true, Some((number, []))) => Err(u64::from_le_bytes(*number)),
-                _ => Ok(None),
-            };
-        }
-        if is_ours {
+        match envelope.kind {
+            Kind::Probe if is_ours => return own_probe(&envelope),
+            Kind::Probe => return Ok(Arrived::Heard(envelope.node)),
             // Our members have it already.
-            return Ok(None);
+            _ if is_ours => return Ok(Arrived::Done),
+            Kind::Outcome if channel == Channel::Node(inbound.node) => {
+                let Envelope { node, payload, .. } = envelope;
+                return Ok(Arrived::Outcome { node, payload });
+            }
+            Kind::Outcome => return Err(Malformed),
+            Kind::Text | Kind::Binary => {}
         }
         if envelope.payload.len() > inbound.message_limit {
-            self.counters.malformed += 1;
-            return Ok(None);
+            return Err(Malformed);
         }
         let Some(seen) = self.channels.get_mut(&channel) else {
             // It was published before the engine noted that we do not want it any more.
-            return Ok(None);
+            return Ok(Arrived::Done);
         };
+        let audience = Audience::of(channel, envelope.to)?;
         match seen.note(envelope.node, envelope.number) {
             Verdict::Duplicate => {
                 self.counters.duplicates += 1;
-                return Ok(None);
+                return Ok(Arrived::Done);
             }
             Verdict::New { missed } => {
                 self.counters.received += 1;
                 self.counters.missed = self.counters.missed.saturating_add(missed);
             }
         }
-        let arrival = Arrival { channel, envelope };
         if self.has_ended {
-            return Ok(None);
+            return Ok(Arrived::Done);
         }
-        let worker = arrival.worker();
+        let arrival = Arrival { audience, envelope };
+        let worker = arrival.audience.worker();
         self.len += arrival.len();
         self.queues[worker].push_back(arrival);
-        Ok(Some(worker))
+        Ok(Arrived::Queued(worker))
+    }
+}
+
+/// Reads the number of a question of this node to itself.
+fn own_probe(envelope: &Envelope) -> Result<Arrived, Malformed> {
+    match envelope.payload.split_first_chunk() {
+        Some((number, [])) => Ok(Arrived::Probe(u64::from_le_bytes(*number))),
+        _ => Err(Malformed),
+    }
+}
+
+impl Audience {
+    /// The connections that are meant by a channel and an address.
+    fn of(channel: Channel, to: Option<Address>) -> Result<Self, Malformed> {
+        match (channel, to) {
+            (Channel::All, None) => Ok(Self::All),
+            (Channel::Topic(name), None) => Ok(Self::Topic(name)),
+            (Channel::Node(_), Some(to)) => Ok(Self::One(to.connection)),
+            (Channel::All | Channel::Topic(_), Some(_)) | (Channel::Node(_), None) => {
+                Err(Malformed)
+            }
+        }
+    }
+
+    /// The worker that hands on what is for them.
+    fn worker(&self) -> usize {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(self);
+        // The low bits are as good as any, and fit in any `usize`.
+        usize::try_from(hash & 0xffff).unwrap_or(0) % WORKERS
     }
 }
 
@@ -285,12 +331,5 @@ impl Arrival {
     /// What it counts against the limit: its bytes, and what keeping it costs.
     pub(super) fn len(&self) -> usize {
         self.envelope.payload.len() + size_of::<Self>()
-    }
-
-    /// The worker that hands it on.
-    fn worker(&self) -> usize {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&self.channel);
-        // The low bits are as good as any, and fit in any `usize`.
-        usize::try_from(hash & 0xffff).unwrap_or(0) % WORKERS
     }
 }

@@ -199,6 +199,11 @@ impl Link {
         matches!(self.state, State::Open)
     }
 
+    /// Tells whether the node has begun to publish on this link.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
     /// Tells whether the engine answers.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.state, State::Held { .. } | State::Open)

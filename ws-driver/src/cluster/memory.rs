@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::channel::Channel;
 use super::inbound::Gate;
 use super::seat::{Backplane, Seat, SeatRequest, Settled};
+use super::store::MemoryStore;
 use crate::runtime::{Runtime, yield_now};
 use crate::util::race::{Winner, race};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
@@ -24,6 +25,7 @@ pub struct MemoryBackplane {
 
 #[derive(Default)]
 struct Hub {
+    store: MemoryStore,
     subscribers: HashMap<Channel, Vec<Arc<Mailbox>>>,
 }
 
@@ -63,6 +65,11 @@ impl MemoryBackplane {
         for mailbox in subscribers.into_iter().flatten() {
             mailbox.push(channel, envelope);
         }
+    }
+
+    fn nodes_len(&self) -> usize {
+        let hub = self.lock();
+        hub.subscribers.get(&Channel::All).map_or(0, Vec::len)
     }
 
     fn subscribe(&self, channels: &[Channel], mailbox: &Arc<Mailbox>) {
@@ -128,16 +135,12 @@ impl MemoryBackplane {
         };
         let answering = async {
             loop {
-                match seat.request().await {
-                    SeatRequest::CountNodes => {
-                        let nodes = self
-                            .lock()
-                            .subscribers
-                            .get(&Channel::All)
-                            .map_or(0, Vec::len);
-                        seat.counted(nodes);
-                    }
-                    SeatRequest::Reconnect => return "what was published did not come back",
+                let (request, now) = (seat.request().await, runtime.now());
+                let request = self.lock().store.answer(seat.node(), request, now);
+                match request {
+                    None => yield_now(runtime).await,
+                    Some(SeatRequest::CountNodes) => seat.counted(self.nodes_len()),
+                    Some(_) => return "what was published did not come back",
                 }
             }
         };

@@ -3,26 +3,38 @@
 //!
 //! The rules are in files without a clock, a task or a lock: numbers and gaps in `sequence.rs`, batches that are published
 //! again in `outbox.rs`, the wait on a new link in `link.rs`. `outbound.rs` joins them, `inbound.rs` is the way in,
-//! `shared.rs` puts both behind locks, `seat.rs` shows them to an engine, `worker.rs` hands messages to members, `keeper.rs` knows the time.
+//! `shared.rs` puts both behind locks, `seat.rs` shows them to an engine, `worker.rs` hands messages to members,
+//! `keeper.rs` knows the time.
+//!
+//! What an engine is asked besides is in `question.rs`. On it stand `membership.rs`, by the rules of `leases.rs`, and
+//! `presence.rs`. Messages for one connection are in `direct.rs`.
 //!
 //! Imports: `util`, `runtime`, `id`, `driver`, `registry`.
 
 pub(crate) mod channel;
 pub(crate) mod config;
 pub(crate) mod counters;
+pub(crate) mod direct;
 mod envelope;
 pub(crate) mod error;
 pub(crate) mod inbound;
 mod keeper;
+pub(crate) mod leases;
 pub(crate) mod link;
+pub(crate) mod listing;
+mod membership;
 pub(crate) mod memory;
 #[cfg(test)]
 mod model;
+pub(crate) mod node;
 mod outbound;
 pub(crate) mod outbox;
+pub(crate) mod presence;
+pub(crate) mod question;
 pub(crate) mod seat;
 mod sequence;
 pub(crate) mod shared;
+pub(crate) mod store;
 mod worker;
 
 use self::inbound::WORKERS;
@@ -39,6 +51,8 @@ where
     B: Backplane<R>,
 {
     runtime.spawn(keeper::run(runtime.clone(), Arc::clone(shared)));
+    runtime.spawn(membership::run(Arc::clone(shared)));
+    runtime.spawn(presence::run(runtime.clone(), Arc::clone(shared)));
     for worker in 0..WORKERS {
         runtime.spawn(worker::run(runtime.clone(), Arc::clone(shared), worker));
     }

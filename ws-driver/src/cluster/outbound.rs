@@ -1,14 +1,17 @@
 //! The way out of a node: what it publishes, over which link, and what it asks of its backplane. It joins the rules of
 //! `link.rs`, `outbox.rs` and `sequence.rs`, which know nothing of each other.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::channel::Channel;
 use super::config::ClusterConfig;
 use super::envelope::{Draft, Envelope, Kind};
 use super::error::BackplaneError;
+use super::leases::Leases;
 use super::link::Link;
 use super::outbox::{Batch, Outbox, OutgoingMessage};
+use super::question::{Allowance, Share};
 use super::seat::{SeatRequest, Settled};
 use super::sequence::{Number, Numbers};
 use crate::id::cluster::NodeId;
@@ -16,6 +19,10 @@ use crate::id::cluster::NodeId;
 pub(super) struct Outbound {
     pub(super) link: Link,
     pub(super) outbox: Outbox,
+    pub(super) leases: Leases,
+    /// What the engine is to be asked, and the memory that it costs until it is answered.
+    questions: VecDeque<SeatRequest>,
+    memory: Allowance,
     numbers: Numbers,
     /// The limit of the outbox, for errors.
     queue_limit: usize,
@@ -38,12 +45,17 @@ pub(super) struct OutboundCounters {
 
 /// The payload of a node's question to itself: its number.
 const PROBE_LEN: usize = 8;
+/// The number of no question.
+const NO_QUESTION: u64 = 0;
 
 impl Outbound {
     pub(super) fn new(now: Instant, config: &ClusterConfig) -> Self {
         Self {
             link: Link::new(now, config.hold),
             outbox: Outbox::new(config.queue_limit),
+            leases: Leases::new(now),
+            questions: VecDeque::new(),
+            memory: Allowance::default(),
             numbers: Numbers::new(),
             queue_limit: config.queue_limit,
             has_asked_node: false,
@@ -74,9 +86,28 @@ impl Outbound {
         Err(error)
     }
 
-    pub(super) fn take_batch(&mut self, now: Instant) -> Option<Batch> {
+    /// Queues a message of the node itself, without a number: one that is lost is nobody's loss. If it has no place, the
+    /// queue shows what is wrong.
+    pub(super) fn push_uncounted(&mut self, channel: Channel, draft: Draft) {
+        if self.link.has_ended() || !self.outbox.has_capacity(draft.len()) {
+            return;
+        }
+        let unnumbered = Number {
+            sequence: 0,
+            begin: 0,
+        };
+        let message = OutgoingMessage::uncounted(channel, draft.finish(unnumbered));
+        self.outbox.push(message);
+    }
+
+    pub(super) fn take_batch(&mut self, node: NodeId, now: Instant) -> Option<Batch> {
+        let was_open = self.link.is_open();
         if !self.link.may_publish(now) {
             return None;
+        }
+        if !was_open {
+            // So that the other nodes know at once that this one is there. The watchdog does not wait for it.
+            self.say(node, NO_QUESTION);
         }
         self.outbox.take()
     }
@@ -110,6 +141,7 @@ impl Outbound {
     pub(super) fn note_up(&mut self, now: Instant) {
         self.note_doubt();
         self.link.note_up(now);
+        self.leases.note_up(now);
         (self.has_asked_node, self.has_asked_all) = (false, false);
     }
 
@@ -124,20 +156,20 @@ impl Outbound {
     /// Asks itself through the engine, and the engine for the number of nodes.
     pub(super) fn probe(&mut self, node: NodeId, now: Instant) {
         self.wants_count |= self.link.may_publish(now);
-        // It has no number: a question that is lost is nobody's loss. If it has no place, the queue shows what is wrong.
+        // One that has no place is not asked, so that it does not count as lost.
         if !self.outbox.has_capacity(Envelope::len(PROBE_LEN)) {
             return;
         }
         let Some(number) = self.link.begin_probe(now) else {
             return;
         };
+        self.say(node, number);
+    }
+
+    /// Sends all nodes a question, or a sign of life alone.
+    fn say(&mut self, node: NodeId, number: u64) {
         let draft = Draft::new(Kind::Probe, false, node, &number.to_le_bytes());
-        let unnumbered = Number {
-            sequence: 0,
-            begin: 0,
-        };
-        let message = OutgoingMessage::uncounted(Channel::All, draft.finish(unnumbered));
-        self.outbox.push(message);
+        self.push_uncounted(Channel::All, draft);
     }
 
     /// Asks for the number of nodes, if the link waits for them.
@@ -152,7 +184,41 @@ impl Outbound {
         if self.link.is_broken() {
             return Some(SeatRequest::Reconnect);
         }
-        std::mem::take(&mut self.wants_count).then_some(SeatRequest::CountNodes)
+        if std::mem::take(&mut self.wants_count) {
+            return Some(SeatRequest::CountNodes);
+        }
+        loop {
+            let question = self.questions.pop_front()?;
+            if question.is_wanted() {
+                return Some(question);
+            }
+        }
+    }
+
+    /// Takes memory for a question.
+    pub(super) fn share(&self, len: usize) -> Result<Share, BackplaneError> {
+        let limit = self.queue_limit;
+        let share = self.memory.take(len, limit);
+        share.ok_or(BackplaneError::Full { limit })
+    }
+
+    /// Queues a question to the engine, which is asked while there is a link.
+    pub(super) fn ask(&mut self, question: SeatRequest) -> Result<(), BackplaneError> {
+        if self.link.has_ended() {
+            return Err(BackplaneError::Ended);
+        }
+        self.questions.push_back(question);
+        Ok(())
+    }
+
+    /// Takes all questions, because nobody will answer them. They are to be dropped without the lock.
+    pub(super) fn take_questions(&mut self) -> VecDeque<SeatRequest> {
+        std::mem::take(&mut self.questions)
+    }
+
+    /// Tells whether a node lives, as far as this one knows.
+    pub(super) fn knows(&self, node: NodeId, now: Instant) -> bool {
+        self.leases.knows(node, self.link.is_up(), now)
     }
 
     /// Adds the channels that are no topics: that of the node first, and that of all nodes behind everything else, so

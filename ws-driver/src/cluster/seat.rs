@@ -8,7 +8,10 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use super::inbound::{Arrived, Gate};
+use super::leases::{Lease, Renewed};
 use super::outbox::Batch;
+use super::presence::{PresenceChange, StoredPresence};
+use super::question::Question;
 use super::shared::{Exchange, SharedCluster};
 use crate::id::cluster::NodeId;
 use crate::runtime::Runtime;
@@ -65,7 +68,7 @@ pub enum Settled {
 }
 
 /// What else a node asks of a backplane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum SeatRequest {
     /// Say with [`Seat::counted`] how many nodes the engine reaches by [`Channel::All`]. It is asked once a second, and
@@ -73,6 +76,28 @@ pub enum SeatRequest {
     CountNodes,
     /// Break the link and connect again: what was published has not come back for some seconds.
     Reconnect,
+    /// Write the lease of this node, or renew it; forget nodes whose leases have ended by the engine's clock, with all that
+    /// they stored; and list the others.
+    Renew(Question<Lease, Renewed>),
+    /// Give the lease of this node back, with all that it stored.
+    Release(Question<(), ()>),
+    /// Store values under the lease of this node. The answer is false, and nothing is stored, if it has none.
+    StorePresence(Question<Arc<[PresenceChange]>, bool>),
+    /// List what the nodes with leases have stored about a topic.
+    ReadPresence(Question<Arc<str>, Vec<StoredPresence>>),
+}
+
+impl SeatRequest {
+    /// Tells whether somebody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Self::CountNodes | Self::Reconnect => true,
+            Self::Renew(question) => question.is_wanted(),
+            Self::Release(question) => question.is_wanted(),
+            Self::StorePresence(question) => question.is_wanted(),
+            Self::ReadPresence(question) => question.is_wanted(),
+        }
+    }
 }
 
 impl Seat {
@@ -134,7 +159,10 @@ impl Seat {
         let exchange = self.exchange();
         loop {
             let ready = exchange.ready.listen();
-            if let Some(batch) = exchange.lock().take_batch(self.shared.clock.now()) {
+            if let Some(batch) = exchange
+                .lock()
+                .take_batch(self.node(), self.shared.clock.now())
+            {
                 return batch;
             }
             ready.await;
@@ -152,9 +180,16 @@ impl Seat {
     pub fn deliver(&self, channel: Channel, bytes: Bytes) -> Gate {
         let exchange = self.exchange();
         let (arrived, gate) = exchange.inbound.deliver(channel, bytes);
-        if let Arrived::Probe(number) = arrived {
-            let now = self.shared.clock.now();
-            exchange.lock().link.note_probe(number, now);
+        let now = || self.shared.clock.now();
+        match arrived {
+            Arrived::Done | Arrived::Queued(_) => {}
+            Arrived::Probe(number) => exchange.lock().link.note_probe(number, now()),
+            Arrived::Heard(node) => exchange.lock().leases.note_heard(node, now()),
+            Arrived::Outcome { node, payload } => {
+                if exchange.outcomes.note(node, payload).is_err() {
+                    exchange.inbound.note_malformed();
+                }
+            }
         }
         gate
     }

@@ -9,11 +9,13 @@ use ws_proto::PreparedMessage;
 use super::channel::Channel;
 use super::config::ClusterConfig;
 use super::counters::ClusterCounters;
+use super::direct::OutcomeWaits;
 use super::envelope::{Draft, Kind};
 use super::error::BackplaneError;
 use super::inbound::Inbound;
 use super::link::ClusterHealth;
 use super::outbound::Outbound;
+use super::question::Allowance;
 use crate::driver::shared_machine::Clock;
 use crate::id::cluster::NodeId;
 use crate::registry::Registry;
@@ -22,6 +24,8 @@ use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 /// A node: what all parts of a server know of its cluster.
 pub(crate) struct SharedCluster {
     pub(crate) node: NodeId,
+    /// The label of the node.
+    pub(super) name: Arc<str>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Clock,
     /// `None` in a cluster of one.
@@ -36,15 +40,24 @@ pub(super) struct Exchange {
     pub(super) ready: Notice,
     /// Notified when messages were settled, and when they cannot be any more.
     settled: Notice,
+    /// Notified when time has passed, when a question was answered, and at the end.
+    pub(super) time: Notice,
+    /// Notified when the lease may have to be renewed.
+    pub(super) renewal: Notice,
+    /// The senders that wait for what other nodes say.
+    pub(super) outcomes: OutcomeWaits,
+    /// Messages of other nodes that wait for capacity in a send queue here.
+    pub(super) waiting_sends: Allowance,
     /// Notified at the end, and when a backplane has something else to do than to publish.
     pub(super) changed: Notice,
 }
 
 impl SharedCluster {
     /// A cluster of one.
-    pub(crate) fn alone(registry: Arc<Registry>, clock: Clock) -> Self {
+    pub(crate) fn alone(registry: Arc<Registry>, clock: Clock, config: ClusterConfig) -> Self {
         Self {
             node: registry.node,
+            name: config.node_name,
             registry,
             clock,
             exchange: None,
@@ -66,10 +79,15 @@ impl SharedCluster {
             outbound: Mutex::new(Outbound::new(clock.now(), &config)),
             ready: Notice::new(),
             settled: Notice::new(),
+            time: Notice::new(),
+            renewal: Notice::new(),
+            outcomes: OutcomeWaits::default(),
+            waiting_sends: Allowance::default(),
             changed: Notice::new(),
         };
         Self {
             node,
+            name: config.node_name,
             registry,
             clock,
             exchange: Some(exchange),
@@ -91,11 +109,7 @@ impl SharedCluster {
         let Some(exchange) = &self.exchange else {
             return Ok(());
         };
-        let kind = if message.is_text() {
-            Kind::Text
-        } else {
-            Kind::Binary
-        };
+        let kind = Kind::of_message(message.is_text());
         #[cfg(feature = "deflate")]
         let is_plain = message.is_plain();
         #[cfg(not(feature = "deflate"))]
@@ -130,11 +144,13 @@ impl SharedCluster {
             duplicates: inbound.duplicates,
             missed: inbound.missed,
             malformed: inbound.malformed,
+            undelivered: inbound.undelivered,
             queued_bytes: outbound.outbox.len(),
             inbound_bytes,
             connects: outbound.link.ups(),
             held: outbound.link.held(),
             echo_lag: outbound.link.lag(),
+            nodes: outbound.leases.len(),
             subscriptions,
             paused: inbound.paused,
         }
@@ -142,7 +158,16 @@ impl SharedCluster {
 
     // For the server.
 
-    /// Waits until all that was published is settled. Returns early if nothing can be now, because there is no link.
+    /// Gives the lease back, so that the other nodes know at once that this one is gone.
+    pub(crate) fn leave(&self) {
+        if let Some(exchange) = &self.exchange {
+            exchange.lock().leases.leave();
+            exchange.renewal.notify(usize::MAX);
+        }
+    }
+
+    /// Waits until all that was published is settled, and the lease is given back. Returns early if that cannot be now,
+    /// because there is no link.
     pub(crate) async fn flushed(&self) {
         let Some(exchange) = &self.exchange else {
             return;
@@ -151,7 +176,8 @@ impl SharedCluster {
             let settled = exchange.settled.listen();
             {
                 let outbound = exchange.lock();
-                if outbound.outbox.messages_len() == 0 || !outbound.link.is_up() {
+                let is_done = outbound.outbox.messages_len() == 0 && outbound.leases.is_released();
+                if is_done || !outbound.link.is_up() {
                     return;
                 }
             }
@@ -179,11 +205,13 @@ impl SharedCluster {
             Channel::All | Channel::Node(_) => true,
         });
         exchange.changed.notify(usize::MAX);
+        exchange.renewal.notify(usize::MAX);
     }
 
     pub(super) fn note_down(&self, exchange: &Exchange, error: &str) {
         let was_up = exchange.lock().note_down(error, self.clock.now());
         exchange.settled.notify(usize::MAX);
+        exchange.time.notify(usize::MAX);
         if was_up {
             tracing::warn!(target: "ws", "the link to the other nodes is down: {error}");
         }
@@ -202,8 +230,10 @@ impl SharedCluster {
         outbound.look_for_nodes(now);
         drop(outbound);
         exchange.changed.notify(usize::MAX);
-        // The hold can be over, and so can the time of those who wait for a subscription.
+        // The hold can be over, and so can the time of those who wait for an answer or a subscription.
         exchange.ready.notify(usize::MAX);
+        exchange.time.notify(usize::MAX);
+        exchange.renewal.notify(usize::MAX);
         self.registry.note_time();
     }
 }
@@ -219,7 +249,9 @@ impl Exchange {
         let mut outbound = self.lock();
         outbound.link.note_end(error.into(), shared.clock.now());
         let dropped = outbound.clear();
+        let questions = outbound.take_questions();
         drop(outbound);
+        drop(questions);
         if dropped > 0 {
             tracing::warn!(target: "ws", "{dropped} messages were not published to the other nodes: {error}");
         }
@@ -228,7 +260,19 @@ impl Exchange {
         self.ready.notify(usize::MAX);
         self.settled.notify(usize::MAX);
         self.changed.notify(usize::MAX);
+        self.time.notify(usize::MAX);
         dropped
+    }
+
+    /// Waits for the end of the backplane or of the server.
+    pub(super) async fn ended(&self) {
+        loop {
+            let time = self.time.listen();
+            if self.lock().link.has_ended() {
+                return;
+            }
+            time.await;
+        }
     }
 
     /// Notes that the engine has answered to a batch.

@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
-use super::channel::Channel;
-use super::inbound::Arrival;
+use super::direct;
+use super::inbound::{Arrival, Audience};
 use super::shared::{Exchange, SharedCluster};
 use crate::driver::shared_machine::SharedMachine;
 use crate::id::ConnectionId;
@@ -21,9 +21,9 @@ use crate::util::sync::Arc;
 
 /// The time after which a worker lets the other tasks of its thread run.
 const POLL_TIME: Duration = Duration::from_millis(1);
-/// Bytes that are handed to a channel between two looks at its members.
+/// Bytes that are handed to an audience between two looks at its members.
 const PACE_LEN: usize = 16 << 10;
-/// The longest wait for the members of a channel at a time.
+/// The longest wait for the members of an audience at a time.
 const PACE_WAIT: Duration = Duration::from_millis(250);
 /// How often the worker only lets other tasks run before it looks again: mostly a member needs no more. Then it waits for
 /// a time that doubles.
@@ -42,8 +42,8 @@ struct Pace<R: Runtime> {
     /// What is left of the budget, at a time.
     left: Duration,
     at: Instant,
-    /// The bytes that were handed on since the last look, by channel. Forgotten when nothing waits.
-    spent: HashMap<Channel, usize>,
+    /// The bytes that were handed on since the last look, by audience. Forgotten when nothing waits.
+    spent: HashMap<Audience, usize>,
     /// Members that took nothing during a wait. They are not waited for again before they have caught up, or nothing waits.
     slow: HashSet<ConnectionId>,
 }
@@ -55,10 +55,10 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
     let mut pace = Pace::new(runtime);
     let mut began = pace.runtime.now();
     while let Some(arrival) = next(exchange, &mut pace, worker).await {
-        let (len, channel) = (arrival.len(), arrival.channel.clone());
-        hand_on(&shared, exchange, arrival);
+        let (len, audience) = (arrival.len(), arrival.audience.clone());
+        hand_on(&pace.runtime, &shared, exchange, arrival);
         exchange.inbound.note_done(len);
-        pace.wait(&shared, channel, len).await;
+        pace.wait(&shared, audience, len).await;
         // A message to many members takes long, and many can be there at once.
         let now = pace.runtime.now();
         if now.saturating_duration_since(began) >= POLL_TIME {
@@ -82,13 +82,22 @@ async fn next<R: Runtime>(
     exchange.inbound.next(worker).await
 }
 
-fn hand_on(shared: &SharedCluster, exchange: &Exchange, arrival: Arrival) {
-    let Arrival { channel, envelope } = arrival;
-    let members = members(shared, &channel);
+fn hand_on<R: Runtime>(
+    runtime: &R,
+    shared: &Arc<SharedCluster>,
+    exchange: &Exchange,
+    arrival: Arrival,
+) {
+    let Arrival { audience, envelope } = arrival;
+    if let Some(to) = envelope.to {
+        direct::hand_to_one(runtime, shared, exchange, to, envelope);
+        return;
+    }
+    let members = members(shared, &audience);
     if members.is_empty() {
         return;
     }
-    match envelope.into_message() {
+    match envelope.into_prepared() {
         Ok(message) => {
             offer_all(&shared.registry, &members, message, None);
         }
@@ -96,12 +105,11 @@ fn hand_on(shared: &SharedCluster, exchange: &Exchange, arrival: Arrival) {
     }
 }
 
-fn members(shared: &SharedCluster, channel: &Channel) -> Members<Arc<SharedMachine>> {
-    match channel {
-        Channel::All => shared.registry.open(),
-        Channel::Topic(name) => shared.registry.members(name),
-        // For one connection, and not for members.
-        Channel::Node(_) => Members::default(),
+fn members(shared: &SharedCluster, audience: &Audience) -> Members<Arc<SharedMachine>> {
+    match audience {
+        Audience::All => shared.registry.open(),
+        Audience::Topic(name) => shared.registry.members(name),
+        Audience::One(id) => Members::new(shared.registry.get(*id).into_iter().collect()),
     }
 }
 
@@ -121,9 +129,9 @@ impl<R: Runtime> Pace<R> {
         (self.spent, self.slow) = (HashMap::new(), HashSet::new());
     }
 
-    /// Counts bytes that were handed to a channel, and waits for its members if those were many.
-    async fn wait(&mut self, shared: &SharedCluster, channel: Channel, len: usize) {
-        let spent = self.spent.entry(channel.clone()).or_default();
+    /// Counts bytes that were handed to an audience, and waits for its members if those were many.
+    async fn wait(&mut self, shared: &SharedCluster, audience: Audience, len: usize) {
+        let spent = self.spent.entry(audience.clone()).or_default();
         *spent += len;
         if *spent < PACE_LEN {
             return;
@@ -133,7 +141,7 @@ impl<R: Runtime> Pace<R> {
         let idle = begin.saturating_duration_since(self.at);
         self.left = PACE_BUDGET.min(self.left + idle / PACE_REFILL);
         let end = begin + PACE_WAIT.min(self.left);
-        self.wait_until(shared, &channel, end).await;
+        self.wait_until(shared, &audience, end).await;
         self.at = self.runtime.now();
         self.left = self
             .left
@@ -141,11 +149,11 @@ impl<R: Runtime> Pace<R> {
     }
 
     /// Waits while a member that takes what it gets has more than a part of its send queue waiting.
-    async fn wait_until(&mut self, shared: &SharedCluster, channel: &Channel, end: Instant) {
+    async fn wait_until(&mut self, shared: &SharedCluster, audience: &Audience, end: Instant) {
         let mut before: Option<Vec<Behind>> = None;
         let (mut yields, (mut step, longest)) = (0, PACE_STEPS);
         loop {
-            let behind = self.behind(&members(shared, channel));
+            let behind = self.behind(&members(shared, audience));
             if behind.is_empty() {
                 return;
             }

@@ -1,18 +1,22 @@
-//! The handle to the connections of all nodes of a cluster: broadcast to all or to a topic.
+//! The handle to the connections of all nodes of a cluster: send by id, broadcast to all or to a topic, ask who is there.
 
 use std::fmt;
 use std::sync::Arc;
 
-use ws_proto::PreparedMessage;
+use ws_proto::{Message, PreparedMessage};
 
 use crate::cluster::channel::Channel;
 use crate::cluster::counters::ClusterCounters;
+use crate::cluster::direct::{ClusterSendError, Sent};
 use crate::cluster::error::BackplaneError;
 use crate::cluster::link::ClusterHealth;
+use crate::cluster::listing::Listing;
+use crate::cluster::node::Node;
+use crate::cluster::presence::Presence;
 use crate::cluster::shared::SharedCluster;
 use crate::driver::shared_machine::SharedMachine;
 use crate::id::ConnectionId;
-use crate::id::cluster::NodeId;
+use crate::id::cluster::{ClusterId, NodeId};
 use crate::registry::broadcast::offer_all;
 use crate::registry::roster::Members;
 use crate::registry::topics::TOPIC_NAME_LIMIT;
@@ -21,7 +25,7 @@ use crate::registry::topics::TOPIC_NAME_LIMIT;
 /// [`backplane`](crate::ServerBuilder::backplane) the cluster is this server alone.
 ///
 /// The names are those of [`Clients`](crate::Clients), so a program for one machine becomes one for many when
-/// `server.clients()` becomes `server.cluster()`. No call waits. Connections on this node get a message at once, as from
+/// `server.clients()` becomes `server.cluster()`. A call that is not `async` does not wait. Connections on this node get a message at once, as from
 /// [`Clients::broadcast`](crate::Clients::broadcast); for the other nodes it is queued.
 ///
 /// Delivery to other nodes is at most once. What one node publishes arrives in its order everywhere. Messages of two
@@ -76,6 +80,65 @@ impl Cluster {
             cluster: self.clone(),
             name: name.into(),
         }
+    }
+
+    /// Sends a message to one connection, on whichever node it is, without waiting.
+    ///
+    /// On this node it does what [`Clients::send`](crate::Clients::send) does. For another node the message is queued, and
+    /// what becomes of it there is not known: at most once, as a broadcast. The node hands it to the connection under its
+    /// [`SlowPeer`](crate::SlowPeer) policy, and counts it as [`undelivered`](ClusterCounters::undelivered) if the connection
+    /// does not take it. Messages to one connection from one node arrive in their order.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the node of the connection does not live as far as this one knows, or the message is not queued for it; on
+    /// this node, as [`Clients::send`](crate::Clients::send) fails. A node is known to others a second after its
+    /// [`health`](Self::health) is `Up` at the latest, and for 15 s after it has gone without a shutdown.
+    pub fn send(
+        &self,
+        id: ClusterId,
+        message: impl Into<Message>,
+    ) -> Result<Sent, ClusterSendError> {
+        self.shared.send(id, message.into())
+    }
+
+    /// Sends a message to one connection, on whichever node it is, and waits until its send queue has it.
+    ///
+    /// On this node it does what [`Clients::send_wait`](crate::Clients::send_wait) does. On another node the message waits
+    /// up to 4 s for capacity, together with 255 others; it can be overtaken meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`send`](Self::send) does. The node says exactly why the connection did not take the message. If it says
+    /// nothing for 5 s, the error is [`Unknown`](ClusterSendError::Unknown), and the connection may get the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future was polled once and is dropped before it is ready, the connection gets the message or not. On this
+    /// node it does not get it.
+    pub async fn send_wait(
+        &self,
+        id: ClusterId,
+        message: impl Into<Message>,
+    ) -> Result<(), ClusterSendError> {
+        self.shared.send_wait(id, message.into()).await
+    }
+
+    /// Returns the nodes that live, this one first: what the engine says now. Without a link it is what was known last,
+    /// and the listing is not [complete](Listing::is_complete). A node that ends without a shutdown is listed for 15 s
+    /// more.
+    ///
+    /// The answer takes one way to the engine and back. It waits 5 s at most, and then returns what was known last.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine refuses, or the backplane has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time.
+    pub async fn nodes(&self) -> Result<Listing<Node>, BackplaneError> {
+        self.shared.nodes().await
     }
 
     /// Tells how this node is linked to the others. Whether a node without a link is ready for clients is the
@@ -140,6 +203,25 @@ impl ClusterTopic {
         message: impl Into<PreparedMessage>,
     ) -> Published {
         self.publish(message.into(), Some(except))
+    }
+
+    /// Returns the connections of all nodes that show themselves in the topic, by
+    /// [`Connection::track`](crate::Connection::track), sorted by id. Those of this node are exact; those of other nodes are
+    /// what their nodes stored, about a second ago at most. If a node ends without a shutdown, all of its connections
+    /// vanish together, after 15 s at most. Without a link only those of this node are returned, and the listing is not
+    /// [complete](Listing::is_complete).
+    ///
+    /// The answer takes one way to the engine and back, and its work there is linear in the number of nodes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine refuses or does not answer within 5 s, or the backplane has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time.
+    pub async fn presence(&self) -> Result<Listing<Presence>, BackplaneError> {
+        self.cluster.shared.presence(&self.name).await
     }
 
     fn publish(&self, message: PreparedMessage, except: Option<ConnectionId>) -> Published {

@@ -16,6 +16,7 @@ use crate::id::ConnectionId;
 use crate::id::cluster::ClusterId;
 use crate::observe::counters::ConnectionCounters;
 use crate::registry::membership::Membership;
+use crate::registry::presence::TrackError;
 use crate::registry::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. It is cheap to clone and does not keep the connection
@@ -133,6 +134,26 @@ impl Sender {
             .join_wait(topic, self.id(), || self.machine.now());
         let (is_new, subscribed) = joined.await?;
         JoinError::check(subscribed).map(|()| is_new)
+    }
+
+    /// Shows the connection in the [presence](crate::ClusterTopic::presence) of a topic, with up to 1,024 bytes of data that
+    /// others see, such as a name. It joins the topic if it has not. A later call changes the data. The connection is
+    /// shown until it leaves the topic or ends.
+    ///
+    /// The other nodes of a cluster see it within about a second.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`join`](Self::join) does. Also fails if the data is longer than
+    /// [`PRESENCE_DATA_LIMIT`](crate::PRESENCE_DATA_LIMIT), or the topic is at [`PRESENCE_LIMIT`](crate::PRESENCE_LIMIT).
+    /// A connection that fails is no new member.
+    pub fn track(&self, topic: &str, data: impl AsRef<[u8]>) -> Result<(), TrackError> {
+        self.membership.track(topic, self.id(), data.as_ref())
+    }
+
+    /// Stops to show the connection in a topic, of which it stays a member. Returns whether it was shown.
+    pub fn untrack(&self, topic: &str) -> bool {
+        self.membership.untrack(topic, self.id())
     }
 
     /// Leaves a topic. Returns whether the connection was a member.

@@ -9,6 +9,8 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::{Buf, BufMut};
+
 /// The id of a connection. It is unique among all connections that a server ever had.
 ///
 /// It is small and [`Copy`]. It is displayed as `slot.generation` and parsed from the same text.
@@ -29,6 +31,23 @@ impl ConnectionId {
             slot: 0,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
         }
+    }
+}
+
+impl ConnectionId {
+    /// Appends the bytes that stand for it between nodes: slot and generation, each a little-endian u64.
+    pub(crate) fn put(self, bytes: &mut impl BufMut) {
+        // No machine has more slots.
+        bytes.put_u64_le(u64::try_from(self.slot).unwrap_or(u64::MAX));
+        bytes.put_u64_le(self.generation);
+    }
+
+    /// Takes an id from the front of any bytes. Returns `None` if there is none that this machine can have.
+    pub(crate) fn take(bytes: &mut impl Buf) -> Option<Self> {
+        let slot = bytes.try_get_u64_le().ok()?;
+        let generation = bytes.try_get_u64_le().ok()?;
+        let slot = usize::try_from(slot).ok()?;
+        Some(Self { slot, generation })
     }
 }
 

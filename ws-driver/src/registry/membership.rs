@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Registry;
+use super::presence::TrackError;
 use super::subscriptions::Subscribed;
 use super::topics::TopicError;
 use crate::id::ConnectionId;
@@ -36,6 +37,24 @@ impl Membership {
         let registry = self.0.as_ref().ok_or(TopicError::NoServer)?;
         let registry = registry.upgrade().ok_or(TopicError::Closed)?;
         registry.join_wait(topic, id, now).await
+    }
+
+    /// Joins a topic, and shows the connection there.
+    pub(crate) fn track(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        data: &[u8],
+    ) -> Result<(), TrackError> {
+        let registry = self.0.as_ref().ok_or(TopicError::NoServer)?;
+        let registry = registry.upgrade().ok_or(TopicError::Closed)?;
+        registry.track(topic, id, data)
+    }
+
+    /// Stops to show the connection in a topic; returns whether it was shown.
+    pub(crate) fn untrack(&self, topic: &str, id: ConnectionId) -> bool {
+        let registry = self.0.as_ref().and_then(Weak::upgrade);
+        registry.is_some_and(|registry| registry.untrack(topic, id))
     }
 
     /// Returns the id of the connection in its cluster. It is of no node if the connection is in no registry.

@@ -16,6 +16,7 @@ pub(crate) mod broadcast;
 mod directory;
 mod interest;
 pub(crate) mod membership;
+pub(crate) mod presence;
 pub(crate) mod roster;
 pub(crate) mod subscriptions;
 pub(crate) mod topics;
@@ -151,7 +152,13 @@ impl Registry {
 
     pub(crate) fn leave(&self, topic: &str, id: ConnectionId) -> bool {
         let mut slots = self.lock();
-        slots.machine(id).is_some() && slots.topics.leave(topic, id.slot)
+        let was_member = slots.machine(id).is_some() && slots.topics.leave(topic, id.slot);
+        let has_news = slots.topics.presences.has_news();
+        drop(slots);
+        if has_news {
+            self.notices.presence.notify(usize::MAX);
+        }
+        was_member
     }
 
     pub(crate) fn is_member(&self, topic: &str, id: ConnectionId) -> bool {
@@ -248,6 +255,7 @@ impl Registry {
     fn forget(&self, id: ConnectionId) {
         let mut slots = self.lock();
         slots.topics.leave_all(id.slot);
+        let has_news = slots.topics.presences.has_news();
         let machine = slots.close(id.slot);
         let listed = self.directory.remove(id);
         if let Some(machine) = &machine {
@@ -261,6 +269,9 @@ impl Registry {
         drop(slots);
         // Only once that is unlocked: they may be the last handles, and wakers of the runtime go with them.
         drop((machine, listed));
+        if has_news {
+            self.notices.presence.notify(usize::MAX);
+        }
     }
 
     /// Frees the place of a stream.

@@ -13,6 +13,8 @@ use crate::util::sync::{Arc, Notice};
 pub(super) struct SubscriptionNotices {
     /// Notified when there is something to ask a backplane for.
     pub(super) news: Notice,
+    /// Notified when something has changed about the members that show themselves.
+    pub(super) presence: Notice,
     /// Notified when topics are confirmed, when time has passed, and at the end.
     pub(super) confirmed: Notice,
 }
@@ -30,7 +32,9 @@ pub(crate) enum Subscribed {
 impl Registry {
     /// Begins to note which topics have members. `timeout` bounds the wait of [`join_wait`](Self::join_wait).
     pub(crate) fn watch_topics(&self, timeout: Duration) {
-        self.lock().topics.interest.watch(timeout);
+        let mut slots = self.lock();
+        slots.topics.interest.watch(timeout);
+        slots.topics.presences.watch();
     }
 
     /// Waits until there is something to ask a backplane for.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::interest::Interest;
+use super::presence::Presences;
 use super::roster::{Member, Members, Roster};
 
 /// The longest name of a topic, in bytes. It is long enough for a path or a few ids, and short enough that names from
@@ -72,6 +73,8 @@ pub(crate) struct Topics<M> {
     places: HashMap<usize, HashMap<Arc<str>, usize>>,
     /// What a backplane is to deliver. It changes with the first and the last member of a topic.
     pub(super) interest: Interest,
+    /// The members that show themselves.
+    pub(super) presences: Presences,
 }
 
 impl<M> Default for Topics<M> {
@@ -80,6 +83,7 @@ impl<M> Default for Topics<M> {
             rosters: HashMap::new(),
             places: HashMap::new(),
             interest: Interest::default(),
+            presences: Presences::default(),
         }
     }
 }
@@ -132,7 +136,7 @@ impl<M: Member> Topics<M> {
             places.remove();
         }
         shrink(&mut self.places);
-        self.remove(&name, place);
+        self.remove(&name, slot, place);
         true
     }
 
@@ -141,8 +145,14 @@ impl<M: Member> Topics<M> {
         let places = self.places.remove(&slot);
         shrink(&mut self.places);
         for (name, place) in places.into_iter().flatten() {
-            self.remove(&name, place);
+            self.remove(&name, slot, place);
         }
+    }
+
+    /// Returns the name of a topic that a member has joined.
+    pub(super) fn name_of_member(&self, name: &str, slot: usize) -> Option<Arc<str>> {
+        let (name, _) = self.places.get(&slot)?.get_key_value(name)?;
+        Some(Arc::clone(name))
     }
 
     pub(crate) fn contains(&self, name: &str, slot: usize) -> bool {
@@ -168,8 +178,9 @@ impl<M: Member> Topics<M> {
         self.interest.restart(self.rosters.keys());
     }
 
-    /// Frees a place in a roster.
-    fn remove(&mut self, name: &Arc<str>, place: usize) {
+    /// Frees the place of a member in a roster.
+    fn remove(&mut self, name: &Arc<str>, slot: usize, place: usize) {
+        self.presences.hide(name, slot);
         let Entry::Occupied(mut roster) = self.rosters.entry(Arc::clone(name)) else {
             debug_assert!(false, "a member of a topic is in its roster");
             return;

@@ -356,7 +356,12 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         let settings = self.finish().map_err(invalid)?;
         // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
-        Server::listen(R::default(), settings, addrs, backplane).await
+        let is_required = settings.cluster.is_required && backplane.is_some();
+        let server = Server::listen(R::default(), settings, addrs, backplane).await?;
+        if is_required {
+            server.require_cluster().await?;
+        }
+        Ok(server)
     }
 
     /// Adds to the list of origins.

@@ -37,6 +37,7 @@ use self::settings::{ServerSettings, StartBackplane};
 use self::shared::{ClusterPart, SharedServer};
 pub use self::shutdown::ShutdownReport;
 use self::shutdown_phase::{ShutdownPhase, ShutdownSignal};
+use crate::cluster::link::ClusterHealth;
 use crate::driver::shared_machine::Clock;
 use crate::handle::clients::{Clients, SendToError};
 use crate::handle::cluster::Cluster;
@@ -96,6 +97,20 @@ impl<R: Runtime> Server<R> {
             local_addrs,
             backplane,
         ))
+    }
+
+    /// Waits for the engine of the cluster.
+    pub(crate) async fn require_cluster(&self) -> io::Result<()> {
+        let missing = match self.shared.cluster.0.linked().await {
+            ClusterHealth::Up => return Ok(()),
+            ClusterHealth::Connecting { .. } => "it has not answered".to_owned(),
+            ClusterHealth::Down { error, .. } | ClusterHealth::Ended { error, .. } => {
+                error.to_string()
+            }
+        };
+        let missing =
+            format!("the engine of the cluster is required, and there is no link: {missing}");
+        Err(io::Error::new(io::ErrorKind::NotConnected, missing))
     }
 
     /// Makes a server, with listeners or without.

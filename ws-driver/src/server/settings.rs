@@ -58,7 +58,7 @@ impl ServerSettings {
             let message_limit = self.connection.get_message_limit().unwrap_or(usize::MAX);
             SharedCluster::new(registry, clock, self.cluster.clone(), message_limit)
         } else {
-            SharedCluster::alone(registry, clock)
+            SharedCluster::alone(registry, clock, self.cluster.clone())
         })
     }
 }

@@ -39,6 +39,7 @@ pub(super) async fn run<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -
     let (runtime, cluster) = (&shared.runtime, &shared.cluster.0);
     // Behind the connections, because their handlers may publish that they have gone.
     let end = runtime.now().checked_add(FLUSH_WAIT);
+    cluster.leave();
     until(runtime, end, cluster.flushed()).await;
     report.unpublished = cluster.stop();
     report

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use ws_driver::ws_proto::{ConfigError, HandshakeError, SendError};
-use ws_driver::{ConnectError, SendToError};
+use ws_driver::{BackplaneError, ClusterSendError, ConnectError, SendToError};
 
 /// An error with a source, as other libraries have them.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ fn no_error_repeats_the_text_of_its_source() {
     };
     let errors: Vec<Box<dyn Error>> = vec![
         Box::new(SendToError::Send(SendError::Closed)),
+        Box::new(ClusterSendError::Send(SendError::Closed)),
+        Box::new(ClusterSendError::Backplane(BackplaneError::Ended)),
         Box::new(ConnectError::Io(io_error())),
         Box::new(lookup),
         Box::new(ConnectError::Config(ConfigError::InvalidSubprotocol {
@@ -112,6 +114,7 @@ fn every_error_with_a_source_is_tried() {
     let known = [
         "client/error.rs",
         "client/proxy/error.rs",
+        "cluster/direct.rs",
         "handle/clients.rs",
         "tls/error.rs",
         "tls/pem.rs",

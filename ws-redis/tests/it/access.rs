@@ -31,6 +31,12 @@ async fn the_documented_permissions_are_enough<R: Host>() {
     Publisher::new(nodes[0].cluster(), "room", 1).publish();
     settle(&nodes).await;
     assert_eq!(member.numbers(1), [1]);
+    let sender = nodes[1].clients().iter().next().unwrap();
+    sender.track("room", "anna").unwrap();
+    R::sleep(SECOND * 2).await;
+    assert_eq!(nodes[0].cluster().nodes().await.unwrap().len(), 2);
+    let presence = nodes[0].cluster().topic("room").presence().await;
+    assert_eq!(presence.unwrap().len(), 1);
 
     // Another prefix is another cluster, and not allowed to this user.
     let other = node_with::<R>(

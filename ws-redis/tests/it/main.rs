@@ -11,5 +11,6 @@ mod access;
 mod engine;
 mod faults;
 mod host;
+mod membership;
 mod nodes;
 mod proxy;

@@ -1,6 +1,8 @@
 //! Several servers as one cluster, by the backplane in memory.
 
-use ws_driver::{ClusterHealth, Connection, MemoryBackplane, Runtime, Server, connect};
+use ws_driver::{
+    ClusterHealth, ClusterSendError, Connection, MemoryBackplane, Runtime, Server, connect,
+};
 use ws_proto::Version;
 
 use super::support::{Host, client, ms, serve, sleep, text, until, url};
@@ -116,4 +118,50 @@ pub async fn a_cluster_ends_with_its_servers<R: Runtime + Default>() {
         assert_eq!(text(&mut connection).await, number.to_string());
     }
     assert!(matches!(cluster.health(), ClusterHealth::Ended { .. }));
+}
+
+/// `cluster.send`, `send_wait`: reach one connection of any node, and say what happened.
+pub async fn cluster_sends_reach_one_connection<R: Runtime + Default>() {
+    let nodes = nodes::<R>().await;
+    let mut connection = connect::<R>(&url(&nodes[1])).await.unwrap();
+    assert_eq!(text(&mut connection).await, "joined");
+    let cluster = nodes[0].cluster();
+    let id = nodes[1].clients().iter().next().unwrap().cluster_id();
+    until::<R>(|| cluster.send(id, "first").is_ok()).await;
+    assert_eq!(text(&mut connection).await, "first");
+    assert_eq!(cluster.send_wait(id, "second").await, Ok(()));
+    assert_eq!(text(&mut connection).await, "second");
+    connection.close().await;
+    until::<R>(|| nodes[1].clients().is_empty()).await;
+    let gone = Err(ClusterSendError::NoSuchClient { id });
+    assert_eq!(cluster.send_wait(id, "third").await, gone);
+}
+
+/// `cluster.nodes`, `connection.track`, `topic.presence`: who is there, on all nodes.
+pub async fn cluster_presence<R: Runtime + Default>() {
+    let nodes = nodes::<R>().await;
+    let mut connection = connect::<R>(&url(&nodes[1])).await.unwrap();
+    assert_eq!(text(&mut connection).await, "joined");
+    let sender = nodes[1].clients().iter().next().unwrap();
+    assert_eq!(sender.track("room", "anna"), Ok(()));
+    let topic = nodes[0].cluster().topic("room");
+    let shown = async |count| loop {
+        let listing = topic.presence().await.unwrap();
+        if listing.len() == count {
+            return listing;
+        }
+        sleep::<R>(ms(20)).await;
+    };
+    let listing = shown(1).await;
+    assert_eq!(
+        (listing[0].id, &*listing[0].data),
+        (sender.cluster_id(), &b"anna"[..])
+    );
+    connection.close().await;
+    shown(0).await;
+    while nodes[0].cluster().nodes().await.unwrap().len() < 3 {
+        sleep::<R>(ms(20)).await;
+    }
+    nodes[1].shutdown(ms(1000)).await;
+    assert_eq!(nodes[0].cluster().nodes().await.unwrap().len(), 2);
 }

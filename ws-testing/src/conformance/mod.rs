@@ -120,6 +120,8 @@ macro_rules! __conformance {
                 cluster_broadcast_reaches_all_nodes
                 cluster_topics_reach_all_nodes_in_order
                 join_wait_misses_nothing
+                cluster_sends_reach_one_connection
+                cluster_presence
                 a_cluster_ends_with_its_servers
             }
             handles {

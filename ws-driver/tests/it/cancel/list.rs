@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
-const PUBLIC: [(&str, &[&str]); 11] = [
+const PUBLIC: [(&str, &[&str]); 12] = [
     // Of every adapter; what they call is polled.
     (
         "adapter/mod.rs",
@@ -28,6 +28,7 @@ const PUBLIC: [(&str, &[&str]); 11] = [
         "handle/clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
     ),
+    ("handle/cluster.rs", &["send_wait", "nodes", "presence"]),
     (
         "handle/connection/mod.rs",
         &[
@@ -78,6 +79,10 @@ fn every_public_async_function_is_in_the_list() {
         (
             "handle/clients.rs",
             include_str!("../../../src/handle/clients.rs"),
+        ),
+        (
+            "handle/cluster.rs",
+            include_str!("../../../src/handle/cluster.rs"),
         ),
         (
             "handle/connection/mod.rs",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_listener::Event as Notice;
 use futures_util::future::{Either, select};
-use ws_driver::{Backplane, Channel, Gate, Seat, SeatRequest, Settled};
+use ws_driver::{Backplane, Channel, Gate, MemoryStore, NodeId, Seat, SeatRequest, Settled};
 use ws_testing::sim::{Rng, Sim, lock};
 
 #[derive(Clone)]
@@ -23,6 +23,8 @@ struct State {
     is_frozen: bool,
     links: HashMap<u64, Arc<Link>>,
     next_link: u64,
+    banned: Option<NodeId>,
+    store: MemoryStore,
     pub(super) faults: Faults,
 }
 
@@ -59,6 +61,8 @@ impl Engine {
             is_frozen: false,
             links: HashMap::new(),
             next_link: 0,
+            banned: None,
+            store: MemoryStore::new(),
             faults: Faults::default(),
         };
         Self {
@@ -87,10 +91,17 @@ impl Engine {
         self.cut(|_| true);
         let mut state = lock(&self.state);
         state.is_up = false;
+        state.store = MemoryStore::new();
     }
 
     pub(super) fn start(&self) {
         lock(&self.state).is_up = true;
+    }
+
+    /// Cuts a node off for good.
+    pub(super) fn ban(&self, node: NodeId) {
+        lock(&self.state).banned = Some(node);
+        self.cut(|_| true);
     }
 
     pub(super) fn freeze(&self, is_frozen: bool) {
@@ -161,13 +172,14 @@ impl Engine {
         };
         let answering = async {
             loop {
-                match seat.request().await {
-                    SeatRequest::CountNodes => {
-                        self.pass(sim).await;
-                        seat.counted(self.count());
-                    }
-                    SeatRequest::Reconnect => return,
-                    other => panic!("{other:?} is not asked for here"),
+                let request = seat.request().await;
+                self.pass(sim).await;
+                let store = |state: &mut State| state.store.answer(seat.node(), request, sim.now());
+                let request = store(&mut lock(&self.state));
+                match request {
+                    None => self.pass(sim).await,
+                    Some(SeatRequest::CountNodes) => seat.counted(self.count()),
+                    Some(_) => return,
                 }
             }
         };
@@ -299,7 +311,7 @@ impl Backplane<Sim> for Engine {
                 sim.sleep(pause).await;
                 let (id, link) = {
                     let mut state = lock(&self.state);
-                    if !state.is_up {
+                    if !state.is_up || state.banned == Some(seat.node()) {
                         drop(state);
                         seat.link_down("nobody answers");
                         continue;

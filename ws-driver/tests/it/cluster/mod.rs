@@ -1,10 +1,12 @@
 //! Servers as nodes of a cluster, on the simulated runtime: with the backplane in memory, and with an engine that a seed
 //! lets fail in every way that engines do.
 
+mod direct;
 mod engine;
 mod faults;
 mod members;
 mod pacing;
+mod presence;
 mod seat;
 
 use std::sync::{Arc, Mutex};

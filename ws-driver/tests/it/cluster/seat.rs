@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws_driver::{
     Backplane, BackplaneError, ClusterConfig, ClusterHealth, Connection, JoinError,
-    MemoryBackplane, Seat, Settled,
+    MemoryBackplane, Seat, SeatRequest, Settled,
 };
 use ws_testing::sim::{ANY, Rng, Server, Sim, seconds, serve};
 
@@ -209,9 +209,8 @@ fn a_link_without_echo_is_broken() {
                             seat.settled(&batch, Settled::Published);
                         }
                     };
-                    let broken = async {
-                        while seat.request().await != ws_driver::SeatRequest::Reconnect {}
-                    };
+                    let broken =
+                        async { while !matches!(seat.request().await, SeatRequest::Reconnect) {} };
                     let (publishing, broken) = (pin!(publishing), pin!(broken));
                     let _: futures_util::future::Either<((), _), ((), _)> =
                         futures_util::future::select(publishing, broken).await;

@@ -1,0 +1,237 @@
+//! What a node asks of the engine besides publishing: leases, and what is stored under them. Several questions are on their
+//! way at a time, because each waits for one way to the engine and back.
+
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisResult, Script};
+use ws_driver::{
+    Channel, Lease, LeasedNode, PresenceChange, Question, Renewed, Runtime, Seat, SeatRequest,
+    StoredPresence,
+};
+
+use crate::Redis;
+use crate::link::{ANSWER_TIMEOUT, describe, is_passing, within};
+
+/// The most questions on their way.
+const QUESTIONS: usize = 64;
+/// How long keys are kept once no node renews its lease.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
+static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/release.lua")));
+static STORE_PRESENCE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/store_presence.lua")));
+static READ_PRESENCE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/read_presence.lua")));
+
+/// Why a link cannot go on.
+type Broken = String;
+type Answering<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
+
+/// A connection on which questions are asked.
+pub(crate) struct Asker<'a, R> {
+    pub(crate) redis: &'a Redis,
+    pub(crate) runtime: &'a R,
+    pub(crate) seat: &'a Seat,
+    pub(crate) connection: MultiplexedConnection,
+}
+
+impl<R: Runtime> Asker<'_, R> {
+    /// Answers what the node asks; returns why it cannot go on.
+    pub(crate) async fn run(&self) -> Broken {
+        let mut answering = FuturesUnordered::<Answering<'_>>::new();
+        loop {
+            match self.next(&mut answering).await {
+                Ok(SeatRequest::Reconnect) => {
+                    return "what was published did not come back".to_owned();
+                }
+                Ok(request) => answering.push(self.answer(request)),
+                Err(broken) => return broken,
+            }
+        }
+    }
+
+    /// Waits for the next question, and moves on those that are on their way.
+    async fn next(
+        &self,
+        answering: &mut FuturesUnordered<Answering<'_>>,
+    ) -> Result<SeatRequest, Broken> {
+        loop {
+            let has_place = answering.len() < QUESTIONS;
+            let request = async {
+                if has_place {
+                    self.seat.request().await
+                } else {
+                    pending().await
+                }
+            };
+            let answered = async {
+                match answering.next().await {
+                    Some(answered) => answered,
+                    None => pending().await,
+                }
+            };
+            match select(pin!(request), pin!(answered)).await {
+                Either::Left((request, _)) => return Ok(request),
+                Either::Right((answered, _)) => answered?,
+            }
+        }
+    }
+
+    fn answer(&self, request: SeatRequest) -> Answering<'_> {
+        match request {
+            SeatRequest::CountNodes => Box::pin(self.count_nodes()),
+            SeatRequest::Renew(question) => Box::pin(self.renew(question)),
+            SeatRequest::Release(question) => Box::pin(self.release(question)),
+            SeatRequest::StorePresence(question) => Box::pin(self.store_presence(question)),
+            SeatRequest::ReadPresence(question) => Box::pin(self.read_presence(question)),
+            // Whatever a later node asks for; it is not answered.
+            SeatRequest::Reconnect | _ => Box::pin(async { Ok(()) }),
+        }
+    }
+
+    async fn count_nodes(&self) -> Result<(), Broken> {
+        let mut numsub = redis::cmd("PUBSUB");
+        numsub
+            .arg("NUMSUB")
+            .arg(self.redis.channel_name(&Channel::All));
+        let mut connection = self.connection.clone();
+        let counting = numsub.query_async::<(String, usize)>(&mut connection);
+        match within(self.runtime, ANSWER_TIMEOUT, counting).await {
+            Some(Ok((_, nodes))) => {
+                self.seat.counted(nodes);
+                Ok(())
+            }
+            Some(Err(error)) => Err(describe("PUBSUB NUMSUB", &error)),
+            None => Err(format!(
+                "the engine did not count within {ANSWER_TIMEOUT:?}"
+            )),
+        }
+    }
+
+    async fn renew(&self, question: Question<Lease, Renewed>) -> Result<(), Broken> {
+        let lease = question.asked();
+        let mut renew = RENEW.prepare_invoke();
+        renew
+            .key(self.redis.key("leases"))
+            .key(self.redis.key("nodes"));
+        renew.key(self.own_key()).arg(self.seat.node().to_string());
+        renew
+            .arg(millis(lease.time))
+            .arg(&lease.description[..])
+            .arg(millis(KEPT));
+        let mut connection = self.connection.clone();
+        let asking =
+            renew.invoke_async::<(bool, u64, Vec<(String, Vec<u8>, u64)>)>(&mut connection);
+        self.give(question, "the lease", asking, |(has_values, age, nodes)| {
+            let nodes = nodes.into_iter().filter_map(|(node, description, left)| {
+                Some(LeasedNode {
+                    node: node.parse().ok()?,
+                    description: description.into(),
+                    left: Duration::from_millis(left),
+                })
+            });
+            Renewed {
+                has_values,
+                age: Duration::from_millis(age),
+                nodes: nodes.collect(),
+            }
+        })
+        .await
+    }
+
+    async fn release(&self, question: Question<(), ()>) -> Result<(), Broken> {
+        let mut release = RELEASE.prepare_invoke();
+        release
+            .key(self.redis.key("leases"))
+            .key(self.redis.key("nodes"));
+        release
+            .key(self.own_key())
+            .arg(self.seat.node().to_string());
+        let mut connection = self.connection.clone();
+        let asking = release.invoke_async::<()>(&mut connection);
+        self.give(question, "the lease", asking, |()| ()).await
+    }
+
+    async fn store_presence(
+        &self,
+        question: Question<Arc<[PresenceChange]>, bool>,
+    ) -> Result<(), Broken> {
+        let mut store = STORE_PRESENCE.prepare_invoke();
+        store.key(self.redis.key("leases")).key(self.own_key());
+        // Longer than any lease. The next renewal sets the time of the lease.
+        store.arg(self.seat.node().to_string()).arg(millis(KEPT));
+        for change in question.asked().iter() {
+            store.arg(topic_field(&change.topic));
+            store.arg(change.members.as_deref().unwrap_or_default());
+        }
+        let mut connection = self.connection.clone();
+        let asking = store.invoke_async::<bool>(&mut connection);
+        self.give(question, "presence", asking, |is_stored| is_stored)
+            .await
+    }
+
+    async fn read_presence(
+        &self,
+        question: Question<Arc<str>, Vec<StoredPresence>>,
+    ) -> Result<(), Broken> {
+        let mut read = READ_PRESENCE.prepare_invoke();
+        read.key(self.redis.key("leases")).arg(self.redis.key("p:"));
+        read.arg(topic_field(question.asked()));
+        let mut connection = self.connection.clone();
+        let asking = read.invoke_async::<Vec<(String, Vec<u8>)>>(&mut connection);
+        self.give(question, "presence", asking, |stored| {
+            let stored = stored.into_iter().filter_map(|(node, members)| {
+                Some(StoredPresence {
+                    node: node.parse().ok()?,
+                    members: members.into(),
+                })
+            });
+            stored.collect()
+        })
+        .await
+    }
+
+    /// Waits for an answer and gives it to the node.
+    async fn give<Q, A, T: FromRedisValue>(
+        &self,
+        question: Question<Q, A>,
+        what: &str,
+        asking: impl Future<Output = RedisResult<T>>,
+        convert: impl FnOnce(T) -> A,
+    ) -> Result<(), Broken> {
+        match within(self.runtime, ANSWER_TIMEOUT, asking).await {
+            Some(Ok(answer)) => question.answer(convert(answer)),
+            Some(Err(error)) if is_passing(&error) => return Err(describe(what, &error)),
+            Some(Err(error)) => question.refuse(&describe(what, &error)),
+            None => {
+                return Err(format!(
+                    "the engine did not answer within {ANSWER_TIMEOUT:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of what this node has stored.
+    fn own_key(&self) -> String {
+        self.redis.key(&format!("p:{}", self.seat.node()))
+    }
+}
+
+/// The field of a topic in what a node has stored. The field `.` is none.
+fn topic_field(topic: &str) -> String {
+    format!(":{topic}")
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
