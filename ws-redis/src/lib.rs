@@ -19,15 +19,16 @@
 //! boundary. This ACL is enough for a node:
 //!
 //! ```text
-//! ACL SETUSER ws on >secret resetchannels &shop:* resetkeys ~shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select +role +evalsha +script|load +time +zadd +zrem +zscore +zrange +zrangebyscore +hset +hget +hdel +del +exists +pexpire
+//! ACL SETUSER ws on >secret resetchannels &shop:* resetkeys ~shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select +role +info +evalsha +script|load +time +zadd +zrem +zscore +zrange +zrangebyscore +hset +hget +hmget +hincrby +hkeys +hdel +xadd +xrange +xrevrange +del +exists +pexpire
 //! ```
 //!
-//! Its keys are `PREFIX:leases`, `PREFIX:nodes`, and for each node `PREFIX:p:NODE`. They vanish with the nodes, within a day
-//! at most. A policy that evicts keys can make nodes and people vanish for seconds, so set `maxmemory-policy noeviction`.
+//! Its keys are `PREFIX:leases`, `PREFIX:nodes`, for each node `PREFIX:p:NODE`, and for each topic with a log `PREFIX:m:TOPIC` and
+//! `PREFIX:l:TOPIC`. They vanish with the nodes, within a day at most. A policy that evicts keys can make nodes and people vanish for seconds, so set `maxmemory-policy noeviction`.
 
 mod backoff;
 mod io;
 mod link;
+mod logs;
 mod questions;
 mod url;
 

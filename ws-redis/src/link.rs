@@ -30,6 +30,8 @@ pub(crate) struct Link {
     commands: Connected,
     subscriptions: Connected,
     valve: Arc<Valve>,
+    /// The id of the engine's run, if it tells.
+    run: Option<String>,
 }
 
 /// A connection, and the future that moves its bytes.
@@ -49,7 +51,7 @@ impl Link {
             let valve = Arc::<Valve>::default();
             // The one for commands has no messages to stop.
             let commands = connect(redis, runtime, Arc::default(), None).await?;
-            let commands = check_role(redis, commands).await?;
+            let (commands, run) = examine(redis, commands).await?;
             let pushes = Pushes {
                 seat: Arc::clone(seat),
                 prefix: format!("{}:", redis.channel_prefix),
@@ -60,6 +62,7 @@ impl Link {
                 commands,
                 subscriptions,
                 valve,
+                run,
             })
         };
         let opened = within(runtime, CONNECT_TIMEOUT, opening).await;
@@ -82,6 +85,7 @@ impl Link {
             commands,
             subscriptions,
             valve,
+            run,
         } = self;
         let publishing = pin!(publish(redis, runtime, seat, commands.connection.clone()));
         let subscribing = pin!(subscribe(
@@ -96,6 +100,7 @@ impl Link {
             runtime,
             seat,
             connection: commands.connection.clone(),
+            run,
         };
         let answering = pin!(asker.run());
         let opening = pin!(async {
@@ -154,27 +159,40 @@ async fn connect<R: Runtime>(
 }
 
 /// Checks that the engine is no replica: messages that are published there reach nobody at its primary, and nothing can be
-/// stored. An engine that does not say what it is counts as a primary.
-async fn check_role(redis: &Redis, connected: Connected) -> Result<Connected, String> {
+/// stored. Returns the id of its run as well. An engine that does not say what it is counts as a primary.
+async fn examine(
+    redis: &Redis,
+    connected: Connected,
+) -> Result<(Connected, Option<String>), String> {
     let Connected {
         connection,
         mut driver,
     } = connected;
     let mut asking = connection.clone();
-    let role = redis::cmd("ROLE");
-    let role = pin!(role.query_async::<Vec<Value>>(&mut asking));
-    let role = match select(role, driver.as_mut()).await {
-        Either::Left((role, _)) => role,
+    let questions = async {
+        let role = redis::cmd("ROLE")
+            .query_async::<Vec<Value>>(&mut asking)
+            .await;
+        let mut info = redis::cmd("INFO");
+        let info = info.arg("server").query_async::<String>(&mut asking).await;
+        (role, info)
+    };
+    let (role, info) = match select(pin!(questions), driver.as_mut()).await {
+        Either::Left((answers, _)) => answers,
         Either::Right(((), _)) => return Err(format!("{:?} closed the connection", redis.target)),
     };
     let role = role.ok().and_then(|role| role.into_iter().next());
     if matches!(role, Some(Value::BulkString(role)) if role == b"slave") {
+        let target = &redis.target;
         return Err(format!(
-            "{:?} is a replica, and a node needs its primary",
-            redis.target
+            "{target:?} is a replica, and a node needs its primary"
         ));
     }
-    Ok(Connected { connection, driver })
+    let info = info.unwrap_or_default();
+    let mut lines = info.lines();
+    let run = lines.find_map(|line| line.strip_prefix("run_id:"));
+    let run = run.map(|run| run.trim().to_owned());
+    Ok((Connected { connection, driver }, run))
 }
 
 async fn greet<S>(

@@ -1,4 +1,4 @@
-//! What a node asks of the engine besides publishing: leases, and what is stored under them. Several questions are on their
+//! What a node asks of the engine besides publishing: leases, and what is stored under them; logs are in `logs.rs`. Several questions are on their
 //! way at a time, because each waits for one way to the engine and back.
 
 use std::future::{Future, pending};
@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Script};
 use ws_driver::{
-    Channel, Lease, LeasedNode, PresenceChange, Question, Renewed, Runtime, Seat, SeatRequest,
+    Channel, Lease, LeasedNode, PresenceStore, Question, Renewed, Runtime, Seat, SeatRequest,
     StoredPresence,
 };
 
@@ -22,7 +22,7 @@ use crate::link::{ANSWER_TIMEOUT, describe, is_passing, within};
 /// The most questions on their way.
 const QUESTIONS: usize = 64;
 /// How long keys are kept once no node renews its lease.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
 static RELEASE: LazyLock<Script> =
@@ -33,7 +33,7 @@ static READ_PRESENCE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/read_presence.lua")));
 
 /// Why a link cannot go on.
-type Broken = String;
+pub(crate) type Broken = String;
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
 
 /// A connection on which questions are asked.
@@ -42,6 +42,8 @@ pub(crate) struct Asker<'a, R> {
     pub(crate) runtime: &'a R,
     pub(crate) seat: &'a Seat,
     pub(crate) connection: MultiplexedConnection,
+    /// The id of the engine's run, if it tells.
+    pub(crate) run: Option<String>,
 }
 
 impl<R: Runtime> Asker<'_, R> {
@@ -93,6 +95,9 @@ impl<R: Runtime> Asker<'_, R> {
             SeatRequest::Release(question) => Box::pin(self.release(question)),
             SeatRequest::StorePresence(question) => Box::pin(self.store_presence(question)),
             SeatRequest::ReadPresence(question) => Box::pin(self.read_presence(question)),
+            SeatRequest::AppendLog(question) => Box::pin(self.append(question)),
+            SeatRequest::ReadLog(question) => Box::pin(self.read_log(question)),
+            SeatRequest::ReadLogEnds(question) => Box::pin(self.read_log_ends(question)),
             // Whatever a later node asks for; it is not answered.
             SeatRequest::Reconnect | _ => Box::pin(async { Ok(()) }),
         }
@@ -161,15 +166,13 @@ impl<R: Runtime> Asker<'_, R> {
         self.give(question, "the lease", asking, |()| ()).await
     }
 
-    async fn store_presence(
-        &self,
-        question: Question<Arc<[PresenceChange]>, bool>,
-    ) -> Result<(), Broken> {
+    async fn store_presence(&self, question: Question<PresenceStore, bool>) -> Result<(), Broken> {
         let mut store = STORE_PRESENCE.prepare_invoke();
         store.key(self.redis.key("leases")).key(self.own_key());
         // Longer than any lease. The next renewal sets the time of the lease.
         store.arg(self.seat.node().to_string()).arg(millis(KEPT));
-        for change in question.asked().iter() {
+        store.arg(question.asked().version);
+        for change in question.asked().changes.iter() {
             store.arg(topic_field(&change.topic));
             store.arg(change.members.as_deref().unwrap_or_default());
         }
@@ -201,7 +204,7 @@ impl<R: Runtime> Asker<'_, R> {
     }
 
     /// Waits for an answer and gives it to the node.
-    async fn give<Q, A, T: FromRedisValue>(
+    pub(crate) async fn give<Q, A, T: FromRedisValue>(
         &self,
         question: Question<Q, A>,
         what: &str,
@@ -232,6 +235,6 @@ fn topic_field(topic: &str) -> String {
     format!(":{topic}")
 }
 
-fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

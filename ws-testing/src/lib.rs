@@ -18,6 +18,9 @@ pub mod conformance;
 pub mod connections;
 /// Opening handshakes: requests, and ways to run one.
 pub mod handshake;
+/// A client of a log that notices what is missing.
+#[cfg(feature = "driver")]
+pub mod log_reader;
 /// A second, slow model of the protocol, and how it is compared with `ws_proto`.
 #[cfg(feature = "model")]
 pub mod model;

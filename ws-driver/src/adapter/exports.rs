@@ -28,13 +28,18 @@ pub use crate::cluster::inbound::Gate;
 pub use crate::cluster::leases::{Lease, LeasedNode, Renewed};
 pub use crate::cluster::link::ClusterHealth;
 pub use crate::cluster::listing::Listing;
+pub use crate::cluster::log::config::LogConfig;
+pub use crate::cluster::log::position::{
+    AppendError, LOG_KEY_LEN, LogAppend, LogEntry, LogEvent, LogRange, LogRead, ParsePositionError,
+    Position, ResumeError, Resumed,
+};
 pub use crate::cluster::memory::MemoryBackplane;
 pub use crate::cluster::node::Node;
 pub use crate::cluster::outbox::{Batch, OutgoingMessage};
-pub use crate::cluster::presence::{Presence, PresenceChange, StoredPresence};
+pub use crate::cluster::presence::{Presence, PresenceChange, PresenceStore, StoredPresence};
 pub use crate::cluster::question::Question;
 pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Settled};
-pub use crate::cluster::store::MemoryStore;
+pub use crate::cluster::store::{Answered, MemoryStore};
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::driver::try_send::TrySendError;
 pub use crate::handle::clients::{Clients, SendToError, Topic};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::log::config::{LogConfig, Logs};
+
 /// The options of a server as a node of a cluster. They need a
 /// [`backplane`](crate::ServerBuilder::backplane).
 #[derive(Clone, Debug)]
@@ -13,6 +15,7 @@ pub struct ClusterConfig {
     pub(crate) subscribe_timeout: Duration,
     pub(crate) node_name: Arc<str>,
     pub(crate) is_required: bool,
+    pub(crate) logs: Logs,
 }
 
 impl Default for ClusterConfig {
@@ -24,6 +27,7 @@ impl Default for ClusterConfig {
             subscribe_timeout: Duration::from_secs(10),
             node_name: Arc::from(""),
             is_required: false,
+            logs: Logs::default(),
         }
     }
 }
@@ -39,6 +43,15 @@ impl ClusterConfig {
     #[must_use]
     pub fn node_name(mut self, name: &str) -> Self {
         self.node_name = name.into();
+        self
+    }
+
+    /// Gives topics a log: the engine keeps their last messages that were [appended](crate::ClusterTopic::append), and a client
+    /// that comes back [resumes](crate::ClusterTopic::resume) where it was. A `*` at the end stands for the rest of any name;
+    /// of several options that fit a topic, the first counts. All nodes must have the same ones. No topic has a log by default.
+    #[must_use]
+    pub fn log(mut self, topics: &str, config: LogConfig) -> Self {
+        self.logs.add(topics, config);
         self
     }
 

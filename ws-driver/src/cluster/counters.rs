@@ -29,6 +29,8 @@ pub struct ClusterCounters {
     /// Messages of other nodes to one connection of this node that it did not take: it has gone, or was too slow. Those
     /// of [`send_wait`](crate::Cluster::send_wait) are not counted, because their sender is told.
     pub undelivered: u64,
+    /// Gaps in the logs of topics with members on this node: [`LogEvent::Gap`](crate::LogEvent::Gap).
+    pub log_gaps: u64,
     /// Bytes that wait to be published, with the memory that keeping them costs.
     pub queued_bytes: usize,
     /// Bytes that have arrived and wait for members on this node, counted in the same way.

@@ -14,6 +14,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ws_proto::{Message, PreparedMessage, Utf8Bytes};
 
+use super::log::position::LOG_KEY_LEN;
 use super::sequence::Number;
 use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
@@ -23,6 +24,8 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 28;
 const NUMBER_AT: usize = 12;
 const NUMBER_LEN: usize = 16;
+/// What stands before the payload of an entry of a log.
+const ENTRY_HEADER_LEN: usize = LOG_KEY_LEN + 1;
 const FLAG_PLAIN: u8 = 1;
 /// The message is for one connection.
 const FLAG_ADDRESSED: u8 = 2;
@@ -61,6 +64,9 @@ pub(super) enum Kind {
     Probe,
     /// What became of a message for one connection.
     Outcome,
+    /// An entry of the log of the channel's topic. Its place stands where other messages have their number: the offset, then
+    /// the epoch.
+    Log,
 }
 
 /// An envelope that has no number yet, because numbers are given in the order of the queue.
@@ -103,11 +109,52 @@ impl Draft {
         self.0.len()
     }
 
+    /// Returns what stands before the number.
+    pub(super) fn head(mut self) -> Bytes {
+        self.0.truncate(NUMBER_AT);
+        self.0.freeze()
+    }
+
     pub(super) fn finish(mut self, number: Number) -> Bytes {
         let mut place = &mut self.0[NUMBER_AT..NUMBER_AT + NUMBER_LEN];
         place.put_u64_le(number.sequence);
         place.put_u64_le(number.begin);
         self.0.freeze()
+    }
+}
+
+/// Encodes a message as an entry of a log: what identifies it, the kind, the payload.
+pub(super) fn encode_entry(node: NodeId, number: u64, message: &Message) -> Bytes {
+    let (kind, payload) = match message {
+        Message::Text(text) => (Kind::Text, text.as_bytes()),
+        Message::Binary(bytes) => (Kind::Binary, &bytes[..]),
+    };
+    let mut bytes = BytesMut::with_capacity(ENTRY_HEADER_LEN.saturating_add(payload.len()));
+    bytes.put_u64_le(node.0);
+    bytes.put_u64_le(number);
+    bytes.put_u8(kind.number());
+    bytes.put_slice(payload);
+    bytes.freeze()
+}
+
+/// Decodes an entry of a log: any bytes. The payload is not copied.
+pub(super) fn decode_entry(mut bytes: Bytes) -> Result<Message, Malformed> {
+    let (head, _) = bytes
+        .split_first_chunk::<ENTRY_HEADER_LEN>()
+        .ok_or(Malformed)?;
+    let kind = Kind::of(head[LOG_KEY_LEN]).ok_or(Malformed)?;
+    message(kind, bytes.split_off(ENTRY_HEADER_LEN))
+}
+
+/// Returns a message of the application. A text that is not UTF-8 is malformed, as is another kind.
+fn message(kind: Kind, payload: Bytes) -> Result<Message, Malformed> {
+    match kind {
+        Kind::Text => {
+            let text = Utf8Bytes::try_from(payload).map_err(|_| Malformed)?;
+            Ok(Message::Text(text))
+        }
+        Kind::Binary => Ok(Message::Binary(payload.into())),
+        Kind::Probe | Kind::Outcome | Kind::Log => Err(Malformed),
     }
 }
 
@@ -134,12 +181,13 @@ impl Envelope {
             return Err(Malformed);
         }
         let (node, sequence, begin) = (number(0)?, number(8)?, number(16)?);
-        if begin > sequence {
+        let kind = Kind::of(kind).ok_or(Malformed)?;
+        if begin > sequence && kind != Kind::Log {
             return Err(Malformed);
         }
         let mut payload = bytes.split_off(HEADER_LEN);
         Ok(Self {
-            kind: Kind::of(kind).ok_or(Malformed)?,
+            kind,
             is_plain: flags & FLAG_PLAIN != 0,
             node: NodeId(node),
             number: Number { sequence, begin },
@@ -150,14 +198,7 @@ impl Envelope {
 
     /// Returns the message that it carries. A text that is not UTF-8 is malformed, as is what carries none.
     pub(super) fn into_message(self) -> Result<Message, Malformed> {
-        match self.kind {
-            Kind::Text => {
-                let text = Utf8Bytes::try_from(self.payload).map_err(|_| Malformed)?;
-                Ok(Message::Text(text))
-            }
-            Kind::Binary => Ok(Message::Binary(self.payload.into())),
-            Kind::Probe | Kind::Outcome => Err(Malformed),
-        }
+        message(self.kind, self.payload)
     }
 
     /// Returns the message that it carries, for many connections.
@@ -214,13 +255,20 @@ impl Kind {
             Self::Binary => 2,
             Self::Probe => 3,
             Self::Outcome => 4,
+            Self::Log => 5,
         }
     }
 
     fn of(number: u8) -> Option<Self> {
-        [Self::Text, Self::Binary, Self::Probe, Self::Outcome]
-            .into_iter()
-            .find(|kind| kind.number() == number)
+        [
+            Self::Text,
+            Self::Binary,
+            Self::Probe,
+            Self::Outcome,
+            Self::Log,
+        ]
+        .into_iter()
+        .find(|kind| kind.number() == number)
     }
 }
 
@@ -281,7 +329,7 @@ mod tests {
             (0, 0),
             (0, 2),
             (1, 0),
-            (1, 5),
+            (1, 6),
             (2, 4),
             (2, 8),
             (2, 0x81),

@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use super::envelope::{Address, Envelope, Kind, Malformed};
+use super::follow::LogWork;
 use super::link::Heard;
+use super::log::position::{LogEvent, Position};
 use super::sequence::{Seen, Verdict};
 use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
@@ -33,13 +35,21 @@ pub(super) struct Inbound {
 struct State {
     /// The channels that the node subscribes to, with the numbers seen on each.
     channels: HashMap<Channel, Seen>,
-    queues: [VecDeque<Arrival>; WORKERS],
+    queues: [VecDeque<Work>; WORKERS],
+    /// Whether a worker has still to hear of a second that has passed.
+    has_second: [bool; WORKERS],
     len: usize,
     is_paused: bool,
     /// What has arrived since somebody asked.
     heard: Heard,
     has_ended: bool,
     counters: InboundCounters,
+}
+
+/// What a worker has to do.
+pub(super) enum Work {
+    Message(Arrival),
+    Log(LogWork),
 }
 
 /// A message for connections of this node.
@@ -64,6 +74,7 @@ pub(super) struct InboundCounters {
     pub(super) missed: u64,
     pub(super) malformed: u64,
     pub(super) undelivered: u64,
+    pub(super) log_gaps: u64,
     /// How often the gate closed.
     pub(super) paused: u64,
 }
@@ -170,13 +181,13 @@ impl Inbound {
         }
     }
 
-    /// Returns the next message of a worker, if there is one.
-    pub(super) fn try_next(&self, worker: usize) -> Option<Arrival> {
-        self.lock().queues[worker].pop_front()
+    /// Returns the next work of a worker, if there is some.
+    pub(super) fn try_next(&self, worker: usize) -> Option<Work> {
+        self.lock().take(worker)
     }
 
-    /// Waits for the next message of a worker. Returns `None` at the end.
-    pub(super) async fn next(&self, worker: usize) -> Option<Arrival> {
+    /// Waits for the next work of a worker. Returns `None` at the end.
+    pub(super) async fn next(&self, worker: usize) -> Option<Work> {
         loop {
             let arrived = self.arrived[worker].listen();
             {
@@ -184,18 +195,59 @@ impl Inbound {
                 if state.has_ended {
                     return None;
                 }
-                if let Some(arrival) = state.queues[worker].pop_front() {
-                    return Some(arrival);
+                if let Some(work) = state.take(worker) {
+                    return Some(work);
                 }
             }
             arrived.await;
         }
     }
 
-    /// Notes that a message was handed on.
-    pub(super) fn note_done(&self, arrival_len: usize) {
+    /// Tells whether nothing waits for a worker.
+    pub(super) fn is_idle(&self, worker: usize) -> bool {
+        self.lock().queues[worker].is_empty()
+    }
+
+    /// Gives the worker of a topic something to do about its log.
+    pub(super) fn push_log_work(&self, topic: &Arc<str>, work: LogWork) {
         let mut state = self.lock();
-        state.len = state.len.saturating_sub(arrival_len);
+        if state.has_ended {
+            return;
+        }
+        let worker = state.push(Audience::Topic(Arc::clone(topic)).worker(), Work::Log(work));
+        drop(state);
+        self.arrived[worker].notify(1);
+    }
+
+    /// Tells the workers that a second has passed.
+    pub(super) fn note_second(&self) {
+        let mut state = self.lock();
+        for worker in 0..WORKERS {
+            if !state.has_ended && !std::mem::replace(&mut state.has_second[worker], true) {
+                state.push(worker, Work::Log(LogWork::Second));
+            }
+        }
+        drop(state);
+        self.arrived.iter().for_each(|arrived| {
+            arrived.notify(1);
+        });
+    }
+
+    /// Counts what is missing in a log.
+    pub(super) fn note_log_event(&self, event: &LogEvent) {
+        if let LogEvent::Gap { .. } = event {
+            self.lock().counters.log_gaps += 1;
+        }
+    }
+
+    pub(super) fn message_limit(&self) -> usize {
+        self.message_limit
+    }
+
+    /// Notes that a message was handed on.
+    pub(super) fn note_done(&self, work_len: usize) {
+        let mut state = self.lock();
+        state.len = state.len.saturating_sub(work_len);
         let has_room = state.len <= self.limit / 2;
         if has_room && std::mem::take(&mut state.is_paused) {
             drop(state);
@@ -258,6 +310,7 @@ impl State {
     ) -> Result<Arrived, Malformed> {
         let is_ours = envelope.node == inbound.node;
         match envelope.kind {
+            Kind::Log => return self.note_log(channel, envelope),
             Kind::Probe if is_ours => return own_probe(&envelope),
             Kind::Probe => return Ok(Arrived::Heard(envelope.node)),
             // Our members have it already.
@@ -290,11 +343,56 @@ impl State {
         if self.has_ended {
             return Ok(Arrived::Done);
         }
+        let worker = audience.worker();
         let arrival = Arrival { audience, envelope };
-        let worker = arrival.audience.worker();
-        self.len += arrival.len();
-        self.queues[worker].push_back(arrival);
-        Ok(Arrived::Queued(worker))
+        Ok(Arrived::Queued(self.push(worker, Work::Message(arrival))))
+    }
+
+    /// Queues an entry of a log, of this node as well: all members get it from the log alone.
+    fn note_log(&mut self, channel: Channel, envelope: Envelope) -> Result<Arrived, Malformed> {
+        let is_known = self.channels.contains_key(&channel);
+        let Channel::Topic(topic) = channel else {
+            return Err(Malformed);
+        };
+        if self.has_ended || !is_known {
+            return Ok(Arrived::Done);
+        }
+        let worker = Audience::Topic(Arc::clone(&topic)).worker();
+        let work = LogWork::Arrived {
+            topic,
+            position: Position {
+                epoch: envelope.number.begin,
+                offset: envelope.number.sequence,
+            },
+            entry: envelope.payload,
+        };
+        Ok(Arrived::Queued(self.push(worker, Work::Log(work))))
+    }
+
+    fn push(&mut self, worker: usize, work: Work) -> usize {
+        self.len += work.len();
+        self.queues[worker].push_back(work);
+        worker
+    }
+
+    fn take(&mut self, worker: usize) -> Option<Work> {
+        let work = self.queues[worker].pop_front()?;
+        if matches!(work, Work::Log(LogWork::Second)) {
+            self.has_second[worker] = false;
+        }
+        Some(work)
+    }
+}
+
+impl Work {
+    /// What it counts against the limit: its bytes, and what keeping it costs.
+    pub(super) fn len(&self) -> usize {
+        let payload_len = match self {
+            Self::Message(arrival) => arrival.envelope.payload.len(),
+            Self::Log(LogWork::Arrived { entry, .. }) => entry.len(),
+            Self::Log(_) => 0,
+        };
+        payload_len + size_of::<Self>()
     }
 }
 
@@ -324,12 +422,5 @@ impl Audience {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(self);
         // The low bits are as good as any, and fit in any `usize`.
         usize::try_from(hash & 0xffff).unwrap_or(0) % WORKERS
-    }
-}
-
-impl Arrival {
-    /// What it counts against the limit: its bytes, and what keeping it costs.
-    pub(super) fn len(&self) -> usize {
-        self.envelope.payload.len() + size_of::<Self>()
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::channel::Channel;
 use super::inbound::Gate;
 use super::seat::{Backplane, Seat, SeatRequest, Settled};
-use super::store::MemoryStore;
+use super::store::{Answered, MemoryStore};
 use crate::runtime::{Runtime, yield_now};
 use crate::util::race::{Winner, race};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
@@ -136,12 +136,15 @@ impl MemoryBackplane {
         let answering = async {
             loop {
                 let (request, now) = (seat.request().await, runtime.now());
-                let request = self.lock().store.answer(seat.node(), request, now);
-                match request {
-                    None => yield_now(runtime).await,
-                    Some(SeatRequest::CountNodes) => seat.counted(self.nodes_len()),
-                    Some(_) => return "what was published did not come back",
+                let answered = self.lock().store.answer(seat.node(), request, now);
+                match answered {
+                    Answered::Done => {}
+                    // Two of them can change places here. A node reads the log then.
+                    Answered::Publish(channel, envelope) => self.publish(&channel, &envelope),
+                    Answered::NotMine(SeatRequest::CountNodes) => seat.counted(self.nodes_len()),
+                    Answered::NotMine(_) => return "what was published did not come back",
                 }
+                yield_now(runtime).await;
             }
         };
         let (publishing, subscribing) = (pin!(publishing), pin!(subscribing));

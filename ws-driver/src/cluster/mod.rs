@@ -7,21 +7,25 @@
 //! `keeper.rs` knows the time.
 //!
 //! What an engine is asked besides is in `question.rs`. On it stand `membership.rs`, by the rules of `leases.rs`, and
-//! `presence.rs`. Messages for one connection are in `direct.rs`.
+//! `presence.rs`, and the logs of topics: `log/` has their rules, `append.rs` is the way in, `follow.rs` the way to all
+//! members, and `resume.rs` that to one who comes back. Messages for one connection are in `direct.rs`.
 //!
 //! Imports: `util`, `runtime`, `id`, `driver`, `registry`.
 
+mod append;
 pub(crate) mod channel;
 pub(crate) mod config;
 pub(crate) mod counters;
 pub(crate) mod direct;
 mod envelope;
 pub(crate) mod error;
+mod follow;
 pub(crate) mod inbound;
 mod keeper;
 pub(crate) mod leases;
 pub(crate) mod link;
 pub(crate) mod listing;
+pub(crate) mod log;
 mod membership;
 pub(crate) mod memory;
 #[cfg(test)]
@@ -31,6 +35,7 @@ mod outbound;
 pub(crate) mod outbox;
 pub(crate) mod presence;
 pub(crate) mod question;
+mod resume;
 pub(crate) mod seat;
 mod sequence;
 pub(crate) mod shared;

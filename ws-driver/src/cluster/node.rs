@@ -60,6 +60,7 @@ impl Node {
             nodes,
             subscriptions,
             paused,
+            log_gaps,
         } = self.counters;
         for number in [
             published,
@@ -79,6 +80,7 @@ impl Node {
             count(subscriptions),
             paused,
             count(nodes),
+            log_gaps,
         ] {
             bytes.put_u64_le(number);
         }
@@ -119,6 +121,7 @@ impl Node {
             subscriptions: size(next()),
             paused: next(),
             nodes: size(next()),
+            log_gaps: next(),
         };
         node
     }

@@ -11,7 +11,7 @@ use super::error::BackplaneError;
 use super::leases::Leases;
 use super::link::Link;
 use super::outbox::{Batch, Outbox, OutgoingMessage};
-use super::question::{Allowance, Share};
+use super::question::{Allowance, AskError, Share};
 use super::seat::{SeatRequest, Settled};
 use super::sequence::{Number, Numbers};
 use crate::id::cluster::NodeId;
@@ -189,26 +189,26 @@ impl Outbound {
         }
         loop {
             let question = self.questions.pop_front()?;
-            if question.is_wanted() {
+            if question.begin() {
                 return Some(question);
             }
         }
     }
 
     /// Takes memory for a question.
-    pub(super) fn share(&self, len: usize) -> Result<Share, BackplaneError> {
+    pub(super) fn share(&self, len: usize) -> Result<Share, AskError> {
         let limit = self.queue_limit;
         let share = self.memory.take(len, limit);
-        share.ok_or(BackplaneError::Full { limit })
+        share.ok_or(AskError::Full { limit })
     }
 
-    /// Queues a question to the engine, which is asked while there is a link.
-    pub(super) fn ask(&mut self, question: SeatRequest) -> Result<(), BackplaneError> {
-        if self.link.has_ended() {
-            return Err(BackplaneError::Ended);
+    /// Queues a question to the engine, which is asked while there is a link. Returns whether it may ever be.
+    pub(super) fn ask(&mut self, question: SeatRequest) -> bool {
+        let has_ended = self.link.has_ended();
+        if !has_ended {
+            self.questions.push_back(question);
         }
-        self.questions.push_back(question);
-        Ok(())
+        !has_ended
     }
 
     /// Takes all questions, because nobody will answer them. They are to be dropped without the lock.

@@ -37,6 +37,17 @@ pub struct PresenceChange {
     pub members: Option<Bytes>,
 }
 
+/// Changes to store together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PresenceStore {
+    /// Larger with each question of the node. An engine ignores one that is not larger than the last, because a question of
+    /// a link that broke can be read late.
+    pub version: u64,
+    /// The changes.
+    pub changes: Arc<[PresenceChange]>,
+}
+
 /// What a node has stored about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPresence {
@@ -119,12 +130,13 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>) {
     let Some(exchange) = &shared.exchange else {
         return;
     };
+    let mut version = 0;
     loop {
         let changed = pin!(shared.registry.presence_news());
         if let Winner::First(()) = race(pin!(exchange.ended()), changed).await {
             return;
         }
-        store_changes(&shared, exchange).await;
+        store_changes(&shared, exchange, &mut version).await;
         // Whatever happens meanwhile is one change.
         if let Winner::First(()) = race(pin!(exchange.ended()), pin!(sleep(&runtime, PAUSE))).await
         {
@@ -133,7 +145,7 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>) {
     }
 }
 
-async fn store_changes(shared: &SharedCluster, exchange: &Exchange) {
+async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mut u64) {
     loop {
         let changes = shared.take_changes();
         if changes.is_empty() {
@@ -142,8 +154,12 @@ async fn store_changes(shared: &SharedCluster, exchange: &Exchange) {
         let len = changes
             .iter()
             .map(|it| it.members.as_ref().map_or(0, Bytes::len));
-        let (len, asked) = (len.sum(), Arc::clone(&changes));
-        let stored = shared.ask(exchange, asked, len, SeatRequest::StorePresence);
+        *version += 1;
+        let asked = PresenceStore {
+            version: *version,
+            changes: Arc::clone(&changes),
+        };
+        let stored = shared.ask(exchange, asked, len.sum(), SeatRequest::StorePresence);
         let is_stored = stored.await.unwrap_or(false);
         if !is_stored {
             // No link, or no lease: they are stored with a later one.

@@ -49,9 +49,11 @@ impl<Q, A> Question<Q, A> {
         self.answer.give(Err(Unanswered::Refused(error.into())));
     }
 
-    /// Tells whether somebody waits for the answer.
-    pub fn is_wanted(&self) -> bool {
-        matches!(*self.answer.lock(), Given::NotYet)
+    /// Tells whether somebody waits for the answer, and notes that the engine is asked then.
+    pub(super) fn begin(&self) -> bool {
+        let mut place = self.answer.lock();
+        place.was_asked |= matches!(place.given, Given::NotYet);
+        matches!(place.given, Given::NotYet)
     }
 
     /// Holds a share of the memory for questions until it is dropped.
@@ -74,8 +76,14 @@ impl<Q: fmt::Debug, A> fmt::Debug for Question<Q, A> {
 
 /// The place where an answer is left.
 pub(super) struct Answer<A> {
-    given: Mutex<Given<A>>,
+    place: Mutex<Place<A>>,
     changed: Notice,
+}
+
+struct Place<A> {
+    given: Given<A>,
+    /// Whether the question was handed to the backplane.
+    was_asked: bool,
 }
 
 enum Given<A> {
@@ -96,29 +104,34 @@ pub(super) enum Unanswered {
 
 impl<A> Answer<A> {
     pub(super) fn give(&self, answer: Result<A, Unanswered>) {
-        let mut given = self.lock();
-        if !matches!(*given, Given::NotYet) {
+        let mut place = self.lock();
+        if !matches!(place.given, Given::NotYet) {
             return;
         }
-        *given = Given::Answer(answer);
-        drop(given);
+        place.given = Given::Answer(answer);
+        drop(place);
         self.changed.notify(usize::MAX);
     }
 
+    /// Tells whether somebody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.lock().given, Given::NotYet)
+    }
+
     fn take(&self) -> Option<Result<A, Unanswered>> {
-        let mut given = self.lock();
-        if matches!(*given, Given::NotYet) {
+        let mut place = self.lock();
+        if matches!(place.given, Given::NotYet) {
             return None;
         }
-        match std::mem::replace(&mut *given, Given::NotWanted) {
+        match std::mem::replace(&mut place.given, Given::NotWanted) {
             Given::Answer(answer) => Some(answer),
             Given::NotYet | Given::NotWanted => Some(Err(Unanswered::Lost)),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Given<A>> {
+    fn lock(&self) -> MutexGuard<'_, Place<A>> {
         // A poisoned lock is used on: no user code runs under it.
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,8 +140,12 @@ pub(super) struct Asker<A>(Arc<Answer<A>>);
 
 impl<A> Asker<A> {
     pub(super) fn new() -> Self {
+        let place = Place {
+            given: Given::NotYet,
+            was_asked: false,
+        };
         Self(Arc::new(Answer {
-            given: Mutex::new(Given::NotYet),
+            place: Mutex::new(place),
             changed: Notice::new(),
         }))
     }
@@ -140,7 +157,7 @@ impl<A> Asker<A> {
 
     #[cfg(test)]
     pub(super) fn is_answered(&self) -> bool {
-        matches!(*self.0.lock(), Given::Answer(_))
+        matches!(self.0.lock().given, Given::Answer(_))
     }
 
     pub(super) async fn answered(&self) -> Result<A, Unanswered> {
@@ -152,13 +169,22 @@ impl<A> Asker<A> {
             changed.await;
         }
     }
+
+    /// Waits no longer. Returns whether the backplane has got the question; otherwise it never will.
+    fn withdraw(&self) -> bool {
+        let mut place = self.0.lock();
+        let was_asked = place.was_asked;
+        let given = std::mem::replace(&mut place.given, Given::NotWanted);
+        drop(place);
+        // Outside of the lock.
+        drop(given);
+        was_asked
+    }
 }
 
 impl<A> Drop for Asker<A> {
     fn drop(&mut self) {
-        let given = std::mem::replace(&mut *self.0.lock(), Given::NotWanted);
-        // Outside of the lock.
-        drop(given);
+        self.withdraw();
     }
 }
 
@@ -191,6 +217,30 @@ impl Drop for Share {
     }
 }
 
+/// Why a question has no answer for its asker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AskError {
+    /// The questions fill their memory.
+    Full { limit: usize },
+    /// The engine refused.
+    Refused { error: Arc<str> },
+    /// There was no answer in time. If the engine was not asked, it never will be.
+    NotInTime { waited: Duration, was_asked: bool },
+    /// The backplane has ended, and the engine was not asked.
+    Ended,
+}
+
+impl From<AskError> for BackplaneError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Full { limit } => Self::Full { limit },
+            AskError::Refused { error } => Self::Refused { error },
+            AskError::NotInTime { waited, .. } => Self::Down { waited },
+            AskError::Ended => Self::Ended,
+        }
+    }
+}
+
 impl SharedCluster {
     /// Asks the engine, again on each new link, and waits for the answer. `len` is the memory that the question costs.
     ///
@@ -204,34 +254,71 @@ impl SharedCluster {
         len: usize,
         request: impl Fn(Question<Q, A>) -> SeatRequest,
     ) -> Result<A, BackplaneError> {
-        let deadline = self.clock.now() + ANSWER_WAIT;
+        let answer = self.ask_within(exchange, asked, len, ANSWER_WAIT, request);
+        let answer = answer.await;
+        answer.map_err(|error| {
+            if exchange.lock().link.has_ended() {
+                return BackplaneError::Ended;
+            }
+            error.into()
+        })
+    }
+
+    /// Does the same, and waits for a time.
+    pub(super) async fn ask_within<Q: Clone, A>(
+        &self,
+        exchange: &Exchange,
+        asked: Q,
+        len: usize,
+        wait: Duration,
+        request: impl Fn(Question<Q, A>) -> SeatRequest,
+    ) -> Result<A, AskError> {
+        self.ask_again(exchange, |_| asked.clone(), len, wait, request)
+            .await
+    }
+
+    /// Does the same with a question that says how long ago it was asked before, if it was.
+    pub(super) async fn ask_again<Q, A>(
+        &self,
+        exchange: &Exchange,
+        asked: impl Fn(Option<Duration>) -> Q,
+        len: usize,
+        wait: Duration,
+        request: impl Fn(Question<Q, A>) -> SeatRequest,
+    ) -> Result<A, AskError> {
+        let begin = self.clock.now();
+        let mut was_asked = false;
         loop {
             let tick = exchange.time.listen();
+            let waited = self.clock.now().saturating_duration_since(begin);
             let asker = Asker::new();
-            let mut question = Question::new(asked.clone(), asker.place());
+            let question = asked(was_asked.then_some(waited));
+            let mut question = Question::new(question, asker.place());
             let size = size_of_val(&question).saturating_add(len);
             question.hold(exchange.lock().share(size)?);
-            exchange.lock().ask(request(question))?;
-            exchange.changed.notify(usize::MAX);
-            let answered = pin!(asker.answered());
-            match race(answered, pin!(self.passed(exchange, deadline))).await {
-                Winner::First(Ok(answer)) => return Ok(answer),
-                Winner::First(Err(Unanswered::Refused(error))) => {
-                    return Err(BackplaneError::Refused { error });
-                }
-                Winner::First(Err(Unanswered::Lost)) if exchange.lock().link.has_ended() => {
-                    return Err(BackplaneError::Ended);
-                }
-                // Not at once, because a backplane can drop what it does not know.
-                Winner::First(Err(Unanswered::Lost)) if self.clock.now() < deadline => {
-                    tick.await;
-                }
-                Winner::First(Err(Unanswered::Lost)) | Winner::Second(()) => {
-                    return Err(BackplaneError::Down {
-                        waited: ANSWER_WAIT,
-                    });
+            let is_queued = exchange.lock().ask(request(question));
+            if is_queued {
+                exchange.changed.notify(usize::MAX);
+                let passed = pin!(self.passed(exchange, begin + wait));
+                match race(pin!(asker.answered()), passed).await {
+                    Winner::First(Ok(answer)) => return Ok(answer),
+                    Winner::First(Err(Unanswered::Refused(error))) => {
+                        return Err(AskError::Refused { error });
+                    }
+                    Winner::First(Err(Unanswered::Lost)) | Winner::Second(()) => {}
                 }
             }
+            was_asked |= asker.withdraw();
+            let waited = self.clock.now().saturating_duration_since(begin);
+            let has_ended = exchange.lock().link.has_ended();
+            if has_ended && !was_asked {
+                return Err(AskError::Ended);
+            }
+            if has_ended || waited >= wait {
+                return Err(AskError::NotInTime { waited, was_asked });
+            }
+            // Not at once, because a backplane can drop what it does not know.
+            tick.await;
         }
     }
 
@@ -290,9 +377,9 @@ mod tests {
     fn a_question_that_nobody_waits_for_says_so() {
         let asker = Asker::<u8>::new();
         let question = Question::new("?", asker.place());
-        assert!(question.is_wanted());
-        drop(asker);
-        assert!(!question.is_wanted());
+        assert!(question.begin());
+        assert!(asker.withdraw(), "it was asked");
+        assert!(!question.begin());
         question.answer(7);
     }
 

@@ -7,10 +7,12 @@ use std::pin::pin;
 use bytes::Bytes;
 
 use super::channel::Channel;
+use super::follow::LogWork;
 use super::inbound::{Arrived, Gate};
 use super::leases::{Lease, Renewed};
+use super::log::position::{LogAppend, LogRange, LogRead, Position};
 use super::outbox::Batch;
-use super::presence::{PresenceChange, StoredPresence};
+use super::presence::{PresenceStore, StoredPresence};
 use super::question::Question;
 use super::shared::{Exchange, SharedCluster};
 use crate::id::cluster::NodeId;
@@ -82,20 +84,30 @@ pub enum SeatRequest {
     /// Give the lease of this node back, with all that it stored.
     Release(Question<(), ()>),
     /// Store values under the lease of this node. The answer is false, and nothing is stored, if it has none.
-    StorePresence(Question<Arc<[PresenceChange]>, bool>),
+    StorePresence(Question<PresenceStore, bool>),
     /// List what the nodes with leases have stored about a topic.
     ReadPresence(Question<Arc<str>, Vec<StoredPresence>>),
+    /// Append an entry to the log of a topic, and publish it with its place. `None` says that the engine cannot tell whether
+    /// it did so when it was asked before.
+    AppendLog(Question<LogAppend, Option<Position>>),
+    /// Read a part of a log.
+    ReadLog(Question<LogRead, LogRange>),
+    /// Return the places of the last entries of logs, in the order of the topics.
+    ReadLogEnds(Question<Arc<[Arc<str>]>, Vec<Position>>),
 }
 
 impl SeatRequest {
-    /// Tells whether somebody waits for the answer.
-    pub(super) fn is_wanted(&self) -> bool {
+    /// Tells whether somebody waits for the answer, and notes that the engine is asked then.
+    pub(super) fn begin(&self) -> bool {
         match self {
             Self::CountNodes | Self::Reconnect => true,
-            Self::Renew(question) => question.is_wanted(),
-            Self::Release(question) => question.is_wanted(),
-            Self::StorePresence(question) => question.is_wanted(),
-            Self::ReadPresence(question) => question.is_wanted(),
+            Self::Renew(question) => question.begin(),
+            Self::Release(question) => question.begin(),
+            Self::StorePresence(question) => question.begin(),
+            Self::ReadPresence(question) => question.begin(),
+            Self::AppendLog(question) => question.begin(),
+            Self::ReadLog(question) => question.begin(),
+            Self::ReadLogEnds(question) => question.begin(),
         }
     }
 }
@@ -142,6 +154,7 @@ impl Seat {
             Channel::All | Channel::Node(_) => None,
         });
         self.shared.registry.confirm(topics);
+        note_logs(&self.shared, channels, LogWork::Subscribed);
         // It is asked for behind all others.
         if channels.contains(&Channel::All) {
             self.exchange().lock().link.note_subscribed();
@@ -277,6 +290,7 @@ impl Seat {
             return None;
         }
         exchange.inbound.unsubscribe(unsubscribe.iter());
+        note_logs(&self.shared, &unsubscribe, LogWork::Unsubscribed);
         // Before the engine is asked: its first message can be here before its confirmation.
         exchange.inbound.subscribe(subscribe.iter().cloned());
         Some(InterestChange {
@@ -288,6 +302,20 @@ impl Seat {
     fn exchange(&self) -> &Exchange {
         let exchange = self.shared.exchange.as_ref();
         exchange.expect("a seat is made only for a node that exchanges messages")
+    }
+}
+
+/// Tells the workers that topics with logs are subscribed to, or not any more.
+fn note_logs(shared: &SharedCluster, channels: &[Channel], work: fn(Arc<str>) -> LogWork) {
+    let Some(exchange) = shared.exchange.as_ref().filter(|_| !shared.logs.is_empty()) else {
+        return;
+    };
+    for channel in channels {
+        if let Channel::Topic(name) = channel
+            && shared.logs.of(name).is_some()
+        {
+            exchange.inbound.push_log_work(name, work(Arc::clone(name)));
+        }
     }
 }
 

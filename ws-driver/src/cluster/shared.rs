@@ -14,11 +14,13 @@ use super::envelope::{Draft, Kind};
 use super::error::BackplaneError;
 use super::inbound::Inbound;
 use super::link::ClusterHealth;
+use super::log::config::Logs;
 use super::outbound::Outbound;
 use super::question::Allowance;
 use crate::driver::shared_machine::Clock;
 use crate::id::cluster::NodeId;
 use crate::registry::Registry;
+use crate::util::sync::atomic::AtomicU64;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// A node: what all parts of a server know of its cluster.
@@ -27,6 +29,8 @@ pub(crate) struct SharedCluster {
     /// The label of the node.
     pub(super) name: Arc<str>,
     pub(super) registry: Arc<Registry>,
+    /// Which topics have a log.
+    pub(super) logs: Logs,
     pub(super) clock: Clock,
     /// `None` in a cluster of one.
     pub(super) exchange: Option<Exchange>,
@@ -48,6 +52,8 @@ pub(super) struct Exchange {
     pub(super) outcomes: OutcomeWaits,
     /// Messages of other nodes that wait for capacity in a send queue here.
     pub(super) waiting_sends: Allowance,
+    /// How many messages this node has appended to logs.
+    pub(super) appended: AtomicU64,
     /// Notified at the end, and when a backplane has something else to do than to publish.
     pub(super) changed: Notice,
 }
@@ -58,6 +64,7 @@ impl SharedCluster {
         Self {
             node: registry.node,
             name: config.node_name,
+            logs: config.logs,
             registry,
             clock,
             exchange: None,
@@ -83,11 +90,13 @@ impl SharedCluster {
             renewal: Notice::new(),
             outcomes: OutcomeWaits::default(),
             waiting_sends: Allowance::default(),
+            appended: AtomicU64::new(0),
             changed: Notice::new(),
         };
         Self {
             node,
             name: config.node_name,
+            logs: config.logs,
             registry,
             clock,
             exchange: Some(exchange),
@@ -145,6 +154,7 @@ impl SharedCluster {
             missed: inbound.missed,
             malformed: inbound.malformed,
             undelivered: inbound.undelivered,
+            log_gaps: inbound.log_gaps,
             queued_bytes: outbound.outbox.len(),
             inbound_bytes,
             connects: outbound.link.ups(),
@@ -220,6 +230,9 @@ impl SharedCluster {
     /// Handles what is due by the time alone.
     pub(super) fn note_time(&self, exchange: &Exchange, is_second: bool) {
         let heard = is_second.then(|| exchange.inbound.take_heard());
+        if is_second && !self.logs.is_empty() {
+            exchange.inbound.note_second();
+        }
         let now = self.clock.now();
         let mut outbound = exchange.lock();
         if let Some(heard) = heard {

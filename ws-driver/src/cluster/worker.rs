@@ -10,7 +10,8 @@ use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use super::direct;
-use super::inbound::{Arrival, Audience};
+use super::follow::{Follower, Handed};
+use super::inbound::{Arrival, Audience, Work};
 use super::shared::{Exchange, SharedCluster};
 use crate::driver::shared_machine::SharedMachine;
 use crate::id::ConnectionId;
@@ -21,6 +22,8 @@ use crate::util::sync::Arc;
 
 /// The time after which a worker lets the other tasks of its thread run.
 const POLL_TIME: Duration = Duration::from_millis(1);
+/// Pieces of work after which topics are compared with their logs although more waits.
+const COMPARE_TURNS: u32 = 64;
 /// Bytes that are handed to an audience between two looks at its members.
 const PACE_LEN: usize = 16 << 10;
 /// The longest wait for the members of an audience at a time.
@@ -52,13 +55,35 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
     let Some(exchange) = &shared.exchange else {
         return;
     };
-    let mut pace = Pace::new(runtime);
-    let mut began = pace.runtime.now();
-    while let Some(arrival) = next(exchange, &mut pace, worker).await {
-        let (len, audience) = (arrival.len(), arrival.audience.clone());
-        hand_on(&pace.runtime, &shared, exchange, arrival);
+    let (mut pace, mut follower) = (Pace::new(runtime), Follower::default());
+    let (mut began, mut turns) = (pace.runtime.now(), 0);
+    while let Some(work) = next(exchange, &mut pace, worker).await {
+        let len = work.len();
+        let (audience, handed_len) = match work {
+            Work::Message(arrival) => {
+                let audience = arrival.audience.clone();
+                hand_on(&pace.runtime, &shared, exchange, arrival);
+                (Some(audience), len)
+            }
+            Work::Log(work) => match follower.work(&shared, exchange, work).await {
+                Some(Handed { topic, len }) => (Some(Audience::Topic(topic)), len),
+                None => (None, 0),
+            },
+        };
         exchange.inbound.note_done(len);
-        pace.wait(&shared, audience, len).await;
+        if let Some(audience) = audience {
+            pace.wait(&shared, audience, handed_len).await;
+        }
+        turns += 1;
+        while follower.is_due() && (turns >= COMPARE_TURNS || exchange.inbound.is_idle(worker)) {
+            turns = 0;
+            let Some(handed) = follower.compare(&shared, exchange).await else {
+                break;
+            };
+            for Handed { topic, len } in handed {
+                pace.wait(&shared, Audience::Topic(topic), len).await;
+            }
+        }
         // A message to many members takes long, and many can be there at once.
         let now = pace.runtime.now();
         if now.saturating_duration_since(began) >= POLL_TIME {
@@ -68,12 +93,8 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
     }
 }
 
-/// Waits for the next message, and forgets what was known if there is none yet.
-async fn next<R: Runtime>(
-    exchange: &Exchange,
-    pace: &mut Pace<R>,
-    worker: usize,
-) -> Option<Arrival> {
+/// Waits for the next work, and forgets what was known if there is none yet.
+async fn next<R: Runtime>(exchange: &Exchange, pace: &mut Pace<R>, worker: usize) -> Option<Work> {
     let waiting = exchange.inbound.try_next(worker);
     if waiting.is_some() {
         return waiting;

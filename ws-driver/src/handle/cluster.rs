@@ -11,6 +11,7 @@ use crate::cluster::direct::{ClusterSendError, Sent};
 use crate::cluster::error::BackplaneError;
 use crate::cluster::link::ClusterHealth;
 use crate::cluster::listing::Listing;
+use crate::cluster::log::position::{AppendError, Position, ResumeError, Resumed};
 use crate::cluster::node::Node;
 use crate::cluster::presence::Presence;
 use crate::cluster::shared::SharedCluster;
@@ -222,6 +223,51 @@ impl ClusterTopic {
     /// The future can be dropped at any time.
     pub async fn presence(&self) -> Result<Listing<Presence>, BackplaneError> {
         self.cluster.shared.presence(&self.name).await
+    }
+
+    /// Appends a message to the log of the topic, and waits until the engine has it. All members on all nodes get it in the
+    /// order of the log, those of this node as well: as what the option [`log`](crate::ClusterConfig::log) makes of it.
+    /// Concurrent calls can be appended in any order.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the topic has no log, the message is longer than the option `message_limit`, the engine refuses, or there is
+    /// no link for 5 s; then it is not appended. If the engine was asked and does not answer within 5 s, on this link or the
+    /// next, the error is [`Unknown`](AppendError::Unknown).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future was polled once and is dropped before it is ready, the message is appended or not.
+    pub async fn append(&self, message: impl Into<Message>) -> Result<Position, AppendError> {
+        let message = message.into();
+        self.cluster.shared.append(&self.name, &message).await
+    }
+
+    /// Sends a connection of this node what was appended to the log of the topic behind a position, and joins it to the topic
+    /// there: no message is missed in between, and none comes twice. `None` only joins, and returns the position from which
+    /// the connection gets everything.
+    ///
+    /// What the log no longer has, or may have lost, is a [`LogEvent::Gap`](crate::LogEvent::Gap) in its place. A position can
+    /// come from a client; one that never was is a gap, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the topic has no log, the connection is a member already, is closed or is not of this node, cannot join, or the
+    /// engine does not answer. Then it is no member, but may have got some of the messages.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the connection has got some of the messages, and may have joined. Close
+    /// it, or leave the topic and resume from the last position that the client has.
+    pub async fn resume(
+        &self,
+        connection: ConnectionId,
+        after: Option<Position>,
+    ) -> Result<Resumed, ResumeError> {
+        self.cluster
+            .shared
+            .resume(&self.name, connection, after)
+            .await
     }
 
     fn publish(&self, message: PreparedMessage, except: Option<ConnectionId>) -> Published {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Invariants: a topic in `missing` has members and is not in `asked`; one in `idle` has no members and is in `asked`. So
+/// Invariants: a topic in `missing` has members and is not in `asked`; one in `idle` has none and is in `asked`. So
 /// both are bounded by what is open, and by what the backplane has.
 #[derive(Default)]
 pub(crate) struct Interest {
@@ -17,6 +17,8 @@ pub(crate) struct Interest {
     missing: HashSet<Arc<str>>,
     /// What the backplane was asked for.
     asked: HashMap<Arc<str>, Asked>,
+    /// Topics that somebody wants who is no member, and how many do. They count as members.
+    wanted: HashMap<Arc<str>, usize>,
     /// Topics that were asked for and have no members any more.
     idle: HashSet<Arc<str>>,
     has_news: bool,
@@ -73,8 +75,32 @@ impl Interest {
 
     /// Notes that a topic has lost its last member.
     pub(super) fn note_last(&mut self, name: &Arc<str>) {
+        if self.wanted.contains_key(name) {
+            return;
+        }
         if self.watched.is_some() && !self.missing.remove(name) {
             self.idle.insert(Arc::clone(name));
+        }
+    }
+
+    /// Notes that somebody wants a topic.
+    pub(super) fn want(&mut self, name: &Arc<str>) {
+        *self.wanted.entry(Arc::clone(name)).or_default() += 1;
+        self.note_first(name);
+    }
+
+    /// Notes that somebody does not want a topic any more.
+    pub(super) fn unwant(&mut self, name: &Arc<str>, has_members: bool) {
+        let Some(count) = self.wanted.get_mut(name) else {
+            return;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        self.wanted.remove(name);
+        if !has_members {
+            self.note_last(name);
         }
     }
 
@@ -138,6 +164,7 @@ impl Interest {
         self.asked.clear();
         self.idle.clear();
         self.missing = names.map(Arc::clone).collect();
+        self.missing.extend(self.wanted.keys().map(Arc::clone));
         self.has_news = true;
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Registry;
 use super::interest::Standing;
-use super::topics::TopicError;
+use super::topics::{TOPIC_NAME_LIMIT, TopicError};
 use crate::id::ConnectionId;
 use crate::util::sync::{Arc, Notice};
 
@@ -105,12 +105,17 @@ impl Registry {
         now: impl Fn() -> Instant,
     ) -> Result<(bool, Subscribed), TopicError> {
         let is_new = self.join(topic, id)?;
+        Ok((is_new, self.subscribed(topic, now).await))
+    }
+
+    /// Waits until messages of other nodes to a topic arrive, which somebody has joined or wants.
+    pub(crate) async fn subscribed(&self, topic: &str, now: impl Fn() -> Instant) -> Subscribed {
         let timeout = self.lock().topics.interest.timeout();
         let deadline = now().checked_add(timeout);
         loop {
             let confirmed = self.notices.confirmed.listen();
             let standing = self.lock().topics.interest.standing(topic);
-            let subscribed = match standing {
+            return match standing {
                 Standing::Alone | Standing::Confirmed => Subscribed::Yes,
                 Standing::Ended => Subscribed::Never,
                 Standing::Waiting if deadline.is_some_and(|deadline| now() >= deadline) => {
@@ -121,7 +126,35 @@ impl Registry {
                     continue;
                 }
             };
-            return Ok((is_new, subscribed));
         }
+    }
+
+    /// Asks for a topic without a member, until the result is dropped.
+    pub(crate) fn want_topic(&self, topic: &str) -> Result<Wanted<'_>, TopicError> {
+        if topic.len() > TOPIC_NAME_LIMIT {
+            let (len, limit) = (topic.len(), TOPIC_NAME_LIMIT);
+            return Err(TopicError::NameTooLong { len, limit });
+        }
+        let topic = Arc::from(topic);
+        self.lock().topics.interest.want(&topic);
+        self.notices.news.notify(usize::MAX);
+        Ok(Wanted {
+            registry: self,
+            topic,
+        })
+    }
+}
+
+/// A topic that somebody wants.
+pub(crate) struct Wanted<'a> {
+    registry: &'a Registry,
+    topic: Arc<str>,
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        let mut slots = self.registry.lock();
+        let has_members = slots.topics.len(&self.topic) > 0;
+        slots.topics.interest.unwant(&self.topic, has_members);
     }
 }

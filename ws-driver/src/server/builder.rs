@@ -15,6 +15,7 @@ use super::settings::{ServerSettings, StartBackplane};
 use super::upgrade::{Answer, Upgrade};
 use crate::cluster;
 use crate::cluster::config::ClusterConfig;
+use crate::cluster::memory::MemoryBackplane;
 use crate::cluster::seat::Backplane;
 use crate::driver::slow_peer::SlowPeer;
 use crate::observe::Observer;
@@ -324,7 +325,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     ///
     /// Fails if an option is invalid.
     pub fn build(mut self) -> Result<Server<R>, ConfigError> {
-        let backplane = self.backplane.take();
+        let backplane = self.take_backplane();
         let settings = self.finish()?;
         Ok(Server::new(
             R::default(),
@@ -352,7 +353,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// If the future is dropped before it is ready, nothing listens.
     pub async fn bind(mut self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let backplane = self.backplane.take();
+        let backplane = self.take_backplane();
         let settings = self.finish().map_err(invalid)?;
         // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
         let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
@@ -362,6 +363,17 @@ impl<R: Runtime + Default> ServerBuilder<R> {
             server.require_cluster().await?;
         }
         Ok(server)
+    }
+
+    /// A server alone keeps its logs in its own memory.
+    fn take_backplane(&mut self) -> Option<StartBackplane<R>> {
+        let has_logs = !self.settings.cluster.logs.is_empty();
+        let backplane = self.backplane.take();
+        backplane.or_else(|| {
+            has_logs.then(|| -> StartBackplane<R> {
+                Box::new(|runtime, shared| cluster::start(runtime, shared, MemoryBackplane::new()))
+            })
+        })
     }
 
     /// Adds to the list of origins.

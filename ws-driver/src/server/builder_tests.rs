@@ -38,7 +38,7 @@ fn the_defaults_are_frozen() {
         "tls: none",
         "backplane: none",
         "cluster: ClusterConfig { queue_limit: 4194304, inbound_limit: 1048576, hold: 5s, \
-         subscribe_timeout: 10s, node_name: \"\", is_required: false }",
+         subscribe_timeout: 10s, node_name: \"\", is_required: false, logs: Logs([]) }",
     ];
     let builder = ServerBuilder::<()> {
         settings: ServerSettings::default(),

@@ -6,7 +6,9 @@ use std::io;
 use std::path::Path;
 
 use ws_driver::ws_proto::{ConfigError, HandshakeError, SendError};
-use ws_driver::{BackplaneError, ClusterSendError, ConnectError, SendToError};
+use ws_driver::{
+    AppendError, BackplaneError, ClusterSendError, ConnectError, ResumeError, SendToError,
+};
 
 /// An error with a source, as other libraries have them.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ fn no_error_repeats_the_text_of_its_source() {
         Box::new(SendToError::Send(SendError::Closed)),
         Box::new(ClusterSendError::Send(SendError::Closed)),
         Box::new(ClusterSendError::Backplane(BackplaneError::Ended)),
+        Box::new(AppendError::Backplane(BackplaneError::Ended)),
+        Box::new(ResumeError::Backplane(BackplaneError::Ended)),
+        Box::new(ResumeError::Send(SendError::Closed)),
         Box::new(ConnectError::Io(io_error())),
         Box::new(lookup),
         Box::new(ConnectError::Config(ConfigError::InvalidSubprotocol {
@@ -115,6 +120,7 @@ fn every_error_with_a_source_is_tried() {
         "client/error.rs",
         "client/proxy/error.rs",
         "cluster/direct.rs",
+        "cluster/log/position.rs",
         "handle/clients.rs",
         "tls/error.rs",
         "tls/pem.rs",

@@ -117,15 +117,16 @@ impl Engine {
         self.signal("-CONT");
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) fn thaw_pid(pid: u32) {
+        send_signal(pid, "-CONT");
+    }
+
     fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(self.pid(), signal);
     }
 
     /// Sends a command of words without spaces, and returns the beginning of the answer.
@@ -158,6 +159,12 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn send_signal(pid: u32, signal: &str) {
+    let mut kill = Command::new("kill");
+    let status = kill.args([signal, &pid.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 fn free_port() -> u16 {

@@ -11,6 +11,7 @@ mod access;
 mod engine;
 mod faults;
 mod host;
+mod log;
 mod membership;
 mod nodes;
 mod proxy;

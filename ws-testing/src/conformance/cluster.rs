@@ -1,9 +1,12 @@
 //! Several servers as one cluster, by the backplane in memory.
 
 use ws_driver::{
-    ClusterHealth, ClusterSendError, Connection, MemoryBackplane, Runtime, Server, connect,
+    ClusterConfig, ClusterHealth, ClusterSendError, Connection, MemoryBackplane, Resumed, Runtime,
+    Server, connect,
 };
 use ws_proto::Version;
+
+use crate::log_reader::{LogReader, log};
 
 use super::support::{Host, client, ms, serve, sleep, text, until, url};
 
@@ -164,4 +167,46 @@ pub async fn cluster_presence<R: Runtime + Default>() {
     }
     nodes[1].shutdown(ms(1000)).await;
     assert_eq!(nodes[0].cluster().nodes().await.unwrap().len(), 2);
+}
+
+/// `topic.append`, `topic.resume`: who comes back gets what it missed, on any node.
+pub async fn cluster_logs<R: Runtime + Default>() {
+    let backplane = MemoryBackplane::new();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let config = ClusterConfig::new().log("room", log());
+        let builder = Server::<R>::builder()
+            .backplane(backplane.clone())
+            .cluster(config);
+        let node = serve(
+            builder,
+            async |mut connection: Connection| {
+                while connection.recv().await.is_some() {}
+            },
+        );
+        nodes.push(node.await);
+    }
+    let (mut reader, mut last) = (LogReader::default(), None);
+    for (number, node) in nodes.iter().enumerate() {
+        assert!(reader.connect::<R>(node.local_addr()).await);
+        until::<R>(|| node.clients().len() == 1).await;
+        let id = node.clients().iter().next().unwrap().id();
+        let resumed = node.cluster().topic("room").resume(id, last).await;
+        assert!(
+            matches!(resumed, Ok(Resumed::Complete { .. })),
+            "{resumed:?}"
+        );
+        let text = |part| format!("{number}.{part}");
+        let appended = node.cluster().topic("room").append(text(1)).await;
+        last = Some(appended.unwrap());
+        until::<R>(|| reader.texts().last() == Some(&text(1))).await;
+        reader.leave().await;
+        nodes[0]
+            .cluster()
+            .topic("room")
+            .append(text(2))
+            .await
+            .unwrap();
+    }
+    assert_eq!(reader.texts(), ["0.1", "0.2", "1.1"]);
 }

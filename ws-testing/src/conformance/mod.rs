@@ -122,6 +122,7 @@ macro_rules! __conformance {
                 join_wait_misses_nothing
                 cluster_sends_reach_one_connection
                 cluster_presence
+                cluster_logs
                 a_cluster_ends_with_its_servers
             }
             handles {

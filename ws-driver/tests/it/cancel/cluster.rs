@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use ws_driver::{Channel, Connection, MemoryBackplane, MemoryStore, Seat, SeatRequest, Settled};
+use ws_driver::{
+    Channel, ClusterConfig, Connection, MemoryBackplane, MemoryStore, Position, Seat, SeatRequest,
+    Settled,
+};
+use ws_testing::log_reader::log;
 use ws_testing::sim::peer::close;
 use ws_testing::sim::{ANY, Lent, Peer, Server, Sim, seconds};
 
@@ -255,5 +259,60 @@ fn nodes_and_presence() {
         drop(seat);
         end(&sim, &server, connection, peer).await;
         nodes.is_some() && shown.is_some()
+    });
+}
+
+/// A server alone, whose topic `room` has a log.
+async fn logging(sim: &Sim) -> Server {
+    let config = ClusterConfig::new().log("room", log());
+    let server = Server::builder().cluster(config).bind(ANY).await.unwrap();
+    sim.sleep(seconds(1)).await;
+    server
+}
+
+/// A message is appended once or not at all, and what is appended later always.
+#[test]
+fn append() {
+    at_every_poll(2, |sim, polls| async move {
+        let server = logging(&sim).await;
+        let room = server.cluster().topic("room");
+        let appended = polled(polls, room.append("dropped")).await;
+        assert!(appended.as_ref().is_none_or(Result::is_ok));
+        let later = room.append("later").await.unwrap();
+        assert!(later.offset == 2 || later.offset == 1 && appended.is_none());
+        server.shutdown(seconds(0)).await;
+        assert_nothing_left(&sim, &server).await;
+        appended.is_some()
+    });
+}
+
+/// A connection that was dropped on its way back can leave and resume: it gets all that it has not got.
+#[test]
+fn resume() {
+    at_every_poll(4, |sim, polls| async move {
+        let server = logging(&sim).await;
+        let (connection, peer) = open(&sim, &server).await;
+        let (room, id) = (server.cluster().topic("room"), connection.id());
+        let first = room.append("first").await.unwrap();
+        let begin = Position { offset: 0, ..first };
+        let resumed = polled(polls, room.resume(id, Some(begin))).await;
+        assert!(resumed.as_ref().is_none_or(Result::is_ok), "{resumed:?}");
+        sim.settle().await;
+        let sent = String::from_utf8_lossy(&peer.read())
+            .matches("first")
+            .count();
+        assert!(sent <= 1);
+        if resumed.is_none() {
+            connection.leave("room");
+            let after = Some(if sent == 1 { first } else { begin });
+            room.resume(id, after).await.unwrap();
+        }
+        room.append("second").await.unwrap();
+        sim.sleep(seconds(1)).await;
+        let later = String::from_utf8_lossy(&peer.read()).into_owned();
+        assert_eq!(sent + later.matches("first").count(), 1, "{later}");
+        assert_eq!(later.matches("second").count(), 1, "{later}");
+        end(&sim, &server, connection, peer).await;
+        resumed.is_some()
     });
 }

@@ -28,7 +28,10 @@ const PUBLIC: [(&str, &[&str]); 12] = [
         "handle/clients.rs",
         &["send_wait", "broadcast_wait", "broadcast_wait"],
     ),
-    ("handle/cluster.rs", &["send_wait", "nodes", "presence"]),
+    (
+        "handle/cluster.rs",
+        &["send_wait", "nodes", "presence", "append", "resume"],
+    ),
     (
         "handle/connection/mod.rs",
         &[

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_listener::Event as Notice;
 use futures_util::future::{Either, select};
-use ws_driver::{Backplane, Channel, Gate, MemoryStore, NodeId, Seat, SeatRequest, Settled};
+use ws_driver::{
+    Answered, Backplane, Channel, Gate, MemoryStore, NodeId, Seat, SeatRequest, Settled,
+};
 use ws_testing::sim::{Rng, Sim, lock};
 
 #[derive(Clone)]
@@ -98,6 +100,18 @@ impl Engine {
         lock(&self.state).is_up = true;
     }
 
+    /// Lets a replica take its place, which had all but what was stored after the snapshot.
+    pub(super) fn fail_over(&self, snapshot: MemoryStore) {
+        self.cut(|_| true);
+        let mut state = lock(&self.state);
+        state.store = snapshot;
+        state.store.restart();
+    }
+
+    pub(super) fn snapshot(&self) -> MemoryStore {
+        lock(&self.state).store.clone()
+    }
+
     /// Cuts a node off for good.
     pub(super) fn ban(&self, node: NodeId) {
         lock(&self.state).banned = Some(node);
@@ -177,9 +191,12 @@ impl Engine {
                 let store = |state: &mut State| state.store.answer(seat.node(), request, sim.now());
                 let request = store(&mut lock(&self.state));
                 match request {
-                    None => self.pass(sim).await,
-                    Some(SeatRequest::CountNodes) => seat.counted(self.count()),
-                    Some(_) => return,
+                    Answered::Done => self.pass(sim).await,
+                    Answered::Publish(channel, envelope) => {
+                        lock(&self.state).distribute_one(&channel, &envelope);
+                    }
+                    Answered::NotMine(SeatRequest::CountNodes) => seat.counted(self.count()),
+                    Answered::NotMine(_) => return,
                 }
             }
         };
@@ -231,24 +248,25 @@ impl State {
     }
 
     fn distribute(&mut self, messages: &[ws_driver::OutgoingMessage]) {
+        for message in messages {
+            self.distribute_one(&message.channel, &message.envelope);
+        }
+    }
+
+    fn distribute_one(&mut self, channel: &Channel, envelope: &Bytes) {
         let mut links: Vec<_> = self
             .links
             .iter()
             .map(|(id, link)| (*id, Arc::clone(link)))
             .collect();
         links.sort_unstable_by_key(|(id, _)| *id);
-        for message in messages {
-            for (_, link) in &links {
-                if !lock(&link.state).channels.contains(&message.channel) {
-                    continue;
-                }
-                if self.happens(self.faults.loss) {
-                    continue;
-                }
-                link.push(&message.channel, &message.envelope);
-                if self.happens(self.faults.repeat) {
-                    link.push(&message.channel, &message.envelope);
-                }
+        for (_, link) in &links {
+            if !lock(&link.state).channels.contains(channel) || self.happens(self.faults.loss) {
+                continue;
+            }
+            link.push(channel, envelope);
+            if self.happens(self.faults.repeat) {
+                link.push(channel, envelope);
             }
         }
     }

@@ -4,6 +4,7 @@
 mod direct;
 mod engine;
 mod faults;
+mod log;
 mod members;
 mod pacing;
 mod presence;

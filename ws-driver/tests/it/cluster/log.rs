@@ -1,0 +1,375 @@
+//! B8: a client that comes back gets exactly what it missed of a log, or is told that something is missing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use ws_driver::{
+    AppendError, Backplane, BackplaneError, ClusterConfig, ConnectionId, MemoryBackplane, Position,
+    ResumeError, Resumed,
+};
+use ws_testing::log_reader::{LogReader, log};
+use ws_testing::sim::{ANY, Rng, Server, Sim, lock, seconds, serve};
+
+use super::engine::{Engine, Faults};
+
+/// A server whose topics `room…` have a log. A client resumes by its path: `/` for the end, or a position.
+async fn node(sim: &Sim, backplane: impl Backplane<Sim>, entries: u64) -> Server {
+    let config = ClusterConfig::new().log("room*", log().entries(entries));
+    let builder = Server::builder().backplane(backplane).cluster(config);
+    let server = builder.bind(ANY).await.unwrap();
+    resuming(sim, &server);
+    server
+}
+
+fn resuming(sim: &Sim, server: &Server) {
+    let cluster = server.cluster();
+    serve(sim, server, move |mut connection: ws_driver::Connection| {
+        let room = cluster.topic("room");
+        async move {
+            let target = connection.request().unwrap().target();
+            let after = target.trim_matches('/').parse().ok();
+            match room.resume(connection.id(), after).await {
+                Ok(resumed) => {
+                    let _ = connection.send(format!("resumed {resumed:?}")).await;
+                    while connection.recv().await.is_some() {}
+                }
+                // It comes back.
+                Err(error) => {
+                    let _ = connection.send(format!("failed {error:?}")).await;
+                }
+            }
+        }
+    });
+}
+
+async fn append(server: &Server, text: &str) -> Position {
+    server.cluster().topic("room").append(text).await.unwrap()
+}
+
+/// All members on all nodes get one order, and who was away gets what it missed, on whichever node it comes back.
+#[test]
+fn who_comes_back_gets_what_it_missed() {
+    for seed in 0..20 {
+        Sim::run_seeded(seed, async |sim| {
+            let backplane = MemoryBackplane::new();
+            let one = node(&sim, backplane.clone(), 1000).await;
+            let two = node(&sim, backplane.clone(), 1000).await;
+            let (mut anna, mut bert) = (LogReader::default(), LogReader::default());
+            append(&one, "before").await;
+            anna.connect::<Sim>(one.local_addr()).await;
+            bert.connect::<Sim>(two.local_addr()).await;
+            sim.sleep(seconds(2)).await;
+            assert!(anna.resumed().starts_with("Complete"), "{}", anna.resumed());
+            let positions = [append(&one, "1").await, append(&two, "2").await];
+            assert_eq!((positions[0].offset, positions[1].offset), (2, 3));
+            sim.sleep(seconds(1)).await;
+            anna.leave().await;
+            for number in 3..=400 {
+                append(&one, &number.to_string()).await;
+            }
+            anna.connect::<Sim>(two.local_addr()).await;
+            sim.sleep(seconds(2)).await;
+            append(&one, "401").await;
+            sim.sleep(seconds(5)).await;
+            let all: Vec<_> = (1..=401).map(|number| number.to_string()).collect();
+            assert_eq!(anna.texts(), all);
+            assert_eq!(bert.texts(), all);
+            assert!(
+                anna.resumed().contains("replayed: 398"),
+                "{}",
+                anna.resumed()
+            );
+            assert_eq!(lock(&anna.seen).gaps, 0);
+            assert_eq!(one.cluster().counters().log_gaps, 0);
+        });
+    }
+}
+
+/// What the log no longer has is a gap that says how much is missing, and a place that never was is one, too.
+#[test]
+fn what_is_trimmed_is_a_gap() {
+    Sim::run_seeded(1, async |sim| {
+        let one = node(&sim, MemoryBackplane::new(), 10).await;
+        let mut anna = LogReader::default();
+        anna.connect::<Sim>(one.local_addr()).await;
+        sim.sleep(seconds(1)).await;
+        let first = append(&one, "1").await;
+        sim.sleep(seconds(1)).await;
+        anna.leave().await;
+        for number in 2..=31 {
+            append(&one, &number.to_string()).await;
+        }
+        anna.connect::<Sim>(one.local_addr()).await;
+        sim.sleep(seconds(2)).await;
+        assert_eq!(anna.texts().len(), 11);
+        let gap = anna.resumed();
+        assert!(
+            gap.starts_with("Gap") && gap.contains("missed: Some(20)"),
+            "{gap}"
+        );
+        for forged in [
+            Position { epoch: 1, ..first },
+            Position {
+                offset: 999,
+                ..first
+            },
+            Position {
+                epoch: u64::MAX,
+                offset: u64::MAX,
+            },
+        ] {
+            let mut client = LogReader::at(forged);
+            client.connect::<Sim>(one.local_addr()).await;
+            sim.sleep(seconds(2)).await;
+            assert!(
+                client.resumed().contains("missed: None"),
+                "{}",
+                client.resumed()
+            );
+            append(&one, "more").await;
+            sim.sleep(seconds(1)).await;
+            assert_eq!(client.texts().last().unwrap(), "more");
+        }
+    });
+}
+
+/// Each way in which nothing is appended or resumed has its own error.
+#[test]
+fn what_cannot_be_is_told() {
+    Sim::run_seeded(1, async |sim| {
+        let one = node(&sim, MemoryBackplane::new(), 10).await;
+        let (room, other) = (one.cluster().topic("room"), one.cluster().topic("lobby"));
+        assert_eq!(other.append("x").await, Err(AppendError::NoLog));
+        let (len, limit) = ((1 << 20) + 1, 1 << 20);
+        let too_large = room.append("x".repeat(len)).await;
+        assert_eq!(too_large, Err(AppendError::TooLarge { len, limit }));
+        let url = format!("ws://{}/", one.local_addr());
+        let client = ws_driver::connect::<Sim>(&url).await.unwrap();
+        sim.sleep(seconds(1)).await;
+        let id = one.clients().iter().next().unwrap().id();
+        assert_eq!(other.resume(id, None).await, Err(ResumeError::NoLog));
+        assert_eq!(room.resume(id, None).await, Err(ResumeError::AlreadyMember));
+        let gone: ConnectionId = "7.70".parse().unwrap();
+        assert!(matches!(
+            room.resume(gone, None).await,
+            Err(ResumeError::Topic(_))
+        ));
+        let cluster = one.cluster();
+        drop(client);
+        one.shutdown(seconds(1)).await;
+        let ended = cluster.topic("room").append("x").await;
+        assert_eq!(ended, Err(AppendError::Backplane(BackplaneError::Ended)));
+    });
+}
+
+/// A server alone has logs, too: in its own memory.
+#[test]
+fn a_cluster_of_one_has_logs() {
+    Sim::run_seeded(1, async |sim| {
+        let config = ClusterConfig::new().log("room*", log().entries(10));
+        let server = Server::builder().cluster(config).bind(ANY).await.unwrap();
+        resuming(&sim, &server);
+        let mut anna = LogReader::default();
+        append(&server, "before").await;
+        anna.connect::<Sim>(server.local_addr()).await;
+        sim.sleep(seconds(1)).await;
+        append(&server, "1").await;
+        sim.sleep(seconds(1)).await;
+        assert_eq!(anna.texts(), ["1"]);
+        let plain = Server::builder().bind(ANY).await.unwrap();
+        let no_log = plain.cluster().topic("room").append("x").await;
+        assert_eq!(no_log, Err(AppendError::NoLog));
+    });
+}
+
+/// The loss of the last message shows although nothing follows it.
+#[test]
+fn a_loss_at_the_end_is_found() {
+    Sim::run_seeded(1, async |sim| {
+        let engine = Engine::new(Rng::new(1));
+        let one = node(&sim, engine.clone(), 10).await;
+        let mut anna = LogReader::default();
+        anna.connect::<Sim>(one.local_addr()).await;
+        sim.sleep(seconds(3)).await;
+        engine.set_faults(Faults {
+            loss: 1,
+            ..Faults::default()
+        });
+        append(&one, "lost on its way").await;
+        engine.set_faults(Faults::default());
+        sim.sleep(seconds(1)).await;
+        assert!(anna.texts().is_empty());
+        sim.sleep(seconds(25)).await;
+        assert_eq!(anna.texts(), ["lost on its way"]);
+    });
+}
+
+/// An append whose answer was lost is not made again, and no append that was refused is there.
+#[test]
+fn an_append_is_made_once() {
+    let mut outcomes = [0; 2];
+    for seed in 0..30 {
+        Sim::run_seeded(seed, async |sim| {
+            let engine = Engine::new(Rng::new(seed));
+            let one = node(&sim, engine.clone(), 1000).await;
+            let mut anna = LogReader::default();
+            anna.connect::<Sim>(one.local_addr()).await;
+            sim.sleep(seconds(3)).await;
+            let mut rng = Rng::new(seed);
+            let cutting = engine.clone();
+            let sim_too = sim.clone();
+            sim.spawn_task(async move {
+                for _ in 0..40 {
+                    sim_too.sleep(rng.millis(1..=300)).await;
+                    cutting.cut(|_| true);
+                }
+            });
+            engine.set_faults(Faults {
+                delay: 30,
+                ..Faults::default()
+            });
+            let mut acknowledged = Vec::new();
+            for number in 0..60 {
+                let text = number.to_string();
+                match one.cluster().topic("room").append(text.clone()).await {
+                    Ok(position) => acknowledged.push((position, text)),
+                    Err(AppendError::Unknown { .. }) => outcomes[1] += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            engine.set_faults(Faults::default());
+            sim.sleep(seconds(30)).await;
+            let seen = lock(&anna.seen);
+            for wanted in &acknowledged {
+                let count = seen.messages.iter().filter(|it| it.1 == wanted.1).count();
+                assert_eq!(count, 1, "{wanted:?}");
+                assert!(seen.messages.contains(wanted), "{wanted:?}");
+            }
+            outcomes[0] += acknowledged.len();
+        });
+    }
+    assert!(outcomes[0] > 1000, "{outcomes:?}");
+}
+
+/// Whatever the engine does, and wherever clients come back: each sees every message once and in the order of the log, or a
+/// gap in its place. In the end all see the same.
+#[test]
+fn every_seed_is_exact_or_a_gap() {
+    let count = std::env::var("CLUSTER_SEEDS")
+        .ok()
+        .and_then(|it| it.parse().ok());
+    let (mut messages, mut gaps) = (0, 0);
+    for seed in 0..count.unwrap_or(60) {
+        Sim::run_seeded(seed, async |sim| {
+            let mut rng = Rng::new(seed ^ 0x0010_90f1);
+            let engine = Engine::new(rng.fork());
+            let mut nodes = Vec::new();
+            for _ in 0..3 {
+                nodes.push(node(&sim, engine.clone(), rng.within(5..=200)).await);
+            }
+            sim.sleep(seconds(2)).await;
+            let mut clients: Vec<_> = (0..6).map(|_| LogReader::default()).collect();
+            for client in &mut clients {
+                client
+                    .connect::<Sim>(nodes[rng.below(3)].local_addr())
+                    .await;
+            }
+            sim.sleep(seconds(5)).await;
+            engine.set_faults(Faults {
+                loss: rng.within(5..=50),
+                repeat: rng.within(5..=50),
+                lost_answer: 20,
+                lost_batch: 20,
+                delay: rng.within(0..=30),
+            });
+            let acknowledged = Arc::new(Mutex::new(HashMap::new()));
+            for (number, server) in nodes.iter().enumerate() {
+                let (room, mut rng) = (server.cluster().topic("room"), rng.fork());
+                let (sim_too, acknowledged) = (sim.clone(), Arc::clone(&acknowledged));
+                sim.spawn_task(async move {
+                    for message in 0..100 {
+                        let text = format!("{number}.{message}");
+                        if let Ok(position) = room.append(text.clone()).await {
+                            let before = lock(&acknowledged).insert(position, text);
+                            assert_eq!(before, None, "a place is given once");
+                        }
+                        sim_too.sleep(rng.millis(0..=200)).await;
+                    }
+                });
+            }
+            let mut snapshot = engine.snapshot();
+            for _ in 0..40 {
+                sim.sleep(rng.millis(1..=1000)).await;
+                match rng.below(8) {
+                    0 => engine.cut(|_| true),
+                    1 => {
+                        engine.freeze(true);
+                        sim.sleep(rng.millis(1..=2000)).await;
+                        engine.freeze(false);
+                    }
+                    2 if rng.once_in(3) => {
+                        engine.kill();
+                        sim.sleep(rng.millis(1..=1000)).await;
+                        engine.start();
+                    }
+                    3 => snapshot = engine.snapshot(),
+                    4 if rng.once_in(3) => engine.fail_over(snapshot.clone()),
+                    _ => {
+                        let place = rng.below(clients.len());
+                        let client = &mut clients[place];
+                        client.leave().await;
+                        client
+                            .connect::<Sim>(nodes[rng.below(3)].local_addr())
+                            .await;
+                    }
+                }
+                for client in clients.iter_mut().filter(|client| client.is_gone()) {
+                    client.connect::<Sim>(nodes[0].local_addr()).await;
+                }
+            }
+            engine.set_faults(Faults::default());
+            sim.sleep(seconds(60)).await;
+            for client in clients.iter_mut().filter(|client| client.is_gone()) {
+                client.connect::<Sim>(nodes[0].local_addr()).await;
+            }
+            let last = append(&nodes[0], "last").await;
+            sim.sleep(seconds(30)).await;
+            let acknowledged = lock(&acknowledged);
+            for client in &clients {
+                let seen = lock(&client.seen);
+                assert_eq!(seen.last, Some(last), "{:?}", seen.resumed);
+                gaps += seen.gaps;
+                for (position, text) in &seen.messages {
+                    messages += 1;
+                    if let Some(known) = acknowledged.get(position) {
+                        assert_eq!(text, known, "at {position}");
+                    }
+                }
+            }
+        });
+    }
+    // The checks would hold if nothing ever came, or nothing were ever lost.
+    assert!(messages > 1000 && gaps > 10, "{messages}, {gaps}");
+}
+
+/// Resumed says what was sent.
+#[test]
+fn the_result_says_what_was_sent() {
+    Sim::run_seeded(1, async |sim| {
+        let one = node(&sim, MemoryBackplane::new(), 10).await;
+        let end = append(&one, "1").await;
+        let url = format!("ws://{}/", one.local_addr());
+        let _client = ws_driver::connect::<Sim>(&url).await.unwrap();
+        sim.sleep(seconds(1)).await;
+        let sender = one.clients().iter().next().unwrap();
+        assert!(sender.leave("room"));
+        let room = one.cluster().topic("room");
+        let zero = Position { offset: 0, ..end };
+        let resumed = room.resume(sender.id(), Some(zero)).await;
+        let expected = Resumed::Complete {
+            position: end,
+            replayed: 1,
+        };
+        assert!(matches!((resumed, expected), (Ok(found), expected) if found == expected));
+    });
+}

@@ -1,0 +1,257 @@
+//! B8 on a real engine: a client that comes back gets exactly what it missed, or a gap; after a restart, a failover, and
+//! over a network that keeps answers back.
+
+use std::collections::HashMap;
+
+use ws_driver::{AppendError, ClusterConfig, Connection, Position, Server};
+use ws_redis::Redis;
+use ws_testing::log_reader::{LogReader, log};
+
+use crate::engine::Engine;
+use crate::host::{Host, on_each_runtime};
+use crate::nodes::{SECOND, settle};
+use crate::proxy::{Mode, Proxy};
+
+/// A server whose topic `room` has a log. A client resumes by its path: `/` for the end, or a position.
+async fn node<R: Host>(url: &str) -> Server<R> {
+    let config = ClusterConfig::new().log("room", log());
+    let builder = Server::<R>::builder()
+        .backplane(Redis::new(url).unwrap())
+        .cluster(config);
+    let server = builder.bind("127.0.0.1:0").await.unwrap();
+    let (serving, cluster) = (server.clone(), server.cluster());
+    let handler = move |mut connection: Connection| {
+        let room = cluster.topic("room");
+        async move {
+            let target = connection.request().unwrap().target();
+            let after = target.trim_matches('/').parse().ok();
+            match room.resume(connection.id(), after).await {
+                Ok(resumed) => {
+                    let _ = connection.send(format!("resumed {resumed:?}")).await;
+                    while connection.recv().await.is_some() {}
+                }
+                Err(error) => {
+                    let _ = connection.send(format!("failed {error:?}")).await;
+                }
+            }
+        }
+    };
+    R::default().spawn(async move {
+        serving.serve(handler).await.unwrap();
+    });
+    server
+}
+
+/// Appends numbered texts, and keeps what was acknowledged.
+#[derive(Default)]
+struct Author {
+    number: u32,
+    acknowledged: HashMap<Position, String>,
+    unknown: u32,
+    refused: u32,
+}
+
+impl Author {
+    async fn append<R: Host>(&mut self, server: &Server<R>, count: u32) {
+        for _ in 0..count {
+            self.number += 1;
+            let text = self.number.to_string();
+            match server.cluster().topic("room").append(text.clone()).await {
+                Ok(position) => {
+                    let before = self.acknowledged.insert(position, text);
+                    assert_eq!(before, None, "a place is given once");
+                }
+                Err(AppendError::Unknown { .. }) => self.unknown += 1,
+                Err(AppendError::Backplane(_)) => self.refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Checks that a reader has at each place what was appended there, and nothing twice. Returns how many messages it has.
+    fn check(&self, reader: &LogReader) -> usize {
+        let seen = reader.seen.lock().unwrap();
+        for (position, text) in &seen.messages {
+            let known = self.acknowledged.get(position);
+            assert!(
+                known.is_none_or(|known| known == text),
+                "{text} at {position}"
+            );
+            let count = seen
+                .messages
+                .iter()
+                .filter(|(_, other)| other == text)
+                .count();
+            assert_eq!(count, 1, "{text} was appended once");
+        }
+        seen.messages.len()
+    }
+}
+
+async fn who_comes_back_gets_what_it_missed<R: Host>() {
+    let engine = Engine::start();
+    let nodes = [node::<R>(&engine.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut bert, mut author) = (
+        LogReader::default(),
+        LogReader::default(),
+        Author::default(),
+    );
+    anna.connect::<R>(nodes[0].local_addr()).await;
+    bert.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    author.append(&nodes[0], 100).await;
+    author.append(&nodes[1], 100).await;
+    R::sleep(SECOND / 5).await;
+    anna.leave().await;
+    author.append(&nodes[1], 400).await;
+    anna.connect::<R>(nodes[1].local_addr()).await;
+    author.append(&nodes[0], 200).await;
+    R::sleep(SECOND / 2).await;
+    for reader in [&anna, &bert] {
+        assert_eq!(
+            (author.check(reader), reader.seen.lock().unwrap().gaps),
+            (800, 0)
+        );
+    }
+    assert!(anna.resumed().starts_with("Complete"), "{}", anna.resumed());
+    // 1,000 entries and a block of the stream are kept; the rest is a gap that says how much it is.
+    let first = anna.seen.lock().unwrap().messages[0].0;
+    author.append(&nodes[0], 1500).await;
+    let mut late = LogReader::at(first);
+    late.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND).await;
+    let count = author.check(&late);
+    assert!((1000..1200).contains(&count), "{count}");
+    let missed = format!("missed: Some({})", 2299 - count);
+    assert!(
+        late.resumed().contains(&missed),
+        "{} {missed}",
+        late.resumed()
+    );
+}
+
+/// An engine that was killed has lost its log, or may have: the epoch is another one.
+async fn a_killed_engine_is_a_gap<R: Host>() {
+    let mut engine = Engine::with_options(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let nodes = [node::<R>(&engine.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut bert, mut author) = (
+        LogReader::default(),
+        LogReader::default(),
+        Author::default(),
+    );
+    anna.connect::<R>(nodes[0].local_addr()).await;
+    bert.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    author.append(&nodes[0], 10).await;
+    bert.leave().await;
+    engine.kill();
+    engine.run();
+    author.append(&nodes[0], 10).await;
+    settle(&nodes).await;
+    bert.connect::<R>(nodes[1].local_addr()).await;
+    author.append(&nodes[1], 10).await;
+    R::sleep(SECOND * 12).await;
+    for reader in [&anna, &bert] {
+        assert!(author.check(reader) >= 20);
+        let seen = reader.seen.lock().unwrap();
+        assert_eq!(seen.gaps, 1, "{seen:?}");
+        assert_eq!(seen.messages.last().unwrap().1, "30");
+    }
+    assert!(
+        bert.resumed().contains("missed: None"),
+        "{}",
+        bert.resumed()
+    );
+}
+
+/// A replica that lacks the last entries takes the place of its primary: who has seen those gets a gap, and no place means
+/// two messages to anybody.
+async fn a_failover_is_a_gap<R: Host>() {
+    let mut primary = Engine::with_options(&["--repl-diskless-sync-delay", "0"]);
+    let replication = Proxy::to(primary.port);
+    let port = replication.port.to_string();
+    let replica = Engine::with_options(&["--replicaof", "127.0.0.1", &port]);
+    let nodes = [node::<R>(&primary.url()).await, node(&primary.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut author) = (LogReader::default(), Author::default());
+    anna.connect::<R>(nodes[0].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    while !primary
+        .ask("INFO replication")
+        .unwrap()
+        .contains("state=online")
+    {
+        R::sleep(SECOND / 10).await;
+    }
+    author.append(&nodes[0], 10).await;
+    while replica.ask("XLEN ws:l:room").unwrap() != ":10\r\n" {
+        R::sleep(SECOND / 10).await;
+    }
+    replication.set(Mode::Stall);
+    author.append(&nodes[0], 2).await;
+    R::sleep(SECOND / 2).await;
+    assert_eq!(anna.texts().len(), 12, "it has seen what will be lost");
+    primary.kill();
+    assert_eq!(replica.ask("REPLICAOF NO ONE").unwrap(), "+OK\r\n");
+    let length = replica.ask("XLEN ws:l:room").unwrap();
+    assert_eq!(length, ":10\r\n", "the replica is behind");
+    let moved = replica.ask(&format!("CONFIG SET port {}", primary.port));
+    assert_eq!(moved.unwrap(), "+OK\r\n");
+    settle(&nodes).await;
+    author.append(&nodes[1], 5).await;
+    R::sleep(SECOND * 12).await;
+    assert_eq!(author.check(&anna), 17);
+    assert_eq!(anna.seen.lock().unwrap().gaps, 1);
+}
+
+/// What is asked again over a bad network is appended once, although the engine can read the first question behind the
+/// second.
+async fn a_bad_network_appends_nothing_twice<R: Host>() {
+    let engine = Engine::start();
+    let proxy = Proxy::to(engine.port);
+    let nodes = [node::<R>(&proxy.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut author) = (LogReader::default(), Author::default());
+    anna.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    author.append(&nodes[0], 10).await;
+    for _ in 0..2 {
+        for mode in [Mode::KeepAnswers, Mode::Stall] {
+            proxy.set(mode);
+            let passing = proxy.clone();
+            R::default().spawn(async move {
+                R::sleep(SECOND * 5 / 2).await;
+                passing.set(Mode::Pass);
+            });
+            author.append(&nodes[0], 20).await;
+        }
+        engine.freeze();
+        let pid = engine.pid();
+        R::default().spawn(async move {
+            R::sleep(SECOND * 3).await;
+            Engine::thaw_pid(pid);
+        });
+        author.append(&nodes[0], 20).await;
+    }
+    settle(&nodes).await;
+    author.append(&nodes[0], 1).await;
+    R::sleep(SECOND).await;
+    let count = author.check(&anna);
+    let acknowledged = author.acknowledged.len();
+    let possible = acknowledged + usize::try_from(author.unknown).unwrap();
+    assert!(
+        (acknowledged..=possible).contains(&count),
+        "{count} of {acknowledged} to {possible}"
+    );
+    assert!(acknowledged > 100, "{acknowledged}");
+    assert_eq!(anna.seen.lock().unwrap().gaps, 0);
+}
+
+on_each_runtime! {
+    a_bad_network_appends_nothing_twice;
+    a_failover_is_a_gap;
+    a_killed_engine_is_a_gap;
+    who_comes_back_gets_what_it_missed;
+}
