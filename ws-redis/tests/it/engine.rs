@@ -161,6 +161,11 @@ impl Drop for Engine {
     }
 }
 
+/// Sends a signal to a process that was started here.
+pub(crate) fn signal(child: &Child, name: &str) {
+    send_signal(child.id(), name);
+}
+
 fn send_signal(pid: u32, signal: &str) {
     let mut kill = Command::new("kill");
     let status = kill.args([signal, &pid.to_string()]).status();

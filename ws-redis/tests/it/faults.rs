@@ -2,101 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use ws_driver::{ClusterConfig, ClusterHealth, Server};
-use ws_redis::Redis;
+use ws_driver::ClusterHealth;
 
 use crate::engine::Engine;
 use crate::host::{Host, on_each_runtime};
-use crate::nodes::{Member, Publisher, SECOND, node, node_with, settle};
+use crate::nodes::{Member, Publisher, SECOND, node, settle};
 use crate::proxy::{Mode, Proxy};
-
-/// Three nodes, a member on each, and a publisher on each.
-struct Trial<R: Host> {
-    nodes: Vec<Server<R>>,
-    members: Vec<Member>,
-    publishers: Vec<Publisher>,
-}
-
-impl<R: Host> Trial<R> {
-    async fn new(urls: [&str; 3]) -> Self {
-        let mut nodes = Vec::new();
-        for url in urls {
-            let config = ClusterConfig::new().queue_limit(16 << 20);
-            nodes.push(node_with(Redis::new(url).unwrap(), config).await);
-        }
-        let mut members = Vec::new();
-        for node in &nodes {
-            members.push(Member::open(node, "room").await);
-        }
-        let publishers = (1..=3).zip(&nodes);
-        let publishers =
-            publishers.map(|(number, node)| Publisher::new(node.cluster(), "room", number));
-        let mut trial = Self {
-            publishers: publishers.collect(),
-            nodes,
-            members,
-        };
-        settle(&trial.nodes).await;
-        // Losses before the first message cannot be seen by anybody.
-        trial.publishers.iter_mut().for_each(Publisher::publish);
-        settle(&trial.nodes).await;
-        trial
-    }
-
-    /// Publishes on all nodes at a rate, for a time.
-    async fn run(&mut self, rate: u32, time: Duration) {
-        let begin = Instant::now();
-        while begin.elapsed() < time {
-            for publisher in &mut self.publishers {
-                publisher.run::<R>(rate, Duration::from_millis(20)).await;
-            }
-        }
-    }
-
-    /// Checks that each node got all that the others published, but what it counts as missed, in order and once. Returns
-    /// how many were missed.
-    async fn check(&mut self) -> u64 {
-        settle(&self.nodes).await;
-        // A loss at the end shows with the next message.
-        self.publishers.iter_mut().for_each(Publisher::publish);
-        settle(&self.nodes).await;
-        let mut missed = 0;
-        for (place, (node, member)) in self.nodes.iter().zip(&self.members).enumerate() {
-            let counters = node.cluster().counters();
-            let mut got = 0;
-            for (number, publisher) in (1..=3).zip(&self.publishers) {
-                let numbers = member.numbers(number);
-                assert!(
-                    numbers.is_sorted_by(|a, b| a < b),
-                    "B1: {number} at {place}"
-                );
-                if number == u64::try_from(place).unwrap() + 1 {
-                    assert_eq!(u64::try_from(numbers.len()).unwrap(), publisher.queued);
-                } else {
-                    got += u64::try_from(numbers.len()).unwrap();
-                }
-            }
-            let others = self
-                .publishers
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != place);
-            let sent: u64 = others.map(|(_, publisher)| publisher.queued).sum();
-            assert_eq!(
-                got, counters.received,
-                "its member got what the node received"
-            );
-            assert_eq!(
-                sent,
-                counters.received + counters.missed,
-                "B2 at {place}: {counters:?}"
-            );
-            assert_eq!(member.closed(), None, "B4");
-            missed += counters.missed;
-        }
-        missed
-    }
-}
+use crate::trial::Trial;
 
 /// The engine is killed and started again, many times, under load.
 async fn a_killed_engine_loses_little_and_all_of_it_is_counted<R: Host>() {

@@ -9,6 +9,9 @@ use ws_smol::Smol;
 use ws_tokio::Tokio;
 
 pub(crate) trait Host: Runtime + Default {
+    /// What [`on_each_runtime`] calls it.
+    const NAME: &str;
+
     fn block_on<T>(future: impl Future<Output = T>) -> T;
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send {
@@ -22,6 +25,8 @@ pub(crate) trait Host: Runtime + Default {
 }
 
 impl Host for Tokio {
+    const NAME: &str = "tokio";
+
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder
@@ -34,12 +39,16 @@ impl Host for Tokio {
 }
 
 impl Host for Smol {
+    const NAME: &str = "smol";
+
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         smol::block_on(future)
     }
 }
 
 impl Host for AsyncStd {
+    const NAME: &str = "async_std";
+
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         async_std::task::block_on(future)
     }

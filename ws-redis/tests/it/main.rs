@@ -14,4 +14,6 @@ mod host;
 mod log;
 mod membership;
 mod nodes;
+mod processes;
 mod proxy;
+mod trial;

@@ -1,6 +1,7 @@
 //! Servers as nodes, clients that count what they get, and what nodes do on an engine that works.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -50,9 +51,21 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn open<R: Host>(server: &Server<R>, topic: &str) -> Self {
-        let url = format!("ws://{}/{topic}", server.local_addr());
+        Self::at::<R>(server.local_addr(), topic).await
+    }
+
+    /// Opens one at the address of a node.
+    pub(crate) async fn at<R: Host>(addr: impl Display, topic: &str) -> Self {
+        let (member, joined) = Self::joined::<R>(addr, topic).await;
+        assert_eq!(joined, "Ok(true)");
+        member
+    }
+
+    async fn joined<R: Host>(addr: impl Display, topic: &str) -> (Self, String) {
+        let url = format!("ws://{addr}/{topic}");
         let mut connection = ws_driver::connect::<R>(&url).await.unwrap();
-        assert_eq!(connection.recv().await.unwrap().as_text(), Some("Ok(true)"));
+        let joined = connection.recv().await.unwrap();
+        let joined = joined.as_text().unwrap().to_owned();
         let member = Self {
             numbers: Arc::default(),
             closed: Arc::default(),
@@ -76,7 +89,7 @@ impl Member {
             }
             *counting.closed.lock().unwrap() = connection.closed().map(|closed| closed.code);
         });
-        member
+        (member, joined)
     }
 
     /// The numbers of a publisher that it has got.
