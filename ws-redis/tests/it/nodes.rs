@@ -5,11 +5,17 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ws_driver::{Cluster, ClusterConfig, ClusterHealth, Connection, Server};
+use ws_driver::{
+    ClientConfig, Cluster, ClusterConfig, ClusterHealth, Connection, ConnectionConfig, Server,
+    ServerBuilder,
+};
 use ws_redis::Redis;
 
 use crate::engine::Engine;
 use crate::host::{Host, on_each_runtime};
+
+/// What members take.
+const LONGEST: usize = 8 << 20;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,7 +25,10 @@ pub(crate) async fn node<R: Host>(url: &str) -> Server<R> {
 }
 
 pub(crate) async fn node_with<R: Host>(redis: Redis, config: ClusterConfig) -> Server<R> {
-    let builder = Server::<R>::builder().backplane(redis).cluster(config);
+    serve(Server::builder().backplane(redis).cluster(config)).await
+}
+
+pub(crate) async fn serve<R: Host>(builder: ServerBuilder<R>) -> Server<R> {
     let server = builder.bind("127.0.0.1:0").await.unwrap();
     let serving = server.clone();
     R::default().spawn(async move {
@@ -61,9 +70,17 @@ impl Member {
         member
     }
 
+    /// Opens one whose subscription nobody may confirm.
+    pub(crate) async fn without_an_engine<R: Host>(server: &Server<R>, topic: &str) -> Self {
+        Self::joined::<R>(server.local_addr(), topic).await.0
+    }
+
     async fn joined<R: Host>(addr: impl Display, topic: &str) -> (Self, String) {
         let url = format!("ws://{addr}/{topic}");
-        let mut connection = ws_driver::connect::<R>(&url).await.unwrap();
+        let config = ConnectionConfig::new().message_limit(LONGEST);
+        let config = ClientConfig::new().connection(config);
+        let connecting = ws_driver::connect_with::<R>(&url, &config).await;
+        let mut connection = connecting.unwrap();
         let joined = connection.recv().await.unwrap();
         let joined = joined.as_text().unwrap().to_owned();
         let member = Self {
@@ -173,6 +190,17 @@ pub(crate) async fn settle<R: Host>(nodes: &[Server<R>]) {
             .map(|node| node.cluster().health())
             .collect::<Vec<_>>()
     );
+}
+
+/// Waits until a node is down, and returns why.
+pub(crate) async fn down<R: Host>(node: &Server<R>) -> String {
+    for _ in 0..200 {
+        if let ClusterHealth::Down { error, .. } = node.cluster().health() {
+            return error.to_string();
+        }
+        R::sleep(SECOND / 20).await;
+    }
+    panic!("{:?}", node.cluster().health());
 }
 
 async fn a_message_reaches_the_members_on_all_nodes<R: Host>() {

@@ -1,4 +1,4 @@
-//! A proxy between a node and its engine, which cuts connections, stands still, or keeps answers back.
+//! A proxy between a node and its engine, which cuts connections, stands still, keeps answers back, or talks nonsense.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     KeepAnswers,
     /// No connection is taken.
     Refuse,
+    /// A new connection gets these bytes, and then nothing.
+    Talk(&'static [u8]),
 }
 
 impl Proxy {
@@ -58,9 +60,20 @@ impl Proxy {
         }
     }
 
+    /// Sends these bytes to all nodes, in between of what the engine says.
+    pub(crate) fn interject(&self, bytes: &[u8]) {
+        // Those of nodes and of the engine alternate.
+        for stream in self.streams.lock().unwrap().iter_mut().step_by(2) {
+            let _ = stream.write_all(bytes);
+        }
+    }
+
     fn pass(&self, client: TcpStream, port: u16) {
-        if *self.mode.lock().unwrap() == Mode::Refuse {
-            return;
+        let mode = *self.mode.lock().unwrap();
+        match mode {
+            Mode::Refuse => return,
+            Mode::Talk(bytes) => return talk(client, bytes),
+            Mode::Pass | Mode::Stall | Mode::KeepAnswers => {}
         }
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
             return;
@@ -99,4 +112,12 @@ impl Proxy {
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
     }
+}
+
+/// Sends bytes to a node, and waits until it ends the connection.
+fn talk(mut client: TcpStream, bytes: &'static [u8]) {
+    thread::spawn(move || {
+        let _ = client.write_all(bytes);
+        let _ = client.read_to_end(&mut Vec::new());
+    });
 }
