@@ -1,11 +1,12 @@
-//! The counters of a server in the text format of Prometheus, version 0.0.4. Knows nothing of HTTP except
-//! the media type.
+//! The counters of a server, and those of a node of a cluster, in the text format of Prometheus, version 0.0.4. Knows
+//! nothing of HTTP except the media type.
 //!
 //! Every label has a fixed set of values, so nothing that a peer sends creates a new series.
 
 use std::fmt::{self, Write};
+use std::time::Instant;
 
-use ws_driver::ServerCounters;
+use ws_driver::{ClusterCounters, ClusterHealth, ServerCounters};
 
 /// The media type of the text.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,7 +19,6 @@ pub fn render(counters: &ServerCounters) -> String {
             .iter()
             .map(|(version, count)| (version.as_str(), count))
     };
-    let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
     text.series(
         "ws_connections_open",
         Kind::Gauge,
@@ -101,6 +101,127 @@ pub fn render(counters: &ServerCounters) -> String {
     text.0
 }
 
+/// Writes down how a node is linked to its cluster, and what it has counted there. The series are the same in every state.
+pub fn render_cluster(health: &ClusterHealth, counters: &ClusterCounters) -> String {
+    let mut text = Text::default();
+    let (state, since) = match health {
+        ClusterHealth::Up => ("up", None),
+        ClusterHealth::Connecting { since } => ("connecting", Some(since)),
+        ClusterHealth::Down { since, .. } => ("down", Some(since)),
+        ClusterHealth::Ended { since, .. } => ("ended", Some(since)),
+        // That of a later version.
+        _ => ("other", None),
+    };
+    text.series(
+        "ws_cluster_health",
+        Kind::Gauge,
+        "How the node is linked to its cluster: 1 for the state that it is in.",
+        "state",
+        CLUSTER_STATES
+            .map(|it| (it, u64::from(it == state)))
+            .into_iter(),
+    );
+    text.number(
+        "ws_cluster_unlinked_seconds",
+        Kind::Gauge,
+        "How long the node has not been up.",
+        since.map_or(0.0, |since: &Instant| since.elapsed().as_secs_f64()),
+    );
+    for (name, help, value) in [
+        (
+            "ws_cluster_published_messages_total",
+            "Messages that the engine took.",
+            counters.published,
+        ),
+        (
+            "ws_cluster_batches_total",
+            "Batches in which the engine took messages.",
+            counters.batches,
+        ),
+        (
+            "ws_cluster_dropped_messages_total",
+            "Messages for other nodes that were not published.",
+            counters.dropped,
+        ),
+        (
+            "ws_cluster_in_doubt_messages_total",
+            "Messages that were published again, because the answer to them did not come.",
+            counters.in_doubt,
+        ),
+        (
+            "ws_cluster_received_messages_total",
+            "Messages of other nodes that arrived, each once.",
+            counters.received,
+        ),
+        (
+            "ws_cluster_duplicate_messages_total",
+            "Messages that arrived more than once.",
+            counters.duplicates,
+        ),
+        (
+            "ws_cluster_missed_messages_total",
+            "Messages of other nodes that did not arrive.",
+            counters.missed,
+        ),
+        (
+            "ws_cluster_malformed_messages_total",
+            "What arrived and is no message of a node, or too long.",
+            counters.malformed,
+        ),
+        (
+            "ws_cluster_connects_total",
+            "Links to the engine, the first one included.",
+            counters.connects,
+        ),
+        (
+            "ws_cluster_pauses_total",
+            "How often the node stopped reading from the engine, as its members were slower.",
+            counters.paused,
+        ),
+    ] {
+        text.number(name, Kind::Counter, help, value);
+    }
+    text.number(
+        "ws_cluster_held_seconds_total",
+        Kind::Counter,
+        "How long the node has waited on new links before it published.",
+        counters.held.as_secs_f64(),
+    );
+    for (name, help, value) in [
+        (
+            "ws_cluster_queue_bytes",
+            "Bytes that wait to be published now.",
+            counters.queued_bytes,
+        ),
+        (
+            "ws_cluster_inbound_bytes",
+            "Bytes that have arrived and wait for members on this node now.",
+            counters.inbound_bytes,
+        ),
+        (
+            "ws_cluster_subscriptions",
+            "Topics that the node subscribes to now.",
+            counters.subscriptions,
+        ),
+    ] {
+        text.number(name, Kind::Gauge, help, count(value));
+    }
+    text.number(
+        "ws_cluster_echo_lag_seconds",
+        Kind::Gauge,
+        "How long a message took through the engine and back, the last time; NaN before the first time.",
+        counters.echo_lag.map_or(f64::NAN, |lag| lag.as_secs_f64()),
+    );
+    text.0
+}
+
+/// The values of the label `state`.
+const CLUSTER_STATES: [&str; 5] = ["up", "connecting", "down", "ended", "other"];
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
@@ -120,7 +241,7 @@ impl fmt::Display for Kind {
 struct Text(String);
 
 impl Text {
-    fn number(&mut self, name: &str, kind: Kind, help: &str, value: u64) {
+    fn number(&mut self, name: &str, kind: Kind, help: &str, value: impl fmt::Display) {
         self.head(name, kind, help);
         self.line(format_args!("{name} {value}"));
     }
@@ -180,5 +301,28 @@ mod tests {
         let expected = "# HELP name one\\ntwo \\\\ \"three\"\n# TYPE name gauge\n\
                         name{label=\"a\\\"b\\\\c\\nd\"} 1\n";
         assert_eq!(text.0, expected);
+    }
+    /// No counter of a node is left out: each field has its series, under a name that has the field's words or a better
+    /// one.
+    #[test]
+    fn every_counter_of_a_node_is_shown() {
+        let fields = format!("{:#?}", ClusterCounters::default());
+        let text = render_cluster(&ClusterHealth::Up, &ClusterCounters::default());
+        let fields = fields.lines().filter_map(|line| line.split_once(':'));
+        let mut shown = 0;
+        for (field, _) in fields {
+            let field = field.trim();
+            let name = match field {
+                "duplicates" => "duplicate_messages",
+                "paused" => "pauses",
+                "queued_bytes" => "queue_bytes",
+                _ => field,
+            };
+            let sample = format!("\nws_cluster_{name}");
+            assert!(text.contains(&sample), "{field}");
+            shown += 1;
+        }
+        // The health besides.
+        assert_eq!(text.matches("# TYPE").count(), shown + 2);
     }
 }

@@ -10,7 +10,7 @@ use ws_tokio::{ClientConfig, CloseCode, Connection, Version, connect_with};
 use super::common::{PATIENCE, request, serve};
 
 /// A sample by its name and labels, as they are written.
-type Samples = BTreeMap<String, u64>;
+pub type Samples = BTreeMap<String, f64>;
 
 /// Reads the text form, version 0.0.4: each line is HELP, TYPE or a sample; each metric has both, in this
 /// order, before its samples, which stand together; no sample is there twice.
@@ -55,7 +55,7 @@ fn is_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-async fn scrape(addr: SocketAddr) -> Samples {
+pub async fn scrape(addr: SocketAddr) -> Samples {
     let asked = move || request(addr, "GET /metrics", "Connection: close\r\n");
     let (head, text) = spawn_blocking(asked).await.unwrap();
     assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
@@ -100,7 +100,7 @@ async fn what_clients_do_is_counted() {
     let mut last = scrape(addr).await;
     for _ in 0..1000 {
         let closes = last.iter().filter(|(name, _)| name.contains("{code="));
-        if closes.map(|(_, count)| count).sum::<u64>() == 3 {
+        if closes.map(|(_, count)| count).sum::<f64>() == 3.0 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -126,10 +126,11 @@ async fn what_clients_do_is_counted() {
         ("ws_send_queue_bytes", 0, 0, 0),
     ] {
         let seen = [&first, &open_now, &last].map(|samples| samples[sample]);
-        assert_eq!(seen, [at_first, then, at_last], "{sample}");
+        let expected = [at_first, then, at_last].map(f64::from);
+        assert_eq!(seen, expected, "{sample}");
     }
     // The stream that asks is one; others may not have ended yet.
-    assert!(last["ws_connections_opening"] >= 1);
+    assert!(last["ws_connections_opening"] >= 1.0);
     let names = |samples: &Samples| samples.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&first), names(&last));
     let elsewhere = move || request(addr, "GET /", "Connection: close\r\n");

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! Open the addresses that it prints, each in a tab. A page says which node it is on, and goes to the next one that it knows
-//! when its own is gone. With `--redis` the nodes of all processes with the same URL are one cluster; it needs a Redis or a
+//! when its own is gone. `/metrics` of a node has its counters for Prometheus. With `--redis` the nodes of all processes with the same URL are one cluster; it needs a Redis or a
 //! Valkey, such as Debian's `redis-server`.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Parser;
+use examples::prometheus;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
@@ -55,15 +56,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut nodes = Vec::new();
     for number in 1..=options.nodes {
         let name = format!("node {number}");
+        // The server is there after the service that it is built with.
+        let itself = Arc::new(OnceLock::<Server>::new());
+        let asked = Arc::clone(&itself);
         let builder = Server::builder()
             .message_limit(MESSAGE_LIMIT)
-            .on_request(page)
+            .on_request(move |request| {
+                let response = answer(&request, asked.get());
+                async { response }
+            })
             .on_upgrade(only_at_wall);
         let builder = match &redis {
             Some(redis) => builder.backplane(redis.clone().prefix("wall")),
             None => builder.backplane(memory.clone()),
         };
         let server = builder.bind(format!("{}:0", options.host)).await?;
+        itself.get_or_init(|| server.clone());
         println!("{name}: http://{}/", server.local_addr());
         nodes.push((server, name));
     }
@@ -143,25 +151,36 @@ async fn only_at_wall(upgrade: Upgrade) -> Answer {
     }
 }
 
-async fn page(request: Request<RequestBody>) -> Response<String> {
-    let (media_type, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/") => {
-            ("text/html; charset=utf-8", include_str!("page.html"))
+fn answer(request: &Request<RequestBody>, server: Option<&Server>) -> Response<String> {
+    let (media_type, body) = match (request.method(), request.uri().path(), server) {
+        (&Method::GET | &Method::HEAD, "/", _) => (
+            "text/html; charset=utf-8",
+            include_str!("page.html").to_owned(),
+        ),
+        (&Method::GET | &Method::HEAD, "/wall.js", _) => (
+            "text/javascript; charset=utf-8",
+            include_str!("wall.js").to_owned(),
+        ),
+        (&Method::GET | &Method::HEAD, "/metrics", Some(server)) => {
+            (prometheus::MEDIA_TYPE, metrics(server))
         }
-        (&Method::GET | &Method::HEAD, "/wall.js") => {
-            ("text/javascript; charset=utf-8", include_str!("wall.js"))
-        }
-        _ => {
+        (..) => {
             let mut response = Response::new("there is a page at /\n".to_owned());
             *response.status_mut() = StatusCode::NOT_FOUND;
             return response;
         }
     };
-    let mut response = Response::new(body.to_owned());
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     // The page runs and loads nothing but its own, and talks to nodes on other ports.
     let policy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src ws: wss:; base-uri 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
+}
+
+fn metrics(server: &Server) -> String {
+    let cluster = server.cluster();
+    let clients = prometheus::render(&server.clients().counters());
+    clients + &prometheus::render_cluster(&cluster.health(), &cluster.counters())
 }
