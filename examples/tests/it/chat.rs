@@ -10,17 +10,17 @@ use ws_tokio::{ClientConfig, Connection, Version, connect_with};
 
 use super::common::{PATIENCE, Program, UPGRADE, request, serve};
 
-fn chat(options: &[&str]) -> (Program, SocketAddr) {
+pub fn chat(options: &[&str]) -> (Program, SocketAddr) {
     serve(env!("CARGO_BIN_EXE_chat"), "http", options)
 }
 
 /// Somebody with a connection to the chat.
-struct Guest {
-    connection: Connection,
+pub struct Guest {
+    pub connection: Connection,
 }
 
 impl Guest {
-    async fn connect(addr: SocketAddr, version: Version) -> Self {
+    pub async fn connect(addr: SocketAddr, version: Version) -> Self {
         let config = ClientConfig::new().version(version);
         let connecting = connect_with(&format!("ws://{addr}/chat"), &config).await;
         Self {
@@ -28,23 +28,23 @@ impl Guest {
         }
     }
 
-    async fn send(&self, value: Value) {
+    pub async fn send(&self, value: Value) {
         self.connection.send(value.to_string()).await.unwrap();
     }
 
-    async fn hear(&mut self) -> Value {
+    pub async fn hear(&mut self) -> Value {
         let message = timeout(PATIENCE, self.connection.recv()).await.unwrap();
         serde_json::from_str(message.unwrap().as_text().unwrap()).unwrap()
     }
 
-    async fn hear_error(&mut self) -> String {
+    pub async fn hear_error(&mut self) -> String {
         let event = self.hear().await;
         assert_eq!(event["type"], "error", "{event}");
         event["text"].as_str().unwrap().to_owned()
     }
 
     /// Joins and returns the welcome.
-    async fn join(&mut self, name: &str) -> Value {
+    pub async fn join(&mut self, name: &str) -> Value {
         self.send(json!({"type": "join", "name": name})).await;
         let welcome = self.hear().await;
         assert_eq!(welcome["type"], "welcome", "{welcome}");
@@ -52,7 +52,7 @@ impl Guest {
     }
 
     /// Enters a room and returns the welcome.
-    async fn enter(&mut self, room: &str) -> Value {
+    pub async fn enter(&mut self, room: &str) -> Value {
         self.send(json!({"type": "enter", "room": room})).await;
         let welcome = self.hear().await;
         assert_eq!(welcome["type"], "welcome", "{welcome}");

@@ -6,6 +6,7 @@
 
 mod autobahn_client;
 mod chat;
+mod chat_cluster;
 mod cluster;
 mod common;
 mod echo;

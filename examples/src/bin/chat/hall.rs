@@ -1,24 +1,37 @@
-//! The members of the chat, the room of each one, and their messages. A room is a topic of the server.
+//! The members of the chat, the room of each one, and their messages. A room is a topic of the cluster.
 //!
-//! One lock guards the list and every announcement, so that all members see everything in one order.
-//! Nothing waits while it is held, because a broadcast only queues. The server closes a client that reads too
+//! One lock guards the list and every announcement, so that all members on this server see what happens here in one
+//! order. Nothing waits while it is held, because a broadcast only queues. The server closes a client that reads too
 //! slowly, as it does by default: a gap in the conversation would be worse.
+//!
+//! The list has the members on this server. What is announced, said and told reaches those on other servers, too, but
+//! a welcome does not name them, and a name is for one on each server.
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ws_tokio::{Clients, Connection, ConnectionId, Message, Sender, Topic};
+use ws_tokio::{Clients, Cluster, ClusterId, ClusterTopic, Connection, Message, Sender};
 
 use crate::protocol::{Event, NAME_LIMIT, Person, ROOM_LIMIT, Refusal, TEXT_LIMIT};
 
 pub struct Hall {
     clients: Clients,
+    cluster: Cluster,
+    reach: Reach,
     people: Mutex<People>,
 }
 
+/// Where members can be.
+#[derive(Clone, Copy)]
+pub enum Reach {
+    ThisServer,
+    /// On this server and on others.
+    Cluster,
+}
+
 /// Those who have a seat.
-type People = BTreeMap<ConnectionId, Member>;
+type People = BTreeMap<ClusterId, Member>;
 
 #[derive(Clone)]
 struct Member {
@@ -30,13 +43,15 @@ struct Member {
 /// Somebody's place in the hall; dropping it is how they leave.
 pub struct Seat<'a> {
     hall: &'a Hall,
-    id: ConnectionId,
+    id: ClusterId,
 }
 
 impl Hall {
-    pub fn new(clients: Clients) -> Self {
+    pub fn new(clients: Clients, cluster: Cluster, reach: Reach) -> Self {
         Self {
             clients,
+            cluster,
+            reach,
             people: Mutex::default(),
         }
     }
@@ -60,9 +75,12 @@ impl Hall {
             room: room.to_owned(),
             sender: connection.sender(),
         };
+        let id = connection.cluster_id();
+        if matches!(self.reach, Reach::Cluster) {
+            connection.join(&person_topic(id))?;
+        }
         self.admit(&people, &member, connection)?;
         self.announce_joined(&member);
-        let id = connection.id();
         people.insert(id, member);
         Ok(Seat { hall: self, id })
     }
@@ -74,7 +92,7 @@ impl Hall {
         member: &Member,
         connection: &Connection,
     ) -> Result<(), Refusal> {
-        let (id, name, room) = (connection.id(), &*member.name, &*member.room);
+        let (id, name, room) = (connection.cluster_id(), &*member.name, &*member.room);
         let others = people.iter().filter(|(other, _)| **other != id);
         let in_room = others.filter(|(_, other)| other.room == room);
         let here = in_room.map(|(_, other)| other.person()).collect();
@@ -84,8 +102,8 @@ impl Hall {
             room,
             here,
         };
-        self.clients.send(id, welcome)?;
-        connection.join(room)?;
+        self.clients.send(connection.id(), welcome)?;
+        connection.join(&room_topic(room))?;
         Ok(())
     }
 
@@ -95,13 +113,14 @@ impl Hall {
             .broadcast_except(member.sender.id(), joined);
     }
 
-    fn announce_left(&self, id: ConnectionId, name: &str, room: &str) {
+    fn announce_left(&self, member: &Member, room: &str) {
+        let (id, name) = (member.sender.cluster_id(), &*member.name);
         self.room(room)
-            .broadcast_except(id, Event::Left { id, name });
+            .broadcast_except(member.sender.id(), Event::Left { id, name });
     }
 
-    fn room(&self, name: &str) -> Topic {
-        self.clients.topic(name)
+    fn room(&self, name: &str) -> ClusterTopic {
+        self.cluster.topic(room_topic(name))
     }
 
     fn people(&self) -> MutexGuard<'_, People> {
@@ -113,7 +132,7 @@ impl Hall {
 impl Member {
     fn person(&self) -> Person<'_> {
         Person {
-            id: self.sender.id(),
+            id: self.sender.cluster_id(),
             name: &self.name,
             version: self.sender.version(),
         }
@@ -121,6 +140,11 @@ impl Member {
 }
 
 impl Seat<'_> {
+    /// Returns the topic of the room.
+    pub fn topic(&self) -> String {
+        room_topic(&self.hall.people()[&self.id].room)
+    }
+
     /// Moves to a room; to the one they are in, it only says once more who is there.
     pub fn enter(&self, connection: &Connection, room: &str) -> Result<(), Refusal> {
         let room = trimmed(room, ROOM_LIMIT).ok_or(Refusal::BadRoom)?;
@@ -129,8 +153,8 @@ impl Seat<'_> {
         let old_room = mem::replace(&mut me.room, room.to_owned());
         self.hall.admit(&people, &me, connection)?;
         if old_room != room {
-            connection.leave(&old_room);
-            self.hall.announce_left(self.id, &me.name, &old_room);
+            connection.leave(&room_topic(&old_room));
+            self.hall.announce_left(&me, &old_room);
             self.hall.announce_joined(&me);
             people.insert(self.id, me);
         }
@@ -143,28 +167,37 @@ impl Seat<'_> {
         let people = self.hall.people();
         let (from, Member { name, room, .. }) = (self.id, &people[&self.id]);
         let said = Event::Said { from, name, text };
-        self.hall.room(room).broadcast(said);
-        Ok(())
+        Ok(self.hall.room(room).broadcast(said).remote?)
     }
 
     /// Says something to one, in whatever room they are, with a copy to oneself.
     pub fn tell(&self, to: &str, text: &str) -> Result<(), Refusal> {
         check(text)?;
         let people = self.hall.people();
-        let id = to.parse().ok().filter(|id| people.contains_key(id));
-        let to = id.ok_or_else(|| Refusal::NobodyThere { id: to.to_owned() })?;
-        let (from, name) = (self.id, &people[&self.id].name);
+        let nobody = || Refusal::NobodyThere { id: to.to_owned() };
+        let to: ClusterId = to.parse().map_err(|_| nobody())?;
+        let (from, me) = (self.id, &people[&self.id]);
         let told = Event::Told {
             from,
-            name,
+            name: &me.name,
             to,
             text,
         };
         let message = Message::from(told);
-        if to != from {
-            self.hall.clients.send(to, message.clone())?;
+        match (people.get(&to), self.hall.reach) {
+            (Some(_), _) if to == from => {}
+            (Some(member), _) => self
+                .hall
+                .clients
+                .send(member.sender.id(), message.clone())?,
+            // Whether somebody is there only that server knows.
+            (None, Reach::Cluster) if to.node != self.hall.cluster.node() => {
+                let person = self.hall.cluster.topic(person_topic(to));
+                person.broadcast(message.clone()).remote?;
+            }
+            (None, _) => return Err(nobody()),
         }
-        self.hall.clients.send(from, message)?;
+        self.hall.clients.send(me.sender.id(), message)?;
         Ok(())
     }
 }
@@ -172,10 +205,20 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut people = self.hall.people();
-        if let Some(Member { name, room, .. }) = people.remove(&self.id) {
-            self.hall.announce_left(self.id, &name, &room);
+        if let Some(member) = people.remove(&self.id) {
+            self.hall.announce_left(&member, &member.room);
         }
     }
+}
+
+/// The topic of all in a room.
+fn room_topic(room: &str) -> String {
+    format!("room/{room}")
+}
+
+/// The topic of one alone, for those on other servers.
+fn person_topic(id: ClusterId) -> String {
+    format!("person/{id}")
 }
 
 /// Returns a name without the spaces around it, if it is one.

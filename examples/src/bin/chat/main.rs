@@ -8,11 +8,15 @@
 //!
 //! With `--cert cert.pem --key key.pem` the address is <https://127.0.0.1:8080/>, and the page opens `wss`.
 //! On Unix the signal HUP makes the server reload these files, for later connections.
+//!
+//! With `--redis redis://127.0.0.1` the servers of all processes with that URL are one chat. Redis or Valkey carries the
+//! messages between them. Who is welcomed is not told who is on other servers: those show when they come, and go.
 
 mod hall;
 mod page;
 mod protocol;
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +24,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use tokio::time::MissedTickBehavior;
-use ws_tokio::{Answer, Connection, Message, Server, ServerTls, Upgrade};
+use ws_tokio::{
+    Answer, ClusterConfig, Connection, JoinError, Message, Redis, Server, ServerTls, Upgrade,
+};
 
-use crate::hall::{Hall, Seat};
+use crate::hall::{Hall, Reach, Seat};
 use crate::protocol::{Event, LOBBY, Refusal, Request};
 
 /// A chat server; its page is on the same port.
@@ -41,6 +47,9 @@ struct Options {
     /// A PEM file with the private key of the certificate; it can be the same.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// The engine that connects several servers to one chat.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// Says what happens.
     #[arg(long)]
     debug: bool,
@@ -53,11 +62,14 @@ const MESSAGE_LIMIT: usize = 32 << 10;
 /// fill the send queues of all others.
 const PACE: Duration = Duration::from_millis(5);
 
+/// How long somebody waits for the other servers before they are in a room of this one alone.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long clients may take to close when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     if options.debug {
         let lines = tracing_subscriber::fmt()
@@ -72,6 +84,13 @@ async fn main() -> io::Result<()> {
     if !options.origin.is_empty() {
         builder = builder.allow_origins(&options.origin);
     }
+    let mut reach = Reach::ThisServer;
+    if let Some(url) = &options.redis {
+        let cluster = ClusterConfig::new().subscribe_timeout(SUBSCRIBE_TIMEOUT);
+        builder = builder.backplane(Redis::new(url)?.prefix("chat"));
+        builder = builder.cluster(cluster);
+        reach = Reach::Cluster;
+    }
     let mut scheme = "http";
     if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
         let tls = ServerTls::from_files(cert, key)?;
@@ -81,10 +100,10 @@ async fn main() -> io::Result<()> {
     }
     let server = builder.bind(&options.listen).await?;
     println!("listening on {scheme}://{}/", server.local_addr());
-    let hall = Arc::new(Hall::new(server.clients()));
+    let hall = Arc::new(Hall::new(server.clients(), server.cluster(), reach));
     let handler = move |connection| attend(connection, Arc::clone(&hall));
     tokio::select! {
-        served = server.serve(handler) => return served,
+        served = server.serve(handler) => return Ok(served?),
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     let report = server.shutdown(GRACE).await;
@@ -125,34 +144,45 @@ async fn attend(mut connection: Connection, hall: Arc<Hall>) {
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while let Some(message) = connection.recv().await {
         pace.tick().await;
-        if let Err(refusal) = obey(&message, &connection, &hall, &mut seat) {
-            let text = refusal.to_string();
-            if connection.send(Event::Error { text: &text }).await.is_err() {
-                break;
-            }
+        let text = match obey(&message, &connection, &hall, &mut seat) {
+            Ok(None) => continue,
+            // From here on nothing that is said on other servers is missed.
+            Ok(Some(topic)) => match connection.join_wait(&topic).await {
+                Err(JoinError::Backplane(error)) => format!("Only this server is here: {error}."),
+                _ => continue,
+            },
+            Err(refusal) => refusal.to_string(),
+        };
+        if connection.send(Event::Error { text: &text }).await.is_err() {
+            break;
         }
     }
 }
 
+/// Does what a message asks for. Returns the topic of a room that was entered.
 fn obey<'a>(
     message: &Message,
     connection: &Connection,
     hall: &'a Hall,
     seat: &mut Option<Seat<'a>>,
-) -> Result<(), Refusal> {
+) -> Result<Option<String>, Refusal> {
     let text = message.as_text().ok_or(Refusal::NotText)?;
     match (serde_json::from_str(text)?, seat.as_ref()) {
         (Request::Join { name, room }, None) => {
             let room = room.as_deref().unwrap_or(LOBBY);
-            *seat = Some(hall.join(connection, &name, room)?);
+            let joined = seat.insert(hall.join(connection, &name, room)?);
+            return Ok(Some(joined.topic()));
         }
         (Request::Join { .. }, Some(_)) => return Err(Refusal::JoinedAlready),
-        (Request::Enter { room }, Some(seat)) => seat.enter(connection, &room)?,
+        (Request::Enter { room }, Some(seat)) => {
+            seat.enter(connection, &room)?;
+            return Ok(Some(seat.topic()));
+        }
         (Request::Say { text }, Some(seat)) => seat.say(&text)?,
         (Request::Tell { to, text }, Some(seat)) => seat.tell(&to, &text)?,
         (Request::Enter { .. } | Request::Say { .. } | Request::Tell { .. }, None) => {
             return Err(Refusal::JoinFirst);
         }
     }
-    Ok(())
+    Ok(None)
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize, Serializer};
-use ws_tokio::{ConnectionId, Message, SendToError, TopicError, Version};
+use ws_tokio::{BackplaneError, ClusterId, Message, SendToError, TopicError, Version};
 
 /// The most characters of a name.
 pub const NAME_LIMIT: usize = 32;
@@ -31,14 +31,14 @@ pub enum Request {
     Tell { to: String, text: String },
 }
 
-/// What the server sends, for instance `{"type":"left","id":"0.1","name":"Ana"}`.
+/// What the server sends, for instance `{"type":"left","id":"…","name":"Ana"}`.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Event<'a> {
     /// Answers who joined or entered a room: where they are, and who else is there.
     Welcome {
         #[serde(serialize_with = "displayed")]
-        id: ConnectionId,
+        id: ClusterId,
         name: &'a str,
         room: &'a str,
         here: Vec<Person<'a>>,
@@ -48,21 +48,21 @@ pub enum Event<'a> {
     /// Somebody left the room, for another one or for good.
     Left {
         #[serde(serialize_with = "displayed")]
-        id: ConnectionId,
+        id: ClusterId,
         name: &'a str,
     },
     Said {
         #[serde(serialize_with = "displayed")]
-        from: ConnectionId,
+        from: ClusterId,
         name: &'a str,
         text: &'a str,
     },
     Told {
         #[serde(serialize_with = "displayed")]
-        from: ConnectionId,
+        from: ClusterId,
         name: &'a str,
         #[serde(serialize_with = "displayed")]
-        to: ConnectionId,
+        to: ClusterId,
         text: &'a str,
     },
     Error {
@@ -74,7 +74,7 @@ pub enum Event<'a> {
 #[derive(Serialize)]
 pub struct Person<'a> {
     #[serde(serialize_with = "displayed")]
-    pub id: ConnectionId,
+    pub id: ClusterId,
     pub name: &'a str,
     #[serde(serialize_with = "displayed")]
     pub version: Version,
@@ -106,6 +106,7 @@ pub enum Refusal {
     BadText,
     NobodyThere { id: String },
     NotSent(SendToError),
+    NotPublished(BackplaneError),
 }
 
 impl Display for Refusal {
@@ -133,6 +134,7 @@ impl Display for Refusal {
             Self::BadText => write!(f, "A message has 1 to {TEXT_LIMIT} characters."),
             Self::NobodyThere { id } => write!(f, "Nobody here has the id {id:?}."),
             Self::NotSent(error) => write!(f, "The message was not sent: {error}."),
+            Self::NotPublished(error) => write!(f, "Only this server heard it: {error}."),
         }
     }
 }
@@ -154,5 +156,11 @@ impl From<TopicError> for Refusal {
 impl From<SendToError> for Refusal {
     fn from(error: SendToError) -> Self {
         Self::NotSent(error)
+    }
+}
+
+impl From<BackplaneError> for Refusal {
+    fn from(error: BackplaneError) -> Self {
+        Self::NotPublished(error)
     }
 }
