@@ -1,41 +1,31 @@
 //! Messages to the connection that has registered under a number, or to those that have joined a topic.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::Options;
 use crate::deflate::Compressing;
-use crate::frame;
+use crate::end::{self, End};
 use crate::link;
 use crate::meter::{Goal, Load, Tally};
 use crate::protocol::Protocol;
 use crate::ring::Random;
-use crate::tls::Stream;
 
 /// A load of messages that name to whom the server sends them.
 pub(crate) struct Addressed {
     poll: Poll,
     protocol: Protocol,
     action: Action,
-    ends: Vec<End>,
+    ends: Vec<End<Delivery>>,
     random: Random,
     size: usize,
     sequence: u64,
     frame: Vec<u8>,
     compressing: Compressing,
-}
-
-struct End {
-    stream: Stream<mio::net::TcpStream>,
-    /// What is on its way to this connection, each of the same length.
-    missing: VecDeque<Delivery>,
-    received: Vec<u8>,
 }
 
 /// What the messages ask the server to do.
@@ -51,6 +41,12 @@ enum Action {
 struct Delivery {
     message: Rc<Published>,
     since: Instant,
+}
+
+impl end::Delivery for Delivery {
+    fn frame(&self) -> &[u8] {
+        &self.message.frame
+    }
 }
 
 /// A message under way to one connection or more.
@@ -76,17 +72,11 @@ impl Addressed {
         let protocol = options.protocol;
         let open_one = |index| {
             let mut stream = link::open(options, index)?;
+            // All at once, because a server pings and closes those that have waited too long for the others to open.
             let words = action.registrations(index, options.connections);
-            register(&mut stream, protocol, &words)?;
-            stream.socket().set_nonblocking(true)?;
-            let mut stream = stream.map(mio::net::TcpStream::from_std);
-            poll.registry()
-                .register(stream.socket(), Token(index), Interest::READABLE)?;
-            Ok(End {
-                stream,
-                missing: VecDeque::new(),
-                received: Vec::new(),
-            })
+            end::begin_registration(&mut stream, protocol, &words)?;
+            end::end_registration(&mut stream, protocol, &words)?;
+            End::new(&poll, stream, index)
         };
         let ends: io::Result<_> = (0..options.connections).map(open_one).collect();
         Ok(Self {
@@ -129,7 +119,7 @@ impl Addressed {
         let all = self.ends.len();
         for member in number..number + count {
             if let Some(end) = self.ends.get_mut(member % all) {
-                end.missing.push_back(delivery.clone());
+                end.expect(delivery.clone());
             }
         }
         self.frame.clear();
@@ -143,7 +133,7 @@ impl Addressed {
             return Ok(());
         };
         // One short message is always taken at once: its sender has none under way.
-        end.stream.write_all(&self.frame)
+        end.send(&self.frame)
     }
 }
 
@@ -165,72 +155,6 @@ impl Action {
                 .map(|back| format!("j{:08}", (index + count - back) % count))
                 .collect(),
         }
-    }
-}
-
-/// Sends what registers a connection, and waits for it to come back: all at once, because a server pings
-/// and closes those that have waited too long for the others to open.
-fn register(
-    stream: &mut Stream<TcpStream>,
-    protocol: Protocol,
-    words: &[String],
-) -> io::Result<()> {
-    let (mut sent, mut expected) = (Vec::new(), Vec::new());
-    let mut compressing = Compressing::default();
-    for word in words {
-        protocol.encode_sent(word.as_bytes(), [0; 4], &mut compressing, &mut sent);
-        protocol.encode_returned(word.as_bytes(), [0; 4], &mut expected);
-    }
-    stream.write_all(&sent)?;
-    let mut returned = vec![0; expected.len()];
-    stream.read_exact(&mut returned)?;
-    match returned == expected {
-        true => Ok(()),
-        false => Err(io::Error::other("a registration came back changed")),
-    }
-}
-
-impl End {
-    /// Reads what is there, and returns the deliveries that are complete.
-    fn receive(&mut self) -> io::Result<Vec<Delivery>> {
-        let mut space = [0; 4096];
-        match self.stream.read(&mut space) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(len) => self
-                .received
-                .extend_from_slice(space.get(..len).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-        self.skip_pings();
-        let mut complete = Vec::new();
-        // Senders overtake each other in the server, so what is missing may come in any order.
-        while let Some(len) = self.missing.front().map(|next| next.message.frame.len()) {
-            let Some(frame) = self.received.get(..len) else {
-                return Ok(complete);
-            };
-            let position = self
-                .missing
-                .iter()
-                .position(|one| one.message.frame == frame);
-            let Some(delivery) = position.and_then(|position| self.missing.remove(position)) else {
-                return Err(io::Error::other("a message arrived changed or astray"));
-            };
-            complete.push(delivery);
-            self.received.drain(..len);
-            self.skip_pings();
-        }
-        match self.received.is_empty() {
-            true => Ok(complete),
-            false => Err(io::Error::other("a message arrived that nobody sent here")),
-        }
-    }
-}
-
-impl End {
-    fn skip_pings(&mut self) {
-        let left = frame::skip_pings(&self.received).len();
-        self.received.drain(..self.received.len() - left);
     }
 }
 

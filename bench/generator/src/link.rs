@@ -14,6 +14,7 @@ use crate::deflate::Inflating;
 use crate::frame;
 use crate::protocol::Protocol;
 use crate::ring::Ring;
+use crate::socket_io;
 use crate::tls::Stream;
 
 /// How long a server may be silent.
@@ -46,8 +47,17 @@ pub(crate) fn open(options: &Options, index: usize) -> io::Result<Stream<TcpStre
 
 /// Opens a connection on a socket that was made for it.
 pub(crate) fn open_on(socket: Socket, options: &Options) -> io::Result<Stream<TcpStream>> {
+    open_to(socket, options, options.connect)
+}
+
+/// Opens a connection on a socket to one of several servers.
+pub(crate) fn open_to(
+    socket: Socket,
+    options: &Options,
+    addr: SocketAddr,
+) -> io::Result<Stream<TcpStream>> {
     let protocol = options.protocol;
-    socket.connect(&options.connect.into())?;
+    socket.connect(&addr.into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let mut stream = Stream::new(socket.into(), options.tls.as_ref())?;
     stream.shake_hands()?;
@@ -58,6 +68,9 @@ pub(crate) fn open_on(socket: Socket, options: &Options) -> io::Result<Stream<Tc
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             len => response.extend_from_slice(space.get(..len).unwrap_or_default()),
         }
+    }
+    if protocol == Protocol::SocketIo {
+        socket_io::enter(&mut stream)?;
     }
     Ok(stream)
 }

@@ -3,7 +3,9 @@
 //! Any byte that differs from what a correct server sends, and any silence of some seconds, is an error.
 
 mod addressed;
+mod cluster;
 mod deflate;
+mod end;
 mod flow;
 mod frame;
 mod handshakes;
@@ -16,6 +18,7 @@ mod pacer;
 mod protocol;
 mod ring;
 mod slow;
+mod socket_io;
 mod storm;
 mod tls;
 mod windows;
@@ -27,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cluster::Members;
 use crate::meter::{Goal, Load, Measured, Meter};
 use crate::protocol::Protocol;
 use crate::ring::Script;
@@ -70,6 +74,9 @@ struct Phases {
     /// the measurement print "mark" and wait for a line.
     #[arg(long)]
     messages: Option<u64>,
+    /// Print "mark" and wait for a line, too, when a time is measured.
+    #[arg(long)]
+    marks: bool,
 }
 
 impl Phases {
@@ -81,6 +88,15 @@ impl Phases {
         }
     }
 
+    /// Lets the program that started this one look at the servers, if it wants to.
+    fn mark(&self) -> io::Result<()> {
+        if self.marks || self.messages.is_some() {
+            println!("mark");
+            io::stdin().lock().read_line(&mut String::new())?;
+        }
+        Ok(())
+    }
+
     /// The goal of the measurement, which begins now.
     fn window(&self) -> Goal {
         match self.messages {
@@ -90,7 +106,7 @@ impl Phases {
     }
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Kind {
     /// Each connection sends a window of messages, and the next when all are back.
     Echo {
@@ -140,6 +156,8 @@ enum Kind {
         #[arg(long, default_value_t = 1)]
         burst: usize,
     },
+    /// A client of the first node of a cluster publishes at a fixed rate to the members of topics on all nodes.
+    Cluster(Members),
 }
 
 fn main() -> ExitCode {
@@ -156,15 +174,13 @@ fn run(options: &Options) -> io::Result<()> {
     let meter = Meter::new(options.pid);
     let mut load = match course(options, &meter)? {
         Course::Phases(load) => load,
-        Course::Whole(measured) => return print(&measured),
+        Course::Whole(measured) => return print(&*measured),
     };
     let phases = &options.phases;
     load.run(phases.warm_up())?;
     settle();
     load.verify_silence()?;
-    if phases.messages.is_some() {
-        mark()?;
-    }
+    phases.mark()?;
     let before = meter.cpu()?;
     let begin = Instant::now();
     let tally = load.run(phases.window())?;
@@ -172,9 +188,7 @@ fn run(options: &Options) -> io::Result<()> {
     settle();
     let cpu = meter.cpu()?.saturating_sub(before);
     load.verify_silence()?;
-    if phases.messages.is_some() {
-        mark()?;
-    }
+    phases.mark()?;
     print(&tally.measured(cpu, wall))
 }
 
@@ -183,7 +197,13 @@ enum Course {
     /// It runs to warm up, and again to be measured.
     Phases(Box<dyn Load>),
     /// It has a course of its own, and this came of it.
-    Whole(Measured),
+    Whole(Box<Measured>),
+}
+
+impl Course {
+    fn whole(measured: Measured) -> Self {
+        Self::Whole(Box::new(measured))
+    }
 }
 
 fn course(options: &Options, meter: &Meter) -> io::Result<Course> {
@@ -195,11 +215,12 @@ fn course(options: &Options, meter: &Meter) -> io::Result<Course> {
         Kind::Topics { members } => Box::new(addressed::Addressed::by_topic(options, members)?),
         Kind::Paced { rate } => Box::new(paced::Paced::new(options, rate)?),
         Kind::OpenLoop { rate } => Box::new(open_loop::OpenLoop::new(options, rate)?),
-        Kind::Idle => return Ok(Course::Whole(idle::measure(options, meter)?)),
-        Kind::Storm => return Ok(Course::Whole(storm::measure(options, meter)?)),
+        Kind::Cluster(ref members) => Box::new(cluster::Cluster::new(options, members)?),
+        Kind::Idle => return Ok(Course::whole(idle::measure(options, meter)?)),
+        Kind::Storm => return Ok(Course::whole(storm::measure(options, meter)?)),
         Kind::SlowBroadcast { rate, burst } => {
             let measured = slow::measure(options, meter, rate, burst)?;
-            return Ok(Course::Whole(measured));
+            return Ok(Course::whole(measured));
         }
     }))
 }
@@ -207,12 +228,6 @@ fn course(options: &Options, meter: &Meter) -> io::Result<Course> {
 /// Lets the server go to sleep: the time of a thread that runs is known only to the last tick.
 fn settle() {
     std::thread::sleep(Duration::from_millis(10));
-}
-
-fn mark() -> io::Result<()> {
-    println!("mark");
-    io::stdin().lock().read_line(&mut String::new())?;
-    Ok(())
 }
 
 fn print(measured: &impl serde::Serialize) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::{fs, io};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{slow, storm};
+use crate::{cluster, slow, storm};
 
 /// A load that can be put on a server again and again.
 pub(crate) trait Load {
@@ -44,6 +44,8 @@ pub(crate) struct Tally {
     latencies: Histogram<u64>,
     /// Of a load that has a timetable.
     pub(crate) pace: Option<Pace>,
+    /// Of a load on a cluster.
+    pub(crate) here: Option<cluster::Here>,
 }
 
 /// How well a generator kept to its timetable, so that a latency is not blamed on the server.
@@ -78,6 +80,8 @@ pub(crate) struct Measured {
     #[serde(flatten)]
     pub(crate) pace: Option<Pace>,
     #[serde(flatten)]
+    pub(crate) here: Option<cluster::Here>,
+    #[serde(flatten)]
     pub(crate) storm: Option<storm::Outcome>,
     #[serde(flatten)]
     pub(crate) slow: Option<slow::Outcome>,
@@ -90,6 +94,7 @@ impl Default for Tally {
             messages: 0,
             latencies: latencies.expect("the bounds are constants that it takes"),
             pace: None,
+            here: None,
         }
     }
 }
@@ -107,8 +112,12 @@ impl Tally {
         self.latencies.saturating_record(nanos(latency));
     }
 
+    pub(crate) fn quantile(&self, quantile: f64) -> u64 {
+        self.latencies.value_at_quantile(quantile)
+    }
+
     pub(crate) fn measured(self, cpu_ns: u64, wall: Duration) -> Measured {
-        let at = |quantile| self.latencies.value_at_quantile(quantile);
+        let at = |quantile| self.quantile(quantile);
         Measured {
             messages: self.messages,
             cpu_ns,
@@ -118,6 +127,7 @@ impl Tally {
             p999_ns: at(0.999),
             max_ns: self.latencies.max(),
             pace: self.pace,
+            here: self.here,
             ..Measured::default()
         }
     }

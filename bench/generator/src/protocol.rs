@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::deflate::{Compressing, Inflating};
 use crate::frame::{encode_draft, encode_masked, encode_plain};
+use crate::socket_io;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
@@ -19,6 +20,8 @@ pub(crate) enum Protocol {
     Deflate,
     /// The same, and both sides keep their contexts.
     Contexts,
+    /// RFC 6455 with packets of Socket.IO in it.
+    SocketIo,
     /// The frames of RFC 6455 without a handshake, to a server that sends bytes back.
     Raw,
 }
@@ -29,6 +32,7 @@ impl Protocol {
         match self {
             Self::Rfc6455 => REQUEST_RFC6455,
             Self::Browser => REQUEST_BROWSER,
+            Self::SocketIo => REQUEST_SOCKET_IO,
             Self::Deflate => REQUEST_DEFLATE,
             Self::Contexts => REQUEST_CONTEXTS,
             Self::Draft76 => REQUEST_DRAFT76,
@@ -55,8 +59,11 @@ impl Protocol {
         if !head.starts_with(b"http/1.1 101 ") || !has(b"\r\nupgrade: websocket\r\n") {
             return Err(io::Error::other("the upgrade was not accepted"));
         }
+        if self == Self::SocketIo && has(ACCEPT_RFC6455) {
+            return socket_io::is_opened(rest);
+        }
         let (is_right, trailer): (bool, &[u8]) = match self {
-            Self::Rfc6455 | Self::Browser => (has(ACCEPT_RFC6455), b""),
+            Self::Rfc6455 | Self::Browser | Self::SocketIo => (has(ACCEPT_RFC6455), b""),
             Self::Deflate => (has(ACCEPT_RFC6455) && has(AGREED_DEFLATE), b""),
             Self::Contexts => {
                 let keeps = !has(b"_no_context_takeover") && !has(b"_max_window_bits");
@@ -80,7 +87,12 @@ impl Protocol {
     pub(crate) fn inflating(self) -> Option<Inflating> {
         match self {
             Self::Deflate | Self::Contexts => Some(Inflating::new(self.keeps_contexts())),
-            Self::Rfc6455 | Self::Browser | Self::Draft76 | Self::Draft75 | Self::Raw => None,
+            Self::Rfc6455
+            | Self::Browser
+            | Self::SocketIo
+            | Self::Draft76
+            | Self::Draft75
+            | Self::Raw => None,
         }
     }
 
@@ -95,6 +107,9 @@ impl Protocol {
         match self {
             Self::Rfc6455 | Self::Browser | Self::Raw => {
                 encode_masked(0x81, payload, masking_key, frame);
+            }
+            Self::SocketIo => {
+                encode_masked(0x81, &socket_io::event(payload), masking_key, frame);
             }
             Self::Deflate | Self::Contexts => {
                 if !self.keeps_contexts() {
@@ -113,17 +128,23 @@ impl Protocol {
             Self::Rfc6455 | Self::Browser | Self::Deflate | Self::Contexts => {
                 encode_plain(payload, frame);
             }
+            Self::SocketIo => encode_plain(&socket_io::event(payload), frame),
             Self::Raw => encode_masked(0x81, payload, masking_key, frame),
             Self::Draft76 | Self::Draft75 => encode_draft(payload, frame),
         }
     }
 }
 
-/// The example of RFC 6455 §1.3, with these lines behind its own.
+/// The example of RFC 6455 §1.3, with these lines behind its own, and perhaps another path.
 macro_rules! request_rfc6455 {
     ($lines:literal) => {
+        request_rfc6455!($lines, "/chat")
+    };
+    ($lines:literal, $path:literal) => {
         concat!(
-            "GET /chat HTTP/1.1\r\n",
+            "GET ",
+            $path,
+            " HTTP/1.1\r\n",
             "Host: server.example.com\r\n",
             "Upgrade: websocket\r\n",
             "Connection: Upgrade\r\n",
@@ -138,6 +159,8 @@ macro_rules! request_rfc6455 {
 }
 
 const REQUEST_RFC6455: &[u8] = request_rfc6455!("");
+
+const REQUEST_SOCKET_IO: &[u8] = request_rfc6455!("", "/socket.io/?EIO=4&transport=websocket");
 
 /// What Chromium adds for a page on the same host; a cookie, which would come on top, is not among it.
 const REQUEST_BROWSER: &[u8] = request_rfc6455!(

@@ -66,6 +66,13 @@ const OPEN_LOOP: Load = Load {
     messages: 4 + 16,
 };
 
+const CLUSTER: Load = Load {
+    name: "cluster",
+    options: &["--rate", "500"],
+    connections: 4,
+    messages: 4 + 16,
+};
+
 #[test]
 fn an_echo_that_lies_is_noticed() {
     check(ECHO);
@@ -89,6 +96,11 @@ fn a_topic_that_lies_is_noticed() {
 #[test]
 fn an_echo_to_an_open_loop_that_lies_is_noticed() {
     check(OPEN_LOOP);
+}
+
+#[test]
+fn a_cluster_that_lies_is_noticed() {
+    check(CLUSTER);
 }
 
 /// An honest server passes; no lie does, at the beginning, in the middle, or in the very last message.
@@ -170,10 +182,15 @@ impl Load {
     /// How many messages a connection sends before the load, which come back.
     fn registrations(self) -> usize {
         match self.name {
-            "by-id" => 1,
+            "by-id" | "cluster" => 1,
             "topics" => 2,
             _ => 0,
         }
+    }
+
+    /// Whether a message says who gets it.
+    fn is_addressed(self) -> bool {
+        matches!(self.name, "by-id" | "topics")
     }
 }
 
@@ -236,7 +253,7 @@ impl Liar {
         let all = self.streams.len();
         let (first, count) = match self.load.name {
             "echo" | "open-loop" => (sender, 1),
-            "broadcast" => (0, all),
+            "broadcast" | "cluster" => (0, all),
             // A topic has as many members as a connection joins topics.
             _ => {
                 let target = target(frame) + usize::from(lie == Some(Lie::Wrong));
@@ -254,7 +271,7 @@ impl Liar {
             let mut sent = frame.to_vec();
             match lie.filter(|_| receiver == last) {
                 Some(Lie::Changed) => sent[FRAME_LEN - 1] ^= 1,
-                Some(Lie::Wrong) if self.load.registrations() == 0 => sent.clone_from(&before),
+                Some(Lie::Wrong) if !self.load.is_addressed() => sent.clone_from(&before),
                 Some(Lie::Extra) => sent.push(frame[0]),
                 Some(Lie::Missing) => continue,
                 Some(Lie::Wrong | Lie::Stray) | None => {}
