@@ -5,10 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use support::{LISTEN, Mode, Start, announce};
 use ws_driver::ws_proto::Message;
-use ws_driver::{Clients, Connection, ConnectionId, Runtime, Server};
+use ws_driver::{
+    Clients, Cluster, Connection, ConnectionId, MemoryBackplane, Runtime, Server, ServerBuilder,
+};
 
 /// What ours do with messages: all that there is.
-const MODES: [Mode; 4] = [Mode::Echo, Mode::Broadcast, Mode::ById, Mode::Topics];
+pub const MODES: [Mode; 6] = [
+    Mode::Echo,
+    Mode::Broadcast,
+    Mode::ById,
+    Mode::Topics,
+    Mode::ClusterTopics,
+    Mode::ClusterBroadcast,
+];
 
 /// Serves until listening fails.
 ///
@@ -17,9 +26,25 @@ const MODES: [Mode; 4] = [Mode::Echo, Mode::Broadcast, Mode::ById, Mode::Topics]
 /// Fails if the port cannot be listened on.
 pub async fn serve<R: Runtime + Default>() -> io::Result<()> {
     let start = Start::new().expect(&MODES, false);
-    let server = Server::<R>::bind(LISTEN).await?;
+    let mut builder = Server::<R>::builder();
+    if start.node {
+        builder = builder.backplane(MemoryBackplane::new());
+    }
+    serve_with(builder, start.mode).await
+}
+
+/// Serves with these options until listening fails.
+///
+/// # Errors
+///
+/// Fails if the port cannot be listened on.
+pub async fn serve_with<R: Runtime + Default>(
+    builder: ServerBuilder<R>,
+    mode: Mode,
+) -> io::Result<()> {
+    let server = builder.bind(LISTEN).await?;
     announce(server.local_addr());
-    run(server, start.mode).await
+    run(server, mode).await
 }
 
 /// Does with messages what a mode says, until listening fails.
@@ -45,6 +70,18 @@ pub async fn run<R: Runtime>(server: Server<R>, mode: Mode) -> io::Result<()> {
         Mode::Topics => {
             server
                 .serve(move |connection| topics(connection, clients.clone()))
+                .await
+        }
+        Mode::ClusterTopics => {
+            let cluster = server.cluster();
+            server
+                .serve(move |connection| cluster_topics(connection, cluster.clone()))
+                .await
+        }
+        Mode::ClusterBroadcast => {
+            let cluster = server.cluster();
+            server
+                .serve(move |connection| cluster_broadcast(connection, cluster.clone()))
                 .await
         }
     }
@@ -105,6 +142,29 @@ async fn topics(mut connection: Connection, clients: Clients) {
             }
             Some(_) | None => {}
         }
+    }
+}
+
+/// As [`topics`], in a cluster: who has joined hears all nodes.
+async fn cluster_topics(mut connection: Connection, cluster: Cluster) {
+    while let Some(message) = connection.recv().await {
+        match name(&message) {
+            Some(("j", topic)) => {
+                if connection.join_wait(topic).await.is_ok() {
+                    let _ = connection.send(message).await;
+                }
+            }
+            Some(("p", topic)) => {
+                cluster.topic(topic).broadcast(message);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+async fn cluster_broadcast(mut connection: Connection, cluster: Cluster) {
+    while let Some(message) = connection.recv().await {
+        cluster.broadcast(message);
     }
 }
 

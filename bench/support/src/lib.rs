@@ -28,6 +28,10 @@ pub enum Mode {
     ById,
     /// Sends it to the members of the topic that it names.
     Topics,
+    /// Sends it to the members of the topic that it names, on every node of the cluster.
+    ClusterTopics,
+    /// Sends it to every connection of every node of the cluster.
+    ClusterBroadcast,
 }
 
 #[derive(Parser)]
@@ -41,6 +45,12 @@ struct Options {
     /// Keep the contexts of compression.
     #[arg(long)]
     contexts: bool,
+    /// Be a node of a cluster with nobody else in it.
+    #[arg(long)]
+    node: bool,
+    /// Be a node of the cluster that this Redis connects.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// A certificate in PEM: speak TLS.
     #[arg(long, requires = "key")]
     cert: Option<PathBuf>,
@@ -67,6 +77,9 @@ pub struct Start {
     pub batch: bool,
     /// Whether to compress with contexts, in a server that compresses.
     pub contexts: bool,
+    /// Whether to be a node of a cluster with nobody else in it.
+    pub node: bool,
+    redis: Option<String>,
     pem: Option<Pem>,
 }
 
@@ -80,6 +93,8 @@ impl Start {
             mode: options.mode,
             batch: options.batch,
             contexts: options.contexts,
+            node: options.node,
+            redis: options.redis,
             pem: pem.map(|(certificate, key)| Pem { certificate, key }),
         }
     }
@@ -91,6 +106,16 @@ impl Start {
             std::process::exit(2);
         }
         self
+    }
+
+    /// Returns the URL of the Redis of a server that needs one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it was started without one.
+    pub fn redis(&self) -> io::Result<&str> {
+        let redis = self.redis.as_deref();
+        redis.ok_or_else(|| io::Error::other("this server needs --redis"))
     }
 
     /// Whether to speak TLS.

@@ -42,9 +42,11 @@ async fn main() -> io::Result<()> {
                     };
                     let _ = match mode {
                         Mode::Broadcast => publish(socket, sender, false).await,
-                        Mode::Echo | Mode::ById | Mode::Topics => {
-                            echo(FragmentCollector::new(socket)).await
-                        }
+                        Mode::Echo
+                        | Mode::ById
+                        | Mode::Topics
+                        | Mode::ClusterTopics
+                        | Mode::ClusterBroadcast => echo(FragmentCollector::new(socket)).await,
                     };
                 });
                 Some((response, life))

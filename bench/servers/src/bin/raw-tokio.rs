@@ -20,7 +20,11 @@ async fn main() -> io::Result<()> {
         stream.set_nodelay(true)?;
         match start.mode {
             Mode::Broadcast => tokio::spawn(broadcast(Arc::new(stream), Arc::clone(&all))),
-            Mode::Echo | Mode::ById | Mode::Topics => tokio::spawn(echo(stream)),
+            Mode::Echo
+            | Mode::ById
+            | Mode::Topics
+            | Mode::ClusterTopics
+            | Mode::ClusterBroadcast => tokio::spawn(echo(stream)),
         };
     }
 }
