@@ -1,7 +1,9 @@
 """What a figure was measured on."""
 
+import json
 import os
 import platform
+import re
 import subprocess
 import tomllib
 
@@ -25,6 +27,15 @@ def peers(lock, names):
     """Returns the versions of other people's libraries."""
     packages = {package["name"]: package["version"] for package in tomllib.loads(lock.read_text())["package"]}
     return ", ".join(f"{name} {packages[name]}" for name in names if name in packages)
+
+
+def of_clusters(manifest):
+    """Returns the versions of what clusters are made of, beside other people's libraries."""
+    engine = subprocess.run(["redis-server", "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"v=(\S+)", engine)
+    packages = json.loads(manifest.read_text())["dependencies"]
+    names = ["socket.io", "@socket.io/redis-adapter", "redis"]
+    return ", ".join([f"redis-server {found[1] if found else 'unknown'}", *(f"{name} {packages[name]} (npm)" for name in names)])
 
 
 def load():

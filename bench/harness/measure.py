@@ -36,13 +36,14 @@ def build(servers, with_counts):
     if any(server.speaks_tls for server in servers):
         (target / "bench").mkdir(parents=True, exist_ok=True)
         folders["certificate"] = certificate.make(target / "bench")
-    binaries = {}
-    for server in servers:
-        binaries.setdefault(server.package, set()).add(server.binary)
     kinds = {"counting": ["--features", "count-allocations"]} if with_counts else {}
     for kind, features in (kinds | {"plain": []}).items():
         folder = folders[kind] = target / "bench" / kind
         folder.mkdir(parents=True, exist_ok=True)
+        binaries = {}
+        for server in servers:
+            if kind == "plain" or server.counts:
+                binaries.setdefault(server.package, set()).add(server.binary)
         for package, names in binaries.items():
             if package == "uwebsockets":
                 for name in names:

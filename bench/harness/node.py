@@ -20,5 +20,5 @@ def build(bench, program):
                         "--no-fund", "--silent"], cwd=folder, check=True)
     script = folder / f"{program.stem}.mjs"
     shutil.copy2(bench / "node" / script.name, script)
-    program.write_text(f"#!/bin/sh\nexec node {script}\n")
+    program.write_text(f"#!/bin/sh\nexec node {script} \"$@\"\n")
     os.chmod(program, 0o755)

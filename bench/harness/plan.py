@@ -22,6 +22,13 @@ class Server:
     speaks_tls: bool = False
     # Whether there is a build that counts its allocations.
     counts: bool = True
+    needs_redis: bool = False
+    # Whether it subscribes to each topic that its clients have joined.
+    subscribes: bool = False
+
+    @property
+    def is_node(self):
+        return self.needs_redis or "--node" in self.arguments
 
     @property
     def is_raw(self):
@@ -60,6 +67,10 @@ def tls(name, package, binary, arguments=(), protocol="rfc6455", broadcasts=Fals
     return Server(name, package, binary, arguments, protocol, broadcasts, speaks_tls=True)
 
 
+def node(name, package, protocol="rfc6455", **what):
+    return Server(name, package, name, (), protocol, counts=False, needs_redis=True, **what)
+
+
 SERVERS = [
     Server("raw-tokio", "servers", "raw-tokio", (), "raw", broadcasts=True),
     Server("raw-smol", "servers", "raw-smol", (), "raw"),
@@ -90,6 +101,10 @@ SERVERS = [
     tls("tokio-tungstenite-tls-batch", "peers", "tokio-tungstenite", ("--batch",), broadcasts=True),
     tls("fastwebsockets-tls", "peers", "fastwebsockets", broadcasts=True),
     tls("fastwebsockets-tls-batch", "peers", "fastwebsockets", ("--batch",)),
+    Server("ours-tokio-node", "servers", "ours-tokio", ("--node",)),
+    node("raw-tokio-redis", "cluster", "raw"),
+    node("ours-tokio-redis", "cluster", subscribes=True),
+    node("socket-io-redis", "node", "socket-io"),
     peer("tokio-tungstenite", broadcasts=True),
     peer("tokio-tungstenite", batch=True, broadcasts=True),
     peer("fastwebsockets", broadcasts=True),
@@ -151,6 +166,13 @@ class Scenario:
     # A storm opens new connections before the server has closed the old ones.
     generations: int = 1
 
+    # The nodes of a cluster; the generator publishes on the first one.
+    nodes: int = 0
+    # Those that have one member each; 0 where all are members of one topic.
+    topics: int = 0
+    # The names of the servers that it is for, where the rules below do not say it.
+    only: tuple = ()
+
     is_tls: bool = False
     # Whether clients ask as a browser does, with all of its headers.
     is_browser: bool = False
@@ -159,7 +181,18 @@ class Scenario:
     def ceiling(self):
         return CEILING_TLS if self.is_tls else CEILING
 
+    @property
+    def restarts_redis(self):
+        return self.topics > 0
+
+    @property
+    def channels(self):
+        """What Redis knows when all nodes have subscribed: each topic, one channel for each node, and one for all."""
+        return self.topics + self.nodes + 1
+
     def suits(self, server):
+        if self.only or server.is_node:
+            return server.name in self.only
         if self.shows != "cost" and server.name not in COMPARED:
             return False
         if self.is_browser and server.protocol != "rfc6455":
@@ -217,6 +250,26 @@ def capacity(connections):
     return Scenario(f"capacity-{connections}", "", echo(1), connections, messages=None)
 
 
+def cluster(nodes, members, rate):
+    """A row of the cost of a message against the number of nodes."""
+    crowd = "" if members == 1 else "-crowd"
+    on_each = f"1 member on each of {nodes}" if members == 1 else f"{members} members on each of {nodes}"
+    alone = ("ours-tokio",) if nodes == 1 else ()
+    return Scenario(f"cluster{crowd}-{nodes}", f"128 B, {rate:,} times a second to one topic, {on_each}",
+                    ("cluster", "--rate", str(rate)), members, 128, mode="cluster-topics", messages=None, windows=3,
+                    shows="cluster", nodes=nodes, only=CLUSTERS + alone)
+
+
+def many_topics(count):
+    """A row of the cost of topics: each has a member on the second node. A client is in fifty of them, or in fewer."""
+    return Scenario(f"cluster-topics-{count}", f"128 B, 5,000 times a second to one of {count:,} topics",
+                    ("cluster", "--rate", "5000", "--topics", str(count)), -(-count // 50), 128, mode="cluster-topics",
+                    messages=None, windows=3, shows="topics", nodes=2, topics=count,
+                    only=("ours-tokio", "ours-tokio-redis", "socket-io-redis"))
+
+
+CLUSTERS = ("raw-tokio-redis", "ours-tokio-redis", "socket-io-redis")
+
 PACE = ("paced", "--rate", "20000")
 
 SCENARIOS = [
@@ -262,6 +315,12 @@ SCENARIOS = [
     slow_tenth(5_000, 1024, 5, 1),
     Scenario("idle-records", "2,000 connections after one echo of 4 KiB of JSON", ("idle",), 2_000, 4 << 10,
              script="records", messages=None, is_memory=True),
+    *(cluster(nodes, *load) for load in ((1, 5_000), (100, 100)) for nodes in (1, 2, 4)),
+    *(many_topics(count) for count in (1, 100, 10_000, 100_000)),
+    Scenario("node-clients", "16 B to the 2 clients of a node that is alone, 1 in flight", broadcast(1), 2, mode="broadcast",
+             unit="delivery", only=("ours-tokio", "ours-tokio-node")),
+    Scenario("node-cluster", "16 B to the cluster of a node that is alone, with 2 clients, 1 in flight", broadcast(1), 2,
+             mode="cluster-broadcast", unit="delivery", only=("ours-tokio", "ours-tokio-node")),
     Scenario("tls-tiny", "TLS, 16 B, 1 in flight, 64 connections", echo(1), 64, is_tls=True),
     Scenario("tls-pipelined", "TLS, 16 B, 32 in flight, 64 connections", echo(32), 64, messages=64 * 32 * 20, is_tls=True),
     Scenario("tls-small", "TLS, 1 KiB, 8 in flight, 64 connections", echo(8), 64, 1024, messages=64 * 8 * 20, is_tls=True),
@@ -280,8 +339,10 @@ SCENARIOS = [
 ]
 
 # What CI runs: ours and the ceiling, counts that do not depend on the machine, and a look at the time.
-QUICK_SERVERS = ["raw-tokio", "ours-tokio", "ours-smol", "ours-async-std", "ours-tokio-draft76", "ours-tokio-deflate"]
-QUICK_SCENARIOS = ["tiny", "pipelined", "small", "medium", "records", "large", "handshake", "broadcast16", "idle"]
+QUICK_SERVERS = ["raw-tokio", "ours-tokio", "ours-smol", "ours-async-std", "ours-tokio-draft76", "ours-tokio-deflate",
+                 "ours-tokio-node"]
+QUICK_SCENARIOS = ["tiny", "pipelined", "small", "medium", "records", "large", "handshake", "broadcast16", "idle",
+                   "node-clients", "node-cluster"]
 
 
 def expand(names, things):

@@ -3,13 +3,13 @@
 import json
 import statistics
 
-from . import plan, tails
+from . import clusters, plan, tails
 
 
 def tables(results):
     """Returns the Markdown: what a message costs, as a ratio to the ceiling and in nanoseconds, and counts."""
     sections = [head(results), ratios(results), nanoseconds(results), rates(results), latencies(results),
-                *tails.tables(results), counts(results, "syscalls"), counts(results, "allocations"), memory(results), legend(results)]
+                *tails.tables(results), *clusters.tables(results), counts(results, "syscalls"), counts(results, "allocations"), memory(results), legend(results)]
     return "\n".join(section for section in sections if section)
 
 
