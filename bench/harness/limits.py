@@ -14,18 +14,6 @@ def check(results):
             for line in check_row(results, server, scenario, row)]
 
 
-def check_beside(results, server, scenario, row):
-    """Judges by how much a server may be above another one in the same run."""
-    other = row["beside"]
-    counts = results["counts"].get(scenario, {})
-    for what, limit in row["more"].items():
-        both = [counts.get(name, {}).get(what) for name in (server, other)]
-        if None in both:
-            yield f"{server} {scenario}: no {what} to judge beside {other}"
-        elif both[0] - both[1] > limit:
-            yield f"{server} {scenario}: {both[0]:.3f} {what}, and limits.toml allows {limit} more than the {both[1]:.3f} of {other}"
-
-
 def check_row(results, server, scenario, row):
     if "beside" in row:
         yield from check_beside(results, server, scenario, row)
@@ -41,3 +29,15 @@ def check_row(results, server, scenario, row):
             yield f"{server} {scenario}: no {what} to judge"
         elif seen[what] > limit:
             yield f"{server} {scenario}: {seen[what]:.3f} {what}, and limits.toml allows {limit}"
+
+
+def check_beside(results, server, scenario, row):
+    """Judges by how much a server may be above another one in the same run."""
+    other = row["beside"]
+    counts = results["counts"].get(scenario, {})
+    for what, limit in row["more"].items():
+        both = [counts.get(name, {}).get(what) for name in (server, other)]
+        if None in both:
+            yield f"{server} {scenario}: no {what} to judge beside {other}"
+        elif both[0] - both[1] > limit:
+            yield f"{server} {scenario}: {both[0]:.3f} {what}, and limits.toml allows {limit} more than the {both[1]:.3f} of {other}"
