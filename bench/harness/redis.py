@@ -10,10 +10,13 @@ from . import measure
 CORE = "0"
 
 
+def require():
+    if not shutil.which("redis-server"):
+        raise SystemExit("clusters need the program redis-server; leave them out with --scenario, or install it")
+
+
 class Redis:
     def __init__(self):
-        if not shutil.which("redis-server"):
-            raise SystemExit("clusters need the program redis-server; leave them out with --scenario, or install redis-server")
         self.port = free_port()
         self.process = self.start()
 
