@@ -169,6 +169,16 @@ pub fn render_cluster(health: &ClusterHealth, counters: &ClusterCounters) -> Str
             counters.malformed,
         ),
         (
+            "ws_cluster_undelivered_messages_total",
+            "Messages of other nodes to one connection that it did not take.",
+            counters.undelivered,
+        ),
+        (
+            "ws_cluster_log_gaps_total",
+            "Gaps in the logs of topics that members were told.",
+            counters.log_gaps,
+        ),
+        (
             "ws_cluster_connects_total",
             "Links to the engine, the first one included.",
             counters.connects,
@@ -197,6 +207,11 @@ pub fn render_cluster(health: &ClusterHealth, counters: &ClusterCounters) -> Str
             "ws_cluster_inbound_bytes",
             "Bytes that have arrived and wait for members on this node now.",
             counters.inbound_bytes,
+        ),
+        (
+            "ws_cluster_nodes",
+            "Nodes that lived when the engine listed them last, this one included.",
+            counters.nodes,
         ),
         (
             "ws_cluster_subscriptions",

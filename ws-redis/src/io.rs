@@ -1,5 +1,6 @@
 //! A stream of the driver as one for the crate `redis`. It stops to read while the node has too much that waits for its
-//! members, so that the engine keeps the rest.
+//! members, so that the engine keeps the rest. It fails if an answer does not end, because the crate keeps an answer until it
+//! is complete.
 
 use std::io;
 use std::pin::Pin;
@@ -53,18 +54,67 @@ impl Valve {
     }
 }
 
+/// The bytes that have arrived since an answer was last complete.
+pub(crate) struct Unfinished {
+    len: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// The longest greeting, and the longest answer or message behind it.
+const GREETING_LIMIT: usize = 64 << 10;
+const ANSWER_LIMIT: usize = 64 << 20;
+
+impl Unfinished {
+    /// Notes that the engine has been greeted, so that longer answers are due.
+    pub(crate) fn note_greeted(&self) {
+        self.limit.store(ANSWER_LIMIT, Ordering::Relaxed);
+        self.note_complete();
+    }
+
+    /// Notes that an answer or a message is complete.
+    pub(crate) fn note_complete(&self) {
+        self.len.store(0, Ordering::Relaxed);
+    }
+
+    fn note_read(&self, len: usize) -> io::Result<()> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if self.len.fetch_add(len, Ordering::Relaxed) + len <= limit {
+            return Ok(());
+        }
+        let error = format!("an answer of the engine has more than {limit} bytes");
+        Err(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+impl Default for Unfinished {
+    fn default() -> Self {
+        Self {
+            len: AtomicUsize::new(0),
+            limit: AtomicUsize::new(GREETING_LIMIT),
+        }
+    }
+}
+
 pub(crate) struct RedisIo<S> {
     stream: S,
     valve: Arc<Valve>,
+    unfinished: Arc<Unfinished>,
+    /// Read into and copied from, because the reader's memory would have to be cleared for each look at the stream.
+    block: Box<[u8]>,
     /// While the valve is closed.
     waiting: Option<EventListener>,
 }
 
+/// The most bytes of a read.
+const BLOCK_LEN: usize = 16 << 10;
+
 impl<S> RedisIo<S> {
-    pub(crate) fn new(stream: S, valve: Arc<Valve>) -> Self {
+    pub(crate) fn new(stream: S, valve: Arc<Valve>, unfinished: Arc<Unfinished>) -> Self {
         Self {
             stream,
             valve,
+            unfinished,
+            block: vec![0; BLOCK_LEN].into(),
             waiting: None,
         }
     }
@@ -93,10 +143,16 @@ impl<S: AsyncRead + Unpin> tokio::io::AsyncRead for RedisIo<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_valve(cx));
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer.initialize_unfilled());
-        let len = ready!(read)?;
-        buffer.advance(len);
-        Poll::Ready(Ok(()))
+        let Self {
+            stream,
+            block,
+            unfinished,
+            ..
+        } = &mut *self;
+        let end = block.len().min(buffer.remaining());
+        let len = ready!(Pin::new(stream).poll_read(cx, &mut block[..end]))?;
+        buffer.put_slice(&block[..len]);
+        Poll::Ready(unfinished.note_read(len))
     }
 }
 

@@ -16,7 +16,7 @@ use redis::{
 use ws_driver::{Batch, Channel, Gate, Runtime, Seat, Settled, Timer};
 
 use crate::Redis;
-use crate::io::{RedisIo, Valve};
+use crate::io::{RedisIo, Unfinished, Valve};
 use crate::questions::Asker;
 
 /// The wait for a link: the address, TLS, the greeting of both connections.
@@ -37,6 +37,7 @@ pub(crate) struct Link {
 /// A connection, and the future that moves its bytes.
 struct Connected {
     connection: MultiplexedConnection,
+    unfinished: Arc<Unfinished>,
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -56,6 +57,7 @@ impl Link {
                 seat: Arc::clone(seat),
                 prefix: format!("{}:", redis.channel_prefix),
                 valve: Arc::clone(&valve),
+                unfinished: Arc::default(),
             };
             let subscriptions = connect(redis, runtime, Arc::clone(&valve), Some(pushes)).await?;
             Ok(Self {
@@ -87,7 +89,15 @@ impl Link {
             valve,
             run,
         } = self;
-        let publishing = pin!(publish(redis, runtime, seat, commands.connection.clone()));
+        let asker = Asker {
+            redis,
+            runtime,
+            seat,
+            connection: commands.connection.clone(),
+            unfinished: Arc::clone(&commands.unfinished),
+            run,
+        };
+        let publishing = pin!(publish(&asker));
         let subscribing = pin!(subscribe(
             redis,
             runtime,
@@ -95,13 +105,6 @@ impl Link {
             subscriptions.connection.clone(),
             &valve
         ));
-        let asker = Asker {
-            redis,
-            runtime,
-            seat,
-            connection: commands.connection.clone(),
-            run,
-        };
         let answering = pin!(asker.run());
         let opening = pin!(async {
             loop {
@@ -140,6 +143,8 @@ async fn connect<R: Runtime>(
     valve: Arc<Valve>,
     pushes: Option<Pushes>,
 ) -> Result<Connected, String> {
+    let unfinished = pushes.as_ref().map(|pushes| Arc::clone(&pushes.unfinished));
+    let unfinished = unfinished.unwrap_or_default();
     let target = &redis.target;
     let cannot =
         |what: &str, error: &dyn std::fmt::Display| format!("{what} {target:?} failed: {error}");
@@ -153,9 +158,11 @@ async fn connect<R: Runtime>(
         let tls = redis.tls.clone().unwrap_or_default();
         let stream = tls.connect(stream, &target.host).await;
         let stream = stream.map_err(|error| cannot("TLS with", &error))?;
-        return greet(redis, RedisIo::new(stream, valve), pushes).await;
+        let stream = RedisIo::new(stream, valve, Arc::clone(&unfinished));
+        return greet(redis, stream, pushes, unfinished).await;
     }
-    greet(redis, RedisIo::new(stream, valve), pushes).await
+    let stream = RedisIo::new(stream, valve, Arc::clone(&unfinished));
+    greet(redis, stream, pushes, unfinished).await
 }
 
 /// Checks that the engine is no replica: messages that are published there reach nobody at its primary, and nothing can be
@@ -166,39 +173,50 @@ async fn examine(
 ) -> Result<(Connected, Option<String>), String> {
     let Connected {
         connection,
+        unfinished,
         mut driver,
     } = connected;
     let mut asking = connection.clone();
     let questions = async {
-        let role = redis::cmd("ROLE")
-            .query_async::<Vec<Value>>(&mut asking)
-            .await;
+        let role = is_replica(&mut asking).await;
         let mut info = redis::cmd("INFO");
         let info = info.arg("server").query_async::<String>(&mut asking).await;
         (role, info)
     };
-    let (role, info) = match select(pin!(questions), driver.as_mut()).await {
+    let (is_replica, info) = match select(pin!(questions), driver.as_mut()).await {
         Either::Left((answers, _)) => answers,
         Either::Right(((), _)) => return Err(format!("{:?} closed the connection", redis.target)),
     };
-    let role = role.ok().and_then(|role| role.into_iter().next());
-    if matches!(role, Some(Value::BulkString(role)) if role == b"slave") {
-        let target = &redis.target;
-        return Err(format!(
-            "{target:?} is a replica, and a node needs its primary"
-        ));
+    if is_replica {
+        return Err(format!("{:?} {REPLICA}", redis.target));
     }
     let info = info.unwrap_or_default();
     let mut lines = info.lines();
     let run = lines.find_map(|line| line.strip_prefix("run_id:"));
     let run = run.map(|run| run.trim().to_owned());
-    Ok((Connected { connection, driver }, run))
+    let connected = Connected {
+        connection,
+        unfinished,
+        driver,
+    };
+    Ok((connected, run))
+}
+
+pub(crate) const REPLICA: &str = "is a replica, and a node needs its primary";
+
+/// Asks whether the engine follows another one. One that does not say is none.
+pub(crate) async fn is_replica(connection: &mut MultiplexedConnection) -> bool {
+    let role = redis::cmd("ROLE");
+    let role = role.query_async::<Vec<Value>>(connection).await;
+    let role = role.ok().and_then(|role| role.into_iter().next());
+    matches!(role, Some(Value::BulkString(role)) if role == b"slave")
 }
 
 async fn greet<S>(
     redis: &Redis,
     stream: RedisIo<S>,
     pushes: Option<Pushes>,
+    unfinished: Arc<Unfinished>,
 ) -> Result<Connected, String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -222,23 +240,30 @@ where
     }
     let greeted = MultiplexedConnection::new_with_config(&info, stream, config).await;
     let (connection, driver) = greeted.map_err(|error| describe("the greeting", &error))?;
+    unfinished.note_greeted();
     Ok(Connected {
         connection,
         driver: Box::pin(driver),
+        unfinished,
     })
 }
 
 /// Publishes batches; returns why it cannot go on.
-async fn publish<R: Runtime>(
-    redis: &Redis,
-    runtime: &R,
-    seat: &Seat,
-    connection: MultiplexedConnection,
-) -> String {
+async fn publish<R: Runtime>(asker: &Asker<'_, R>) -> String {
+    let Asker {
+        redis,
+        runtime,
+        seat,
+        connection,
+        unfinished,
+        ..
+    } = asker;
     loop {
         let batch = seat.outgoing().await;
         let sending = publish_batch(redis, connection.clone(), &batch);
-        match within(runtime, ANSWER_TIMEOUT, sending).await {
+        let sent = within(*runtime, ANSWER_TIMEOUT, sending).await;
+        unfinished.note_complete();
+        match sent {
             Some(Ok(settled)) => seat.settled(&batch, settled),
             Some(Err(error)) => return error,
             None => {
@@ -261,19 +286,28 @@ async fn publish_batch(
     let sent = connection
         .send_packed_commands(&pipeline, 0, batch.messages().len())
         .await;
-    let refused = match sent {
-        Ok(answers) => answers
-            .into_iter()
-            .find_map(|answer| answer.extract_error().err()),
-        Err(error) => Some(error),
+    let answers = match sent {
+        Ok(answers) => answers,
+        Err(error) => return Err(describe("PUBLISH", &error)),
     };
-    let Some(error) = refused else {
-        return Ok(Settled::Published);
-    };
-    if is_passing(&error) {
-        return Err(describe("PUBLISH", &error));
+    let answers = answers.into_iter().enumerate();
+    let refusals =
+        answers.filter_map(|(place, answer)| Some((place, answer.extract_error().err()?)));
+    let (mut places, mut why) = (Vec::new(), None);
+    for (place, error) in refusals {
+        if is_passing(&error) {
+            return Err(describe("PUBLISH", &error));
+        }
+        places.push(place);
+        why.get_or_insert(error);
     }
-    Ok(Settled::Refused)
+    Ok(match why {
+        Some(error) => Settled::Refused {
+            places,
+            error: describe("PUBLISH", &error),
+        },
+        None => Settled::Published,
+    })
 }
 
 /// Subscribes to what the node wants; returns why it cannot go on.
@@ -322,10 +356,12 @@ struct Pushes {
     /// What channels begin with, with the colon.
     prefix: String,
     valve: Arc<Valve>,
+    unfinished: Arc<Unfinished>,
 }
 
 impl AsyncPushSender for Pushes {
     fn send(&self, info: PushInfo) -> Result<(), SendError> {
+        self.unfinished.note_complete();
         if info.kind != PushKind::Message {
             return Ok(());
         }

@@ -17,7 +17,8 @@ use ws_driver::{
 };
 
 use crate::Redis;
-use crate::link::{ANSWER_TIMEOUT, describe, is_passing, within};
+use crate::io::Unfinished;
+use crate::link::{ANSWER_TIMEOUT, REPLICA, describe, is_passing, is_replica, within};
 
 /// The most questions on their way.
 const QUESTIONS: usize = 64;
@@ -42,6 +43,7 @@ pub(crate) struct Asker<'a, R> {
     pub(crate) runtime: &'a R,
     pub(crate) seat: &'a Seat,
     pub(crate) connection: MultiplexedConnection,
+    pub(crate) unfinished: Arc<Unfinished>,
     /// The id of the engine's run, if it tells.
     pub(crate) run: Option<String>,
 }
@@ -109,13 +111,21 @@ impl<R: Runtime> Asker<'_, R> {
             .arg("NUMSUB")
             .arg(self.redis.channel_name(&Channel::All));
         let mut connection = self.connection.clone();
-        let counting = numsub.query_async::<(String, usize)>(&mut connection);
-        match within(self.runtime, ANSWER_TIMEOUT, counting).await {
-            Some(Ok((_, nodes))) => {
+        let counting = async {
+            let is_replica = is_replica(&mut connection.clone()).await;
+            let counted = numsub.query_async::<(String, usize)>(&mut connection);
+            (is_replica, counted.await)
+        };
+        let counted = within(self.runtime, ANSWER_TIMEOUT, counting).await;
+        self.unfinished.note_complete();
+        match counted {
+            // It can have become one under a link that lasts.
+            Some((true, _)) => Err(format!("{:?} {REPLICA}", self.redis.target)),
+            Some((false, Ok((_, nodes)))) => {
                 self.seat.counted(nodes);
                 Ok(())
             }
-            Some(Err(error)) => Err(describe("PUBSUB NUMSUB", &error)),
+            Some((false, Err(error))) => Err(describe("PUBSUB NUMSUB", &error)),
             None => Err(format!(
                 "the engine did not count within {ANSWER_TIMEOUT:?}"
             )),
@@ -211,7 +221,9 @@ impl<R: Runtime> Asker<'_, R> {
         asking: impl Future<Output = RedisResult<T>>,
         convert: impl FnOnce(T) -> A,
     ) -> Result<(), Broken> {
-        match within(self.runtime, ANSWER_TIMEOUT, asking).await {
+        let answer = within(self.runtime, ANSWER_TIMEOUT, asking).await;
+        self.unfinished.note_complete();
+        match answer {
             Some(Ok(answer)) => question.answer(convert(answer)),
             Some(Err(error)) if is_passing(&error) => return Err(describe(what, &error)),
             Some(Err(error)) => question.refuse(&describe(what, &error)),

@@ -165,6 +165,8 @@ impl SharedCluster {
             Message::Text(text) => (Kind::Text, text.as_bytes()),
             Message::Binary(bytes) => (Kind::Binary, &bytes[..]),
         };
+        let checked = exchange.check_len(payload.len());
+        checked.map_err(ClusterSendError::Backplane)?;
         let draft = Draft::addressed(kind, self.node, to, payload);
         let pushed = exchange.lock().push(Channel::Node(id.node), draft);
         exchange.ready.notify(1);

@@ -23,6 +23,13 @@ pub enum BackplaneError {
         /// The limit in bytes: option `queue_limit`.
         limit: usize,
     },
+    /// The message is longer than other nodes take, if they have the options of this one.
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes: option `message_limit`.
+        limit: usize,
+    },
     /// There was no link to the engine, or it did not answer in time.
     Down {
         /// The time that was waited: 5 s, or the option `subscribe_timeout` for a subscription.
@@ -47,6 +54,10 @@ impl fmt::Display for BackplaneError {
             Self::TooLarge { len, limit } => write!(
                 f,
                 "the message has {len} bytes for other nodes, and their queue {limit} (option queue_limit)"
+            ),
+            Self::TooLong { len, limit } => write!(
+                f,
+                "the message has {len} bytes, and other nodes take {limit} (option message_limit)"
             ),
             Self::Down { waited } => write!(
                 f,

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
+use super::report::Report;
 use super::shared::SharedCluster;
 use crate::runtime::{Runtime, Timer};
 use crate::util::race::{Winner, race};
@@ -21,7 +22,7 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>) {
         return;
     };
     let mut timer = runtime.timer();
-    let mut ticks = 0u64;
+    let (mut ticks, mut report) = (0u64, Report::default());
     loop {
         timer.set(runtime.now() + TICK);
         let ended = async {
@@ -38,7 +39,7 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>) {
             return;
         }
         ticks += 1;
-        shared.note_time(exchange, ticks % PROBE_TICKS == 0);
+        shared.note_time(exchange, &mut report, ticks % PROBE_TICKS == 0);
         if ticks % SWEEP_TICKS == 0 {
             shared.registry.sweep_interest();
         }

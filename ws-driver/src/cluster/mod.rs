@@ -6,6 +6,8 @@
 //! `shared.rs` puts both behind locks, `seat.rs` shows them to an engine, `worker.rs` hands messages to members,
 //! `keeper.rs` knows the time.
 //!
+//! What a node says in its log is in `report.rs`.
+//!
 //! What an engine is asked besides is in `question.rs`. On it stand `membership.rs`, by the rules of `leases.rs`, and
 //! `presence.rs`, and the logs of topics: `log/` has their rules, `append.rs` is the way in, `follow.rs` the way to all
 //! members, and `resume.rs` that to one who comes back. Messages for one connection are in `direct.rs`.
@@ -35,6 +37,7 @@ mod outbound;
 pub(crate) mod outbox;
 pub(crate) mod presence;
 pub(crate) mod question;
+mod report;
 mod resume;
 pub(crate) mod seat;
 mod sequence;

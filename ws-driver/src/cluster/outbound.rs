@@ -9,12 +9,13 @@ use super::config::ClusterConfig;
 use super::envelope::{Draft, Envelope, Kind};
 use super::error::BackplaneError;
 use super::leases::Leases;
-use super::link::Link;
+use super::link::{ClusterHealth, Link};
 use super::outbox::{Batch, Outbox, OutgoingMessage};
 use super::question::{Allowance, AskError, Share};
 use super::seat::{SeatRequest, Settled};
 use super::sequence::{Number, Numbers};
 use crate::id::cluster::NodeId;
+use crate::util::sync::Arc;
 
 pub(super) struct Outbound {
     pub(super) link: Link,
@@ -24,6 +25,10 @@ pub(super) struct Outbound {
     questions: VecDeque<SeatRequest>,
     memory: Allowance,
     numbers: Numbers,
+    /// Since when no batch was answered, if one is in doubt.
+    doubted_since: Option<Instant>,
+    /// Why the engine refused messages on this link, if it did.
+    refusal: Option<Arc<str>>,
     /// The limit of the outbox, for errors.
     queue_limit: usize,
     /// Whether the backplane was asked for the channels that are no topics; anew on each link.
@@ -57,6 +62,8 @@ impl Outbound {
             questions: VecDeque::new(),
             memory: Allowance::default(),
             numbers: Numbers::new(),
+            doubted_since: None,
+            refusal: None,
             queue_limit: config.queue_limit,
             has_asked_node: false,
             has_asked_all: false,
@@ -112,16 +119,29 @@ impl Outbound {
         self.outbox.take()
     }
 
-    pub(super) fn settle(&mut self, batch: &Batch, settled: Settled) {
-        match settled {
-            Settled::Published => {
-                let published = count(self.outbox.settle(batch));
-                self.counters.published += published;
-                self.counters.batches += u64::from(published > 0);
+    /// Notes what became of a batch. Returns why the engine refuses messages if that is the first refusal on this link.
+    pub(super) fn settle(
+        &mut self,
+        batch: &Batch,
+        settled: Settled,
+        now: Instant,
+    ) -> Option<Arc<str>> {
+        let (places, error) = match settled {
+            Settled::Published => (Vec::new(), None),
+            Settled::Refused { places, error } => (places, Some(Arc::from(error))),
+            Settled::InDoubt => {
+                self.note_doubt(now);
+                return None;
             }
-            Settled::Refused => self.counters.dropped += count(self.outbox.settle(batch)),
-            Settled::InDoubt => self.note_doubt(),
-        }
+        };
+        let (published, refused) = self.outbox.settle(batch, &places);
+        self.counters.published += count(published);
+        self.counters.batches += u64::from(published > 0);
+        self.counters.dropped += count(refused);
+        self.doubted_since = None;
+        let before = self.refusal.is_some();
+        self.refusal = self.refusal.take().or(error);
+        self.refusal.clone().filter(|_| !before)
     }
 
     /// Drops what was not published. Returns how many messages that were.
@@ -132,14 +152,28 @@ impl Outbound {
     }
 
     /// Notes that nobody knows whether the engine has the batch in flight.
-    fn note_doubt(&mut self) {
-        self.counters.in_doubt += count(self.outbox.doubt());
+    fn note_doubt(&mut self, now: Instant) {
+        let doubtful = self.outbox.doubt();
+        self.counters.in_doubt += count(doubtful);
+        if self.outbox.is_in_doubt() {
+            self.doubted_since.get_or_insert(now);
+        }
+    }
+
+    /// Tells how the node is linked. A link on which a batch is in doubt again and again publishes nothing, so it is up only
+    /// once the engine has answered to one.
+    pub(super) fn health(&self) -> ClusterHealth {
+        match (self.link.health(), self.doubted_since) {
+            (ClusterHealth::Up, Some(since)) => ClusterHealth::Connecting { since },
+            (health, _) => health,
+        }
     }
 
     // The link.
 
     pub(super) fn note_up(&mut self, now: Instant) {
-        self.note_doubt();
+        self.note_doubt(now);
+        self.refusal = None;
         self.link.note_up(now);
         self.leases.note_up(now);
         (self.has_asked_node, self.has_asked_all) = (false, false);
@@ -147,8 +181,12 @@ impl Outbound {
 
     /// Notes that there is no link. Returns whether there was one.
     pub(super) fn note_down(&mut self, error: &str, now: Instant) -> bool {
-        self.note_doubt();
-        self.link.note_down(error.into(), now)
+        self.note_doubt(now);
+        let error = match &self.refusal {
+            Some(refusal) => format!("{error}; the engine had refused messages: {refusal}").into(),
+            None => error.into(),
+        };
+        self.link.note_down(error, now)
     }
 
     // What it asks of the backplane.

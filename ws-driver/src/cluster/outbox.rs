@@ -147,17 +147,19 @@ impl Outbox {
         })
     }
 
-    /// Notes that the engine has answered: it took the batch, or refused it for good. Returns how many messages that were;
-    /// none if this is not the batch in flight.
-    pub(super) fn settle(&mut self, batch: &Batch) -> usize {
+    /// Notes that the engine has answered: it took the batch, but for the messages at these places, which it refused. Returns
+    /// how many it took, and how many it refused; none if this is not the batch in flight.
+    pub(super) fn settle(&mut self, batch: &Batch, refused: &[usize]) -> (usize, usize) {
         if self.standing != Standing::InFlight || batch.number != self.number {
-            return 0;
+            return (0, 0);
         }
         self.standing = Standing::None;
         let messages = self.batch.take().map(|batch| batch.messages);
         let messages = messages.as_deref().unwrap_or_default();
         self.len -= messages.iter().map(OutgoingMessage::cost).sum::<usize>();
-        count(messages)
+        let refused = refused.iter().filter_map(|place| messages.get(*place));
+        let refused = count(refused);
+        (count(messages).saturating_sub(refused), refused)
     }
 
     /// Notes that the answer to the batch in flight will not come. Returns how many messages are in doubt now that were not
@@ -170,6 +172,11 @@ impl Outbox {
         self.batch
             .as_ref()
             .map_or(0, |batch| count(&*batch.messages))
+    }
+
+    /// Tells whether a batch waits to be published again, or was and is not answered.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.standing == Standing::InDoubt
     }
 
     /// Drops everything. Returns how many messages that were.
@@ -248,11 +255,15 @@ mod tests {
                     }
                     if random >> 28 & 3 == 0 {
                         assert_eq!(outbox.doubt(), found.len());
-                        assert_eq!(outbox.settle(&batch), 0, "the answer comes too late");
+                        assert_eq!(
+                            outbox.settle(&batch, &[]),
+                            (0, 0),
+                            "the answer comes too late"
+                        );
                         doubtful = Some(found);
                     } else {
-                        assert_eq!(outbox.settle(&batch), found.len());
-                        assert_eq!(outbox.settle(&batch), 0, "twice");
+                        assert_eq!(outbox.settle(&batch, &[0, 999]), (found.len() - 1, 1));
+                        assert_eq!(outbox.settle(&batch, &[]), (0, 0), "twice");
                         answered.extend(found);
                     }
                 }
@@ -260,7 +271,7 @@ mod tests {
         }
         while let Some(batch) = outbox.take() {
             answered.extend(numbers(&batch));
-            outbox.settle(&batch);
+            outbox.settle(&batch, &[]);
         }
         assert_eq!(answered, (0..pushed).collect::<Vec<_>>());
         assert_eq!((outbox.len(), outbox.messages_len()), (0, 0));
@@ -279,7 +290,7 @@ mod tests {
         assert_eq!(first.messages().len(), BATCH_MESSAGES);
         // What is on its way counts, so that a backplane which never answers holds no more than that.
         assert!(!outbox.has_capacity(100));
-        outbox.settle(&first);
+        outbox.settle(&first, &[]);
         assert!(outbox.has_capacity(100));
         assert_eq!(
             outbox.clear(),
@@ -293,7 +304,7 @@ mod tests {
         let mut lens = Vec::new();
         while let Some(batch) = outbox.take() {
             lens.push(batch.messages().len());
-            outbox.settle(&batch);
+            outbox.settle(&batch, &[]);
         }
         assert_eq!(lens, [1, 1, 1, 1]);
     }

@@ -59,12 +59,18 @@ pub struct InterestChange {
 const CHANNEL_LIMIT: usize = 512;
 
 /// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// The engine took all of it.
     Published,
-    /// The engine refused it and would again, as for want of a permission. It is dropped, and counted.
-    Refused,
+    /// The engine refused messages of it and would again, as for want of a permission. They are dropped, and counted. It took
+    /// the others.
+    Refused {
+        /// The places of those messages in the batch.
+        places: Vec<usize>,
+        /// What the engine said of one of them. It goes to logs, so it must have no secret in it.
+        error: String,
+    },
     /// Nobody knows, because an answer did not come. It is published again, with the same numbers.
     InDoubt,
 }
@@ -185,8 +191,13 @@ impl Seat {
     /// Notes what became of a batch. It does nothing if the link broke meanwhile: then the batch is in doubt.
     pub fn settled(&self, batch: &Batch, settled: Settled) {
         let exchange = self.exchange();
-        exchange.lock().settle(batch, settled);
+        let refused = exchange
+            .lock()
+            .settle(batch, settled, self.shared.clock.now());
         exchange.note_settled();
+        if let Some(error) = refused {
+            tracing::warn!(target: "ws", "the engine of the cluster refuses messages: {error}");
+        }
     }
 
     /// Takes what arrived on a channel: any bytes, for who may publish may publish anything.

@@ -17,6 +17,7 @@ use super::link::ClusterHealth;
 use super::log::config::Logs;
 use super::outbound::Outbound;
 use super::question::Allowance;
+use super::report::Report;
 use crate::driver::shared_machine::Clock;
 use crate::id::cluster::NodeId;
 use crate::registry::Registry;
@@ -109,6 +110,11 @@ impl SharedCluster {
         &self.registry
     }
 
+    /// Tells whether this is a cluster of one.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.exchange.is_none()
+    }
+
     /// Queues a message for the other nodes.
     pub(crate) fn publish(
         &self,
@@ -118,6 +124,7 @@ impl SharedCluster {
         let Some(exchange) = &self.exchange else {
             return Ok(());
         };
+        exchange.check_len(message.payload().len())?;
         let kind = Kind::of_message(message.is_text());
         #[cfg(feature = "deflate")]
         let is_plain = message.is_plain();
@@ -132,7 +139,7 @@ impl SharedCluster {
 
     pub(crate) fn health(&self) -> ClusterHealth {
         match &self.exchange {
-            Some(exchange) => exchange.lock().link.health(),
+            Some(exchange) => exchange.lock().health(),
             None => ClusterHealth::Up,
         }
     }
@@ -219,16 +226,18 @@ impl SharedCluster {
     }
 
     pub(super) fn note_down(&self, exchange: &Exchange, error: &str) {
-        let was_up = exchange.lock().note_down(error, self.clock.now());
+        exchange.lock().note_down(error, self.clock.now());
         exchange.settled.notify(usize::MAX);
         exchange.time.notify(usize::MAX);
-        if was_up {
-            tracing::warn!(target: "ws", "the link to the other nodes is down: {error}");
-        }
     }
 
     /// Handles what is due by the time alone.
-    pub(super) fn note_time(&self, exchange: &Exchange, is_second: bool) {
+    pub(super) fn note_time(&self, exchange: &Exchange, report: &mut Report, is_second: bool) {
+        let counters = self.counters();
+        report.note_health(&self.health(), counters.queued_bytes);
+        if is_second {
+            report.note_counters(counters);
+        }
         let heard = is_second.then(|| exchange.inbound.take_heard());
         if is_second && !self.logs.is_empty() {
             exchange.inbound.note_second();
@@ -257,9 +266,20 @@ impl Exchange {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Checks that other nodes take a message, which have the same limit as this one.
+    pub(super) fn check_len(&self, len: usize) -> Result<(), BackplaneError> {
+        let limit = self.inbound.message_limit();
+        if len <= limit {
+            return Ok(());
+        }
+        self.lock().counters.dropped += 1;
+        Err(BackplaneError::TooLong { len, limit })
+    }
+
     /// Notes the end of the backplane or of the server. Returns how many messages were not published.
     pub(super) fn end(&self, shared: &SharedCluster, error: &str) -> usize {
         let mut outbound = self.lock();
+        let (was_stopping, had_ended) = (outbound.is_stopping, outbound.link.has_ended());
         outbound.link.note_end(error.into(), shared.clock.now());
         let dropped = outbound.clear();
         let questions = outbound.take_questions();
@@ -267,6 +287,9 @@ impl Exchange {
         drop(questions);
         if dropped > 0 {
             tracing::warn!(target: "ws", "{dropped} messages were not published to the other nodes: {error}");
+        }
+        if !was_stopping && !had_ended {
+            tracing::error!(target: "ws", "nothing goes to the other nodes any more: {error}");
         }
         self.inbound.end();
         shared.registry.end_interest();

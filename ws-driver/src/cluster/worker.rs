@@ -57,7 +57,10 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
     };
     let (mut pace, mut follower) = (Pace::new(runtime), Follower::default());
     let (mut began, mut turns) = (pace.runtime.now(), 0);
-    while let Some(work) = next(exchange, &mut pace, worker).await {
+    while let Some((work, has_waited)) = next(exchange, &mut pace, worker).await {
+        if has_waited {
+            began = pace.runtime.now();
+        }
         let len = work.len();
         let (audience, handed_len) = match work {
             Work::Message(arrival) => {
@@ -93,14 +96,18 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, work
     }
 }
 
-/// Waits for the next work, and forgets what was known if there is none yet.
-async fn next<R: Runtime>(exchange: &Exchange, pace: &mut Pace<R>, worker: usize) -> Option<Work> {
-    let waiting = exchange.inbound.try_next(worker);
-    if waiting.is_some() {
-        return waiting;
+/// Waits for the next work, and forgets what was known if there is none yet. Returns whether it waited, too.
+async fn next<R: Runtime>(
+    exchange: &Exchange,
+    pace: &mut Pace<R>,
+    worker: usize,
+) -> Option<(Work, bool)> {
+    if let Some(work) = exchange.inbound.try_next(worker) {
+        return Some((work, false));
     }
     pace.forget();
-    exchange.inbound.next(worker).await
+    let work = exchange.inbound.next(worker).await?;
+    Some((work, true))
 }
 
 fn hand_on<R: Runtime>(

@@ -160,6 +160,12 @@ impl Cluster {
         message: PreparedMessage,
         except: Option<ConnectionId>,
     ) -> Published {
+        if self.shared.is_alone() {
+            return Published {
+                local: offer_all(self.shared.registry(), members, message, except),
+                remote: Ok(()),
+            };
+        }
         // First, because connections here need not wait for the copy.
         let local = offer_all(self.shared.registry(), members, message.clone(), except);
         Published {

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
-use ws_driver::Server;
+use ws_driver::{ClusterHealth, Server};
 use ws_redis::Redis;
 
 use crate::engine::Engine;
@@ -51,6 +51,47 @@ async fn a_pause_of_all_clients_loses_nothing<R: Host>() {
         settle(&trial.nodes).await;
     }
     assert_eq!(trial.check().await, 0);
+}
+
+/// A node whose messages do not get through for seconds is not up for most of that time: only writes are paused, so each new
+/// link comes up and breaks at its first batch.
+async fn a_link_that_publishes_nothing_is_not_up<R: Host>() {
+    let engine = Engine::start();
+    let nodes: [Server<R>; 1] = [node(&engine.url()).await];
+    settle(&nodes).await;
+    let mut publisher = Publisher::new(nodes[0].cluster(), "room", 1);
+    assert!(
+        engine
+            .ask("CLIENT PAUSE 6000 WRITE")
+            .unwrap()
+            .starts_with("+OK")
+    );
+    publisher.publish();
+    // The wait for an answer, and some more.
+    R::sleep(SECOND * 3 / 2).await;
+    let mut ups = 0;
+    for _ in 0..80 {
+        ups += u32::from(nodes[0].cluster().health() == ClusterHealth::Up);
+        R::sleep(SECOND / 20).await;
+    }
+    assert!(ups < 20, "it was up {ups} times of 80");
+    settle(&nodes).await;
+    assert_eq!(nodes[0].cluster().counters().published, 1);
+}
+
+/// What a node cannot hand on at the other end is refused at once: all nodes have the same `message_limit`, so a message
+/// beyond it would reach the members on one node alone.
+async fn a_message_beyond_the_limit_of_nodes_is_refused_at_once<R: Host>() {
+    let engine = Engine::start();
+    let nodes: [Server<R>; 2] = [node(&engine.url()).await, node(&engine.url()).await];
+    let member = Member::open(&nodes[1], "room").await;
+    settle(&nodes).await;
+    let topic = nodes[0].cluster().topic("room");
+    let text = format!("1 1 {}", "x".repeat(2 << 20));
+    let remote = topic.broadcast(text).remote;
+    settle(&nodes).await;
+    let has_arrived = !member.numbers(1).is_empty();
+    assert_eq!(remote.is_ok(), has_arrived, "{remote:?}");
 }
 
 /// What another application publishes under the prefix, at any rate, is counted and reaches nobody; the cluster's own
@@ -153,6 +194,8 @@ async fn settle_quickly<R: Host>(nodes: &[Server<R>]) {
 }
 
 on_each_runtime! {
+    a_link_that_publishes_nothing_is_not_up;
+    a_message_beyond_the_limit_of_nodes_is_refused_at_once;
     a_connection_that_is_killed_costs_what_is_counted;
     a_pause_of_all_clients_loses_nothing;
     another_application_under_the_prefix_is_counted;

@@ -19,4 +19,5 @@ mod nonsense;
 mod processes;
 mod proxy;
 mod refusals;
+mod replicas;
 mod trial;

@@ -172,22 +172,8 @@ async fn what_is_refused_is_told<R: Host>() {
     assert_eq!(nodes[0].cluster().health(), ClusterHealth::Up);
 }
 
-/// A replica is no engine for a node.
-async fn a_replica_is_refused<R: Host>() {
-    let primary = Engine::start();
-    let port = primary.port.to_string();
-    let replica = Engine::with_options(&["--replicaof", "127.0.0.1", &port]);
-    let node: Server<R> = node(&replica.url()).await;
-    R::sleep(SECOND).await;
-    let ClusterHealth::Down { error, .. } = node.cluster().health() else {
-        panic!("{:?}", node.cluster().health());
-    };
-    assert!(error.contains("replica"), "{error}");
-}
-
 on_each_runtime! {
     a_message_reaches_one_connection;
-    a_replica_is_refused;
     nodes_and_their_people_come_and_go;
     what_is_refused_is_told;
     what_the_engine_forgot_is_stored_again;

@@ -7,7 +7,7 @@ use ws_redis::Redis;
 
 use crate::engine::Engine;
 use crate::host::{Host, on_each_runtime};
-use crate::nodes::{Member, Publisher, SECOND, down, node_with, settle};
+use crate::nodes::{Member, Publisher, SECOND, down, node, node_with, settle};
 use crate::proxy::{Mode, Proxy};
 use crate::trial::Trial;
 
@@ -103,7 +103,38 @@ async fn nonsense_on_a_link_costs_what_is_counted<R: Host>() {
     assert!(connects[0] > 4 && connects[1] == 1, "{connects:?}");
 }
 
+/// An answer in place of the greeting that does not end is not kept without an end.
+async fn an_endless_answer_takes_no_endless_memory<R: Host>() {
+    let engine = Engine::start();
+    for head in [&b"$4000000000\r\n"[..], b"+"] {
+        let proxy = Proxy::to(engine.port);
+        proxy.set(Mode::Flood(head, 256 << 20));
+        let before = resident();
+        let nodes: [Server<R>; 1] = [node(&proxy.url()).await];
+        let mut most = 0;
+        for _ in 0..100 {
+            most = most.max(resident().saturating_sub(before));
+            R::sleep(SECOND / 20).await;
+        }
+        assert!(most < 96 << 20, "{} MiB", most >> 20);
+        down(&nodes[0]).await;
+        proxy.set(Mode::Pass);
+        settle(&nodes).await;
+    }
+}
+
+/// The memory of this process, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap();
+    kib.parse::<usize>().unwrap() << 10
+}
+
 on_each_runtime! {
+    an_endless_answer_takes_no_endless_memory;
     nonsense_is_no_engine;
     nonsense_on_a_link_costs_what_is_counted;
 }

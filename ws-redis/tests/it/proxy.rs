@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     Refuse,
     /// A new connection gets these bytes, and then nothing.
     Talk(&'static [u8]),
+    /// A new connection gets these bytes, and so many zeros behind them.
+    Flood(&'static [u8], usize),
 }
 
 impl Proxy {
@@ -72,7 +74,8 @@ impl Proxy {
         let mode = *self.mode.lock().unwrap();
         match mode {
             Mode::Refuse => return,
-            Mode::Talk(bytes) => return talk(client, bytes),
+            Mode::Talk(bytes) => return talk(client, bytes, 0),
+            Mode::Flood(bytes, zeros) => return talk(client, bytes, zeros),
             Mode::Pass | Mode::Stall | Mode::KeepAnswers => {}
         }
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
@@ -114,10 +117,14 @@ impl Proxy {
     }
 }
 
-/// Sends bytes to a node, and waits until it ends the connection.
-fn talk(mut client: TcpStream, bytes: &'static [u8]) {
+/// Sends bytes and zeros to a node, and waits until it ends the connection.
+fn talk(mut client: TcpStream, bytes: &'static [u8], zeros: usize) {
     thread::spawn(move || {
-        let _ = client.write_all(bytes);
+        let block = vec![0; 64 << 10];
+        let mut sent = client.write_all(bytes);
+        for _ in 0..zeros / block.len() {
+            sent = sent.and_then(|()| client.write_all(&block));
+        }
         let _ = client.read_to_end(&mut Vec::new());
     });
 }

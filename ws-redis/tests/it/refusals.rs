@@ -96,7 +96,46 @@ async fn a_user_that_is_taken_away_is_down_until_it_is_back<R: Host>() {
     assert_eq!((counters.published, counters.dropped), (100, 0));
 }
 
+/// A node whose messages the engine refuses, all of them, says so: the reason names the command and what the engine said.
+async fn a_refusal_of_all_messages_is_said<R: Host>() {
+    let engine = Engine::with_options(&["--rename-command", "PUBLISH", ""]);
+    let node: Server<R> = node(&engine.url()).await;
+    R::sleep(SECOND).await;
+    let mut publisher = Publisher::new(node.cluster(), "room", 1);
+    (0..10).for_each(|_| publisher.publish());
+    let why = down(&node).await;
+    assert!(why.contains("PUBLISH"), "{why}");
+}
+
+/// If the engine refuses some messages of a batch, those are dropped and the others published: what other nodes have
+/// received is not counted as dropped.
+async fn of_a_batch_only_what_was_refused_is_dropped<R: Host>() {
+    let engine = Engine::start();
+    let user = "ACL SETUSER ws on >secret resetchannels &ws:all &ws:n:* &ws:t:open +@all";
+    assert!(engine.ask(user).unwrap().starts_with("+OK"));
+    let url = format!("redis://ws:secret@127.0.0.1:{}", engine.port);
+    let config = ClusterConfig::new();
+    let nodes = [
+        node_with::<R>(Redis::new(&url).unwrap(), config).await,
+        node(&engine.url()).await,
+    ];
+    let member = Member::open(&nodes[1], "open").await;
+    settle(&nodes).await;
+    let mut open = Publisher::new(nodes[0].cluster(), "open", 1);
+    let mut secret = Publisher::new(nodes[0].cluster(), "secret", 2);
+    for _ in 0..200 {
+        open.publish();
+        secret.publish();
+    }
+    settle(&nodes).await;
+    assert_eq!(member.numbers(1).len(), 200);
+    let counters = nodes[0].cluster().counters();
+    assert_eq!((counters.published, counters.dropped), (200, 200));
+}
+
 on_each_runtime! {
+    a_refusal_of_all_messages_is_said;
+    of_a_batch_only_what_was_refused_is_dropped;
     a_command_that_is_not_there_is_named;
     what_may_not_be_published_is_dropped_and_counted;
     an_engine_without_memory_for_data_carries_messages;

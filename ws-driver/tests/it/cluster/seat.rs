@@ -172,7 +172,11 @@ fn what_is_refused_is_dropped() {
                 let change = seat.interest().await;
                 seat.subscribed(&change.subscribe);
                 let first = seat.outgoing().await;
-                seat.settled(&first, Settled::Refused);
+                let refused = Settled::Refused {
+                    places: (0..first.messages().len()).collect(),
+                    error: "no permission".to_owned(),
+                };
+                seat.settled(&first, refused);
                 // An answer that comes twice changes nothing.
                 seat.settled(&first, Settled::Published);
                 loop {
