@@ -174,6 +174,11 @@ pub fn render_cluster(health: &ClusterHealth, counters: &ClusterCounters) -> Str
             counters.undelivered,
         ),
         (
+            "ws_cluster_appended_messages_total",
+            "Messages that were appended to logs, and confirmed by the engine.",
+            counters.appended,
+        ),
+        (
             "ws_cluster_log_gaps_total",
             "Gaps in the logs of topics that members were told.",
             counters.log_gaps,

@@ -21,8 +21,11 @@ use crate::questions::Asker;
 
 /// The wait for a link: the address, TLS, the greeting of both connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The wait for the answer to a batch or to a question. An engine answers in less than a millisecond, or it stands still.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The wait for the answer to a batch or to a question, in which nothing arrives. An engine answers in less than a millisecond,
+/// or it stands still.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The bytes a second that the way to an engine takes at least: for each so many of what is asked, the wait is a second longer.
+const LEAST_RATE: usize = 64 << 10;
 /// The wait for the answer to up to 512 subscriptions, while the node reads.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -261,14 +264,14 @@ async fn publish<R: Runtime>(asker: &Asker<'_, R>) -> String {
     loop {
         let batch = seat.outgoing().await;
         let sending = publish_batch(redis, connection.clone(), &batch);
-        let sent = within(*runtime, ANSWER_TIMEOUT, sending).await;
-        unfinished.note_complete();
-        match sent {
-            Some(Ok(settled)) => seat.settled(&batch, settled),
-            Some(Err(error)) => return error,
-            None => {
-                return format!("the engine did not answer to a batch within {ANSWER_TIMEOUT:?}");
-            }
+        let lens = batch
+            .messages()
+            .iter()
+            .map(|message| message.envelope.len());
+        let sent = answered(*runtime, unfinished, "a batch", lens.sum(), sending).await;
+        match sent.and_then(|sent| sent) {
+            Ok(settled) => seat.settled(&batch, settled),
+            Err(error) => return error,
         }
     }
 }
@@ -324,6 +327,7 @@ async fn subscribe<R: Runtime>(
             let names = channels.iter().map(|channel| redis.channel_name(channel));
             names.collect::<Vec<_>>()
         };
+        let one_by_one = connection.clone();
         let asking = async {
             if !change.unsubscribe.is_empty() {
                 connection.unsubscribe(names(&change.unsubscribe)).await?;
@@ -344,10 +348,43 @@ async fn subscribe<R: Runtime>(
         };
         match asked {
             Some(Ok(())) => seat.subscribed(&change.subscribe),
-            Some(Err(error)) => return describe("SUBSCRIBE", &error),
+            Some(Err(error)) if is_passing(&error) => return describe("SUBSCRIBE", &error),
+            // One of the topics is refused, and the others are not.
+            Some(Err(_)) => {
+                let each = subscribe_each(redis, runtime, seat, one_by_one, &change.subscribe);
+                if let Err(error) = each.await {
+                    return error;
+                }
+            }
             None => return format!("the engine did not subscribe within {SUBSCRIBE_TIMEOUT:?}"),
         }
     }
+}
+
+/// Subscribes to channels one by one, and tells which topics the engine refuses. A node without its own channels is of no use.
+async fn subscribe_each<R: Runtime>(
+    redis: &Redis,
+    runtime: &R,
+    seat: &Seat,
+    mut connection: MultiplexedConnection,
+    channels: &[Channel],
+) -> Result<(), String> {
+    for channel in channels {
+        let asking = connection.subscribe(redis.channel_name(channel));
+        match (within(runtime, SUBSCRIBE_TIMEOUT, asking).await, channel) {
+            (Some(Ok(())), _) => seat.subscribed(std::slice::from_ref(channel)),
+            (Some(Err(error)), Channel::Topic(topic)) if !is_passing(&error) => {
+                seat.refused(topic, &describe("SUBSCRIBE", &error));
+            }
+            (Some(Err(error)), _) => return Err(describe("SUBSCRIBE", &error)),
+            (None, _) => {
+                return Err(format!(
+                    "the engine did not subscribe within {SUBSCRIBE_TIMEOUT:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives the messages of the engine to the node. It is called while the connection is read.
@@ -392,6 +429,8 @@ pub(crate) fn is_passing(error: &redis::RedisError) -> bool {
             error.code(),
             Some("LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" | "READONLY")
         )
+        // Redis 6 says so of a command in a script.
+        || error.detail().is_some_and(|detail| detail.contains("READONLY"))
 }
 
 /// Says what the engine refused. Its words name commands, users and channels, and no password.
@@ -400,6 +439,30 @@ pub(crate) fn describe(what: &str, error: &redis::RedisError) -> String {
         (Some(code), Some(detail)) => format!("{what}: {code} {detail}"),
         (Some(code), None) => format!("{what}: {code}"),
         (None, _) => format!("{what}: {}", error.category()),
+    }
+}
+
+/// Waits for the answer to what has `asked_len` bytes, while something arrives. The error says what was waited for.
+pub(crate) async fn answered<R: Runtime, T>(
+    runtime: &R,
+    unfinished: &Unfinished,
+    what: &str,
+    asked_len: usize,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
+    let seconds = u64::try_from(asked_len / LEAST_RATE).unwrap_or(u64::MAX);
+    let time = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(seconds));
+    let mut work = pin!(work);
+    loop {
+        let reads = unfinished.reads();
+        let answer = within(runtime, time, work.as_mut()).await;
+        if let Some(answer) = answer {
+            unfinished.note_complete();
+            return Ok(answer);
+        }
+        if reads == unfinished.reads() {
+            return Err(format!("the engine did not answer {what} within {time:?}"));
+        }
     }
 }
 

@@ -30,7 +30,7 @@ impl<R: Runtime> Asker<'_, R> {
             return Ok(());
         };
         let asked = question.asked();
-        let channel = Channel::Topic(Arc::clone(&asked.topic));
+        let (channel, asked_len) = (Channel::Topic(Arc::clone(&asked.topic)), asked.entry.len());
         let mut append = APPEND.prepare_invoke();
         let [meta, stream] = self.log_keys(&asked.topic);
         append
@@ -45,10 +45,16 @@ impl<R: Runtime> Asker<'_, R> {
         append.arg(before.map_or_else(String::new, |before| before.to_string()));
         let mut connection = self.connection.clone();
         let asking = append.invoke_async::<Vec<u64>>(&mut connection);
-        self.give(question, "the log", asking, |position| match *position {
-            [epoch, offset] => Some(Position { epoch, offset }),
-            _ => None,
-        })
+        self.give(
+            question,
+            "the log",
+            asked_len,
+            asking,
+            |position| match *position {
+                [epoch, offset] => Some(Position { epoch, offset }),
+                _ => None,
+            },
+        )
         .await
     }
 
@@ -69,16 +75,22 @@ impl<R: Runtime> Asker<'_, R> {
         }
         let mut connection = self.connection.clone();
         let asking = read.invoke_async::<(u64, u64, Vec<(u64, Vec<u8>)>)>(&mut connection);
-        self.give(question, "the log", asking, |(epoch, offset, entries)| {
-            let entries = entries.into_iter().map(|(offset, entry)| LogEntry {
-                offset,
-                entry: entry.into(),
-            });
-            LogRange {
-                end: Position { epoch, offset },
-                entries: entries.collect(),
-            }
-        })
+        self.give(
+            question,
+            "the log",
+            0,
+            asking,
+            |(epoch, offset, entries)| {
+                let entries = entries.into_iter().map(|(offset, entry)| LogEntry {
+                    offset,
+                    entry: entry.into(),
+                });
+                LogRange {
+                    end: Position { epoch, offset },
+                    entries: entries.collect(),
+                }
+            },
+        )
         .await
     }
 
@@ -98,7 +110,7 @@ impl<R: Runtime> Asker<'_, R> {
         read.arg(run).arg(millis(KEPT));
         let mut connection = self.connection.clone();
         let asking = read.invoke_async::<Vec<(u64, u64)>>(&mut connection);
-        self.give(question, "the log", asking, |ends| {
+        self.give(question, "the log", 0, asking, |ends| {
             let ends = ends
                 .into_iter()
                 .map(|(epoch, offset)| Position { epoch, offset });

@@ -18,7 +18,7 @@ use ws_driver::{
 
 use crate::Redis;
 use crate::io::Unfinished;
-use crate::link::{ANSWER_TIMEOUT, REPLICA, describe, is_passing, is_replica, within};
+use crate::link::{REPLICA, answered, describe, is_passing, is_replica};
 
 /// The most questions on their way.
 const QUESTIONS: usize = 64;
@@ -116,19 +116,15 @@ impl<R: Runtime> Asker<'_, R> {
             let counted = numsub.query_async::<(String, usize)>(&mut connection);
             (is_replica, counted.await)
         };
-        let counted = within(self.runtime, ANSWER_TIMEOUT, counting).await;
-        self.unfinished.note_complete();
-        match counted {
+        let counted = answered(self.runtime, &self.unfinished, "PUBSUB NUMSUB", 0, counting);
+        match counted.await? {
             // It can have become one under a link that lasts.
-            Some((true, _)) => Err(format!("{:?} {REPLICA}", self.redis.target)),
-            Some((false, Ok((_, nodes)))) => {
+            (true, _) => Err(format!("{:?} {REPLICA}", self.redis.target)),
+            (false, Ok((_, nodes))) => {
                 self.seat.counted(nodes);
                 Ok(())
             }
-            Some((false, Err(error))) => Err(describe("PUBSUB NUMSUB", &error)),
-            None => Err(format!(
-                "the engine did not count within {ANSWER_TIMEOUT:?}"
-            )),
+            (false, Err(error)) => Err(describe("PUBSUB NUMSUB", &error)),
         }
     }
 
@@ -146,20 +142,26 @@ impl<R: Runtime> Asker<'_, R> {
         let mut connection = self.connection.clone();
         let asking =
             renew.invoke_async::<(bool, u64, Vec<(String, Vec<u8>, u64)>)>(&mut connection);
-        self.give(question, "the lease", asking, |(has_values, age, nodes)| {
-            let nodes = nodes.into_iter().filter_map(|(node, description, left)| {
-                Some(LeasedNode {
-                    node: node.parse().ok()?,
-                    description: description.into(),
-                    left: Duration::from_millis(left),
-                })
-            });
-            Renewed {
-                has_values,
-                age: Duration::from_millis(age),
-                nodes: nodes.collect(),
-            }
-        })
+        self.give(
+            question,
+            "the lease",
+            0,
+            asking,
+            |(has_values, age, nodes)| {
+                let nodes = nodes.into_iter().filter_map(|(node, description, left)| {
+                    Some(LeasedNode {
+                        node: node.parse().ok()?,
+                        description: description.into(),
+                        left: Duration::from_millis(left),
+                    })
+                });
+                Renewed {
+                    has_values,
+                    age: Duration::from_millis(age),
+                    nodes: nodes.collect(),
+                }
+            },
+        )
         .await
     }
 
@@ -173,7 +175,7 @@ impl<R: Runtime> Asker<'_, R> {
             .arg(self.seat.node().to_string());
         let mut connection = self.connection.clone();
         let asking = release.invoke_async::<()>(&mut connection);
-        self.give(question, "the lease", asking, |()| ()).await
+        self.give(question, "the lease", 0, asking, |()| ()).await
     }
 
     async fn store_presence(&self, question: Question<PresenceStore, bool>) -> Result<(), Broken> {
@@ -182,14 +184,21 @@ impl<R: Runtime> Asker<'_, R> {
         // Longer than any lease. The next renewal sets the time of the lease.
         store.arg(self.seat.node().to_string()).arg(millis(KEPT));
         store.arg(question.asked().version);
-        for change in question.asked().changes.iter() {
+        let changes = &question.asked().changes;
+        let lens = changes
+            .iter()
+            .map(|it| it.members.as_ref().map_or(0, |it| it.len()));
+        let asked_len = lens.sum();
+        for change in changes.iter() {
             store.arg(topic_field(&change.topic));
             store.arg(change.members.as_deref().unwrap_or_default());
         }
         let mut connection = self.connection.clone();
         let asking = store.invoke_async::<bool>(&mut connection);
-        self.give(question, "presence", asking, |is_stored| is_stored)
-            .await
+        self.give(question, "presence", asked_len, asking, |is_stored| {
+            is_stored
+        })
+        .await
     }
 
     async fn read_presence(
@@ -201,7 +210,7 @@ impl<R: Runtime> Asker<'_, R> {
         read.arg(topic_field(question.asked()));
         let mut connection = self.connection.clone();
         let asking = read.invoke_async::<Vec<(String, Vec<u8>)>>(&mut connection);
-        self.give(question, "presence", asking, |stored| {
+        self.give(question, "presence", 0, asking, |stored| {
             let stored = stored.into_iter().filter_map(|(node, members)| {
                 Some(StoredPresence {
                     node: node.parse().ok()?,
@@ -218,20 +227,15 @@ impl<R: Runtime> Asker<'_, R> {
         &self,
         question: Question<Q, A>,
         what: &str,
+        asked_len: usize,
         asking: impl Future<Output = RedisResult<T>>,
         convert: impl FnOnce(T) -> A,
     ) -> Result<(), Broken> {
-        let answer = within(self.runtime, ANSWER_TIMEOUT, asking).await;
-        self.unfinished.note_complete();
-        match answer {
-            Some(Ok(answer)) => question.answer(convert(answer)),
-            Some(Err(error)) if is_passing(&error) => return Err(describe(what, &error)),
-            Some(Err(error)) => question.refuse(&describe(what, &error)),
-            None => {
-                return Err(format!(
-                    "the engine did not answer within {ANSWER_TIMEOUT:?}"
-                ));
-            }
+        let answer = answered(self.runtime, &self.unfinished, what, asked_len, asking);
+        match answer.await? {
+            Ok(answer) => question.answer(convert(answer)),
+            Err(error) if is_passing(&error) => return Err(describe(what, &error)),
+            Err(error) => question.refuse(&describe(what, &error)),
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use ws_driver::{LogConfig, LogEvent, Position, Runtime, Sender};
 
 /// A log whose members get the place of each message in front of it, and each gap. [`LogReader`] reads it.
 pub fn log() -> LogConfig {
-    LogConfig::new(|event| match event {
+    LogConfig::new(|_, event| match event {
+        LogEvent::Start { position } => format!("start {position}").into(),
         LogEvent::Message { position, message } => {
             format!("{position} {}", message.as_text().unwrap()).into()
         }
@@ -35,6 +36,11 @@ impl Seen {
             return;
         }
         if text.starts_with("failed ") {
+            return;
+        }
+        if let Some(start) = text.strip_prefix("start ") {
+            assert_eq!(self.last, None, "it has a position");
+            self.last = Some(start.parse().unwrap());
             return;
         }
         if let Some(gap) = text.strip_prefix("gap ") {

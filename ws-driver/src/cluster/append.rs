@@ -29,7 +29,7 @@ impl SharedCluster {
         if len > limit {
             return Err(AppendError::TooLarge { len, limit });
         }
-        let number = exchange.appended.fetch_add(1, Ordering::Relaxed);
+        let number = exchange.appending.fetch_add(1, Ordering::Relaxed);
         let entry = envelope::encode_entry(self.node, number, message);
         let head = Draft::new(Kind::Log, false, self.node, &[]).head();
         let append = |asked_before| LogAppend {
@@ -48,7 +48,10 @@ impl SharedCluster {
             SeatRequest::AppendLog,
         );
         match asked.await {
-            Ok(Some(position)) => Ok(position),
+            Ok(Some(position)) => {
+                exchange.appended.fetch_add(1, Ordering::Relaxed);
+                Ok(position)
+            }
             Ok(None)
             | Err(AskError::NotInTime {
                 was_asked: true, ..

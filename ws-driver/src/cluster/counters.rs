@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What a node has counted since its server was made. Without a backplane all is zero.
+/// What a node has counted since its server was made. Without a backplane and without logs all is zero.
 ///
 /// On each channel, what a node published and did not drop is what another node received and missed, once the link is up
 /// again and a later message has arrived.
@@ -29,6 +29,9 @@ pub struct ClusterCounters {
     /// Messages of other nodes to one connection of this node that it did not take: it has gone, or was too slow. Those
     /// of [`send_wait`](crate::Cluster::send_wait) are not counted, because their sender is told.
     pub undelivered: u64,
+    /// Messages that this node has appended to logs, and the engine has confirmed. They count neither as published nor as
+    /// received.
+    pub appended: u64,
     /// Gaps in the logs of topics with members on this node: [`LogEvent::Gap`](crate::LogEvent::Gap).
     pub log_gaps: u64,
     /// Bytes that wait to be published, with the memory that keeping them costs.

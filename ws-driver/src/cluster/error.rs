@@ -86,6 +86,7 @@ impl JoinError {
     pub(crate) fn check(subscribed: Subscribed) -> Result<(), Self> {
         match subscribed {
             Subscribed::Yes => Ok(()),
+            Subscribed::Refused(error) => Err(Self::Backplane(BackplaneError::Refused { error })),
             Subscribed::NotInTime(waited) => Err(Self::Backplane(BackplaneError::Down { waited })),
             Subscribed::Never => Err(Self::Backplane(BackplaneError::Ended)),
         }

@@ -283,9 +283,21 @@ impl Follower {
         } else if has.seen != joined_at {
             send_between(shared, exchange, splice, &mut has, joined_at).await?;
         }
-        let Behind { seen, replayed } = has;
-        if seen != joined_at {
+        let Behind {
+            seen: place,
+            replayed,
+        } = has;
+        if place != joined_at {
             return Ok(Spliced::Behind(has));
+        }
+        if seen.is_none() {
+            let start = LogEvent::Start {
+                position: joined_at,
+            };
+            if let Some(message) = frame(shared, topic, &start) {
+                let sent = machine.try_send(message);
+                sent.map_err(|refused| ResumeError::Send(refused.into()))?;
+            }
         }
         // Nothing else hands the topic's log on meanwhile, so it goes on for the connection exactly here.
         match shared.registry.join(topic, machine.facts.id) {
@@ -371,7 +383,7 @@ async fn send_between(
 /// Makes the message that members get of an event.
 pub(super) fn frame(shared: &SharedCluster, topic: &str, event: &LogEvent) -> Option<Message> {
     let config = shared.logs.of(topic)?;
-    Some((config.frame)(event))
+    Some((config.frame)(topic, event))
 }
 
 /// Hands an event to the members of a topic. Returns the number of bytes.

@@ -156,6 +156,8 @@ impl Leases {
     /// Notes that the engine did not answer, or why it refused to. Returns whether it has begun to refuse.
     pub(super) fn note_unanswered(&mut self, refused: Option<Arc<str>>, now: Instant) -> bool {
         self.note_asked(now);
+        // Nodes that the engine does not know cannot be in what it says, this one among them.
+        self.complete_from = None;
         let refused = refused.map(|error| (now, error));
         let before = std::mem::replace(&mut self.refused, refused);
         before.is_none() && self.refused.is_some()
@@ -223,6 +225,11 @@ impl Leases {
     pub(super) fn refused_since(&self, begin: Instant) -> Option<Arc<str>> {
         let (at, error) = self.refused.as_ref()?;
         (*at >= begin).then(|| Arc::clone(error))
+    }
+
+    /// Returns why the engine refuses leases, if it does.
+    pub(super) fn refusal(&self) -> Option<Arc<str>> {
+        self.refused.as_ref().map(|(_, error)| Arc::clone(error))
     }
 
     /// Returns what was known last.

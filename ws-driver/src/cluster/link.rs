@@ -1,6 +1,7 @@
 //! The link from a node to the engine of its cluster: whether it is up, whether the node may publish yet, and whether what
 //! it publishes still comes back. No clock and no task: the time comes in.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,25 @@ pub enum ClusterHealth {
         /// Why.
         error: Arc<str>,
     },
+}
+
+impl ClusterHealth {
+    /// Returns whether messages go to the other nodes and come from them.
+    pub fn is_up(&self) -> bool {
+        *self == Self::Up
+    }
+}
+
+impl fmt::Display for ClusterHealth {
+    /// Says the state and why, without the time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Connecting { .. } => f.write_str("connecting"),
+            Self::Down { error, .. } => write!(f, "down: {error}"),
+            Self::Ended { error, .. } => write!(f, "ended: {error}"),
+        }
+    }
 }
 
 /// The time on a new link in which an engine sees which old ones have ended.

@@ -8,7 +8,7 @@
 //!
 //! What a node says in its log is in `report.rs`.
 //!
-//! What an engine is asked besides is in `question.rs`. On it stand `membership.rs`, by the rules of `leases.rs`, and
+//! What an engine is asked besides is in `question.rs`, and what several callers read together in `sharing.rs`. On it stand `membership.rs`, by the rules of `leases.rs`, and
 //! `presence.rs`, and the logs of topics: `log/` has their rules, `append.rs` is the way in, `follow.rs` the way to all
 //! members, and `resume.rs` that to one who comes back. Messages for one connection are in `direct.rs`.
 //!
@@ -42,6 +42,7 @@ mod resume;
 pub(crate) mod seat;
 mod sequence;
 pub(crate) mod shared;
+mod sharing;
 pub(crate) mod store;
 mod worker;
 

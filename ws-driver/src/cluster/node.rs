@@ -9,7 +9,7 @@ use super::counters::ClusterCounters;
 use crate::id::cluster::NodeId;
 use crate::util::sync::Arc;
 
-/// A node of a cluster, as it described itself when it last renewed its lease.
+/// A node of a cluster, as it described itself when it last renewed its lease: up to 5 s ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Node {
@@ -61,6 +61,7 @@ impl Node {
             subscriptions,
             paused,
             log_gaps,
+            appended,
         } = self.counters;
         for number in [
             published,
@@ -81,6 +82,7 @@ impl Node {
             paused,
             count(nodes),
             log_gaps,
+            appended,
         ] {
             bytes.put_u64_le(number);
         }
@@ -122,6 +124,7 @@ impl Node {
             paused: next(),
             nodes: size(next()),
             log_gaps: next(),
+            appended: next(),
         };
         node
     }

@@ -25,6 +25,8 @@ pub(super) struct Outbound {
     questions: VecDeque<SeatRequest>,
     memory: Allowance,
     numbers: Numbers,
+    /// The batch that was in flight at the last question.
+    slow_batch: Option<u64>,
     /// Since when no batch was answered, if one is in doubt.
     doubted_since: Option<Instant>,
     /// Why the engine refused messages on this link, if it did.
@@ -62,6 +64,7 @@ impl Outbound {
             questions: VecDeque::new(),
             memory: Allowance::default(),
             numbers: Numbers::new(),
+            slow_batch: None,
             doubted_since: None,
             refusal: None,
             queue_limit: config.queue_limit,
@@ -194,6 +197,12 @@ impl Outbound {
     /// Asks itself through the engine, and the engine for the number of nodes.
     pub(super) fn probe(&mut self, node: NodeId, now: Instant) {
         self.wants_count |= self.link.may_publish(now);
+        // Behind a batch that takes long a question would come back late. The batch has a deadline of its own.
+        let in_flight = self.outbox.in_flight();
+        let before = std::mem::replace(&mut self.slow_batch, in_flight);
+        if in_flight.is_some() && in_flight == before {
+            return;
+        }
         // One that has no place is not asked, so that it does not count as lost.
         if !self.outbox.has_capacity(Envelope::len(PROBE_LEN)) {
             return;
@@ -234,8 +243,13 @@ impl Outbound {
     }
 
     /// Takes memory for a question.
-    pub(super) fn share(&self, len: usize) -> Result<Share, AskError> {
+    pub(super) fn share(&mut self, len: usize) -> Result<Share, AskError> {
         let limit = self.queue_limit;
+        if let Some(share) = self.memory.take(len, limit) {
+            return Ok(share);
+        }
+        // Without a link those that nobody waits for any more are still here.
+        self.questions.retain(SeatRequest::is_wanted);
         let share = self.memory.take(len, limit);
         share.ok_or(AskError::Full { limit })
     }

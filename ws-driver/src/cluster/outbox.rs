@@ -174,6 +174,11 @@ impl Outbox {
             .map_or(0, |batch| count(&*batch.messages))
     }
 
+    /// The number of the batch in flight.
+    pub(super) fn in_flight(&self) -> Option<u64> {
+        (self.standing == Standing::InFlight).then_some(self.number)
+    }
+
     /// Tells whether a batch waits to be published again, or was and is not answered.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.standing == Standing::InDoubt

@@ -76,8 +76,14 @@ impl SharedCluster {
             // Those of other nodes are not known, and may be gone.
             return Ok(Listing::new(self.shown(topic), false, Duration::ZERO));
         }
-        let asked = Arc::clone(topic);
-        let stored = self.ask(exchange, asked, topic.len(), SeatRequest::ReadPresence);
+        // Then it lacks at least what this node shows.
+        if let Some(error) = exchange.lock().leases.refusal() {
+            return Err(BackplaneError::Refused { error });
+        }
+        let stored = exchange.presence_reads.get(Arc::clone(topic), || {
+            let asked = Arc::clone(topic);
+            self.ask(exchange, asked, topic.len(), SeatRequest::ReadPresence)
+        });
         let stored = stored.await?;
         // What this node has stored is older than what it knows.
         let mut members = self.shown(topic);
@@ -110,10 +116,10 @@ impl SharedCluster {
         presences
     }
 
-    /// Takes topics whose members have changed, and what is to be stored of each.
-    fn take_changes(&self) -> Arc<[PresenceChange]> {
+    /// Takes up to so many topics whose members have changed, and what is to be stored of each.
+    fn take_changes(&self, limit: usize) -> Arc<[PresenceChange]> {
         let (mut changes, mut len) = (Vec::new(), 0);
-        while changes.len() < CHANGES && len < CHANGES_LEN {
+        while changes.len() < limit && len < CHANGES_LEN {
             let Some((topic, shown)) = self.registry.take_changed_presence() else {
                 break;
             };
@@ -145,11 +151,13 @@ pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>) {
     }
 }
 
+/// Stores what has changed. What is not stored waits for the next time.
 async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mut u64) {
+    let (mut limit, mut kept) = (CHANGES, Vec::new());
     loop {
-        let changes = shared.take_changes();
+        let changes = shared.take_changes(limit);
         if changes.is_empty() {
-            return;
+            break;
         }
         let len = changes
             .iter()
@@ -160,15 +168,29 @@ async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mu
             changes: Arc::clone(&changes),
         };
         let stored = shared.ask(exchange, asked, len.sum(), SeatRequest::StorePresence);
-        let is_stored = stored.await.unwrap_or(false);
-        if !is_stored {
-            // No link, or no lease: they are stored with a later one.
-            let topics = changes.iter().map(|it| Arc::clone(&it.topic));
-            shared.registry.note_presence_changed(topics);
-            exchange.lock().leases.want(shared.clock.now());
-            return;
+        let stored = stored.await;
+        if stored == Ok(true) {
+            continue;
+        }
+        let topics = changes.iter().map(|it| Arc::clone(&it.topic));
+        match stored {
+            // One of them may be at fault, and the others are not to wait for it.
+            Err(BackplaneError::Refused { .. } | BackplaneError::Full { .. }) if limit > 1 => {
+                limit = 1;
+                shared.registry.note_presence_changed(topics);
+            }
+            Err(BackplaneError::Refused { .. } | BackplaneError::Full { .. }) => {
+                kept.extend(topics)
+            }
+            // No link, or no lease.
+            Ok(_) | Err(_) => {
+                kept.extend(topics);
+                exchange.lock().leases.want(shared.clock.now());
+                break;
+            }
         }
     }
+    shared.registry.note_presence_changed(kept.into_iter());
 }
 
 /// Encodes the members of a topic on one node: for each slot, generation, the length of the data as u16, and the data.

@@ -49,6 +49,11 @@ impl<Q, A> Question<Q, A> {
         self.answer.give(Err(Unanswered::Refused(error.into())));
     }
 
+    /// Tells whether somebody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.answer.is_wanted()
+    }
+
     /// Tells whether somebody waits for the answer, and notes that the engine is asked then.
     pub(super) fn begin(&self) -> bool {
         let mut place = self.answer.lock();
@@ -199,7 +204,8 @@ pub(super) struct Share {
 }
 
 impl Allowance {
-    /// Takes a share, if that is within the limit.
+    /// Takes a share, if that is within the limit, or if there is no other one: what is longer than the limit would never have
+    /// a place.
     pub(super) fn take(&self, len: usize, limit: usize) -> Option<Share> {
         let before = self.0.fetch_add(len, Ordering::SeqCst);
         // Dropped at once if it is too much.
@@ -207,7 +213,8 @@ impl Allowance {
             of: self.clone(),
             len,
         };
-        (before.saturating_add(len) <= limit).then_some(share)
+        let has_place = before == 0 || before.saturating_add(len) <= limit;
+        has_place.then_some(share)
     }
 }
 
@@ -392,5 +399,6 @@ mod tests {
         assert!(allowance.take(1, 100).is_none());
         drop((share, other));
         assert!(allowance.take(100, 100).is_some());
+        assert!(allowance.take(101, 100).is_some(), "alone");
     }
 }

@@ -11,7 +11,7 @@ use super::question::{ANSWER_WAIT, Asker};
 use super::seat::SeatRequest;
 use super::shared::{Exchange, SharedCluster};
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Then};
-use crate::id::ConnectionId;
+use crate::id::cluster::ClusterId;
 use crate::registry::topics::TopicError;
 use crate::util::race::{Winner, race};
 use crate::util::sync::Arc;
@@ -40,13 +40,17 @@ impl SharedCluster {
     pub(crate) async fn resume(
         &self,
         topic: &Arc<str>,
-        id: ConnectionId,
+        id: ClusterId,
         after: Option<Position>,
     ) -> Result<Resumed, ResumeError> {
         if self.logs.of(topic).is_none() {
             return Err(ResumeError::NoLog);
         }
         let exchange = self.exchange.as_ref().ok_or(ResumeError::NoLog)?;
+        if id.node != self.node {
+            return Err(ResumeError::OtherNode { id });
+        }
+        let id = id.local;
         let machine = self.registry.get(id);
         let machine = machine.ok_or(ResumeError::Topic(TopicError::Closed))?;
         if self.registry.is_member(topic, id) {
@@ -104,10 +108,11 @@ impl Replay<'_> {
                 after: Some(seen),
                 limit: READ_LIMIT,
             };
-            let len = self.topic.len();
-            let range = self
-                .shared
-                .ask(self.exchange, read, len, SeatRequest::ReadLog);
+            let (shared, exchange) = (self.shared, self.exchange);
+            let range = exchange.log_reads.get(read.clone(), || {
+                let len = self.topic.len();
+                shared.ask(exchange, read.clone(), len, SeatRequest::ReadLog)
+            });
             let next = follow(seen, range.await?);
             for event in &next.events {
                 self.send(event).await?;
@@ -122,6 +127,7 @@ impl Replay<'_> {
 
     async fn send(&mut self, event: &LogEvent) -> Result<(), ResumeError> {
         match event {
+            LogEvent::Start { .. } => {}
             LogEvent::Message { .. } => self.replayed += 1,
             LogEvent::Gap { missed, .. } => {
                 let known = self.gap.unwrap_or(Some(0));

@@ -103,6 +103,20 @@ pub enum SeatRequest {
 }
 
 impl SeatRequest {
+    /// Tells whether somebody waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Self::CountNodes | Self::Reconnect => true,
+            Self::Renew(question) => question.is_wanted(),
+            Self::Release(question) => question.is_wanted(),
+            Self::StorePresence(question) => question.is_wanted(),
+            Self::ReadPresence(question) => question.is_wanted(),
+            Self::AppendLog(question) => question.is_wanted(),
+            Self::ReadLog(question) => question.is_wanted(),
+            Self::ReadLogEnds(question) => question.is_wanted(),
+        }
+    }
+
     /// Tells whether somebody waits for the answer, and notes that the engine is asked then.
     pub(super) fn begin(&self) -> bool {
         match self {
@@ -166,6 +180,13 @@ impl Seat {
             self.exchange().lock().link.note_subscribed();
             self.exchange().ready.notify(1);
         }
+    }
+
+    /// Notes that the engine refuses to deliver a topic, and would again, as for want of a permission. Who waits for the
+    /// subscription gets the text, so it must have no secret in it. The node asks for the topic again on the next link.
+    pub fn refused(&self, topic: &str, error: &str) {
+        tracing::warn!(target: "ws", "the engine of the cluster refuses a topic: {error}");
+        self.shared.registry.refuse_topic(topic, &error.into());
     }
 
     /// Waits for messages to publish. It waits while a batch is not [settled](Self::settled), while there is no link, and

@@ -15,13 +15,16 @@ use super::error::BackplaneError;
 use super::inbound::Inbound;
 use super::link::ClusterHealth;
 use super::log::config::Logs;
+use super::log::position::{LogRange, LogRead};
 use super::outbound::Outbound;
+use super::presence::StoredPresence;
 use super::question::Allowance;
 use super::report::Report;
+use super::sharing::Sharing;
 use crate::driver::shared_machine::Clock;
 use crate::id::cluster::NodeId;
 use crate::registry::Registry;
-use crate::util::sync::atomic::AtomicU64;
+use crate::util::sync::atomic::{AtomicU64, Ordering};
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
 
 /// A node: what all parts of a server know of its cluster.
@@ -51,9 +54,13 @@ pub(super) struct Exchange {
     pub(super) renewal: Notice,
     /// The senders that wait for what other nodes say.
     pub(super) outcomes: OutcomeWaits,
+    /// Readings of logs and of presence that are on their way.
+    pub(super) log_reads: Sharing<LogRead, LogRange>,
+    pub(super) presence_reads: Sharing<Arc<str>, Vec<StoredPresence>>,
     /// Messages of other nodes that wait for capacity in a send queue here.
     pub(super) waiting_sends: Allowance,
-    /// How many messages this node has appended to logs.
+    /// How many messages this node has begun to append to logs, and how many the engine has confirmed.
+    pub(super) appending: AtomicU64,
     pub(super) appended: AtomicU64,
     /// Notified at the end, and when a backplane has something else to do than to publish.
     pub(super) changed: Notice,
@@ -90,7 +97,10 @@ impl SharedCluster {
             time: Notice::new(),
             renewal: Notice::new(),
             outcomes: OutcomeWaits::default(),
+            log_reads: Sharing::default(),
+            presence_reads: Sharing::default(),
             waiting_sends: Allowance::default(),
+            appending: AtomicU64::new(0),
             appended: AtomicU64::new(0),
             changed: Notice::new(),
         };
@@ -161,6 +171,7 @@ impl SharedCluster {
             missed: inbound.missed,
             malformed: inbound.malformed,
             undelivered: inbound.undelivered,
+            appended: exchange.appended.load(Ordering::Relaxed),
             log_gaps: inbound.log_gaps,
             queued_bytes: outbound.outbox.len(),
             inbound_bytes,

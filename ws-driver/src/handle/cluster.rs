@@ -250,16 +250,19 @@ impl ClusterTopic {
     }
 
     /// Sends a connection of this node what was appended to the log of the topic behind a position, and joins it to the topic
-    /// there: no message is missed in between, and none comes twice. `None` only joins, and returns the position from which
-    /// the connection gets everything.
+    /// there: no message is missed in between, and none comes twice. It waits for capacity in the send queue of the
+    /// connection. `None` only joins: the connection gets a [`LogEvent::Start`](crate::LogEvent::Start) first, with the
+    /// position from which it gets everything.
     ///
     /// What the log no longer has, or may have lost, is a [`LogEvent::Gap`](crate::LogEvent::Gap) in its place. A position can
     /// come from a client; one that never was is a gap, too.
     ///
     /// # Errors
     ///
-    /// Fails if the topic has no log, the connection is a member already, is closed or is not of this node, cannot join, or the
-    /// engine does not answer. Then it is no member, but may have got some of the messages.
+    /// Fails if the topic has no log, the connection is a member already (also by [`track`](crate::Connection::track)), is
+    /// closed or is not of this node, or cannot join. Also fails if the engine does not subscribe to the topic within the option
+    /// [`subscribe_timeout`](crate::ClusterConfig::subscribe_timeout), or does not answer within 5 s. Then it is no member, but
+    /// may have got some of the messages.
     ///
     /// # Cancel safety
     ///
@@ -267,7 +270,7 @@ impl ClusterTopic {
     /// it, or leave the topic and resume from the last position that the client has.
     pub async fn resume(
         &self,
-        connection: ConnectionId,
+        connection: ClusterId,
         after: Option<Position>,
     ) -> Result<Resumed, ResumeError> {
         self.cluster

@@ -26,18 +26,22 @@ pub(crate) struct Interest {
 
 struct Asked {
     is_confirmed: bool,
+    /// Why the engine does not deliver it. It is asked again on the next link.
+    refused: Option<Arc<str>>,
     /// How many sweeps ago the last member left.
     idle_sweeps: u8,
 }
 
 /// What is known of the subscription to a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// There is no backplane, so there is nothing to wait for.
     Alone,
     /// The backplane has not confirmed it yet.
     Waiting,
     Confirmed,
+    /// The engine does not deliver it.
+    Refused(Arc<str>),
     /// The backplane has ended and confirms nothing more.
     Ended,
 }
@@ -120,6 +124,7 @@ impl Interest {
             self.missing.remove(name);
             let asked = Asked {
                 is_confirmed: false,
+                refused: None,
                 idle_sweeps: 0,
             };
             self.asked.insert(Arc::clone(name), asked);
@@ -139,6 +144,8 @@ impl Interest {
             self.idle.remove(name);
             self.asked.remove(name);
         }
+        // There can be more of them.
+        self.has_news |= taken.len() == limit;
         taken
     }
 
@@ -156,6 +163,14 @@ impl Interest {
     pub(crate) fn confirm(&mut self, name: &str) {
         if let Some(asked) = self.asked.get_mut(name) {
             asked.is_confirmed = true;
+        }
+    }
+
+    /// Notes that the engine does not deliver a topic.
+    pub(crate) fn refuse(&mut self, name: &str, error: &Arc<str>) {
+        if let Some(asked) = self.asked.get_mut(name) {
+            asked.is_confirmed = true;
+            asked.refused = Some(Arc::clone(error));
         }
     }
 
@@ -183,11 +198,13 @@ impl Interest {
         if self.watched.is_none() {
             return Standing::Alone;
         }
-        let asked = self.asked.get(name);
-        if asked.is_some_and(|asked| asked.is_confirmed) {
-            Standing::Confirmed
-        } else {
-            Standing::Waiting
+        match self.asked.get(name) {
+            Some(Asked {
+                refused: Some(error),
+                ..
+            }) => Standing::Refused(Arc::clone(error)),
+            Some(asked) if asked.is_confirmed => Standing::Confirmed,
+            Some(_) | None => Standing::Waiting,
         }
     }
 

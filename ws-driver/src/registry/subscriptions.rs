@@ -20,9 +20,11 @@ pub(super) struct SubscriptionNotices {
 }
 
 /// How a wait for a subscription ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subscribed {
     Yes,
+    /// The engine refuses the topic, and says why.
+    Refused(Arc<str>),
     /// This time was over: the `subscribe_timeout`.
     NotInTime(Duration),
     /// The backplane has ended.
@@ -77,6 +79,12 @@ impl Registry {
         self.notices.confirmed.notify(usize::MAX);
     }
 
+    /// Notes that the engine does not deliver a topic.
+    pub(crate) fn refuse_topic(&self, name: &str, error: &Arc<str>) {
+        self.lock().topics.interest.refuse(name, error);
+        self.notices.confirmed.notify(usize::MAX);
+    }
+
     /// Lets those who wait for a subscription look at the clock.
     pub(crate) fn note_time(&self) {
         self.notices.confirmed.notify(usize::MAX);
@@ -117,6 +125,7 @@ impl Registry {
             let standing = self.lock().topics.interest.standing(topic);
             return match standing {
                 Standing::Alone | Standing::Confirmed => Subscribed::Yes,
+                Standing::Refused(error) => Subscribed::Refused(error),
                 Standing::Ended => Subscribed::Never,
                 Standing::Waiting if deadline.is_some_and(|deadline| now() >= deadline) => {
                     Subscribed::NotInTime(timeout)

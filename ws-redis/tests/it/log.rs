@@ -13,7 +13,7 @@ use crate::nodes::{SECOND, settle};
 use crate::proxy::{Mode, Proxy};
 
 /// A server whose topic `room` has a log. A client resumes by its path: `/` for the end, or a position.
-async fn node<R: Host>(url: &str) -> Server<R> {
+pub(crate) async fn node<R: Host>(url: &str) -> Server<R> {
     let config = ClusterConfig::new().log("room", log());
     let builder = Server::<R>::builder()
         .backplane(Redis::new(url).unwrap())
@@ -25,7 +25,7 @@ async fn node<R: Host>(url: &str) -> Server<R> {
         async move {
             let target = connection.request().unwrap().target();
             let after = target.trim_matches('/').parse().ok();
-            match room.resume(connection.id(), after).await {
+            match room.resume(connection.cluster_id(), after).await {
                 Ok(resumed) => {
                     let _ = connection.send(format!("resumed {resumed:?}")).await;
                     while connection.recv().await.is_some() {}

@@ -20,4 +20,5 @@ mod processes;
 mod proxy;
 mod refusals;
 mod replicas;
+mod slow_links;
 mod trial;

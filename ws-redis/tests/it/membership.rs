@@ -172,7 +172,25 @@ async fn what_is_refused_is_told<R: Host>() {
     assert_eq!(nodes[0].cluster().health(), ClusterHealth::Up);
 }
 
+/// The clock of the engine is set back, or another engine takes its place: a lease lasts no longer than one from now on.
+async fn a_lease_ends_whatever_the_clock_does<R: Host>() {
+    let engine = Engine::start();
+    let proxy = Proxy::to(engine.port);
+    let nodes = [node::<R>(&engine.url()).await, node(&proxy.url()).await];
+    settle(&nodes).await;
+    proxy.set(Mode::Refuse);
+    proxy.cut();
+    R::sleep(SECOND / 2).await;
+    // An hour later is where all ends are for a clock that was set back by an hour.
+    let node = nodes[1].cluster().node();
+    let set = engine.ask(&format!("ZINCRBY ws:leases 3600000 {node}"));
+    assert!(set.is_ok());
+    R::sleep(SECOND * 22).await;
+    assert_eq!(nodes[0].cluster().nodes().await.unwrap().len(), 1);
+}
+
 on_each_runtime! {
+    a_lease_ends_whatever_the_clock_does;
     a_message_reaches_one_connection;
     nodes_and_their_people_come_and_go;
     what_is_refused_is_told;

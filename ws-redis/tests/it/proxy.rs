@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Stall,
     /// What the node sends arrives, and no answer does.
     KeepAnswers,
+    /// So many bytes pass in a second, each way of each connection.
+    Slow(u32),
     /// No connection is taken.
     Refuse,
     /// A new connection gets these bytes, and then nothing.
@@ -76,7 +78,7 @@ impl Proxy {
             Mode::Refuse => return,
             Mode::Talk(bytes) => return talk(client, bytes, 0),
             Mode::Flood(bytes, zeros) => return talk(client, bytes, zeros),
-            Mode::Pass | Mode::Stall | Mode::KeepAnswers => {}
+            Mode::Pass | Mode::Stall | Mode::KeepAnswers | Mode::Slow(_) => {}
         }
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
             return;
@@ -107,6 +109,10 @@ impl Proxy {
                     break;
                 }
                 thread::sleep(Duration::from_millis(5));
+            }
+            if let Mode::Slow(rate) = *self.mode.lock().unwrap() {
+                let len = u32::try_from(len).unwrap();
+                thread::sleep(Duration::from_secs_f64(f64::from(len) / f64::from(rate)));
             }
             if to.write_all(&buffer[..len]).is_err() {
                 break;

@@ -133,7 +133,37 @@ async fn of_a_batch_only_what_was_refused_is_dropped<R: Host>() {
     assert_eq!((counters.published, counters.dropped), (200, 200));
 }
 
+/// A topic that the engine does not let a node subscribe to costs its own members messages of other nodes, and nobody else
+/// anything. Who waits for it is told.
+async fn a_topic_that_is_refused_costs_nobody_else<R: Host>() {
+    let engine = Engine::start();
+    let user = "ACL SETUSER ws on >secret resetchannels &ws:all &ws:n:* &ws:t:room ~ws:* +@all";
+    assert!(engine.ask(user).unwrap().starts_with("+OK"));
+    let url = format!("redis://ws:secret@127.0.0.1:{}", engine.port);
+    let nodes: [Server<R>; 2] = [node(&url).await, node(&engine.url()).await];
+    let member = Member::open(&nodes[0], "room").await;
+    settle(&nodes).await;
+    let address = nodes[0].local_addr();
+    let url = format!("ws://{address}/admin");
+    let mut stranger = ws_driver::connect::<R>(&url).await.unwrap();
+    let told = stranger.recv().await.unwrap();
+    let told = told.as_text().unwrap().to_owned();
+    assert!(
+        told.contains("Refused") && told.contains("NOPERM"),
+        "{told}"
+    );
+    let mut publisher = Publisher::new(nodes[1].cluster(), "room", 1);
+    for _ in 0..10 {
+        publisher.publish();
+        R::sleep(SECOND / 5).await;
+    }
+    settle(&nodes).await;
+    assert_eq!(member.numbers(1).len(), 10);
+    assert_eq!(nodes[0].cluster().counters().connects, 1);
+}
+
 on_each_runtime! {
+    a_topic_that_is_refused_costs_nobody_else;
     a_refusal_of_all_messages_is_said;
     of_a_batch_only_what_was_refused_is_dropped;
     a_command_that_is_not_there_is_named;

@@ -190,7 +190,7 @@ pub async fn cluster_logs<R: Runtime + Default>() {
     for (number, node) in nodes.iter().enumerate() {
         assert!(reader.connect::<R>(node.local_addr()).await);
         until::<R>(|| node.clients().len() == 1).await;
-        let id = node.clients().iter().next().unwrap().id();
+        let id = node.clients().iter().next().unwrap().cluster_id();
         let resumed = node.cluster().topic("room").resume(id, last).await;
         assert!(
             matches!(resumed, Ok(Resumed::Complete { .. })),

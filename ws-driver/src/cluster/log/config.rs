@@ -8,18 +8,21 @@ use ws_proto::Message;
 use super::position::LogEvent;
 use crate::util::sync::Arc;
 
+/// Makes a message of an event in a topic.
+type Frame = Arc<dyn Fn(&str, &LogEvent) -> Message + Send + Sync>;
+
 /// The options of a log.
 #[derive(Clone)]
 pub struct LogConfig {
     pub(in crate::cluster) entries: u64,
     pub(in crate::cluster) age: Duration,
-    pub(in crate::cluster) frame: Arc<dyn Fn(&LogEvent) -> Message + Send + Sync>,
+    pub(in crate::cluster) frame: Frame,
 }
 
 impl LogConfig {
-    /// Makes the default options. `frame` makes the message that members get of each event, so that clients learn positions
-    /// and gaps: a log has no format of its own.
-    pub fn new(frame: impl Fn(&LogEvent) -> Message + Send + Sync + 'static) -> Self {
+    /// Makes the default options. `frame` makes the message that members get of each event in a topic, whose name it gets, so
+    /// that clients learn positions and gaps: a log has no format of its own.
+    pub fn new(frame: impl Fn(&str, &LogEvent) -> Message + Send + Sync + 'static) -> Self {
         Self {
             entries: 1000,
             age: Duration::from_secs(5 * 60),
@@ -93,7 +96,7 @@ mod tests {
     #[test]
     fn the_first_pattern_that_fits_counts() {
         let mut logs = Logs::default();
-        let config = |entries| LogConfig::new(|_| Message::from("")).entries(entries);
+        let config = |entries| LogConfig::new(|_, _| Message::from("")).entries(entries);
         logs.add("room/lobby", config(1));
         logs.add("room/*", config(2));
         logs.add("a*b", config(3));

@@ -140,6 +140,7 @@ mod tests {
                 position.offset.to_string()
             }
             LogEvent::Gap { position, missed } => format!("{missed:?} to {}", position.offset),
+            LogEvent::Start { .. } => unreachable!("nobody starts"),
         };
         followed.events.iter().map(short).collect()
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ws_proto::{Message, SendError};
 
 use crate::cluster::error::BackplaneError;
+use crate::id::cluster::ClusterId;
 use crate::registry::topics::TopicError;
 use crate::util::sync::Arc;
 
@@ -63,6 +64,12 @@ impl FromStr for Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogEvent {
+    /// The connection has resumed without a position, and gets all that is appended from here on. It is the first that it
+    /// gets: a client that goes away before a message came resumes from here.
+    Start {
+        /// The place of the last message in the log.
+        position: Position,
+    },
     /// A message.
     Message {
         /// Its place. A client that has it resumes from here.
@@ -160,6 +167,11 @@ pub enum ResumeError {
     NoLog,
     /// The connection is a member of the topic already, and gets what is appended.
     AlreadyMember,
+    /// The connection is not one of this node.
+    OtherNode {
+        /// The id.
+        id: ClusterId,
+    },
     /// The connection could not join the topic.
     Topic(TopicError),
     /// The connection did not take a message.
@@ -177,6 +189,7 @@ impl fmt::Display for ResumeError {
             Self::AlreadyMember => f.write_str(
                 "the connection is a member of the topic; one that resumes must not have joined it",
             ),
+            Self::OtherNode { id } => write!(f, "the connection {id} is not one of this node"),
             Self::Topic(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
             Self::Backplane(error) => error.fmt(f),
@@ -192,7 +205,7 @@ impl std::error::Error for ResumeError {
             Self::Topic(error) => error.source(),
             Self::Send(error) => error.source(),
             Self::Backplane(error) => error.source(),
-            Self::NoLog | Self::AlreadyMember | Self::TooFast => None,
+            Self::NoLog | Self::AlreadyMember | Self::OtherNode { .. } | Self::TooFast => None,
         }
     }
 }

@@ -292,7 +292,7 @@ fn resume() {
     at_every_poll(4, |sim, polls| async move {
         let server = logging(&sim).await;
         let (connection, peer) = open(&sim, &server).await;
-        let (room, id) = (server.cluster().topic("room"), connection.id());
+        let (room, id) = (server.cluster().topic("room"), connection.cluster_id());
         let first = room.append("first").await.unwrap();
         let begin = Position { offset: 0, ..first };
         let resumed = polled(polls, room.resume(id, Some(begin))).await;

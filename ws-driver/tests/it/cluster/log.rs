@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use ws_driver::{
-    AppendError, Backplane, BackplaneError, ClusterConfig, ConnectionId, MemoryBackplane, Position,
+    AppendError, Backplane, BackplaneError, ClusterConfig, ClusterId, MemoryBackplane, Position,
     ResumeError, Resumed,
 };
 use ws_testing::log_reader::{LogReader, log};
@@ -28,7 +28,7 @@ fn resuming(sim: &Sim, server: &Server) {
         async move {
             let target = connection.request().unwrap().target();
             let after = target.trim_matches('/').parse().ok();
-            match room.resume(connection.id(), after).await {
+            match room.resume(connection.cluster_id(), after).await {
                 Ok(resumed) => {
                     let _ = connection.send(format!("resumed {resumed:?}")).await;
                     while connection.recv().await.is_some() {}
@@ -146,10 +146,19 @@ fn what_cannot_be_is_told() {
         let url = format!("ws://{}/", one.local_addr());
         let client = ws_driver::connect::<Sim>(&url).await.unwrap();
         sim.sleep(seconds(1)).await;
-        let id = one.clients().iter().next().unwrap().id();
+        let id = one.clients().iter().next().unwrap().cluster_id();
         assert_eq!(other.resume(id, None).await, Err(ResumeError::NoLog));
         assert_eq!(room.resume(id, None).await, Err(ResumeError::AlreadyMember));
-        let gone: ConnectionId = "7.70".parse().unwrap();
+        let gone = ClusterId {
+            local: "7.70".parse().unwrap(),
+            ..id
+        };
+        let stranger = ClusterId {
+            node: "0000000000001".parse().unwrap(),
+            ..id
+        };
+        let other_node = Err(ResumeError::OtherNode { id: stranger });
+        assert_eq!(room.resume(stranger, None).await, other_node);
         assert!(matches!(
             room.resume(gone, None).await,
             Err(ResumeError::Topic(_))
@@ -365,7 +374,7 @@ fn the_result_says_what_was_sent() {
         assert!(sender.leave("room"));
         let room = one.cluster().topic("room");
         let zero = Position { offset: 0, ..end };
-        let resumed = room.resume(sender.id(), Some(zero)).await;
+        let resumed = room.resume(sender.cluster_id(), Some(zero)).await;
         let expected = Resumed::Complete {
             position: end,
             replayed: 1,
