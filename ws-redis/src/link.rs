@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::{Either, select};
@@ -17,7 +18,7 @@ use ws_driver::{Batch, Channel, Gate, Runtime, Seat, Settled, Timer};
 
 use crate::Redis;
 use crate::io::{RedisIo, Unfinished, Valve};
-use crate::questions::Asker;
+use crate::questions::{Asker, LOG_READS};
 
 /// The wait for a link: the address, TLS, the greeting of both connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +99,7 @@ impl Link {
             seat,
             connection: commands.connection.clone(),
             unfinished: Arc::clone(&commands.unfinished),
+            log_reads: Semaphore::new(LOG_READS),
             run,
         };
         let publishing = pin!(publish(&asker));

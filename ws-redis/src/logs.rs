@@ -66,6 +66,7 @@ impl<R: Runtime> Asker<'_, R> {
             question.refuse(NO_RUN);
             return Ok(());
         };
+        let _reading = self.log_reads.acquire().await;
         let asked = question.asked();
         let mut read = READ_LOG.prepare_invoke();
         let [meta, stream] = self.log_keys(&asked.topic);

@@ -6,22 +6,28 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use async_lock::Semaphore;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Script};
 use ws_driver::{
-    Channel, Lease, LeasedNode, PresenceStore, Question, Renewed, Runtime, Seat, SeatRequest,
-    StoredPresence,
+    Channel, Lease, LeasedNode, PresenceRead, PresenceStore, Question, Renewed, Runtime, Seat,
+    SeatRequest, StoredPresence,
 };
 
 use crate::Redis;
 use crate::io::Unfinished;
 use crate::link::{REPLICA, answered, describe, is_passing, is_replica};
 
+/// The most readings of logs on their way.
+pub(crate) const LOG_READS: usize = 4;
 /// The most questions on their way.
 const QUESTIONS: usize = 64;
+/// The time of a lease, and the time in which a node that has come stores what it has.
+const LEASE_TIME: Duration = Duration::from_secs(15);
+const SETTLED: Duration = Duration::from_secs(5);
 /// How long keys are kept once no node renews its lease.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -44,6 +50,8 @@ pub(crate) struct Asker<'a, R> {
     pub(crate) seat: &'a Seat,
     pub(crate) connection: MultiplexedConnection,
     pub(crate) unfinished: Arc<Unfinished>,
+    /// The readings of logs that may be on their way: each is work for the engine.
+    pub(crate) log_reads: Semaphore,
     /// The id of the engine's run, if it tells.
     pub(crate) run: Option<String>,
 }
@@ -203,21 +211,28 @@ impl<R: Runtime> Asker<'_, R> {
 
     async fn read_presence(
         &self,
-        question: Question<Arc<str>, Vec<StoredPresence>>,
+        question: Question<Arc<str>, PresenceRead>,
     ) -> Result<(), Broken> {
         let mut read = READ_PRESENCE.prepare_invoke();
-        read.key(self.redis.key("leases")).arg(self.redis.key("p:"));
-        read.arg(topic_field(question.asked()));
+        read.key(self.redis.key("leases"))
+            .key(self.redis.key("nodes"));
+        read.arg(self.redis.key("p:"))
+            .arg(topic_field(question.asked()));
+        read.arg(self.seat.node().to_string());
+        read.arg(millis(LEASE_TIME)).arg(millis(SETTLED));
         let mut connection = self.connection.clone();
-        let asking = read.invoke_async::<Vec<(String, Vec<u8>)>>(&mut connection);
-        self.give(question, "presence", 0, asking, |stored| {
+        let asking = read.invoke_async::<(bool, Vec<(String, Vec<u8>)>)>(&mut connection);
+        self.give(question, "presence", 0, asking, |(is_complete, stored)| {
             let stored = stored.into_iter().filter_map(|(node, members)| {
                 Some(StoredPresence {
                     node: node.parse().ok()?,
                     members: members.into(),
                 })
             });
-            stored.collect()
+            PresenceRead {
+                stored: stored.collect(),
+                is_complete,
+            }
         })
         .await
     }

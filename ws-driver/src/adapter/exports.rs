@@ -36,7 +36,9 @@ pub use crate::cluster::log::position::{
 pub use crate::cluster::memory::MemoryBackplane;
 pub use crate::cluster::node::Node;
 pub use crate::cluster::outbox::{Batch, OutgoingMessage};
-pub use crate::cluster::presence::{Presence, PresenceChange, PresenceStore, StoredPresence};
+pub use crate::cluster::presence::{
+    Presence, PresenceChange, PresenceRead, PresenceStore, StoredPresence,
+};
 pub use crate::cluster::question::Question;
 pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Settled};
 pub use crate::cluster::store::{Answered, MemoryStore};

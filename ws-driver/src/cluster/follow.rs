@@ -2,7 +2,7 @@
 //! worker does it for its topics, so that everything about one topic happens one after the other.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
@@ -15,6 +15,7 @@ use super::seat::SeatRequest;
 use super::shared::{Exchange, SharedCluster};
 use crate::driver::shared_machine::SharedMachine;
 use crate::registry::broadcast::offer_all;
+use crate::util::panics;
 use crate::util::sync::Arc;
 
 /// What a worker has to do about logs.
@@ -31,6 +32,8 @@ pub(super) enum LogWork {
     Unsubscribed(Arc<str>),
     /// A connection comes back.
     Splice(Splice),
+    /// There is a new link. What nobody wants any more is not subscribed to on it, and never told again.
+    NewLink,
     /// A second has passed.
     Second,
 }
@@ -54,6 +57,8 @@ pub(super) enum Spliced {
     /// The topic has moved on: the connection, which was sent so many entries up to that place, is to read more of the log
     /// before it tries again.
     Behind(Behind),
+    /// It is not known yet what the members have.
+    NotYet,
     Failed(ResumeError),
 }
 
@@ -72,6 +77,8 @@ pub(super) const READ_LIMIT: usize = 128;
 const READS: usize = 8;
 /// Seconds without an entry, after which a topic is compared with its log: the loss of the last entry shows nowhere else.
 const QUIET_SECONDS: u8 = 10;
+/// How long what was published can be on its way to a node whose link is not broken.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// The most topics that are compared at a time.
 const COMPARISONS: usize = 256;
 
@@ -88,17 +95,20 @@ pub(super) struct Follower {
 struct Followed {
     /// The place up to which the members have it. `None` before the first entry.
     seen: Option<Position>,
-    /// Where the log ended when the engine was first asked. What was published before may still be on its way, so it counts
-    /// as seen only with the next answer.
-    first_end: Option<Position>,
+    /// Where the log ended when the engine was first asked, and when that was. What was published before may still be on its
+    /// way, so it counts as seen only after a time.
+    first_end: Option<(Position, Instant)>,
     quiet_seconds: u8,
 }
 
 impl Followed {
     /// Notes where the log ends. Returns whether the members have less.
-    fn is_behind(&mut self, end: Position) -> bool {
+    fn note_end(&mut self, end: Position, now: Instant) -> bool {
         if self.seen.is_none() {
-            self.seen = self.first_end.replace(end);
+            let (first, at) = *self.first_end.get_or_insert((end, now));
+            if now.saturating_duration_since(at) >= ON_ITS_WAY {
+                self.seen = Some(first);
+            }
         }
         self.seen.is_some_and(|seen| seen != end)
     }
@@ -136,7 +146,12 @@ impl Follower {
                 self.topics.remove(&topic);
                 self.due.remove(&topic);
             }
-            LogWork::Splice(splice) => self.splice(shared, exchange, splice).await,
+            LogWork::Splice(splice) => return self.splice(shared, exchange, splice).await,
+            LogWork::NewLink => {
+                let registry = &shared.registry;
+                self.topics.retain(|topic, _| registry.wants_topic(topic));
+                self.due.retain(|topic| registry.wants_topic(topic));
+            }
             LogWork::Second => self.note_second(),
         }
         None
@@ -152,8 +167,7 @@ impl Follower {
         let topics: Vec<_> = self.due.iter().take(COMPARISONS).map(Arc::clone).collect();
         let mut handed = Vec::new();
         let asked: Arc<[Arc<str>]> = topics.iter().map(Arc::clone).collect();
-        let len = topics.iter().map(|topic| topic.len()).sum();
-        let ends = shared.ask_within(exchange, asked, len, READ_WAIT, SeatRequest::ReadLogEnds);
+        let ends = shared.ask_within(exchange, asked, READ_WAIT, SeatRequest::ReadLogEnds);
         // If it does not answer they stay due, and the next second tries again.
         let ends = ends.await.ok()?;
         for (topic, end) in topics.into_iter().zip(ends) {
@@ -161,7 +175,7 @@ impl Follower {
             let Some(followed) = self.topics.get_mut(&topic) else {
                 continue;
             };
-            if followed.is_behind(end) {
+            if followed.note_end(end, shared.clock.now()) {
                 let len = self.catch_up(shared, exchange, &topic).await;
                 handed.push(Handed { topic, len });
             }
@@ -230,8 +244,7 @@ impl Follower {
                 after: Some(seen),
                 limit: READ_LIMIT,
             };
-            let range =
-                shared.ask_within(exchange, read, topic.len(), READ_WAIT, SeatRequest::ReadLog);
+            let range = shared.ask_within(exchange, read, READ_WAIT, SeatRequest::ReadLog);
             let Ok(range) = range.await else { break };
             let next = follow(seen, range);
             for event in &next.events {
@@ -250,14 +263,28 @@ impl Follower {
         len
     }
 
-    async fn splice(&mut self, shared: &SharedCluster, exchange: &Exchange, splice: Splice) {
+    /// Lets a connection join. Returns what was handed to the other members meanwhile.
+    async fn splice(
+        &mut self,
+        shared: &SharedCluster,
+        exchange: &Exchange,
+        splice: Splice,
+    ) -> Option<Handed> {
         if !splice.reply.is_wanted() {
-            return;
+            return None;
         }
-        let spliced = self.try_splice(shared, exchange, &splice).await;
-        splice
-            .reply
-            .give(Ok(spliced.unwrap_or_else(Spliced::Failed)));
+        let mut len = 0;
+        let spliced = self.try_splice(shared, exchange, &splice, &mut len).await;
+        let has_joined = matches!(spliced, Ok(Spliced::Joined { .. }));
+        let spliced = spliced.unwrap_or_else(Spliced::Failed);
+        if !splice.reply.give(Ok(spliced)) && has_joined {
+            // The caller has given up meanwhile, and was told that it is no member.
+            shared
+                .registry
+                .leave(&splice.topic, splice.machine.facts.id);
+        }
+        let topic = splice.topic;
+        Some(Handed { topic, len })
     }
 
     async fn try_splice(
@@ -265,6 +292,7 @@ impl Follower {
         shared: &SharedCluster,
         exchange: &Exchange,
         splice: &Splice,
+        handed_len: &mut usize,
     ) -> Result<Spliced, ResumeError> {
         let Splice {
             topic,
@@ -272,15 +300,20 @@ impl Follower {
             seen,
             ..
         } = splice;
-        let joined_at = self.place(shared, exchange, topic).await?;
+        let Some(mut joined_at) = self.place(shared, exchange, topic).await? else {
+            return Ok(Spliced::NotYet);
+        };
         let mut has = Behind {
             seen: seen.unwrap_or(joined_at),
             replayed: 0,
         };
         if has.seen.epoch != joined_at.epoch || has.seen.offset > joined_at.offset {
             // The connection has read what the members do not have yet.
-            self.catch_up(shared, exchange, topic).await;
-        } else if has.seen != joined_at {
+            *handed_len += self.catch_up(shared, exchange, topic).await;
+            let followed = self.topics.get(topic).and_then(|followed| followed.seen);
+            joined_at = followed.unwrap_or(joined_at);
+        }
+        if has.seen.epoch == joined_at.epoch && has.seen.offset < joined_at.offset {
             send_between(shared, exchange, splice, &mut has, joined_at).await?;
         }
         let Behind {
@@ -310,30 +343,28 @@ impl Follower {
         }
     }
 
-    /// Returns the place up to which the members have a log, and asks the engine if nobody has yet.
+    /// Returns the place up to which the members have a log, and asks the engine if nobody has yet. `None` if members may
+    /// still get what was published before the engine was asked.
     async fn place(
         &mut self,
         shared: &SharedCluster,
         exchange: &Exchange,
         topic: &Arc<str>,
-    ) -> Result<Position, BackplaneError> {
+    ) -> Result<Option<Position>, BackplaneError> {
         let followed = self.topics.entry(Arc::clone(topic)).or_default();
-        if let Some(seen) = followed.seen.or(followed.first_end) {
-            followed.seen = Some(seen);
-            return Ok(seen);
+        if let Some(seen) = followed.seen {
+            return Ok(Some(seen));
         }
         let asked: Arc<[Arc<str>]> = [Arc::clone(topic)].into();
-        let ends = shared.ask_within(
-            exchange,
-            asked,
-            topic.len(),
-            READ_WAIT,
-            SeatRequest::ReadLogEnds,
-        );
+        let ends = shared.ask_within(exchange, asked, READ_WAIT, SeatRequest::ReadLogEnds);
         let ends = ends.await.map_err(BackplaneError::from)?;
         let end = ends.first().copied().ok_or(BackplaneError::Ended)?;
-        followed.seen = Some(end);
-        Ok(end)
+        if shared.registry.members_len(topic) == 0 {
+            followed.seen = Some(end);
+        } else {
+            followed.note_end(end, shared.clock.now());
+        }
+        Ok(followed.seen)
     }
 }
 
@@ -351,8 +382,7 @@ async fn send_between(
         after: Some(has.seen),
         limit: READ_LIMIT,
     };
-    let len = splice.topic.len();
-    let range = shared.ask_within(exchange, read, len, READ_WAIT, SeatRequest::ReadLog);
+    let range = shared.ask_within(exchange, read, READ_WAIT, SeatRequest::ReadLog);
     let mut range = range.await.map_err(BackplaneError::from)?;
     if range.end.epoch != end.epoch {
         return Ok(());
@@ -380,10 +410,24 @@ async fn send_between(
     Ok(())
 }
 
-/// Makes the message that members get of an event.
+/// Makes the message that members get of an event. If the function of the application panics, they get a gap; `None` if it
+/// panics for that as well.
 pub(super) fn frame(shared: &SharedCluster, topic: &str, event: &LogEvent) -> Option<Message> {
     let config = shared.logs.of(topic)?;
-    Some((config.frame)(topic, event))
+    let frame = |event: &LogEvent| {
+        let framed = panics::catch(|| (config.frame)(topic, event));
+        if framed.is_err() {
+            tracing::error!(target: "ws", "the function of a log has panicked");
+        }
+        framed.ok()
+    };
+    frame(event).or_else(|| {
+        let missed = Some(1);
+        let LogEvent::Message { position, .. } = *event else {
+            return None;
+        };
+        frame(&LogEvent::Gap { position, missed })
+    })
 }
 
 /// Hands an event to the members of a topic. Returns the number of bytes.

@@ -219,6 +219,20 @@ impl Inbound {
         self.arrived[worker].notify(1);
     }
 
+    /// Tells the workers that there is a new link.
+    pub(super) fn note_new_link(&self) {
+        let mut state = self.lock();
+        if !state.has_ended {
+            for worker in 0..WORKERS {
+                state.push(worker, Work::Log(LogWork::NewLink));
+            }
+        }
+        drop(state);
+        self.arrived.iter().for_each(|arrived| {
+            arrived.notify(1);
+        });
+    }
+
     /// Tells the workers that a second has passed.
     pub(super) fn note_second(&self) {
         let mut state = self.lock();

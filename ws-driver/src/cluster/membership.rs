@@ -133,8 +133,7 @@ async fn renew(shared: &SharedCluster, exchange: &Exchange) {
         description: shared.describe().encode(),
         time: LEASE_TIME,
     };
-    let len = lease.description.len();
-    let renewed = shared.ask(exchange, lease, len, SeatRequest::Renew).await;
+    let renewed = shared.ask(exchange, lease, SeatRequest::Renew).await;
     let now = shared.clock.now();
     match renewed {
         Ok(renewed) => {
@@ -160,7 +159,7 @@ async fn renew(shared: &SharedCluster, exchange: &Exchange) {
 
 async fn release(shared: &SharedCluster, exchange: &Exchange) {
     // If it is not answered, the lease ends by itself.
-    let _ = shared.ask(exchange, (), 0, SeatRequest::Release).await;
+    let _ = shared.ask(exchange, (), SeatRequest::Release).await;
     exchange.lock().leases.note_released();
     exchange.note_settled();
 }

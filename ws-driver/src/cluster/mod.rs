@@ -59,11 +59,15 @@ where
     R: Runtime,
     B: Backplane<R>,
 {
-    runtime.spawn(keeper::run(runtime.clone(), Arc::clone(shared)));
-    runtime.spawn(membership::run(Arc::clone(shared)));
-    runtime.spawn(presence::run(runtime.clone(), Arc::clone(shared)));
+    let keeper = keeper::run(runtime.clone(), Arc::clone(shared));
+    runtime.spawn(together(Arc::clone(shared), keeper));
+    let member = membership::run(Arc::clone(shared));
+    runtime.spawn(together(Arc::clone(shared), member));
+    let presence = presence::run(runtime.clone(), Arc::clone(shared));
+    runtime.spawn(together(Arc::clone(shared), presence));
     for worker in 0..WORKERS {
-        runtime.spawn(worker::run(runtime.clone(), Arc::clone(shared), worker));
+        let worker = worker::run(runtime.clone(), Arc::clone(shared), worker);
+        runtime.spawn(together(Arc::clone(shared), worker));
     }
     let seat = Seat::new(Arc::clone(shared));
     let runtime_too = runtime.clone();
@@ -71,4 +75,14 @@ where
         // A panic ends the backplane, and not the thread.
         let _ = panics::run(|| backplane.run(runtime_too, seat)).await;
     });
+}
+
+/// Runs a task of the node. If it panics the node ends, because it would not do what it says without it.
+async fn together(shared: Arc<SharedCluster>, task: impl Future<Output = ()>) {
+    let ended = panics::run(|| task).await;
+    if ended.is_err()
+        && let Some(exchange) = &shared.exchange
+    {
+        exchange.end(&shared, "a task of the node has panicked");
+    }
 }

@@ -257,10 +257,16 @@ impl Outbound {
     /// Queues a question to the engine, which is asked while there is a link. Returns whether it may ever be.
     pub(super) fn ask(&mut self, question: SeatRequest) -> bool {
         let has_ended = self.link.has_ended();
-        if !has_ended {
+        if has_ended {
+            return false;
+        }
+        // Nobody's appends are to cost the node its lease.
+        if question.is_of_node() {
+            self.questions.push_front(question);
+        } else {
             self.questions.push_back(question);
         }
-        !has_ended
+        true
     }
 
     /// Takes all questions, because nobody will answer them. They are to be dropped without the lock.

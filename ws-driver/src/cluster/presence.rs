@@ -48,6 +48,16 @@ pub struct PresenceStore {
     pub changes: Arc<[PresenceChange]>,
 }
 
+/// What an engine knows about a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceRead {
+    /// What the nodes with leases have stored.
+    pub stored: Vec<StoredPresence>,
+    /// Whether it can be all: the engine has known leases for the time of one, this node among them, and none of the nodes
+    /// has come or come back in the last 5 s, in which it stores what it has.
+    pub is_complete: bool,
+}
+
 /// What a node has stored about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPresence {
@@ -82,11 +92,15 @@ impl SharedCluster {
         }
         let stored = exchange.presence_reads.get(Arc::clone(topic), || {
             let asked = Arc::clone(topic);
-            self.ask(exchange, asked, topic.len(), SeatRequest::ReadPresence)
+            self.ask(exchange, asked, SeatRequest::ReadPresence)
         });
         let stored = stored.await?;
         // What this node has stored is older than what it knows.
         let mut members = self.shown(topic);
+        let PresenceRead {
+            stored,
+            is_complete,
+        } = stored;
         for StoredPresence {
             node,
             members: stored,
@@ -97,7 +111,6 @@ impl SharedCluster {
             }
         }
         members.sort_by_key(|presence| presence.id);
-        let is_complete = exchange.lock().leases.is_complete(self.clock.now());
         Ok(Listing::new(members, is_complete, Duration::ZERO))
     }
 
@@ -159,15 +172,12 @@ async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mu
         if changes.is_empty() {
             break;
         }
-        let len = changes
-            .iter()
-            .map(|it| it.members.as_ref().map_or(0, Bytes::len));
         *version += 1;
         let asked = PresenceStore {
             version: *version,
             changes: Arc::clone(&changes),
         };
-        let stored = shared.ask(exchange, asked, len.sum(), SeatRequest::StorePresence);
+        let stored = shared.ask(exchange, asked, SeatRequest::StorePresence);
         let stored = stored.await;
         if stored == Ok(true) {
             continue;
@@ -175,7 +185,7 @@ async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mu
         let topics = changes.iter().map(|it| Arc::clone(&it.topic));
         match stored {
             // One of them may be at fault, and the others are not to wait for it.
-            Err(BackplaneError::Refused { .. } | BackplaneError::Full { .. }) if limit > 1 => {
+            Err(BackplaneError::Refused { .. }) if limit > 1 => {
                 limit = 1;
                 shared.registry.note_presence_changed(topics);
             }

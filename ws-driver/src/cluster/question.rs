@@ -108,14 +108,16 @@ pub(super) enum Unanswered {
 }
 
 impl<A> Answer<A> {
-    pub(super) fn give(&self, answer: Result<A, Unanswered>) {
+    /// Leaves the answer. Returns whether somebody waits for it.
+    pub(super) fn give(&self, answer: Result<A, Unanswered>) -> bool {
         let mut place = self.lock();
         if !matches!(place.given, Given::NotYet) {
-            return;
+            return false;
         }
         place.given = Given::Answer(answer);
         drop(place);
         self.changed.notify(usize::MAX);
+        true
     }
 
     /// Tells whether somebody waits for the answer.
@@ -249,7 +251,7 @@ impl From<AskError> for BackplaneError {
 }
 
 impl SharedCluster {
-    /// Asks the engine, again on each new link, and waits for the answer. `len` is the memory that the question costs.
+    /// Asks the engine, again on each new link, and waits for the answer.
     ///
     /// # Cancel safety
     ///
@@ -258,11 +260,9 @@ impl SharedCluster {
         &self,
         exchange: &Exchange,
         asked: Q,
-        len: usize,
         request: impl Fn(Question<Q, A>) -> SeatRequest,
     ) -> Result<A, BackplaneError> {
-        let answer = self.ask_within(exchange, asked, len, ANSWER_WAIT, request);
-        let answer = answer.await;
+        let answer = self.ask_within(exchange, asked, ANSWER_WAIT, request).await;
         answer.map_err(|error| {
             if exchange.lock().link.has_ended() {
                 return BackplaneError::Ended;
@@ -276,19 +276,19 @@ impl SharedCluster {
         &self,
         exchange: &Exchange,
         asked: Q,
-        len: usize,
         wait: Duration,
         request: impl Fn(Question<Q, A>) -> SeatRequest,
     ) -> Result<A, AskError> {
-        self.ask_again(exchange, |_| asked.clone(), len, wait, request)
+        self.ask_again(exchange, |_| asked.clone(), 0, wait, request)
             .await
     }
 
-    /// Does the same with a question that says how long ago it was asked before, if it was.
+    /// Does the same with a question that knows whether it was asked before. `len` is the memory that it costs beyond that of
+    /// the caller who waits.
     pub(super) async fn ask_again<Q, A>(
         &self,
         exchange: &Exchange,
-        asked: impl Fn(Option<Duration>) -> Q,
+        asked: impl Fn(bool) -> Q,
         len: usize,
         wait: Duration,
         request: impl Fn(Question<Q, A>) -> SeatRequest,
@@ -297,12 +297,13 @@ impl SharedCluster {
         let mut was_asked = false;
         loop {
             let tick = exchange.time.listen();
-            let waited = self.clock.now().saturating_duration_since(begin);
             let asker = Asker::new();
-            let question = asked(was_asked.then_some(waited));
+            let question = asked(was_asked);
             let mut question = Question::new(question, asker.place());
-            let size = size_of_val(&question).saturating_add(len);
-            question.hold(exchange.lock().share(size)?);
+            if len > 0 {
+                let size = size_of_val(&question).saturating_add(len);
+                question.hold(exchange.lock().share(size)?);
+            }
             let is_queued = exchange.lock().ask(request(question));
             if is_queued {
                 exchange.changed.notify(usize::MAX);

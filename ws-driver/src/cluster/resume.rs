@@ -2,6 +2,7 @@
 //! are.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use super::error::{BackplaneError, JoinError};
 use super::follow::{LogWork, READ_LIMIT, Splice, Spliced, frame};
@@ -87,6 +88,7 @@ impl Replay<'_> {
                 Spliced::Joined { position, replayed } => {
                     return Ok(Resumed::new(position, self.replayed + replayed, self.gap));
                 }
+                Spliced::NotYet => self.wait().await,
                 Spliced::Behind(behind) => {
                     self.seen = Some(behind.seen);
                     self.replayed += behind.replayed;
@@ -95,6 +97,12 @@ impl Replay<'_> {
             }
         }
         Err(ResumeError::TooFast)
+    }
+
+    /// Waits for a tick of the keeper.
+    async fn wait(&self) {
+        let soon = self.shared.clock.now() + Duration::from_millis(1);
+        self.shared.passed(self.exchange, soon).await;
     }
 
     /// Reads the log up to its end and sends it, as fast as the connection takes it.
@@ -110,8 +118,7 @@ impl Replay<'_> {
             };
             let (shared, exchange) = (self.shared, self.exchange);
             let range = exchange.log_reads.get(read.clone(), || {
-                let len = self.topic.len();
-                shared.ask(exchange, read.clone(), len, SeatRequest::ReadLog)
+                shared.ask(exchange, read.clone(), SeatRequest::ReadLog)
             });
             let next = follow(seen, range.await?);
             for event in &next.events {

@@ -12,7 +12,7 @@ use super::inbound::{Arrived, Gate};
 use super::leases::{Lease, Renewed};
 use super::log::position::{LogAppend, LogRange, LogRead, Position};
 use super::outbox::Batch;
-use super::presence::{PresenceStore, StoredPresence};
+use super::presence::{PresenceRead, PresenceStore};
 use super::question::Question;
 use super::shared::{Exchange, SharedCluster};
 use crate::id::cluster::NodeId;
@@ -92,7 +92,7 @@ pub enum SeatRequest {
     /// Store values under the lease of this node. The answer is false, and nothing is stored, if it has none.
     StorePresence(Question<PresenceStore, bool>),
     /// List what the nodes with leases have stored about a topic.
-    ReadPresence(Question<Arc<str>, Vec<StoredPresence>>),
+    ReadPresence(Question<Arc<str>, PresenceRead>),
     /// Append an entry to the log of a topic, and publish it with its place. `None` says that the engine cannot tell whether
     /// it did so when it was asked before.
     AppendLog(Question<LogAppend, Option<Position>>),
@@ -103,6 +103,14 @@ pub enum SeatRequest {
 }
 
 impl SeatRequest {
+    /// Tells whether it is of the node itself, and not of a caller.
+    pub(super) fn is_of_node(&self) -> bool {
+        matches!(
+            self,
+            Self::Renew(_) | Self::Release(_) | Self::StorePresence(_) | Self::ReadLogEnds(_)
+        )
+    }
+
     /// Tells whether somebody waits for the answer.
     pub(super) fn is_wanted(&self) -> bool {
         match self {

@@ -17,7 +17,7 @@ use super::link::ClusterHealth;
 use super::log::config::Logs;
 use super::log::position::{LogRange, LogRead};
 use super::outbound::Outbound;
-use super::presence::StoredPresence;
+use super::presence::PresenceRead;
 use super::question::Allowance;
 use super::report::Report;
 use super::sharing::Sharing;
@@ -56,7 +56,7 @@ pub(super) struct Exchange {
     pub(super) outcomes: OutcomeWaits,
     /// Readings of logs and of presence that are on their way.
     pub(super) log_reads: Sharing<LogRead, LogRange>,
-    pub(super) presence_reads: Sharing<Arc<str>, Vec<StoredPresence>>,
+    pub(super) presence_reads: Sharing<Arc<str>, PresenceRead>,
     /// Messages of other nodes that wait for capacity in a send queue here.
     pub(super) waiting_sends: Allowance,
     /// How many messages this node has begun to append to logs, and how many the engine has confirmed.
@@ -232,6 +232,9 @@ impl SharedCluster {
             Channel::Topic(name) => wanted.contains(name),
             Channel::All | Channel::Node(_) => true,
         });
+        if !self.logs.is_empty() {
+            exchange.inbound.note_new_link();
+        }
         exchange.changed.notify(usize::MAX);
         exchange.renewal.notify(usize::MAX);
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::channel::Channel;
-use super::leases::{Lease, LeasedNode, Renewed};
+use super::leases::{LEASE_TIME, Lease, LeasedNode, Renewed};
 use super::log::position::{LOG_KEY_LEN, LogAppend, LogEntry, LogRange, LogRead, Position};
-use super::presence::{PresenceChange, PresenceStore, StoredPresence};
+use super::presence::{PresenceChange, PresenceRead, PresenceStore, StoredPresence};
 use super::seat::SeatRequest;
 use crate::id::cluster::NodeId;
 use crate::util::sync::Arc;
@@ -24,7 +24,15 @@ pub struct MemoryStore {
     /// Differs from that of every other store, and of itself before it [lost](MemoryStore::restart) something.
     run: u64,
     logs: HashMap<Arc<str>, KeptLog>,
+    /// When all logs were looked at.
+    swept_at: Option<Instant>,
 }
+
+/// How long a node that has come may take to store what it has.
+const SETTLED: Duration = Duration::from_secs(5);
+/// The time between two looks at all logs, and how long one without entries is kept.
+const SWEEP: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// What a [`MemoryStore`] did about a request.
 #[derive(Debug)]
@@ -40,6 +48,7 @@ pub enum Answered {
 #[derive(Clone, Debug)]
 struct KeptLease {
     description: Bytes,
+    begin: Instant,
     end: Instant,
     presence: HashMap<Arc<str>, Bytes>,
     /// That of the last change of it.
@@ -54,6 +63,7 @@ impl MemoryStore {
             leases: HashMap::new(),
             run: next_run(),
             logs: HashMap::new(),
+            swept_at: None,
         }
     }
 
@@ -65,6 +75,7 @@ impl MemoryStore {
 
     /// Answers a question of a node, at a time. A publication is to reach the nodes in the order of the answers.
     pub fn answer(&mut self, node: NodeId, request: SeatRequest, now: Instant) -> Answered {
+        self.sweep(now);
         match request {
             SeatRequest::Renew(question) => {
                 let renewed = self.renew(node, question.asked(), now);
@@ -79,7 +90,7 @@ impl MemoryStore {
                 question.answer(is_stored);
             }
             SeatRequest::ReadPresence(question) => {
-                let stored = self.read_presence(question.asked(), now);
+                let stored = self.read_presence(node, question.asked(), now);
                 question.answer(stored);
             }
             SeatRequest::AppendLog(question) => {
@@ -127,6 +138,7 @@ impl MemoryStore {
             None => {
                 let kept = KeptLease {
                     description: lease.description.clone(),
+                    begin: now,
                     end,
                     presence: HashMap::new(),
                     version: 0,
@@ -169,8 +181,14 @@ impl MemoryStore {
         true
     }
 
-    fn read_presence(&mut self, topic: &str, now: Instant) -> Vec<StoredPresence> {
+    fn read_presence(&mut self, reader: NodeId, topic: &str, now: Instant) -> PresenceRead {
         self.expire(now);
+        let passed = |since: Instant| now.saturating_duration_since(since);
+        let is_known = self.begin.is_some_and(|begin| passed(begin) >= LEASE_TIME);
+        let is_settled = self
+            .leases
+            .values()
+            .all(|kept| passed(kept.begin) >= SETTLED);
         let stored = self.leases.iter().filter_map(|(node, kept)| {
             let members = kept.presence.get(topic)?.clone();
             Some(StoredPresence {
@@ -178,7 +196,10 @@ impl MemoryStore {
                 members,
             })
         });
-        stored.collect()
+        PresenceRead {
+            stored: stored.collect(),
+            is_complete: is_known && is_settled && self.leases.contains_key(&reader),
+        }
     }
 
     /// Forgets the leases that have ended, with all that was stored under them.
@@ -187,17 +208,32 @@ impl MemoryStore {
             .retain(|_, kept| kept.end.saturating_duration_since(now) > Duration::ZERO);
     }
 
+    /// Forgets entries and logs that are too old.
+    fn sweep(&mut self, now: Instant) {
+        let swept_at = *self.swept_at.get_or_insert(now);
+        if now.saturating_duration_since(swept_at) < SWEEP {
+            return;
+        }
+        self.swept_at = Some(now);
+        self.logs.retain(|_, log| {
+            log.expire(now);
+            let kept = KEPT.max(log.age.saturating_mul(2));
+            !log.entries.is_empty() || now.saturating_duration_since(log.used_at) < kept
+        });
+    }
+
     /// Returns the log of a topic, of this run.
     fn log(&mut self, topic: &Arc<str>, now: Instant) -> &mut KeptLog {
         let run = self.run;
         let log = self
             .logs
             .entry(Arc::clone(topic))
-            .or_insert_with(|| KeptLog::new(run));
+            .or_insert_with(|| KeptLog::new(run, now));
         if log.run != run {
-            *log = KeptLog::new(run);
+            *log = KeptLog::new(run, now);
         }
         log.expire(now);
+        log.used_at = now;
         log
     }
 
@@ -268,6 +304,7 @@ struct KeptLog {
     entries: VecDeque<KeptEntry>,
     /// How long the entries are kept behind the last one.
     age: Duration,
+    used_at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -294,13 +331,14 @@ impl Appended {
 }
 
 impl KeptLog {
-    fn new(run: u64) -> Self {
+    fn new(run: u64, now: Instant) -> Self {
         Self {
             run,
             epoch: next_run(),
             offset: 0,
             entries: VecDeque::new(),
-            age: Duration::MAX,
+            age: Duration::ZERO,
+            used_at: now,
         }
     }
 

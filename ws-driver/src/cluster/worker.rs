@@ -5,7 +5,7 @@
 //! so that members who are always slow delay nobody for long: they meet the policy for slow peers, as with a broadcast of
 //! this node.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ const PACE_YIELDS: u32 = 4;
 const PACE_STEPS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 /// A member is waited for while more than this part of its send queue is full.
 const PACE_SHARE: usize = 4;
+/// Waits in which a member takes nothing before it counts as slow. A kernel can hold bytes of a member that reads all the time
+/// for longer than one wait.
+const SLOW_WAITS: u32 = 2;
 /// How long a worker may wait in all, and the part of the time by which that grows again.
 const PACE_BUDGET: Duration = Duration::from_secs(5);
 const PACE_REFILL: u32 = 10;
@@ -47,8 +50,9 @@ struct Pace<R: Runtime> {
     at: Instant,
     /// The bytes that were handed on since the last look, by audience. Forgotten when nothing waits.
     spent: HashMap<Audience, usize>,
-    /// Members that took nothing during a wait. They are not waited for again before they have caught up, or nothing waits.
-    slow: HashSet<ConnectionId>,
+    /// Members that took nothing during waits, and in how many of them. After [`SLOW_WAITS`] they are not waited for again
+    /// before they have caught up, or nothing waits.
+    slow: HashMap<ConnectionId, u32>,
 }
 
 pub(super) async fn run<R: Runtime>(runtime: R, shared: Arc<SharedCluster>, worker: usize) {
@@ -149,12 +153,12 @@ impl<R: Runtime> Pace<R> {
             at: runtime.now(),
             runtime,
             spent: HashMap::new(),
-            slow: HashSet::new(),
+            slow: HashMap::new(),
         }
     }
 
     fn forget(&mut self) {
-        (self.spent, self.slow) = (HashMap::new(), HashSet::new());
+        (self.spent, self.slow) = (HashMap::new(), HashMap::new());
     }
 
     /// Counts bytes that were handed to an audience, and waits for its members if those were many.
@@ -188,8 +192,13 @@ impl<R: Runtime> Pace<R> {
             let now = self.runtime.now();
             if now >= end {
                 let before = before.unwrap_or_default();
-                let stands = behind.into_iter().filter(|it| before.contains(it));
-                self.slow.extend(stands.map(|it| it.id));
+                for it in behind {
+                    if before.contains(&it) {
+                        *self.slow.entry(it.id).or_default() += 1;
+                    } else {
+                        self.slow.remove(&it.id);
+                    }
+                }
                 return;
             }
             before.get_or_insert(behind);
@@ -213,7 +222,7 @@ impl<R: Runtime> Pace<R> {
                 None => {
                     self.slow.remove(&id);
                 }
-                Some(_) if self.slow.contains(&id) => {}
+                Some(_) if self.slow.get(&id).is_some_and(|waits| *waits >= SLOW_WAITS) => {}
                 Some(waiting) => behind.push(Behind { id, waiting }),
             }
         }

@@ -93,6 +93,10 @@ impl Interest {
         self.note_first(name);
     }
 
+    pub(super) fn is_wanted(&self, name: &str) -> bool {
+        self.wanted.contains_key(name)
+    }
+
     /// Notes that somebody does not want a topic any more.
     pub(super) fn unwant(&mut self, name: &Arc<str>, has_members: bool) {
         let Some(count) = self.wanted.get_mut(name) else {

@@ -138,6 +138,12 @@ impl Registry {
         }
     }
 
+    /// Tells whether a topic has a member, or somebody who wants it.
+    pub(crate) fn wants_topic(&self, topic: &str) -> bool {
+        let slots = self.lock();
+        slots.topics.len(topic) > 0 || slots.topics.interest.is_wanted(topic)
+    }
+
     /// Asks for a topic without a member, until the result is dropped.
     pub(crate) fn want_topic(&self, topic: &str) -> Result<Wanted<'_>, TopicError> {
         if topic.len() > TOPIC_NAME_LIMIT {

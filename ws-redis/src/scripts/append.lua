@@ -54,5 +54,6 @@ if now >= fresh then
 else
   redis.call('HSET', KEYS[1], 'offset', number)
 end
-redis.call('PUBLISH', ARGV[3], ARGV[4] .. struct.pack('<I8I8', offset, epoch) .. ARGV[5])
+-- It is in the log by now. Who does not get it reads it there.
+redis.pcall('PUBLISH', ARGV[3], ARGV[4] .. struct.pack('<I8I8', offset, epoch) .. ARGV[5])
 return {epoch, offset}

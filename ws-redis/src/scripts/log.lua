@@ -8,11 +8,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- begins a new epoch.
 local function stand(meta, stream, run, kept, retried)
   local known = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'fresh', retried or '')
-  if known[1] and known[2] and known[3] == run then
-    return tonumber(known[1]), tonumber(known[2]), tonumber(known[4]) or 0, known[5]
+  local last, offset = tonumber(known[1] or ''), tonumber(known[2] or '')
+  if last and offset and known[3] == run then
+    return last, offset, tonumber(known[4] or '') or 0, known[5]
   end
   local epoch = time[1] * 1000000 + time[2]
-  local last = tonumber(known[1] or '')
   if last and last >= epoch then
     epoch = last + 1
   end

@@ -8,16 +8,28 @@ if ARGV[3] then
   if tonumber(ARGV[3]) == epoch then
     after = ARGV[4]
   end
-  local found = redis.call('XRANGE', KEYS[2], after .. '-18446744073709551615', '+', 'COUNT', ARGV[5])
-  local len = 0
-  for place, it in ipairs(found) do
-    local entry = entry_of(it)
-    len = len + #entry
-    if place > 1 and len > tonumber(ARGV[6]) then
+  local limit, max_len = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local len, count, is_full = 0, 4, false
+  while #entries < limit and not is_full do
+    -- No more than is likely to be returned, because all of it is copied here.
+    count = math.min(count, limit - #entries)
+    local found = redis.call('XRANGE', KEYS[2], after .. '-18446744073709551615', '+', 'COUNT', count)
+    for _, it in ipairs(found) do
+      local entry = entry_of(it)
+      len = len + #entry
+      is_full = #entries > 0 and len > max_len
+      if is_full then
+        break
+      end
+      local its_offset = offset_of(it)
+      table.insert(entries, {its_offset, entry})
+      after = string.format('%.0f', its_offset)
+    end
+    if #found < count then
       break
     end
-    local its_offset = offset_of(it)
-    table.insert(entries, {its_offset, entry})
+    local average = math.max(1, len / #entries)
+    count = math.max(1, math.floor((max_len - len) / average))
   end
 end
 return {epoch, offset, entries}

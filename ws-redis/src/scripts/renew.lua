@@ -5,7 +5,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local begin = redis.call('HGET', KEYS[2], 'begin')
-if not begin then
+if not begin or redis.call('EXISTS', KEYS[1]) == 0 then
+  -- It knows no other node, as at its start; those that live come back within the time of a lease.
   begin = now
   redis.call('HSET', KEYS[2], 'begin', string.format('%d', begin))
 end
@@ -27,7 +28,7 @@ redis.call('PEXPIRE', KEYS[2], ARGV[4])
 local had_values = redis.call('PEXPIRE', KEYS[3], ARGV[2])
 if had_values == 0 then
   -- The key is there even if nothing is stored, so that its loss is seen.
-  redis.call('HSET', KEYS[3], '.', '')
+  redis.call('HSET', KEYS[3], '.', string.format('%d', now))
   redis.call('PEXPIRE', KEYS[3], ARGV[2])
 end
 local nodes = {}

@@ -8,6 +8,9 @@ use ws_proto::Message;
 use super::position::LogEvent;
 use crate::util::sync::Arc;
 
+const ENTRIES_MAX: u64 = 1_000_000;
+const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Makes a message of an event in a topic.
 type Frame = Arc<dyn Fn(&str, &LogEvent) -> Message + Send + Sync>;
 
@@ -30,17 +33,17 @@ impl LogConfig {
         }
     }
 
-    /// Sets how many messages of each topic are kept at least: 1,000.
+    /// Sets how many messages of each topic are kept at least: 1,000. More than a million count as that.
     #[must_use]
     pub fn entries(mut self, entries: u64) -> Self {
-        self.entries = entries;
+        self.entries = entries.min(ENTRIES_MAX);
         self
     }
 
-    /// Sets how long they are kept at least once nothing is appended any more: 5 minutes.
+    /// Sets how long they are kept at least once nothing is appended any more: 5 minutes. More than 30 days count as that.
     #[must_use]
     pub fn age(mut self, age: Duration) -> Self {
-        self.age = age;
+        self.age = age.min(AGE_MAX);
         self
     }
 }

@@ -121,6 +121,13 @@ pub enum AppendError {
         /// The limit: option `message_limit`.
         limit: usize,
     },
+    /// The name of the topic is too long, so no connection can join it.
+    NameTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit: [`TOPIC_NAME_LIMIT`](crate::TOPIC_NAME_LIMIT).
+        limit: usize,
+    },
     /// The message was not appended.
     Backplane(BackplaneError),
     /// The engine did not answer in time. The message may have been appended.
@@ -138,6 +145,10 @@ impl fmt::Display for AppendError {
                 f,
                 "the message has {len} bytes; {limit} are allowed in a log (option message_limit)"
             ),
+            Self::NameTooLong { len, limit } => write!(
+                f,
+                "the name of the topic has {len} bytes; {limit} are allowed (TOPIC_NAME_LIMIT)"
+            ),
             Self::Backplane(error) => error.fmt(f),
             Self::Unknown { waited } => write!(
                 f,
@@ -154,7 +165,10 @@ impl std::error::Error for AppendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Backplane(error) => error.source(),
-            Self::NoLog | Self::TooLarge { .. } | Self::Unknown { .. } => None,
+            Self::NoLog
+            | Self::TooLarge { .. }
+            | Self::NameTooLong { .. }
+            | Self::Unknown { .. } => None,
         }
     }
 }
@@ -233,7 +247,7 @@ pub struct LogAppend {
     pub entries: u64,
     /// See `entries`.
     pub age: Duration,
-    /// If the question was asked before on a link that broke: how long ago that was. Then the entry may be there, and is not
+    /// If the question was asked before on a link that broke: a time in which that was. Then the entry may be there, and is not
     /// to be appended again. An engine that cannot tell answers `None`.
     pub asked_before: Option<Duration>,
 }
