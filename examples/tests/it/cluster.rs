@@ -89,7 +89,8 @@ impl Page {
     /// Connects for the first time, and waits until nothing is missed any more.
     async fn enter(addr: SocketAddr, name: &str) -> Self {
         let mut page = Self::connect(addr, name, Value::Null).await;
-        page.last = page.recv("here").await["position"].clone();
+        page.last = page.recv("start").await["position"].clone();
+        page.recv("here").await;
         page
     }
 

@@ -2,6 +2,7 @@
 //! over a network that keeps answers back.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use ws_driver::{AppendError, ClusterConfig, Connection, Position, Server};
 use ws_redis::Redis;
@@ -249,7 +250,94 @@ async fn a_bad_network_appends_nothing_twice<R: Host>() {
     assert_eq!(anna.seen.lock().unwrap().gaps, 0);
 }
 
+/// An append that is asked again is found among those of others.
+async fn an_append_is_found_among_others<R: Host>() {
+    let engine = Engine::start();
+    let proxy = Proxy::to(engine.port);
+    let nodes = [node::<R>(&proxy.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut author) = (LogReader::default(), Author::default());
+    anna.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    let others = nodes[1].cluster().topic("room");
+    R::default().spawn(async move {
+        for number in 0..200 {
+            let _ = others.append(format!("other {number}")).await;
+            R::sleep(SECOND / 20).await;
+        }
+    });
+    for _ in 0..2 {
+        proxy.set(Mode::KeepAnswers);
+        let passing = proxy.clone();
+        R::default().spawn(async move {
+            R::sleep(SECOND * 29 / 10).await;
+            passing.set(Mode::Pass);
+        });
+        author.append(&nodes[0], 1).await;
+        settle(&nodes).await;
+    }
+    assert_eq!(
+        author.acknowledged.len(),
+        2,
+        "{} are unknown",
+        author.unknown
+    );
+    R::sleep(SECOND).await;
+    author.check(&anna);
+}
+
+/// Entries that are long are read in parts, so that the engine answers others meanwhile.
+async fn long_entries_are_read_in_parts<R: Host>() {
+    let engine = Engine::start();
+    let nodes = [node::<R>(&engine.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let room = nodes[0].cluster().topic("room");
+    let first = room.append("first").await.unwrap();
+    for _ in 0..150 {
+        room.append("x".repeat(300_000)).await.unwrap();
+    }
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let mut reader = LogReader::at(first);
+        reader.connect::<R>(nodes[1].local_addr()).await;
+        readers.push(reader);
+    }
+    let (begin, mut longest) = (Instant::now(), Duration::ZERO);
+    while readers.iter().any(|reader| reader.resumed().is_empty()) {
+        let asked = Instant::now();
+        assert_eq!(engine.ask("PING").unwrap(), "+PONG\r\n");
+        longest = longest.max(asked.elapsed());
+        R::sleep(SECOND / 50).await;
+        assert!(begin.elapsed() < SECOND * 40, "some are not back");
+    }
+    assert!(
+        longest < SECOND / 2,
+        "the engine stood still for {longest:?}"
+    );
+    assert_eq!(nodes[1].cluster().counters().connects, 1);
+}
+
+/// Who may append but not publish is read from the log, and is told the truth.
+async fn what_cannot_be_published_is_in_the_log<R: Host>() {
+    let engine = Engine::start();
+    let user = "ACL SETUSER ws on >secret resetchannels &ws:all &ws:n:* ~ws:* +@all";
+    assert!(engine.ask(user).unwrap().starts_with("+OK"));
+    let url = format!("redis://ws:secret@127.0.0.1:{}", engine.port);
+    let nodes = [node::<R>(&url).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let (mut anna, mut author) = (LogReader::default(), Author::default());
+    anna.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    author.append(&nodes[0], 3).await;
+    assert_eq!(author.acknowledged.len(), 3);
+    R::sleep(SECOND * 13).await;
+    assert_eq!(author.check(&anna), 3);
+}
+
 on_each_runtime! {
+    an_append_is_found_among_others;
+    long_entries_are_read_in_parts;
+    what_cannot_be_published_is_in_the_log;
     a_bad_network_appends_nothing_twice;
     a_failover_is_a_gap;
     a_killed_engine_is_a_gap;

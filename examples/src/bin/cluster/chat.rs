@@ -1,7 +1,7 @@
 //! The chat of one page: it joins where it was, and what it writes is appended to the log that all nodes share.
 //!
-//! Messages are JSON. A page sends `join` first, with the last position that it has, and then `say`. It gets `said` and
-//! `gap` from the log, each with its position; `here` once it misses nothing any more; `cluster` when the overview of the
+//! Messages are JSON. A page sends `join` first, with the last position that it has, and then `say`. It gets `start`, `said`
+//! and `gap` from the log, each with its position; `here` once it misses nothing any more; `cluster` when the overview of the
 //! nodes changes; and `failed` for what was not appended.
 
 use std::sync::Arc;
@@ -11,9 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use ws_tokio::{
-    CloseCode, CloseReason, ClusterTopic, Connection, LogEvent, Message, Position, Resumed,
-};
+use ws_tokio::{CloseCode, CloseReason, ClusterTopic, Connection, LogEvent, Message, Position};
 
 /// The topic that all pages join. Its log is the chat.
 pub const TOPIC: &str = "chat";
@@ -38,8 +36,11 @@ enum Request {
 }
 
 /// Makes the message that pages get of an event in the log.
-pub fn frame(event: &LogEvent) -> Message {
+pub fn frame(_topic: &str, event: &LogEvent) -> Message {
     let json = match event {
+        LogEvent::Start { position } => {
+            json!({ "type": "start", "position": position.to_string() }).to_string()
+        }
         // What was appended is JSON already.
         LogEvent::Message { position, message } => {
             let entry = message.as_text().unwrap_or("null");
@@ -93,17 +94,12 @@ async fn enter(
         .map_err(|error| refuse(&error.to_string()))?;
     let later = |why: String| (CloseCode::TRY_AGAIN, why);
     // This joins, so it comes before `track`: a member cannot resume.
-    let resumed = room.resume(connection.id(), after).await;
-    let resumed = resumed.map_err(|error| later(error.to_string()))?;
+    let resumed = room.resume(connection.cluster_id(), after).await;
+    resumed.map_err(|error| later(error.to_string()))?;
     let shown = connection.track(TOPIC, &name);
     shown.map_err(|error| later(error.to_string()))?;
     let id = connection.cluster_id().to_string();
-    // A page that was not here before has no position yet, unless something was said meanwhile.
-    let position = match resumed {
-        Resumed::Complete { position, .. } | Resumed::Gap { position, .. } => position.to_string(),
-        _ => return Err(later("a result of another version".to_owned())),
-    };
-    let here = json!({ "type": "here", "id": id, "node": node, "position": position });
+    let here = json!({ "type": "here", "id": id, "node": node });
     let sent = connection.send(here.to_string()).await;
     sent.map_err(|error| later(error.to_string()))?;
     Ok(name)

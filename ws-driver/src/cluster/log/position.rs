@@ -108,6 +108,26 @@ pub enum Resumed {
     },
 }
 
+impl LogEvent {
+    /// Returns the place from which a client resumes that has got this.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Start { position }
+            | Self::Message { position, .. }
+            | Self::Gap { position, .. } => *position,
+        }
+    }
+}
+
+impl Resumed {
+    /// Returns the place from which the connection gets everything.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Complete { position, .. } | Self::Gap { position, .. } => *position,
+        }
+    }
+}
+
 /// Why a message was not appended to a log, or may not have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

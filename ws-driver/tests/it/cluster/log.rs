@@ -27,6 +27,12 @@ fn resuming(sim: &Sim, server: &Server) {
         let room = cluster.topic("room");
         async move {
             let target = connection.request().unwrap().target();
+            if target == "/plain" {
+                connection.join_wait("room").await.unwrap();
+                connection.send("joined").await.unwrap();
+                while connection.recv().await.is_some() {}
+                return;
+            }
             let after = target.trim_matches('/').parse().ok();
             match room.resume(connection.cluster_id(), after).await {
                 Ok(resumed) => {
@@ -237,6 +243,15 @@ fn an_append_is_made_once() {
                 delay: 30,
                 ..Faults::default()
             });
+            // Others append meanwhile, so that what is looked for is not the last entry.
+            let other = node(&sim, engine.clone(), 1000).await;
+            let (sim_too, stranger) = (sim.clone(), other.cluster().topic("room"));
+            sim.spawn_task(async move {
+                for _ in 0..2000 {
+                    let _ = stranger.append("other").await;
+                    sim_too.sleep(std::time::Duration::from_millis(20)).await;
+                }
+            });
             let mut acknowledged = Vec::new();
             for number in 0..60 {
                 let text = number.to_string();
@@ -380,5 +395,120 @@ fn the_result_says_what_was_sent() {
             replayed: 1,
         };
         assert!(matches!((resumed, expected), (Ok(found), expected) if found == expected));
+    });
+}
+
+/// A member that has joined with `join_wait` gets what is appended from then on, also if somebody resumes on its node while
+/// entries are on their way.
+#[test]
+fn who_resumes_takes_nothing_from_members() {
+    for seed in 0..20 {
+        Sim::run_seeded(seed, async |sim| {
+            let engine = Engine::new(Rng::new(seed));
+            let one = node(&sim, engine.clone(), 1000).await;
+            let two = node(&sim, engine.clone(), 1000).await;
+            sim.sleep(seconds(3)).await;
+            engine.set_faults(Faults {
+                delay: 50,
+                ..Faults::default()
+            });
+            let author = two.cluster().topic("room");
+            let sim_too = sim.clone();
+            sim.spawn_task(async move {
+                for number in 0..200 {
+                    let _ = author.append(number.to_string()).await;
+                    sim_too.sleep(std::time::Duration::from_millis(5)).await;
+                }
+            });
+            sim.sleep(seconds(1)).await;
+            // A member that only joins, and then one that resumes at the same moment.
+            let url = format!("ws://{}/plain", one.local_addr());
+            let mut client = ws_driver::connect::<Sim>(&url).await.unwrap();
+            assert_eq!(client.recv().await.unwrap().as_text(), Some("joined"));
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let seen_too = Arc::clone(&seen);
+            sim.spawn_task(async move {
+                while let Some(message) = client.recv().await {
+                    lock(&seen_too).push(message.as_text().unwrap().to_owned());
+                }
+            });
+            let room = two.cluster().topic("room");
+            let from_here_on = async { room.append("from here on").await.unwrap() };
+            let mut late = LogReader::default();
+            let (end, _) =
+                futures_util::future::join(from_here_on, late.connect::<Sim>(one.local_addr()))
+                    .await;
+            sim.sleep(seconds(40)).await;
+            assert!(late.resumed().starts_with("Complete"), "{}", late.resumed());
+            let last = append(&two, "last").await;
+            sim.sleep(seconds(20)).await;
+            let seen = lock(&seen);
+            let offsets = seen.iter().filter_map(|text| {
+                let position: Position = text.split(' ').next()?.parse().ok()?;
+                (position.offset >= end.offset).then_some(position.offset)
+            });
+            let offsets: Vec<_> = offsets.collect();
+            let expected: Vec<_> = (end.offset..=last.offset).collect();
+            assert_eq!(offsets, expected);
+        });
+    }
+}
+
+/// A function for a log that panics costs its message, which is a gap then, and nobody anything else.
+#[test]
+fn a_panic_in_the_frame_is_a_gap() {
+    Sim::run_seeded(1, async |sim| {
+        let config = ws_driver::LogConfig::new(|_, event| {
+            let text = format!("{event:?}");
+            assert!(!text.contains("poison"), "as the test wants it");
+            text.into()
+        });
+        let config = ClusterConfig::new().log("room", config);
+        let server = Server::builder().cluster(config).bind(ANY).await.unwrap();
+        resuming(&sim, &server);
+        let url = format!("ws://{}/", server.local_addr());
+        let mut client = ws_driver::connect::<Sim>(&url).await.unwrap();
+        let mut next = async || client.recv().await.unwrap().as_text().unwrap().to_owned();
+        assert!(next().await.starts_with("Start"));
+        assert!(next().await.starts_with("resumed"));
+        for text in ["one", "poison", "two"] {
+            append(&server, text).await;
+        }
+        assert!(next().await.contains("one"));
+        assert!(next().await.starts_with("Gap"));
+        assert!(next().await.contains("two"));
+        assert!(server.cluster().health().is_up());
+    });
+}
+
+/// What an engine in memory keeps of logs that nobody uses goes with time.
+#[test]
+fn logs_in_memory_are_swept() {
+    Sim::run_seeded(1, async |sim| {
+        let config = ClusterConfig::new().log("room*", log().age(seconds(1)));
+        let server = Server::builder().cluster(config).bind(ANY).await.unwrap();
+        for number in 0..100 {
+            let topic = server.cluster().topic(format!("room/{number}"));
+            topic.append("x".repeat(1000)).await.unwrap();
+        }
+        sim.sleep(seconds(200)).await;
+        let end = server
+            .cluster()
+            .topic("room/7")
+            .append("again")
+            .await
+            .unwrap();
+        assert_eq!(
+            end.offset, 2,
+            "its place is kept for longer than its entries"
+        );
+        sim.sleep(seconds(3 * 60 * 60)).await;
+        let end = server
+            .cluster()
+            .topic("room/7")
+            .append("again")
+            .await
+            .unwrap();
+        assert_eq!(end.offset, 1, "it was forgotten, and has another epoch");
     });
 }

@@ -43,6 +43,9 @@ function connect() {
 
 function handle(message) {
   switch (message.type) {
+    case "start":
+      last = message.position;
+      break;
     case "said":
       last = message.position;
       said(message.entry);
@@ -72,8 +75,6 @@ function handle(message) {
 function arrive(here) {
   if (node) line("note", `${node} was gone; back on ${here.node}. Messages in between: ${since}`);
   ({ id: own, node } = here);
-  // What came from the log meanwhile is behind it.
-  last ??= here.position;
   wait = 100;
   show("open", `${name}, you are on ${node}`);
   paint(status, node);
