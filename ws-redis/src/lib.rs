@@ -43,6 +43,12 @@ pub use self::url::RedisUrlError;
 use self::url::Target;
 
 /// A Redis or a Valkey that connects the nodes of a cluster.
+///
+/// This ACL is enough for a node with the prefix `shop`; without one it is `ws`:
+///
+/// ```text
+/// ACL SETUSER ws on >secret resetchannels &shop:* resetkeys ~shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select +role +info +evalsha +script|load +time +zadd +zrem +zscore +zrange +zrangebyscore +hset +hget +hmget +hincrby +hkeys +hdel +xadd +xrange +xrevrange +del +exists +pexpire
+/// ```
 #[derive(Clone)]
 pub struct Redis {
     target: Arc<Target>,
