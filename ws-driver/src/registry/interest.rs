@@ -295,6 +295,30 @@ mod tests {
         );
     }
 
+    /// More topics than one request takes are asked for, and let go of, one request after the other.
+    #[test]
+    fn more_than_one_request_is_news_again() {
+        let mut interest = Interest::default();
+        interest.watch(Duration::from_secs(1));
+        let names: Vec<Arc<str>> = (0..10).map(|name| Arc::from(name.to_string())).collect();
+        names.iter().for_each(|name| interest.note_first(name));
+        let mut requests = 0;
+        while interest.take_news() {
+            interest.take_missing(3);
+            requests += 1;
+        }
+        assert_eq!((requests, interest.len()), (4, 10));
+        for name in &names {
+            interest.confirm(name);
+            interest.note_last(name);
+        }
+        (0..IDLE_SWEEPS).for_each(|_| interest.sweep());
+        while interest.take_news() {
+            interest.take_idle(3);
+        }
+        assert_eq!(interest.len(), 0);
+    }
+
     #[test]
     fn without_a_backplane_nothing_is_kept() {
         let (mut interest, name) = (Interest::default(), Arc::from("a"));

@@ -512,3 +512,31 @@ fn logs_in_memory_are_swept() {
         assert_eq!(end.offset, 1, "it was forgotten, and has another epoch");
     });
 }
+
+/// What nobody waits for any more takes no place from what comes later, also while there is no link.
+#[test]
+fn appends_that_failed_take_no_place() {
+    Sim::run_seeded(1, async |sim| {
+        let engine = Engine::new(Rng::new(1));
+        let one = node(&sim, engine.clone(), 10).await;
+        sim.sleep(seconds(2)).await;
+        engine.kill();
+        let room = one.cluster().topic("room");
+        let long = "x".repeat(1_000_000);
+        let failed = (0..4).map(|_| room.append(long.clone()));
+        for failed in futures_util::future::join_all(failed).await {
+            assert!(matches!(
+                failed,
+                Err(AppendError::Backplane(BackplaneError::Down { .. }))
+            ));
+        }
+        let late = room.append("x".repeat(50_000)).await;
+        let is_down = matches!(
+            &late,
+            Err(AppendError::Backplane(BackplaneError::Down { .. }))
+        );
+        assert!(is_down, "{late:?}");
+        engine.start();
+        assert!(room.append("x").await.is_ok());
+    });
+}
