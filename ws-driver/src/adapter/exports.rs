@@ -31,7 +31,7 @@ pub use crate::cluster::listing::Listing;
 pub use crate::cluster::log::config::LogConfig;
 pub use crate::cluster::log::position::{
     AppendError, LOG_KEY_LEN, LogAppend, LogEntry, LogEvent, LogRange, LogRead, ParsePositionError,
-    Position, ResumeError, Resumed,
+    Position, ResumeError, ResumeFrom, Resumed,
 };
 pub use crate::cluster::memory::MemoryBackplane;
 pub use crate::cluster::node::Node;

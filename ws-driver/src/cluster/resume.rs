@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::error::{BackplaneError, JoinError};
 use super::follow::{LogWork, READ_LIMIT, Splice, Spliced, frame};
 use super::log::cursor::follow;
-use super::log::position::{LogEvent, LogRead, Position, ResumeError, Resumed};
+use super::log::position::{
+    LogEvent, LogRange, LogRead, Position, ResumeError, ResumeFrom, Resumed,
+};
 use super::question::{ANSWER_WAIT, Asker};
 use super::seat::SeatRequest;
 use super::shared::{Exchange, SharedCluster};
@@ -19,6 +21,12 @@ use crate::util::sync::Arc;
 
 /// How often a connection reads on when it finds that the topic has moved on.
 const TRIES: usize = 16;
+
+/// A place in no log, behind which all of a log is read.
+const NOWHERE: Position = Position {
+    epoch: 0,
+    offset: 0,
+};
 
 /// What a connection has got of a log.
 struct Replay<'a> {
@@ -42,7 +50,7 @@ impl SharedCluster {
         &self,
         topic: &Arc<str>,
         id: ClusterId,
-        after: Option<Position>,
+        from: ResumeFrom,
     ) -> Result<Resumed, ResumeError> {
         if self.logs.of(topic).is_none() {
             return Err(ResumeError::NoLog);
@@ -67,15 +75,20 @@ impl SharedCluster {
             JoinError::Topic(error) => ResumeError::Topic(error),
             JoinError::Backplane(error) => ResumeError::Backplane(error),
         })?;
-        let replay = Replay {
+        let mut replay = Replay {
             shared: self,
             exchange,
             topic,
             machine,
-            seen: after,
+            seen: None,
             replayed: 0,
             gap: None,
         };
+        match from {
+            ResumeFrom::After(position) => replay.seen = Some(position),
+            ResumeFrom::Oldest => replay.start_at_oldest().await?,
+            ResumeFrom::End => {}
+        }
         replay.run().await
     }
 }
@@ -99,6 +112,34 @@ impl Replay<'_> {
         Err(ResumeError::TooFast)
     }
 
+    /// Begins before the oldest entry that is kept.
+    async fn start_at_oldest(&mut self) -> Result<(), ResumeError> {
+        let range = self.read(NOWHERE).await?;
+        let oldest = range.entries.first();
+        let before = oldest.map_or(range.end.offset, |entry| entry.offset.saturating_sub(1));
+        let position = Position {
+            offset: before,
+            ..range.end
+        };
+        self.send(&LogEvent::Start { position }).await?;
+        self.seen = Some(position);
+        Ok(())
+    }
+
+    /// Reads the log behind a place.
+    async fn read(&self, after: Position) -> Result<LogRange, BackplaneError> {
+        let read = LogRead {
+            topic: Arc::clone(self.topic),
+            after: Some(after),
+            limit: READ_LIMIT,
+        };
+        let (shared, exchange) = (self.shared, self.exchange);
+        let range = exchange.log_reads.get(read.clone(), || {
+            shared.ask(exchange, read.clone(), SeatRequest::ReadLog)
+        });
+        range.await
+    }
+
     /// Waits for a tick of the keeper.
     async fn wait(&self) {
         let soon = self.shared.clock.now() + Duration::from_millis(1);
@@ -111,16 +152,7 @@ impl Replay<'_> {
             return Ok(());
         };
         loop {
-            let read = LogRead {
-                topic: Arc::clone(self.topic),
-                after: Some(seen),
-                limit: READ_LIMIT,
-            };
-            let (shared, exchange) = (self.shared, self.exchange);
-            let range = exchange.log_reads.get(read.clone(), || {
-                shared.ask(exchange, read.clone(), SeatRequest::ReadLog)
-            });
-            let next = follow(seen, range.await?);
+            let next = follow(seen, self.read(seen).await?);
             for event in &next.events {
                 self.send(event).await?;
             }

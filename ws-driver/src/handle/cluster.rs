@@ -11,7 +11,7 @@ use crate::cluster::direct::{ClusterSendError, Sent};
 use crate::cluster::error::BackplaneError;
 use crate::cluster::link::ClusterHealth;
 use crate::cluster::listing::Listing;
-use crate::cluster::log::position::{AppendError, Position, ResumeError, Resumed};
+use crate::cluster::log::position::{AppendError, Position, ResumeError, ResumeFrom, Resumed};
 use crate::cluster::node::Node;
 use crate::cluster::presence::Presence;
 use crate::cluster::shared::SharedCluster;
@@ -252,7 +252,7 @@ impl ClusterTopic {
     /// Sends a connection of this node what was appended to the log of the topic behind a position, and joins it to the topic
     /// there: no message is missed in between, and none comes twice. It waits for capacity in the send queue of the
     /// connection. `None` only joins: the connection gets a [`LogEvent::Start`](crate::LogEvent::Start) first, with the
-    /// position from which it gets everything.
+    /// position from which it gets everything. [`ResumeFrom::Oldest`] sends the whole log behind such a start.
     ///
     /// What the log no longer has, or may have lost, is a [`LogEvent::Gap`](crate::LogEvent::Gap) in its place. A position can
     /// come from a client; one that never was is a gap, too.
@@ -271,12 +271,13 @@ impl ClusterTopic {
     pub async fn resume(
         &self,
         connection: ClusterId,
-        after: Option<Position>,
+        from: impl Into<ResumeFrom>,
     ) -> Result<Resumed, ResumeError> {
-        self.cluster
+        let resume = self
+            .cluster
             .shared
-            .resume(&self.name, connection, after)
-            .await
+            .resume(&self.name, connection, from.into());
+        resume.await
     }
 
     fn publish(&self, message: PreparedMessage, except: Option<ConnectionId>) -> Published {

@@ -64,10 +64,10 @@ impl FromStr for Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogEvent {
-    /// The connection has resumed without a position, and gets all that is appended from here on. It is the first that it
-    /// gets: a client that goes away before a message came resumes from here.
+    /// The connection has resumed without a position, and gets everything behind this place. It is the first that it gets: a
+    /// client that goes away before a message came resumes from here.
     Start {
-        /// The place of the last message in the log.
+        /// The place of the last message in the log, or the place before the oldest one.
         position: Position,
     },
     /// A message.
@@ -84,6 +84,30 @@ pub enum LogEvent {
         /// How many they are. `None` if nobody knows, because the epoch is another one.
         missed: Option<u64>,
     },
+}
+
+/// Where a connection [resumes](crate::ClusterTopic::resume) in a log. `None` is the end, and `Some` a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResumeFrom {
+    /// Behind a position that the client has seen.
+    After(Position),
+    /// At the oldest message that the log still has, for a client that has seen none and wants the history.
+    Oldest,
+    /// At the end: nothing that was appended before is sent.
+    End,
+}
+
+impl From<Position> for ResumeFrom {
+    fn from(position: Position) -> Self {
+        Self::After(position)
+    }
+}
+
+impl From<Option<Position>> for ResumeFrom {
+    fn from(position: Option<Position>) -> Self {
+        position.map_or(Self::End, Self::After)
+    }
 }
 
 /// What a [`resume`](crate::ClusterTopic::resume) has sent to the connection.

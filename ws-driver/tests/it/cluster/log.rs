@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ws_driver::{
     AppendError, Backplane, BackplaneError, ClusterConfig, ClusterId, MemoryBackplane, Position,
-    ResumeError, Resumed,
+    ResumeError, ResumeFrom, Resumed,
 };
 use ws_testing::log_reader::{LogReader, log};
 use ws_testing::sim::{ANY, Rng, Server, Sim, lock, seconds, serve};
@@ -33,8 +33,13 @@ fn resuming(sim: &Sim, server: &Server) {
                 while connection.recv().await.is_some() {}
                 return;
             }
-            let after = target.trim_matches('/').parse().ok();
-            match room.resume(connection.cluster_id(), after).await {
+            let after: Option<Position> = target.trim_matches('/').parse().ok();
+            let from = if target == "/oldest" {
+                ResumeFrom::Oldest
+            } else {
+                after.into()
+            };
+            match room.resume(connection.cluster_id(), from).await {
                 Ok(resumed) => {
                     let _ = connection.send(format!("resumed {resumed:?}")).await;
                     while connection.recv().await.is_some() {}
@@ -538,5 +543,43 @@ fn appends_that_failed_take_no_place() {
         assert!(is_down, "{late:?}");
         engine.start();
         assert!(room.append("x").await.is_ok());
+    });
+}
+
+/// Who comes for the first time can have what the log has, and a place to come back to, also if that is nothing.
+#[test]
+fn a_newcomer_gets_the_history() {
+    Sim::run_seeded(1, async |sim| {
+        let one = node(&sim, MemoryBackplane::new(), 3).await;
+        let begin = async |count: usize| {
+            let url = format!("ws://{}/oldest", one.local_addr());
+            let mut client = ws_driver::connect::<Sim>(&url).await.unwrap();
+            let mut texts = Vec::new();
+            while texts.len() < count {
+                texts.push(client.recv().await.unwrap().as_text().unwrap().to_owned());
+            }
+            texts
+        };
+        let empty = begin(2).await;
+        assert!(
+            empty[0].starts_with("start") && empty[0].ends_with("-0"),
+            "{empty:?}"
+        );
+        assert!(empty[1].starts_with("resumed Complete"), "{empty:?}");
+        for number in 1..=5 {
+            append(&one, &number.to_string()).await;
+        }
+        let history = begin(5).await;
+        assert!(
+            history[0].starts_with("start") && history[0].ends_with("-2"),
+            "{history:?}"
+        );
+        for (text, number) in history[1..4].iter().zip(3..) {
+            assert!(
+                text.ends_with(&format!("-{number} {number}")),
+                "{history:?}"
+            );
+        }
+        assert!(history[4].contains("replayed: 3"), "{history:?}");
     });
 }
