@@ -70,7 +70,7 @@ pub(super) enum Kind {
 }
 
 /// An envelope that has no number yet, because numbers are given in the order of the queue.
-pub(super) struct Draft(BytesMut);
+pub(crate) struct Draft(BytesMut);
 
 impl Draft {
     pub(super) fn new(kind: Kind, is_plain: bool, node: NodeId, payload: &[u8]) -> Self {

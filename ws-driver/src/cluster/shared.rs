@@ -120,19 +120,10 @@ impl SharedCluster {
         &self.registry
     }
 
-    /// Tells whether this is a cluster of one.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.exchange.is_none()
-    }
-
-    /// Queues a message for the other nodes.
-    pub(crate) fn publish(
-        &self,
-        channel: Channel,
-        message: &PreparedMessage,
-    ) -> Result<(), BackplaneError> {
+    /// Copies a message for the other nodes. `None` in a cluster of one.
+    pub(crate) fn draft(&self, message: &PreparedMessage) -> Result<Option<Draft>, BackplaneError> {
         let Some(exchange) = &self.exchange else {
-            return Ok(());
+            return Ok(None);
         };
         exchange.check_len(message.payload().len())?;
         let kind = Kind::of_message(message.is_text());
@@ -140,8 +131,19 @@ impl SharedCluster {
         let is_plain = message.is_plain();
         #[cfg(not(feature = "deflate"))]
         let is_plain = false;
-        // The copy is made before the lock is taken.
         let draft = Draft::new(kind, is_plain, self.node, message.payload());
+        Ok(Some(draft))
+    }
+
+    /// Queues a message for the other nodes.
+    pub(crate) fn publish(
+        &self,
+        channel: Channel,
+        draft: Option<Draft>,
+    ) -> Result<(), BackplaneError> {
+        let (Some(exchange), Some(draft)) = (&self.exchange, draft) else {
+            return Ok(());
+        };
         let pushed = exchange.lock().push(channel, draft);
         exchange.ready.notify(1);
         pushed

@@ -160,18 +160,11 @@ impl Cluster {
         message: PreparedMessage,
         except: Option<ConnectionId>,
     ) -> Published {
-        if self.shared.is_alone() {
-            return Published {
-                local: offer_all(self.shared.registry(), members, message, except),
-                remote: Ok(()),
-            };
-        }
-        // First, because connections here need not wait for the copy.
-        let local = offer_all(self.shared.registry(), members, message.clone(), except);
-        Published {
-            local,
-            remote: self.shared.publish(channel, &message),
-        }
+        // The copy for the other nodes comes first, because the message itself goes to the connections here.
+        let draft = self.shared.draft(&message);
+        let local = offer_all(self.shared.registry(), members, message, except);
+        let remote = draft.and_then(|draft| self.shared.publish(channel, draft));
+        Published { local, remote }
     }
 }
 
