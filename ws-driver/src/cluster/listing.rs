@@ -29,7 +29,8 @@ impl<T> Listing<T> {
     }
 
     /// Returns whether no living node is missing. It is false while there is no link to the engine, and in the first
-    /// 15 s of an engine that knew nothing, because nodes may not have come back to it yet.
+    /// 15 s of an engine that knew nothing, because nodes may not have come back to it yet; for presence also in the first
+    /// 5 s of a node, which may not have stored its own yet.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }

@@ -60,14 +60,14 @@ where
     B: Backplane<R>,
 {
     let keeper = keeper::run(runtime.clone(), Arc::clone(shared));
-    runtime.spawn(together(Arc::clone(shared), keeper));
+    runtime.spawn(or_end(Arc::clone(shared), keeper));
     let member = membership::run(Arc::clone(shared));
-    runtime.spawn(together(Arc::clone(shared), member));
+    runtime.spawn(or_end(Arc::clone(shared), member));
     let presence = presence::run(runtime.clone(), Arc::clone(shared));
-    runtime.spawn(together(Arc::clone(shared), presence));
+    runtime.spawn(or_end(Arc::clone(shared), presence));
     for worker in 0..WORKERS {
         let worker = worker::run(runtime.clone(), Arc::clone(shared), worker);
-        runtime.spawn(together(Arc::clone(shared), worker));
+        runtime.spawn(or_end(Arc::clone(shared), worker));
     }
     let seat = Seat::new(Arc::clone(shared));
     let runtime_too = runtime.clone();
@@ -78,7 +78,7 @@ where
 }
 
 /// Runs a task of the node. If it panics the node ends, because it would not do what it says without it.
-async fn together(shared: Arc<SharedCluster>, task: impl Future<Output = ()>) {
+async fn or_end(shared: Arc<SharedCluster>, task: impl Future<Output = ()>) {
     let ended = panics::run(|| task).await;
     if ended.is_err()
         && let Some(exchange) = &shared.exchange
