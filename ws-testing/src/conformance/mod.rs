@@ -120,10 +120,10 @@ macro_rules! __conformance {
                 cluster_broadcast_reaches_all_nodes
                 cluster_topics_reach_all_nodes_in_order
                 join_wait_misses_nothing
+                a_cluster_ends_with_its_servers
                 cluster_sends_reach_one_connection
                 cluster_presence
                 cluster_logs
-                a_cluster_ends_with_its_servers
             }
             handles {
                 a_flush_waits_until_all_is_written
