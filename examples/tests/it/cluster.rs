@@ -187,6 +187,11 @@ async fn a_page_that_comes_back_misses_nothing() {
     let mut late = Page::connect(nodes.addrs[1], "Late", json!("7-7")).await;
     assert_eq!(late.recv("gap").await["missed"], Value::Null);
     assert_eq!(late.hear().await["text"], "before");
+
+    // Who comes for the first time gets what the log has.
+    let mut newcomer = Page::connect(nodes.addrs[1], "Cy", Value::Null).await;
+    newcomer.recv("start").await;
+    assert_eq!(newcomer.hear().await["text"], "before");
 }
 
 /// Proves that a page sees the nodes, with their addresses, and who is on which.

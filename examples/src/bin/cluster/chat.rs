@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use ws_tokio::{CloseCode, CloseReason, ClusterTopic, Connection, LogEvent, Message, Position};
+use ws_tokio::{
+    CloseCode, CloseReason, ClusterTopic, Connection, LogEvent, Message, Position, ResumeFrom,
+};
 
 /// The topic that all pages join. Its log is the chat.
 pub const TOPIC: &str = "chat";
@@ -93,8 +95,10 @@ async fn enter(
         .transpose()
         .map_err(|error| refuse(&error.to_string()))?;
     let later = |why: String| (CloseCode::TRY_AGAIN, why);
+    // Who comes for the first time gets what the log has.
+    let from = after.map_or(ResumeFrom::Oldest, ResumeFrom::After);
     // This joins, so it comes before `track`: a member cannot resume.
-    let resumed = room.resume(connection.cluster_id(), after).await;
+    let resumed = room.resume(connection.cluster_id(), from).await;
     resumed.map_err(|error| later(error.to_string()))?;
     let shown = connection.track(TOPIC, &name);
     shown.map_err(|error| later(error.to_string()))?;
