@@ -58,8 +58,8 @@ impl Valve {
 pub(crate) struct Unfinished {
     len: AtomicUsize,
     limit: AtomicUsize,
-    /// How often something has arrived.
-    reads: AtomicUsize,
+    /// The bytes that have arrived in all.
+    arrived: AtomicUsize,
 }
 
 /// The longest greeting, and the longest answer or message behind it.
@@ -78,13 +78,13 @@ impl Unfinished {
         self.len.store(0, Ordering::Relaxed);
     }
 
-    /// How often something has arrived: a wait goes on while this changes.
-    pub(crate) fn reads(&self) -> usize {
-        self.reads.load(Ordering::Relaxed)
+    /// The bytes that have arrived in all, modulo the size of a number.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     fn note_read(&self, len: usize) -> io::Result<()> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.arrived.fetch_add(len, Ordering::Relaxed);
         let limit = self.limit.load(Ordering::Relaxed);
         if self.len.fetch_add(len, Ordering::Relaxed) + len <= limit {
             return Ok(());
@@ -99,7 +99,7 @@ impl Default for Unfinished {
         Self {
             len: AtomicUsize::new(0),
             limit: AtomicUsize::new(GREETING_LIMIT),
-            reads: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
         }
     }
 }

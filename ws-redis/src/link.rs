@@ -22,10 +22,11 @@ use crate::questions::{Asker, LOG_READS};
 
 /// The wait for a link: the address, TLS, the greeting of both connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The wait for the answer to a batch or to a question, in which nothing arrives. An engine answers in less than a millisecond,
+/// The wait for the answer to a batch or to a question, in which too little arrives. An engine answers in less than a millisecond,
 /// or it stands still.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// The bytes a second that the way to an engine takes at least: for each so many of what is asked, the wait is a second longer.
+/// The bytes a second that the way to an engine takes at least: for each so many of what is asked, the wait is a second longer,
+/// and while so many arrive it goes on. Fewer do not count, because an answer that does not end can take those behind it in.
 const LEAST_RATE: usize = 64 << 10;
 /// The wait for the answer to up to 512 subscriptions, while the node reads.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -444,7 +445,7 @@ pub(crate) fn describe(what: &str, error: &redis::RedisError) -> String {
     }
 }
 
-/// Waits for the answer to what has `asked_len` bytes, while something arrives. The error says what was waited for.
+/// Waits for the answer to what has `asked_len` bytes, while much arrives. The error says what was waited for.
 pub(crate) async fn answered<R: Runtime, T>(
     runtime: &R,
     unfinished: &Unfinished,
@@ -456,13 +457,13 @@ pub(crate) async fn answered<R: Runtime, T>(
     let time = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(seconds));
     let mut work = pin!(work);
     loop {
-        let reads = unfinished.reads();
+        let before = unfinished.arrived();
         let answer = within(runtime, time, work.as_mut()).await;
         if let Some(answer) = answer {
             unfinished.note_complete();
             return Ok(answer);
         }
-        if reads == unfinished.reads() {
+        if unfinished.arrived().wrapping_sub(before) < LEAST_RATE {
             return Err(format!("the engine did not answer {what} within {time:?}"));
         }
     }
