@@ -60,6 +60,8 @@ pub(crate) struct Unfinished {
     limit: AtomicUsize,
     /// The bytes that have arrived in all.
     arrived: AtomicUsize,
+    /// The bytes of what is asked and not answered.
+    asked: AtomicUsize,
 }
 
 /// The longest greeting, and the longest answer or message behind it.
@@ -78,6 +80,13 @@ impl Unfinished {
         self.len.store(0, Ordering::Relaxed);
     }
 
+    /// Notes that so many bytes are asked. Returns how many are asked in all: what comes later waits for what is before it.
+    pub(crate) fn begin(self: &Arc<Self>, len: usize) -> (Asked, usize) {
+        let before = self.asked.fetch_add(len, Ordering::Relaxed);
+        let unfinished = Arc::clone(self);
+        (Asked { unfinished, len }, before.saturating_add(len))
+    }
+
     /// The bytes that have arrived in all, modulo the size of a number.
     pub(crate) fn arrived(&self) -> usize {
         self.arrived.load(Ordering::Relaxed)
@@ -94,12 +103,25 @@ impl Unfinished {
     }
 }
 
+/// What is asked, until it is answered or nobody waits for it.
+pub(crate) struct Asked {
+    unfinished: Arc<Unfinished>,
+    len: usize,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.unfinished.asked.fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
 impl Default for Unfinished {
     fn default() -> Self {
         Self {
             len: AtomicUsize::new(0),
             limit: AtomicUsize::new(GREETING_LIMIT),
             arrived: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
         }
     }
 }

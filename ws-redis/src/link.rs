@@ -448,11 +448,12 @@ pub(crate) fn describe(what: &str, error: &redis::RedisError) -> String {
 /// Waits for the answer to what has `asked_len` bytes, while much arrives. The error says what was waited for.
 pub(crate) async fn answered<R: Runtime, T>(
     runtime: &R,
-    unfinished: &Unfinished,
+    unfinished: &Arc<Unfinished>,
     what: &str,
     asked_len: usize,
     work: impl Future<Output = T>,
 ) -> Result<T, String> {
+    let (_asked, asked_len) = unfinished.begin(asked_len);
     let seconds = u64::try_from(asked_len / LEAST_RATE).unwrap_or(u64::MAX);
     let time = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(seconds));
     let mut work = pin!(work);
