@@ -13,8 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Script};
 use ws_driver::{
-    Channel, Lease, LeasedNode, PresenceRead, PresenceStore, Question, Renewed, Runtime, Seat,
-    SeatRequest, StoredPresence,
+    Channel, LEASE_TIME, Lease, LeasedNode, PRESENCE_SETTLED, PresenceRead, PresenceStore,
+    Question, Renewed, Runtime, Seat, SeatRequest, StoredPresence,
 };
 
 use crate::Redis;
@@ -25,9 +25,6 @@ use crate::link::{REPLICA, answered, describe, is_passing, is_replica};
 pub(crate) const LOG_READS: usize = 4;
 /// The most questions on their way.
 const QUESTIONS: usize = 64;
-/// The time of a lease, and the time in which a node that has come stores what it has.
-const LEASE_TIME: Duration = Duration::from_secs(15);
-const SETTLED: Duration = Duration::from_secs(5);
 /// How long keys are kept once no node renews its lease.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -219,7 +216,7 @@ impl<R: Runtime> Asker<'_, R> {
         read.arg(self.redis.key("p:"))
             .arg(topic_field(question.asked()));
         read.arg(self.seat.node().to_string());
-        read.arg(millis(LEASE_TIME)).arg(millis(SETTLED));
+        read.arg(millis(LEASE_TIME)).arg(millis(PRESENCE_SETTLED));
         let mut connection = self.connection.clone();
         let asking = read.invoke_async::<(bool, Vec<(String, Vec<u8>)>)>(&mut connection);
         self.give(question, "presence", 0, asking, |(is_complete, stored)| {

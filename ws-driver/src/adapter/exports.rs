@@ -25,7 +25,7 @@ pub use crate::cluster::counters::ClusterCounters;
 pub use crate::cluster::direct::{ClusterSendError, Sent};
 pub use crate::cluster::error::{BackplaneError, JoinError};
 pub use crate::cluster::inbound::Gate;
-pub use crate::cluster::leases::{Lease, LeasedNode, Renewed};
+pub use crate::cluster::leases::{LEASE_TIME, Lease, LeasedNode, Renewed};
 pub use crate::cluster::link::ClusterHealth;
 pub use crate::cluster::listing::Listing;
 pub use crate::cluster::log::config::LogConfig;
@@ -37,7 +37,7 @@ pub use crate::cluster::memory::MemoryBackplane;
 pub use crate::cluster::node::Node;
 pub use crate::cluster::outbox::{Batch, OutgoingMessage};
 pub use crate::cluster::presence::{
-    Presence, PresenceChange, PresenceRead, PresenceStore, StoredPresence,
+    PRESENCE_SETTLED, Presence, PresenceChange, PresenceRead, PresenceStore, StoredPresence,
 };
 pub use crate::cluster::question::Question;
 pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Settled};

@@ -12,7 +12,7 @@ use crate::id::cluster::NodeId;
 use crate::util::sync::Arc;
 
 /// How long a node is known without a sign of life.
-pub(super) const LEASE_TIME: Duration = Duration::from_secs(15);
+pub const LEASE_TIME: Duration = Duration::from_secs(15);
 /// The time between two renewals.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// The nodes of which a sign of life is kept besides the last list.

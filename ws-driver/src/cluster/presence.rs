@@ -53,8 +53,8 @@ pub struct PresenceStore {
 pub struct PresenceRead {
     /// What the nodes with leases have stored.
     pub stored: Vec<StoredPresence>,
-    /// Whether it can be all: the engine has known leases for the time of one, this node among them, and none of the nodes
-    /// has come or come back in the last 5 s, in which it stores what it has.
+    /// Whether it can be all: the engine has known leases for [`LEASE_TIME`](crate::LEASE_TIME), this node is among them, and
+    /// none of the nodes has come or come back within [`PRESENCE_SETTLED`].
     pub is_complete: bool,
 }
 
@@ -66,6 +66,9 @@ pub struct StoredPresence {
     /// The value that it stored; any bytes.
     pub members: Bytes,
 }
+
+/// How long a node that has come may take to store what it has. Until then an engine calls no [`PresenceRead`] complete.
+pub const PRESENCE_SETTLED: Duration = Duration::from_secs(5);
 
 /// The pause between two times that changes are stored.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -82,12 +85,16 @@ impl SharedCluster {
         let Some(exchange) = &self.exchange else {
             return Ok(Listing::new(self.shown(topic), true, Duration::ZERO));
         };
-        if !exchange.lock().link.is_up() {
+        let (is_up, refusal) = {
+            let outbound = exchange.lock();
+            (outbound.link.is_up(), outbound.leases.refusal())
+        };
+        if !is_up {
             // Those of other nodes are not known, and may be gone.
             return Ok(Listing::new(self.shown(topic), false, Duration::ZERO));
         }
         // Then it lacks at least what this node shows.
-        if let Some(error) = exchange.lock().leases.refusal() {
+        if let Some(error) = refusal {
             return Err(BackplaneError::Refused { error });
         }
         let stored = exchange.presence_reads.get(Arc::clone(topic), || {
@@ -97,21 +104,10 @@ impl SharedCluster {
         let stored = stored.await?;
         // What this node has stored is older than what it knows.
         let mut members = self.shown(topic);
-        let PresenceRead {
-            stored,
-            is_complete,
-        } = stored;
-        for StoredPresence {
-            node,
-            members: stored,
-        } in stored
-        {
-            if node != self.node {
-                members.extend(decode(node, stored));
-            }
-        }
+        let others = stored.stored.into_iter().filter(|it| it.node != self.node);
+        members.extend(others.flat_map(|it| decode(it.node, it.members)));
         members.sort_by_key(|presence| presence.id);
-        Ok(Listing::new(members, is_complete, Duration::ZERO))
+        Ok(Listing::new(members, stored.is_complete, Duration::ZERO))
     }
 
     /// Who shows itself in a topic on this node.
@@ -189,9 +185,7 @@ async fn store_changes(shared: &SharedCluster, exchange: &Exchange, version: &mu
                 limit = 1;
                 shared.registry.note_presence_changed(topics);
             }
-            Err(BackplaneError::Refused { .. } | BackplaneError::Full { .. }) => {
-                kept.extend(topics)
-            }
+            Err(BackplaneError::Refused { .. }) => kept.extend(topics),
             // No link, or no lease.
             Ok(_) | Err(_) => {
                 kept.extend(topics);

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::channel::Channel;
 use super::leases::{LEASE_TIME, Lease, LeasedNode, Renewed};
 use super::log::position::{LOG_KEY_LEN, LogAppend, LogEntry, LogRange, LogRead, Position};
-use super::presence::{PresenceChange, PresenceRead, PresenceStore, StoredPresence};
+use super::presence::{
+    PRESENCE_SETTLED, PresenceChange, PresenceRead, PresenceStore, StoredPresence,
+};
 use super::seat::SeatRequest;
 use crate::id::cluster::NodeId;
 use crate::util::sync::Arc;
@@ -28,8 +30,6 @@ pub struct MemoryStore {
     swept_at: Option<Instant>,
 }
 
-/// How long a node that has come may take to store what it has.
-const SETTLED: Duration = Duration::from_secs(5);
 /// The time between two looks at all logs, and how long one without entries is kept.
 const SWEEP: Duration = Duration::from_secs(60);
 const KEPT: Duration = Duration::from_secs(60 * 60);
@@ -188,7 +188,7 @@ impl MemoryStore {
         let is_settled = self
             .leases
             .values()
-            .all(|kept| passed(kept.begin) >= SETTLED);
+            .all(|kept| passed(kept.begin) >= PRESENCE_SETTLED);
         let stored = self.leases.iter().filter_map(|(node, kept)| {
             let members = kept.presence.get(topic)?.clone();
             Some(StoredPresence {
