@@ -207,25 +207,37 @@ async fn a_failover_is_a_gap<R: Host>() {
     assert_eq!(anna.seen.lock().unwrap().gaps, 1);
 }
 
+/// A node behind a proxy and one without, with a reader on the latter.
+async fn behind_a_proxy<R: Host>(engine: &Engine) -> (Proxy, [Server<R>; 2], LogReader) {
+    let proxy = Proxy::to(engine.port);
+    let nodes = [node::<R>(&proxy.url()).await, node(&engine.url()).await];
+    settle(&nodes).await;
+    let mut reader = LogReader::default();
+    reader.connect::<R>(nodes[1].local_addr()).await;
+    R::sleep(SECOND / 2).await;
+    (proxy, nodes, reader)
+}
+
+/// Lets a proxy pass again after a time.
+fn pass_after<R: Host>(proxy: &Proxy, time: Duration) {
+    let passing = proxy.clone();
+    R::default().spawn(async move {
+        R::sleep(time).await;
+        passing.set(Mode::Pass);
+    });
+}
+
 /// What is asked again over a bad network is appended once, although the engine can read the first question behind the
 /// second.
 async fn a_bad_network_appends_nothing_twice<R: Host>() {
     let engine = Engine::start();
-    let proxy = Proxy::to(engine.port);
-    let nodes = [node::<R>(&proxy.url()).await, node(&engine.url()).await];
-    settle(&nodes).await;
-    let (mut anna, mut author) = (LogReader::default(), Author::default());
-    anna.connect::<R>(nodes[1].local_addr()).await;
-    R::sleep(SECOND / 2).await;
+    let (proxy, nodes, anna) = behind_a_proxy::<R>(&engine).await;
+    let mut author = Author::default();
     author.append(&nodes[0], 10).await;
     for _ in 0..2 {
         for mode in [Mode::KeepAnswers, Mode::Stall] {
             proxy.set(mode);
-            let passing = proxy.clone();
-            R::default().spawn(async move {
-                R::sleep(SECOND * 5 / 2).await;
-                passing.set(Mode::Pass);
-            });
+            pass_after::<R>(&proxy, SECOND * 5 / 2);
             author.append(&nodes[0], 20).await;
         }
         engine.freeze();
@@ -253,12 +265,8 @@ async fn a_bad_network_appends_nothing_twice<R: Host>() {
 /// An append that is asked again is found among those of others.
 async fn an_append_is_found_among_others<R: Host>() {
     let engine = Engine::start();
-    let proxy = Proxy::to(engine.port);
-    let nodes = [node::<R>(&proxy.url()).await, node(&engine.url()).await];
-    settle(&nodes).await;
-    let (mut anna, mut author) = (LogReader::default(), Author::default());
-    anna.connect::<R>(nodes[1].local_addr()).await;
-    R::sleep(SECOND / 2).await;
+    let (proxy, nodes, anna) = behind_a_proxy::<R>(&engine).await;
+    let mut author = Author::default();
     let others = nodes[1].cluster().topic("room");
     R::default().spawn(async move {
         for number in 0..200 {
@@ -268,11 +276,7 @@ async fn an_append_is_found_among_others<R: Host>() {
     });
     for _ in 0..2 {
         proxy.set(Mode::KeepAnswers);
-        let passing = proxy.clone();
-        R::default().spawn(async move {
-            R::sleep(SECOND * 29 / 10).await;
-            passing.set(Mode::Pass);
-        });
+        pass_after::<R>(&proxy, SECOND * 29 / 10);
         author.append(&nodes[0], 1).await;
         settle(&nodes).await;
     }
