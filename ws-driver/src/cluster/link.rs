@@ -38,7 +38,10 @@ enum State {
         since: Instant,
         /// Whether the engine has confirmed all of our subscriptions.
         is_subscribed: bool,
-        /// How many nodes the engine reaches.
+        /// Whether the engine has published a greeting. One whose writes are paused publishes what it has kept when it goes
+        /// on, and nodes that have connected again meanwhile do not hear that.
+        is_greeted: bool,
+        /// How many nodes the engine reaches, counted behind the greeting.
         reached: usize,
     },
     /// The node publishes.
@@ -155,6 +158,7 @@ impl Link {
         self.state = State::Held {
             since: now,
             is_subscribed: false,
+            is_greeted: false,
             reached: 0,
         };
     }
@@ -191,36 +195,61 @@ impl Link {
         }
     }
 
+    /// Tells whether it is time for a greeting: a message that nobody misses, before those that somebody would.
+    pub(super) fn wants_greeting(&self) -> bool {
+        matches!(
+            self.state,
+            State::Held {
+                is_subscribed: true,
+                is_greeted: false,
+                ..
+            }
+        )
+    }
+
+    /// Notes that the engine has published the greeting.
+    pub(super) fn note_greeted(&mut self) {
+        if let State::Held { is_greeted, .. } = &mut self.state {
+            *is_greeted = true;
+        }
+    }
+
     /// Notes how many nodes the engine reaches, this one included.
     pub(super) fn note_audience(&mut self, nodes: usize) {
         match &mut self.state {
-            State::Held { reached, .. } => *reached = nodes,
+            // A node that is there before the greeting can have gone when the engine publishes it.
+            State::Held {
+                is_greeted,
+                reached,
+                ..
+            } => {
+                if *is_greeted {
+                    *reached = nodes;
+                }
+            }
             State::Open => self.audience = nodes,
             State::Down { .. } | State::Ended { .. } => {}
         }
     }
 
-    /// Tells whether the node may publish. It may once its own subscriptions are confirmed and as many nodes as before are
-    /// there; or after the hold.
+    /// Tells whether the node may publish. It may once its own subscriptions are confirmed, the engine publishes, and as many
+    /// nodes as before are there; or after the hold.
     pub(super) fn may_publish(&mut self, now: Instant) -> bool {
         if let State::Held {
             since,
             is_subscribed,
+            is_greeted,
             reached,
         } = self.state
         {
             let waited = now.saturating_duration_since(since);
-            if is_subscribed && reached >= self.owed || waited >= self.hold {
+            let is_ready = is_subscribed && is_greeted && reached >= self.owed;
+            if is_ready || waited >= self.hold {
                 self.owed = 0;
                 self.held += waited;
                 self.state = State::Open;
             }
         }
-        matches!(self.state, State::Open)
-    }
-
-    /// Tells whether the node has begun to publish on this link.
-    pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
     }
 
@@ -232,7 +261,12 @@ impl Link {
     /// Tells whether the other nodes are to be counted, because the node waits for them. Not at once: an engine that stood
     /// still may count connections that have ended, before it sees their ends.
     pub(super) fn wants_count(&self, now: Instant) -> bool {
-        let State::Held { since, .. } = self.state else {
+        let State::Held {
+            since,
+            is_greeted: true,
+            ..
+        } = self.state
+        else {
             return false;
         };
         now.saturating_duration_since(since) >= SETTLE
@@ -335,6 +369,7 @@ mod tests {
         let mut link = Link::new(now, HOLD);
         link.note_up(now);
         link.note_subscribed();
+        link.note_greeted();
         assert!(link.may_publish(now));
         link.note_audience(3);
         link
@@ -346,18 +381,38 @@ mod tests {
         let (mut link, now) = link();
         assert!(!link.may_publish(now));
         link.note_up(now);
-        assert!(!link.may_publish(now));
+        assert!(!link.may_publish(now) && !link.wants_greeting());
         link.note_subscribed();
-        assert!(link.may_publish(now));
+        assert!(!link.may_publish(now) && link.wants_greeting());
+        link.note_greeted();
+        assert!(link.may_publish(now) && !link.wants_greeting());
 
         let mut link = open(now);
         assert!(link.note_down("cut".into(), now));
         assert!(!link.note_down("refused".into(), now));
         assert!(!link.may_publish(now + HOLD * 2));
         link.note_up(now);
+        link.note_greeted();
         link.note_audience(3);
         assert!(!link.may_publish(now));
         link.note_subscribed();
+        assert!(link.may_publish(now));
+    }
+
+    /// An engine that publishes nothing for a while does so later, to those who are there then.
+    #[test]
+    fn nodes_that_were_there_before_the_engine_published_do_not_count() {
+        let now = Instant::now();
+        let mut link = open(now);
+        link.note_down("nothing was published".into(), now);
+        link.note_up(now);
+        link.note_subscribed();
+        assert!(!link.wants_count(now + SETTLE));
+        link.note_audience(3);
+        link.note_greeted();
+        assert!(!link.may_publish(now));
+        assert!(link.wants_count(now + SETTLE));
+        link.note_audience(3);
         assert!(link.may_publish(now));
     }
 
@@ -369,6 +424,7 @@ mod tests {
         link.note_down("killed".into(), now);
         link.note_up(now);
         link.note_subscribed();
+        link.note_greeted();
         link.note_audience(2);
         assert!(!link.may_publish(now));
         link.note_audience(3);
@@ -377,6 +433,7 @@ mod tests {
         link.note_down("killed".into(), now);
         link.note_up(now);
         link.note_subscribed();
+        link.note_greeted();
         link.note_audience(2);
         assert!(!link.may_publish(now + HOLD - Duration::from_millis(1)));
         assert!(link.may_publish(now + HOLD));
@@ -393,6 +450,7 @@ mod tests {
         link.note_down("cut".into(), now);
         link.note_up(now);
         link.note_subscribed();
+        link.note_greeted();
         assert!(!link.may_publish(now));
         link.note_audience(3);
         assert!(link.may_publish(now));

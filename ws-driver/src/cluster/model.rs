@@ -108,8 +108,9 @@ impl Cluster {
     fn connect(&self, state: &mut State, place: usize) {
         let publisher = &mut state.publishers[place];
         publisher.link.note_up(self.now);
-        // Its own subscriptions are not the subject here.
+        // Its own subscriptions are not the subject here, nor is an engine that publishes late.
         publisher.link.note_subscribed();
+        publisher.link.note_greeted();
     }
 
     fn cut(&self, publisher: &mut Publisher) {

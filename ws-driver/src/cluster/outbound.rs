@@ -25,6 +25,8 @@ pub(super) struct Outbound {
     questions: VecDeque<SeatRequest>,
     memory: Allowance,
     numbers: Numbers,
+    /// The number of the batch that greets the others, while it is in flight.
+    greeting: Option<u64>,
     /// The batch that was in flight at the last question.
     slow_batch: Option<u64>,
     /// Since when no batch was answered, if one is in doubt.
@@ -64,6 +66,7 @@ impl Outbound {
             questions: VecDeque::new(),
             memory: Allowance::default(),
             numbers: Numbers::new(),
+            greeting: None,
             slow_batch: None,
             doubted_since: None,
             refusal: None,
@@ -96,30 +99,29 @@ impl Outbound {
         Err(error)
     }
 
-    /// Queues a message of the node itself, without a number: one that is lost is nobody's loss. If it has no place, the
-    /// queue shows what is wrong.
+    /// Queues a message of the node itself. If it has no place, the queue shows what is wrong.
     pub(super) fn push_uncounted(&mut self, channel: Channel, draft: Draft) {
         if self.link.has_ended() || !self.outbox.has_capacity(draft.len()) {
             return;
         }
-        let unnumbered = Number {
-            sequence: 0,
-            begin: 0,
-        };
-        let message = OutgoingMessage::uncounted(channel, draft.finish(unnumbered));
-        self.outbox.push(message);
+        self.outbox.push(uncounted(channel, draft));
     }
 
+    /// Takes what is to be published now: on a new link a greeting, and once the node may publish what waits.
     pub(super) fn take_batch(&mut self, node: NodeId, now: Instant) -> Option<Batch> {
-        let was_open = self.link.is_open();
-        if !self.link.may_publish(now) {
+        if self.greeting.is_some() {
             return None;
         }
-        if !was_open {
-            // So that the other nodes know at once that this one is there. The watchdog does not wait for it.
-            self.say(node, NO_QUESTION);
+        if self.link.may_publish(now) {
+            return self.outbox.take();
         }
-        self.outbox.take()
+        if !self.link.wants_greeting() {
+            return None;
+        }
+        // The other nodes know by it that this one is there. The watchdog does not wait for it.
+        let greeting = self.outbox.single(message_to_all(node, NO_QUESTION));
+        self.greeting = Some(greeting.number());
+        Some(greeting)
     }
 
     /// Notes what became of a batch. Returns why the engine refuses messages if that is the first refusal on this link.
@@ -129,6 +131,7 @@ impl Outbound {
         settled: Settled,
         now: Instant,
     ) -> Option<Arc<str>> {
+        let is_greeting = self.greeting.take_if(|it| *it == batch.number()).is_some();
         let (places, error) = match settled {
             Settled::Published => (Vec::new(), None),
             Settled::Refused { places, error } => (places, Some(Arc::from(error))),
@@ -137,11 +140,15 @@ impl Outbound {
                 return None;
             }
         };
+        if is_greeting {
+            self.link.note_greeted();
+        } else {
+            self.doubted_since = None;
+        }
         let (published, refused) = self.outbox.settle(batch, &places);
         self.counters.published += count(published);
         self.counters.batches += u64::from(published > 0);
         self.counters.dropped += count(refused);
-        self.doubted_since = None;
         let before = self.refusal.is_some();
         self.refusal = self.refusal.take().or(error);
         self.refusal.clone().filter(|_| !before)
@@ -176,7 +183,7 @@ impl Outbound {
 
     pub(super) fn note_up(&mut self, now: Instant) {
         self.note_doubt(now);
-        self.refusal = None;
+        (self.refusal, self.greeting) = (None, None);
         self.link.note_up(now);
         self.leases.note_up(now);
         (self.has_asked_node, self.has_asked_all) = (false, false);
@@ -210,13 +217,7 @@ impl Outbound {
         let Some(number) = self.link.begin_probe(now) else {
             return;
         };
-        self.say(node, number);
-    }
-
-    /// Sends all nodes a question, or a sign of life alone.
-    fn say(&mut self, node: NodeId, number: u64) {
-        let draft = Draft::new(Kind::Probe, false, node, &number.to_le_bytes());
-        self.push_uncounted(Channel::All, draft);
+        self.outbox.push(message_to_all(node, number));
     }
 
     /// Asks for the number of nodes, if the link waits for them.
@@ -294,6 +295,21 @@ impl Outbound {
             channels.push(Channel::All);
         }
     }
+}
+
+/// A message of the node itself, without a number: one that is lost is nobody's loss.
+fn uncounted(channel: Channel, draft: Draft) -> OutgoingMessage {
+    let unnumbered = Number {
+        sequence: 0,
+        begin: 0,
+    };
+    OutgoingMessage::uncounted(channel, draft.finish(unnumbered))
+}
+
+/// A question of the node to itself, which all nodes hear, or a sign of life alone.
+fn message_to_all(node: NodeId, number: u64) -> OutgoingMessage {
+    let draft = Draft::new(Kind::Probe, false, node, &number.to_le_bytes());
+    uncounted(Channel::All, draft)
 }
 
 fn count(messages: usize) -> u64 {

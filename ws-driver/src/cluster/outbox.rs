@@ -21,7 +21,7 @@ pub(super) struct Outbox {
     /// How the batch stands.
     standing: Standing,
     /// The number of the last batch.
-    number: u64,
+    last_number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +78,10 @@ pub struct Batch {
 }
 
 impl Batch {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns the messages: at least one, at most 512.
     pub fn messages(&self) -> &[OutgoingMessage] {
         &self.messages
@@ -96,7 +100,7 @@ impl Outbox {
             limit,
             batch: None,
             standing: Standing::None,
-            number: 0,
+            last_number: 0,
         }
     }
 
@@ -140,17 +144,26 @@ impl Outbox {
         if count == 0 {
             return None;
         }
-        self.number += 1;
+        self.last_number += 1;
         Some(Batch {
-            number: self.number,
+            number: self.last_number,
             messages: self.waiting.drain(..count).collect(),
         })
+    }
+
+    /// Makes a batch of one message that nobody misses. It is not kept here.
+    pub(super) fn single(&mut self, message: OutgoingMessage) -> Batch {
+        self.last_number += 1;
+        Batch {
+            number: self.last_number,
+            messages: [message].into(),
+        }
     }
 
     /// Notes that the engine has answered: it took the batch, but for the messages at these places, which it refused. Returns
     /// how many it took, and how many it refused; none if this is not the batch in flight.
     pub(super) fn settle(&mut self, batch: &Batch, refused: &[usize]) -> (usize, usize) {
-        if self.standing != Standing::InFlight || batch.number != self.number {
+        if self.in_flight() != Some(batch.number) {
             return (0, 0);
         }
         self.standing = Standing::None;
@@ -176,7 +189,8 @@ impl Outbox {
 
     /// The number of the batch in flight.
     pub(super) fn in_flight(&self) -> Option<u64> {
-        (self.standing == Standing::InFlight).then_some(self.number)
+        let batch = self.batch.as_ref()?;
+        (self.standing == Standing::InFlight).then_some(batch.number)
     }
 
     /// Tells whether a batch waits to be published again, or was and is not answered.

@@ -171,6 +171,8 @@ fn what_is_refused_is_dropped() {
             let work = async {
                 let change = seat.interest().await;
                 seat.subscribed(&change.subscribe);
+                let greeting = seat.outgoing().await;
+                seat.settled(&greeting, Settled::Published);
                 let first = seat.outgoing().await;
                 let refused = Settled::Refused {
                     places: (0..first.messages().len()).collect(),
@@ -194,6 +196,42 @@ fn what_is_refused_is_dropped() {
         sim.sleep(seconds(1)).await;
         let counters = cluster.counters();
         assert_eq!((counters.dropped, counters.published), (1, 1));
+    });
+}
+
+/// An engine that subscribes and publishes nothing may do so later, when nodes hear it that do not now. Nothing is given to it
+/// that somebody would miss.
+#[test]
+fn nothing_is_given_to_an_engine_that_does_not_publish() {
+    Sim::run_seeded(1, async |sim| {
+        let played = Played(|sim: Sim, seat: Seat| async move {
+            let work = async {
+                loop {
+                    seat.link_up();
+                    let change = seat.interest().await;
+                    seat.subscribed(&change.subscribe);
+                    let greeting = seat.outgoing().await;
+                    let [message] = greeting.messages() else {
+                        panic!("{greeting:?}");
+                    };
+                    assert!(!message.envelope.ends_with(b"waits"));
+                    sim.sleep(seconds(1)).await;
+                    seat.settled(&greeting, Settled::InDoubt);
+                    seat.link_down("it does not publish");
+                }
+            };
+            seat.unless_stopped(work).await;
+        });
+        let server = Server::builder().backplane(played).build().unwrap();
+        let cluster = server.cluster();
+        cluster.broadcast("waits");
+        for _ in 0..20 {
+            sim.sleep(seconds(1)).await;
+            assert!(!cluster.health().is_up());
+        }
+        let counters = cluster.counters();
+        assert_eq!((counters.in_doubt, counters.dropped), (0, 0));
+        assert!(counters.queued_bytes > 0);
     });
 }
 
