@@ -80,9 +80,7 @@ where
 /// Runs a task of the node. If it panics the node ends, because it would not do what it says without it.
 async fn or_end(shared: Arc<SharedCluster>, task: impl Future<Output = ()>) {
     let ended = panics::run(|| task).await;
-    if ended.is_err()
-        && let Some(exchange) = &shared.exchange
-    {
+    if let (Err(_), Some(exchange)) = (ended, &shared.exchange) {
         exchange.end(&shared, "a task of the node has panicked");
     }
 }

@@ -239,9 +239,10 @@ impl MemoryStore {
 
     fn append(&mut self, append: &LogAppend, now: Instant) -> Appended {
         let log = self.log(&append.topic, now);
-        if let Some(asked_before) = append.asked_before
-            && let Some(before) = log.find(&append.entry, now.checked_sub(asked_before))
-        {
+        let before = append
+            .asked_before
+            .and_then(|asked_before| log.find(&append.entry, now.checked_sub(asked_before)));
+        if let Some(before) = before {
             return before;
         }
         log.offset += 1;
