@@ -273,8 +273,9 @@ impl fmt::Display for HandshakeError {
             Self::NotHttp { seen } => {
                 write!(
                     f,
-                    "\"{}\" is not the beginning of an HTTP/1 head",
-                    seen.escape_ascii()
+                    "\"{}\" is not the beginning of an HTTP/1 head{}",
+                    seen.escape_ascii(),
+                    other_protocol(seen)
                 )
             }
             Self::MalformedHead { problem } => write!(f, "malformed HTTP head: {problem}"),
@@ -387,3 +388,13 @@ impl fmt::Display for HandshakeError {
 }
 
 impl Error for HandshakeError {}
+
+/// Says what the first bytes of a stream are, if they are known to be something else.
+fn other_protocol(seen: &[u8]) -> &'static str {
+    match seen {
+        [0x16, ..] => "; it is TLS, and this end speaks none (a wss client at a port without TLS)",
+        b"\r\n\r" => "; a header of the PROXY protocol begins so, and none was expected",
+        b"<" => "; a request for a Flash policy file begins so",
+        _ => "",
+    }
+}

@@ -39,6 +39,22 @@ fn a_head_over_a_limit_gets_431() {
     );
 }
 
+/// Who sees the line in a log knows what to mend.
+#[test]
+fn a_known_protocol_is_named() {
+    for (seen, name) in [
+        (&b"\x16"[..], "TLS"),
+        (b"\r\n\r", "PROXY protocol"),
+        (b"<", "Flash"),
+        (b"\0", "head"),
+    ] {
+        let seen = seen.to_vec();
+        let error = HandshakeError::NotHttp { seen }.to_string();
+        assert!(error.contains(name), "{error}");
+        assert!(error.ends_with("head") == (name == "head"), "{error}");
+    }
+}
+
 /// PROTOCOL.md §3.1-9: what is no HTTP is refused at its first impossible byte.
 #[test]
 fn what_is_not_http_is_refused_at_once() {
