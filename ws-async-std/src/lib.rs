@@ -37,7 +37,7 @@ pub use ws_driver::exports::*;
 #[cfg(feature = "redis")]
 pub use ws_redis::{Redis, RedisUrlError};
 
-pub use self::runtime::{AsyncStd, AsyncStdTimer, Stream};
+pub use self::runtime::{AsyncStd, AsyncStdTimer, Listener, Stream};
 
 ws_driver::adapter!(AsyncStd, "async-std");
 

@@ -3,15 +3,23 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use async_io::Async;
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
-use ws_driver::{BindConfig, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp};
+#[cfg(unix)]
+use ws_driver::tcp_of_unix;
+use ws_driver::{
+    BindConfig, ListeningSocket, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp,
+};
 
 /// The async-std runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,20 +27,47 @@ pub struct AsyncStd;
 
 impl Runtime for AsyncStd {
     type Stream = Stream;
-    type Listener = TcpListener;
+    type Listener = Listener;
     type Timer = AsyncStdTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
-        Ok(bind_tcp(addr, options)?.into())
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Listener> {
+        let listener = bind_tcp(addr, options)?.into();
+        Ok(Listener(Socket::Tcp(listener)))
     }
 
-    fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    fn listen_on(&self, socket: ListeningSocket) -> io::Result<Listener> {
+        Ok(Listener(match socket {
+            ListeningSocket::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Socket::Tcp(listener.into())
+            }
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener) => Socket::Unix(Async::new(listener)?),
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }))
     }
 
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, addr) = listener.accept().await?;
-        Ok((stream.into(), addr))
+    fn local_addr(&self, listener: &Listener) -> io::Result<SocketAddr> {
+        match &listener.0 {
+            Socket::Tcp(listener) => listener.local_addr(),
+            #[cfg(unix)]
+            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn accept(&self, listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &listener.0 {
+            Socket::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((stream.into(), Some(addr)))
+            }
+            #[cfg(unix)]
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let stream = tcp_of_unix(stream.into_inner()?);
+                Ok((TcpStream::from(stream).into(), None))
+            }
+        }
     }
 
     // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
@@ -73,6 +108,17 @@ impl Runtime for AsyncStd {
     fn now(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// A listening socket of async-std.
+#[derive(Debug)]
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(Async<UnixListener>),
 }
 
 /// A stream of async-std: a TCP stream, or a Unix stream that the application made. To close it ends its

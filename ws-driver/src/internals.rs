@@ -88,5 +88,5 @@ pub async fn open_server<S>(tls: &ServerTls, stream: S) -> Option<impl Secured<S
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    tls.open(stream).await.ok()
+    tls.open(stream, Vec::new()).await.ok()
 }

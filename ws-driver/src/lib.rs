@@ -20,6 +20,7 @@ mod adapter;
 mod client;
 mod cluster;
 mod driver;
+mod front;
 mod handle;
 mod id;
 #[cfg(feature = "test-kit")]
@@ -40,6 +41,8 @@ pub use self::adapter::exports;
 pub use self::adapter::exports::*;
 pub use self::adapter::socket_reads::SocketReads;
 pub use self::client::{connect, connect_over, connect_stream, connect_with};
+#[cfg(unix)]
+pub use self::runtime::tcp_of_unix;
 pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;

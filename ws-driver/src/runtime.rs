@@ -3,7 +3,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+#[cfg(unix)]
+use std::net::TcpStream;
 use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,6 +45,17 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         options: &BindConfig,
     ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
+    /// Takes over a listening socket that exists, and makes it non-blocking. By default it fails.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system or the reactor refuses the socket, and with
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the runtime cannot listen on its kind.
+    fn listen_on(&self, socket: ListeningSocket) -> io::Result<Self::Listener> {
+        let _ = socket;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Returns the address that a listener is bound to.
     ///
     /// # Errors
@@ -46,7 +63,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Fails if the operating system does not return the address.
     fn local_addr(&self, listener: &Self::Listener) -> io::Result<SocketAddr>;
 
-    /// Waits for a stream to arrive, and sets no options on it: [`prepare`](Self::prepare) does that.
+    /// Waits for a stream to arrive, and sets no options on it: [`prepare`](Self::prepare) does that. A stream that is not
+    /// TCP, such as that of a Unix socket, has no address.
     ///
     /// # Errors
     ///
@@ -61,9 +79,9 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn accept(
         &self,
         listener: &Self::Listener,
-    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    ) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
 
-    /// Sets the options of a stream that was accepted, such as `TCP_NODELAY`. Does nothing by default.
+    /// Sets the options of a TCP stream that was accepted, such as `TCP_NODELAY`. Does nothing by default.
     ///
     /// # Errors
     ///
@@ -179,6 +197,39 @@ pub struct BindConfig {
     /// Whether several listeners with this option can listen on the same port: `SO_REUSEPORT`. The system shares the
     /// streams that arrive between them.
     pub reuse_port: bool,
+}
+
+/// A listening socket that exists: one that the application has bound, or that the program got from its parent, as from
+/// systemd. See [`ServerBuilder::listener`](crate::ServerBuilder::listener).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListeningSocket {
+    /// A TCP socket.
+    Tcp(TcpListener),
+    /// A Unix socket. Its file stays when the server ends.
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for ListeningSocket {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for ListeningSocket {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+/// Gives a stream of a Unix socket the type of a TCP stream, for [`Runtime::accept`]: it is read, written and shut down by the
+/// same calls of the system. So a runtime needs one type of stream, and those of TCP do not pay for a choice. What is of TCP alone
+/// fails: its addresses, and options such as `TCP_NODELAY`.
+#[cfg(unix)]
+pub fn tcp_of_unix(stream: UnixStream) -> TcpStream {
+    OwnedFd::from(stream).into()
 }
 
 /// Makes a TCP listener that does not block, for [`Runtime::bind`].

@@ -396,6 +396,13 @@ pub enum ConfigError {
         /// The option.
         option: &'static str,
     },
+    /// An option that would do nothing.
+    Unused {
+        /// The option.
+        option: &'static str,
+        /// Why it would do nothing.
+        reason: &'static str,
+    },
     /// No request waits for this answer. No request has arrived yet, it is plain HTTP, which cannot be accepted,
     /// it was accepted or rejected already, or it failed.
     NotPending,
@@ -431,6 +438,7 @@ impl fmt::Display for ConfigError {
                 f,
                 "{value} is out of range; {least} to {most} is allowed (option {option})"
             ),
+            Self::Unused { option, reason } => write!(f, "the option {option} does nothing here: {reason}"),
             Self::ZeroWait { option } => write!(
                 f,
                 "a wait of zero is not allowed; a longer wait, or no limit, is (option {option})"

@@ -35,7 +35,7 @@ pub use ws_driver::exports::*;
 #[cfg(feature = "redis")]
 pub use ws_redis::{Redis, RedisUrlError};
 
-pub use self::runtime::{Smol, SmolTimer, Stream};
+pub use self::runtime::{Listener, Smol, SmolTimer, Stream};
 
 ws_driver::adapter!(Smol, "smol");
 

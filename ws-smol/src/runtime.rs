@@ -3,13 +3,19 @@
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
-use ws_driver::{BindConfig, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp};
+#[cfg(unix)]
+use ws_driver::tcp_of_unix;
+use ws_driver::{
+    BindConfig, ListeningSocket, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp,
+};
 
 /// The smol runtime. Tasks run on its global executor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,20 +23,44 @@ pub struct Smol;
 
 impl Runtime for Smol {
     type Stream = Stream;
-    type Listener = Async<TcpListener>;
+    type Listener = Listener;
     type Timer = SmolTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Async<TcpListener>> {
-        Async::new_nonblocking(bind_tcp(addr, options)?)
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Listener> {
+        let listener = Async::new_nonblocking(bind_tcp(addr, options)?)?;
+        Ok(Listener(Socket::Tcp(listener)))
     }
 
-    fn local_addr(&self, listener: &Async<TcpListener>) -> io::Result<SocketAddr> {
-        listener.get_ref().local_addr()
+    fn listen_on(&self, socket: ListeningSocket) -> io::Result<Listener> {
+        Ok(Listener(match socket {
+            ListeningSocket::Tcp(listener) => Socket::Tcp(Async::new(listener)?),
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener) => Socket::Unix(Async::new(listener)?),
+            _ => return Err(ErrorKind::Unsupported.into()),
+        }))
     }
 
-    async fn accept(&self, listener: &Async<TcpListener>) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, addr) = listener.accept().await?;
-        Ok((Stream::new(stream), addr))
+    fn local_addr(&self, listener: &Listener) -> io::Result<SocketAddr> {
+        match &listener.0 {
+            Socket::Tcp(listener) => listener.get_ref().local_addr(),
+            #[cfg(unix)]
+            Socket::Unix(_) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn accept(&self, listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &listener.0 {
+            Socket::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((Stream::new(stream), Some(addr)))
+            }
+            #[cfg(unix)]
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let stream = tcp_of_unix(stream.into_inner()?);
+                Ok((Stream::new(Async::new_nonblocking(stream)?), None))
+            }
+        }
     }
 
     // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
@@ -71,6 +101,17 @@ impl Runtime for Smol {
     fn now(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// A listening socket of smol.
+#[derive(Debug)]
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(Async<TcpListener>),
+    #[cfg(unix)]
+    Unix(Async<UnixListener>),
 }
 
 /// A TCP stream of smol. To close it ends its write side.

@@ -66,7 +66,7 @@ pub use ws_driver::exports::*;
 #[cfg(feature = "redis")]
 pub use ws_redis::{Redis, RedisUrlError};
 
-pub use self::runtime::{Stream, Tokio, TokioTimer};
+pub use self::runtime::{Listener, Stream, Tokio, TokioTimer};
 
 ws_driver::adapter!(Tokio, "tokio");
 

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio::io::ReadBuf;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-use ws_driver::{BindConfig, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
+#[cfg(unix)]
+use ws_driver::tcp_of_unix;
+use ws_driver::{BindConfig, ListeningSocket, Runtime, SockRef, Timer, bind_tcp, probe_tcp};
 
 /// The tokio runtime. Every function of this crate must be called inside one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,20 +23,50 @@ pub struct Tokio;
 
 impl Runtime for Tokio {
     type Stream = Stream;
-    type Listener = TcpListener;
+    type Listener = Listener;
     type Timer = TokioTimer;
 
-    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<TcpListener> {
-        TcpListener::from_std(bind_tcp(addr, options)?)
+    async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Listener> {
+        let listener = TcpListener::from_std(bind_tcp(addr, options)?)?;
+        Ok(Listener(Socket::Tcp(listener)))
     }
 
-    fn local_addr(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    fn listen_on(&self, socket: ListeningSocket) -> io::Result<Listener> {
+        Ok(Listener(match socket {
+            ListeningSocket::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Socket::Tcp(TcpListener::from_std(listener)?)
+            }
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Socket::Unix(UnixListener::from_std(listener)?)
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }))
     }
 
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, addr) = listener.accept().await?;
-        Ok((Stream(stream), addr))
+    fn local_addr(&self, listener: &Listener) -> io::Result<SocketAddr> {
+        match &listener.0 {
+            Socket::Tcp(listener) => listener.local_addr(),
+            #[cfg(unix)]
+            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn accept(&self, listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &listener.0 {
+            Socket::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((Stream(stream), Some(addr)))
+            }
+            #[cfg(unix)]
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let stream = tcp_of_unix(stream.into_std()?);
+                Ok((Stream(TcpStream::from_std(stream)?), None))
+            }
+        }
     }
 
     // Without Nagle's algorithm: the driver joins small messages into one write by itself, and the algorithm would delay
@@ -78,6 +112,17 @@ impl Runtime for Tokio {
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
     }
+}
+
+/// A listening socket of tokio.
+#[derive(Debug)]
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
 }
 
 /// A stream of tokio with the traits of futures-io. It is a TCP stream, or a stream that the application made

@@ -81,27 +81,63 @@ async fn the_board_refuses_pages_of_others() {
     assert!(head.starts_with("http/1.1 403 "), "{head}");
 }
 
-/// The echo on a Unix socket, and what is left of it when it stops.
+/// A server on a Unix socket, and what is left of it when it stops.
 #[cfg(unix)]
 #[tokio::test]
-async fn unix_has_an_echo() {
+async fn a_unix_socket_is_served() {
     use tokio::net::UnixStream;
     use ws_tokio::{Stream, connect_over};
 
     let path = std::env::temp_dir().join(format!("ws-examples-{}.socket", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let path = path.to_str().unwrap();
-    let program = super::common::Program::start(env!("CARGO_BIN_EXE_unix"), &["--listen", path]);
+    let binary = env!("CARGO_BIN_EXE_behind-proxy");
+    let program = super::common::Program::start(binary, &["--unix", path]);
     assert_eq!(program.line(), format!("listening on {path}"));
     for version in Version::ALL {
         let stream = Stream::new(UnixStream::connect(path).await.unwrap());
         let config = ClientConfig::new().version(version);
         let opened = soon(connect_over(stream, "ws://localhost/", &config)).await;
         let mut connection = opened.unwrap();
+        assert_eq!(text(&mut connection).await, "you have no address");
         connection.send("over a file").await.unwrap();
         assert_eq!(text(&mut connection).await, "over a file");
         soon(connection.close()).await;
     }
     drop(program);
     std::fs::remove_file(path).unwrap();
+}
+
+/// Sockets that the parent of a program has bound, as systemd does it: LISTEN_PID is the program itself.
+#[cfg(unix)]
+#[tokio::test]
+async fn sockets_of_the_parent_are_served() {
+    use std::process::{Command, Stdio};
+
+    struct Killed(std::process::Child);
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let script = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" 3<&0 0</dev/null"#;
+    let program = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_behind-proxy")])
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+        .stdout(Stdio::null())
+        .spawn();
+    let _program = Killed(program.unwrap());
+    // The socket listens already, so who comes before the program waits.
+    let opened = soon(connect(&format!("ws://{addr}/"))).await;
+    let mut connection = opened.unwrap();
+    assert!(
+        text(&mut connection)
+            .await
+            .starts_with("you are 127.0.0.1:")
+    );
+    soon(connection.close()).await;
 }

@@ -44,6 +44,9 @@ pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Set
 pub use crate::cluster::store::{Answered, MemoryStore};
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::driver::try_send::TrySendError;
+pub use crate::front::forwarded::ForwardedFor;
+pub use crate::front::networks::InvalidNetwork;
+pub use crate::front::proxy_protocol::{ProxyProtocol, ProxyProtocolError};
 pub use crate::handle::clients::{Clients, SendToError, Topic};
 pub use crate::handle::cluster::{Cluster, ClusterTopic, Published};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
@@ -57,6 +60,7 @@ pub use crate::observe::rejected::Rejected;
 pub use crate::observe::{ConnectionInfo, Observer};
 pub use crate::registry::presence::{PRESENCE_DATA_LIMIT, PRESENCE_LIMIT, TrackError};
 pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
+pub use crate::runtime::ListeningSocket;
 pub use crate::server::ShutdownReport;
 pub use crate::server::http::service::{HttpService, RequestBody};
 #[cfg(feature = "upgrade")]

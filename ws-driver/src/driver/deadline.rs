@@ -5,7 +5,6 @@
 //! passed and with bytes in its sockets that came in time. Some runtimes run their timers before they look at their
 //! sockets.
 
-#[cfg(any(feature = "rustls", feature = "upgrade"))]
 use std::future::{Future, poll_fn};
 #[cfg(feature = "upgrade")]
 use std::pin::pin;
@@ -103,7 +102,6 @@ impl<R: Runtime> DeadlineTimer<R> {
     }
 
     /// Waits as [`poll`](Self::poll) does: the second side of a race with what uses the stream.
-    #[cfg(any(feature = "rustls", feature = "upgrade"))]
     pub(crate) fn wait(&mut self, runtime: &R) -> impl Future<Output = ()> + Unpin {
         poll_fn(|cx| self.poll(runtime, cx))
     }

@@ -32,7 +32,7 @@ impl Runtime for Still {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    async fn accept(&self, (): &()) -> io::Result<(Silent, SocketAddr)> {
+    async fn accept(&self, (): &()) -> io::Result<(Silent, Option<SocketAddr>)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ws_proto::{CloseCause, HandshakeError, ProtocolError, Version};
 
+use crate::front::proxy_protocol::ProxyProtocolError;
 use crate::observe::rejected::Rejected;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
@@ -134,6 +135,8 @@ pub struct RejectionCounts {
     pub no_upgrade: u64,
     /// The handshake of TLS failed, for another reason than a timeout or an early end.
     pub tls: u64,
+    /// The stream did not begin with a usable header of the PROXY protocol; option `proxy_protocol`.
+    pub proxy_protocol: u64,
 }
 
 impl RejectionCounts {
@@ -157,6 +160,7 @@ impl RejectionCounts {
             unavailable,
             no_upgrade,
             tls,
+            proxy_protocol,
         } = *self;
         [
             ("malformed", malformed),
@@ -171,6 +175,7 @@ impl RejectionCounts {
             ("unavailable", unavailable),
             ("no_upgrade", no_upgrade),
             ("tls", tls),
+            ("proxy_protocol", proxy_protocol),
         ]
         .into_iter()
     }
@@ -208,6 +213,14 @@ impl RejectionCounts {
             Rejected::Application { .. } | Rejected::Dropped => &mut self.application,
             Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
             Rejected::NoUpgrade | Rejected::ExtendedConnect => &mut self.no_upgrade,
+            Rejected::ProxyProtocol(error) => match error {
+                ProxyProtocolError::Timeout { .. } => &mut self.timeout,
+                ProxyProtocolError::Disconnected => &mut self.disconnected,
+                ProxyProtocolError::Untrusted { .. }
+                | ProxyProtocolError::Missing { .. }
+                | ProxyProtocolError::Malformed { .. }
+                | ProxyProtocolError::TooLong { .. } => &mut self.proxy_protocol,
+            },
             #[cfg(feature = "rustls")]
             Rejected::Tls(error) => match error {
                 TlsError::Timeout { .. } => &mut self.timeout,
@@ -475,6 +488,7 @@ mod tests {
             Rejected::Closed,
             Rejected::NoUpgrade,
             Rejected::ExtendedConnect,
+            Rejected::ProxyProtocol(ProxyProtocolError::Missing { first: Vec::new() }),
             #[cfg(feature = "rustls")]
             Rejected::Tls(TlsError::PlainHttp),
             #[cfg(feature = "rustls")]
@@ -490,8 +504,8 @@ mod tests {
         // One more in each of three classes with TLS, and a stream that broke beside one that ended.
         let tls = u64::from(cfg!(feature = "rustls"));
         let (late, gone) = (1 + tls, 1 + 2 * tls);
-        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 2, tls]);
-        assert_eq!(counts.total(), 14 + 4 * tls);
+        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 2, tls, 1]);
+        assert_eq!(counts.total(), 15 + 4 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

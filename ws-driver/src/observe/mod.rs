@@ -1,6 +1,6 @@
 //! Reports to an application what happens to its connections: events for observers, counters, debug lines, spans.
 //!
-//! Imports: `id`, `tls`.
+//! Imports: `id`, `tls`, `front`.
 
 pub(crate) mod counters;
 pub(crate) mod debug_lines;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ws_proto::HandshakeError;
 
+use crate::front::proxy_protocol::ProxyProtocolError;
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
@@ -21,6 +22,8 @@ pub enum Rejected {
     /// The handshake of TLS failed.
     #[cfg(feature = "rustls")]
     Tls(TlsError),
+    /// The stream did not begin with a usable header of the PROXY protocol.
+    ProxyProtocol(ProxyProtocolError),
     /// There were as many streams as the option `connection_limit` allows. This happens only to requests that another
     /// HTTP server read, because streams wait.
     ConnectionLimit {
@@ -44,6 +47,7 @@ impl fmt::Display for Rejected {
             Self::Application { status } => write!(f, "on_upgrade answered {status}"),
             #[cfg(feature = "rustls")]
             Self::Tls(error) => error.fmt(f),
+            Self::ProxyProtocol(error) => error.fmt(f),
             Self::ConnectionLimit { limit } => write!(
                 f,
                 "there are {limit} connections already, and no more are allowed (option \

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tracing::Span;
-use tracing::field::Empty;
+use tracing::field::{Empty, display};
 use ws_proto::Version;
 
 use crate::id::ConnectionId;
@@ -30,6 +30,13 @@ impl ConnectionSpan {
             path = Empty,
         );
         Self((!span.is_disabled()).then(|| Box::new(span)))
+    }
+
+    /// Adds the address of a client that was not known at first.
+    pub(crate) fn note_peer(&self, peer_addr: Option<SocketAddr>) {
+        if let (Some(span), Some(peer_addr)) = (&self.0, peer_addr) {
+            span.record("peer", display(peer_addr));
+        }
     }
 
     /// Adds the fields that are known once the connection is open. The path is made only if the span is enabled.

@@ -11,8 +11,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::delivery::{Delivery, ToAcceptQueue, ToHandler};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
-use super::task;
+use super::task::{self, Arrival};
 use super::transport::Plain;
+use crate::front;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, probe_silent, sleep};
 use crate::util::race::{Winner, race};
@@ -28,27 +29,29 @@ where
         match race(closed, pin!(accept(shared))).await {
             Winner::First(()) => break Ok(()),
             Winner::Second(Err(error)) => break Err(error),
-            Winner::Second(Ok((stream, addr))) => {
+            Winner::Second(Ok((stream, peer_addr))) => {
                 // Entered here and not in the task: the loop may accept the next stream before the task first runs, and
                 // the `connection_limit` has to count this one. `accept` has waited for a free place.
                 let entry = shared.clients.enter(None).expect("there is no limit");
+                let arrival = Arrival {
+                    entry,
+                    stream,
+                    peer_addr,
+                    probe: if peer_addr.is_some() {
+                        probe
+                    } else {
+                        |_, _| {}
+                    },
+                    is_of_port: true,
+                };
                 let (shared_too, delivery) = (Arc::clone(shared), delivery.clone());
                 #[cfg(feature = "rustls")]
                 if let Some(tls) = shared.settings.tls.clone() {
-                    let task =
-                        task::run(shared_too, entry, stream, tls, Some(addr), probe, delivery);
+                    let task = task::run(shared_too, arrival, tls, delivery);
                     shared.runtime.spawn(task);
                     continue;
                 }
-                let task = task::run(
-                    shared_too,
-                    entry,
-                    stream,
-                    Plain,
-                    Some(addr),
-                    probe,
-                    delivery,
-                );
+                let task = task::run(shared_too, arrival, Plain, delivery);
                 shared.runtime.spawn(task);
             }
         }
@@ -104,17 +107,16 @@ where
     let Winner::Second(entry) = race(closed, pin!(entering)).await else {
         return false;
     };
-    // Without TLS and without probes: the option `tls` is for the port of the server, and only the application knows
+    // Without TLS, a PROXY header and probes: those options are for the port of the server, and only the application knows
     // whether the stream is a TCP socket.
-    let task = task::run(
-        Arc::clone(shared),
+    let arrival = Arrival {
         entry,
         stream,
-        Plain,
         peer_addr,
-        |_, _| {},
-        ToHandler(handler),
-    );
+        probe: |_, _| {},
+        is_of_port: false,
+    };
+    let task = task::run(Arc::clone(shared), arrival, Plain, ToHandler(handler));
     shared.runtime.spawn(task);
     true
 }
@@ -129,7 +131,9 @@ fn probe<R: Runtime>(shared: &SharedServer<R>, stream: &R::Stream) {
 }
 
 /// Accepts a stream; waits first while the server is at its `connection_limit`.
-async fn accept<R: Runtime>(shared: &SharedServer<R>) -> io::Result<(R::Stream, SocketAddr)> {
+async fn accept<R: Runtime>(
+    shared: &SharedServer<R>,
+) -> io::Result<(R::Stream, Option<SocketAddr>)> {
     loop {
         if let Some(limit) = shared.settings.connection_limit {
             shared.clients.wait_below(limit).await;
@@ -141,8 +145,12 @@ async fn accept<R: Runtime>(shared: &SharedServer<R>) -> io::Result<(R::Stream, 
         match listeners.accept(&shared.runtime).await {
             Ok((stream, addr)) => {
                 shared.accept_errors.note_accepted();
+                let Some(addr) = addr.map(front::canonical) else {
+                    // Not TCP, so it has none of the options.
+                    return Ok((stream, None));
+                };
                 match shared.runtime.prepare(&stream) {
-                    Ok(()) => return Ok((stream, addr)),
+                    Ok(()) => return Ok((stream, Some(addr))),
                     // Some systems report an error for a stream that was reset meanwhile. Only that stream is dropped.
                     Err(error) => {
                         tracing::debug!(target: "ws", "a stream from {addr} cannot be prepared: {error}");

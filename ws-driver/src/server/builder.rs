@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,11 @@ use crate::cluster::config::ClusterConfig;
 use crate::cluster::memory::MemoryBackplane;
 use crate::cluster::seat::Backplane;
 use crate::driver::slow_peer::SlowPeer;
+use crate::front::forwarded::ForwardedFor;
+use crate::front::proxy_protocol::ProxyProtocol;
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
-use crate::runtime::Runtime;
+use crate::runtime::{ListeningSocket, Runtime};
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
 
@@ -33,6 +35,8 @@ pub struct ServerBuilder<R> {
     settings: ServerSettings,
     /// The error of the first invalid option. Kept until `bind` or `build`, so that setters can be chained.
     error: Option<ConfigError>,
+    /// The sockets that exist already.
+    sockets: Vec<ListeningSocket>,
     /// Starts the backplane of the cluster, if there is one.
     backplane: Option<StartBackplane<R>>,
     runtime: PhantomData<fn() -> R>,
@@ -54,6 +58,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         Self {
             settings: ServerSettings::default(),
             error: None,
+            sockets: Vec::new(),
             backplane: None,
             runtime: PhantomData,
         }
@@ -317,14 +322,73 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Takes the client's address from a header of the PROXY protocol, version 1 or 2, which proxies of TCP send before all
+    /// else: off. It is the [`peer_addr`](crate::Connection::peer_addr) everywhere then, also in log lines, in spans and for
+    /// observers. The header comes before TLS, and the [`handshake_timeout`](Self::handshake_timeout) includes it.
+    ///
+    /// A stream that breaks the rules of the option is dropped without an answer, as
+    /// [`Rejected::ProxyProtocol`](crate::Rejected::ProxyProtocol). The option does not apply to streams that are [handed
+    /// in](crate::Server::handle_stream).
+    ///
+    /// ```ignore
+    /// .proxy_protocol(ProxyProtocol::required(["10.0.0.0/8"])?)
+    /// ```
+    pub fn proxy_protocol(mut self, proxies: impl Into<Option<ProxyProtocol>>) -> Self {
+        self.settings.proxy_protocol = proxies.into().map(Arc::new);
+        self
+    }
+
+    /// Takes the client's address from a header of its request, such as `X-Forwarded-For`, which proxies of HTTP write: off.
+    /// It is the [`peer_addr`](crate::Connection::peer_addr) from there on, with port 0 if the header names no port. Before the
+    /// request is read, it is that of the proxy.
+    ///
+    /// ```ignore
+    /// .forwarded_for(ForwardedFor::proxies(["127.0.0.1", "::1"])?)
+    /// ```
+    pub fn forwarded_for(mut self, proxies: impl Into<Option<ForwardedFor>>) -> Self {
+        self.settings.forwarded_for = proxies.into().map(Arc::new);
+        self
+    }
+
+    /// Adds a listening socket that exists: a `TcpListener` or, on Unix, a `UnixListener` of the standard library, such as one
+    /// that systemd has passed on. Further calls add more. [`listen`](Self::listen) makes a server with these alone, and
+    /// [`bind`](Self::bind) one that listens on an address as well. TLS and all other options apply to each.
+    ///
+    /// Streams of a Unix socket have no [`peer_addr`](crate::Connection::peer_addr), and the operating system is not asked to
+    /// probe their peers. The file of a Unix socket stays when the server ends.
+    pub fn listener(mut self, socket: impl Into<ListeningSocket>) -> Self {
+        self.sockets.push(socket.into());
+        self
+    }
+
+    /// Makes a server that listens on the sockets that were [given](Self::listener).
+    ///
+    /// # Errors
+    ///
+    /// Fails if none was given, a socket cannot be used, or an option is invalid.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, nothing listens.
+    pub async fn listen(self) -> io::Result<Server<R>> {
+        self.start(Vec::new()).await
+    }
+
     /// Makes a server that listens on no address. It gets streams from
     /// [`handle_stream`](crate::Server::handle_stream), or requests from another HTTP server.
     /// [`serve`](crate::Server::serve) and [`accept`](crate::Server::accept) only wait until it closes.
     ///
     /// # Errors
     ///
-    /// Fails if an option is invalid.
+    /// Fails if an option is invalid, and if there is a [`listener`](Self::listener): this server would not listen on it.
     pub fn build(mut self) -> Result<Server<R>, ConfigError> {
+        if !self.sockets.is_empty() {
+            let (option, reason) = (
+                "listener",
+                "a server of build does not listen; use listen or bind",
+            );
+            return Err(ConfigError::Unused { option, reason });
+        }
         let backplane = self.take_backplane();
         let settings = self.finish()?;
         Ok(Server::new(
@@ -351,14 +415,19 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, nothing listens.
-    pub async fn bind(mut self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
+    pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server<R>> {
+        // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
+        let addrs = addr.to_socket_addrs().map(Iterator::collect);
+        self.start(addrs?).await
+    }
+
+    async fn start(mut self, addrs: Vec<SocketAddr>) -> io::Result<Server<R>> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let backplane = self.take_backplane();
+        let sockets = std::mem::take(&mut self.sockets);
         let settings = self.finish().map_err(invalid)?;
-        // The lookup blocks. That is acceptable, because it happens once, before the server has a client.
-        let addrs: Vec<_> = addr.to_socket_addrs()?.collect();
         let is_required = settings.cluster.is_required && backplane.is_some();
-        let server = Server::listen(R::default(), settings, addrs, backplane).await?;
+        let server = Server::listen(R::default(), settings, sockets, addrs, backplane).await?;
         if is_required {
             server.require_cluster().await?;
         }

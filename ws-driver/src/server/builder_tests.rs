@@ -36,6 +36,9 @@ fn the_defaults_are_frozen() {
         "keep_request_headers: true",
         #[cfg(feature = "rustls")]
         "tls: none",
+        "proxy_protocol: None",
+        "forwarded_for: None",
+        "listener: []",
         "backplane: none",
         "cluster: ClusterConfig { queue_limit: 4194304, inbound_limit: 1048576, hold: 5s, \
          subscribe_timeout: 10s, node_name: \"\", is_required: false, logs: Logs([]) }",
@@ -43,6 +46,7 @@ fn the_defaults_are_frozen() {
     let builder = ServerBuilder::<()> {
         settings: ServerSettings::default(),
         error: None,
+        sockets: Vec::new(),
         backplane: None,
         runtime: PhantomData,
     };
@@ -69,6 +73,7 @@ fn every_option_has_a_frozen_default() {
     let builder = ServerBuilder::<()> {
         settings: ServerSettings::default(),
         error: None,
+        sockets: Vec::new(),
         backplane: None,
         runtime: PhantomData,
     };
@@ -85,7 +90,7 @@ fn every_option_has_a_frozen_default() {
         is_one.then_some(&name[..len])
     });
     let setters: Vec<_> = names.collect();
-    assert_eq!(setters.len(), 39, "{setters:?}");
+    assert_eq!(setters.len(), 42, "{setters:?}");
     let features = [
         ("deflate", cfg!(feature = "deflate")),
         ("tls", cfg!(feature = "rustls")),
@@ -111,6 +116,7 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
     let ServerBuilder {
         settings,
         error: None,
+        sockets,
         backplane,
         runtime: PhantomData,
     } = builder
@@ -137,6 +143,8 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         tls,
         bind: BindConfig { reuse_port, .. },
         cluster,
+        proxy_protocol,
+        forwarded_for,
     } = settings;
     // `bind` replaces the connection's options in it by those beside it.
     let inner = format!(", connection: {connection:?}");
@@ -157,6 +165,9 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         format!("keep_request_headers: {}", !forgets_request_headers),
         #[cfg(feature = "rustls")]
         format!("tls: {}", some(tls.is_some())),
+        format!("proxy_protocol: {proxy_protocol:?}"),
+        format!("forwarded_for: {forwarded_for:?}"),
+        format!("listener: {sockets:?}"),
         format!("backplane: {}", some(backplane.is_some())),
         format!("cluster: {cluster:?}"),
     ]

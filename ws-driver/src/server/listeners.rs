@@ -1,12 +1,12 @@
-//! The listening sockets of a server, one for each address. A client reaches the server by whichever address of a name
-//! it tries first.
+//! The listening sockets of a server: one for each address, and those that existed. A client reaches the server by whichever
+//! address of a name it tries first.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::task::Poll;
 
-use crate::runtime::{BindConfig, Runtime};
+use crate::runtime::{BindConfig, ListeningSocket, Runtime};
 use crate::util::sync::atomic::{AtomicUsize, Ordering};
 
 /// The listening sockets of a server, at least one.
@@ -17,33 +17,52 @@ pub(crate) struct Listeners<R: Runtime> {
 }
 
 impl<R: Runtime> Listeners<R> {
-    /// Listens on all addresses, and on the same port if the system chooses it. Skips an address that this machine does
-    /// not have, as long as there is another. Returns the addresses, too.
-    pub(super) async fn bind(
+    /// Listens on sockets that exist, and on all addresses: on the same port if the system chooses it. Skips an address that
+    /// this machine does not have, as long as there is another. Returns the addresses, too.
+    pub(super) async fn start(
         runtime: &R,
+        existing: Vec<ListeningSocket>,
         addrs: Vec<SocketAddr>,
         options: &BindConfig,
     ) -> io::Result<(Self, Vec<SocketAddr>)> {
+        let (mut sockets, mut local_addrs) = (Vec::new(), Vec::new());
+        for socket in existing {
+            if let ListeningSocket::Tcp(listener) = &socket {
+                local_addrs.push(listener.local_addr()?);
+            }
+            sockets.push(runtime.listen_on(socket)?);
+        }
+        if sockets.is_empty() || !addrs.is_empty() {
+            let (more, bound) = Self::bind(runtime, addrs, options).await?;
+            sockets.extend(more);
+            local_addrs.extend(bound);
+        }
+        let turn = AtomicUsize::new(0);
+        Ok((Self { sockets, turn }, local_addrs))
+    }
+
+    async fn bind(
+        runtime: &R,
+        addrs: Vec<SocketAddr>,
+        options: &BindConfig,
+    ) -> io::Result<(Vec<R::Listener>, Vec<SocketAddr>)> {
         let mut tries = 0;
         loop {
             match bind_all(runtime, &addrs, options).await {
                 // The port that the system chose at one address is taken at another. A new try gets another port.
                 Err(Failed::Chosen(_)) if tries < CHOICE_LIMIT => tries += 1,
                 Err(Failed::Chosen(error) | Failed::Other(error)) => return Err(error),
-                Ok((sockets, bound)) => {
-                    let turn = AtomicUsize::new(0);
-                    return Ok((Self { sockets, turn }, bound));
-                }
+                Ok(bound) => return Ok(bound),
             }
         }
     }
 
-    /// Waits for a stream to arrive at any of the addresses.
+    /// Waits for a stream to arrive at any of the sockets.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before it is ready, no stream is lost.
-    pub(super) async fn accept(&self, runtime: &R) -> io::Result<(R::Stream, SocketAddr)> {
+    pub(super) async fn accept(&self, runtime: &R) -> io::Result<(R::Stream, Option<SocketAddr>)> {
         // The usual case needs no allocation.
         if let [only] = &*self.sockets {
             return runtime.accept(only).await;

@@ -1,6 +1,6 @@
 //! The server: accepts streams, runs a task for each, and finds its connections by id.
 //!
-//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle`.
+//! Imports: `util`, `runtime`, `id`, `tls`, `front`, `observe`, `driver`, `registry`, `cluster`, `handle`.
 
 mod accept;
 mod accept_errors;
@@ -9,6 +9,7 @@ pub(crate) mod builder;
 mod delivery;
 pub(crate) mod http;
 mod listeners;
+mod proxy_header;
 mod reporter;
 pub(crate) mod settings;
 pub(crate) mod shared;
@@ -45,7 +46,7 @@ use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
 use crate::observe::counters::ServerCounters;
-use crate::runtime::{Runtime, RuntimeRandomness};
+use crate::runtime::{ListeningSocket, Runtime, RuntimeRandomness};
 
 /// A WebSocket server. It speaks every version of the protocol, and plain HTTP, on one port.
 ///
@@ -80,11 +81,12 @@ impl<R: Runtime> Server<R> {
     pub(crate) async fn listen(
         runtime: R,
         settings: ServerSettings,
+        sockets: Vec<ListeningSocket>,
         addrs: Vec<SocketAddr>,
         backplane: Option<StartBackplane<R>>,
     ) -> io::Result<Self> {
-        let bound = Listeners::bind(&runtime, addrs, &settings.bind).await;
-        let (listeners, local_addrs) = bound?;
+        let started = Listeners::start(&runtime, sockets, addrs, &settings.bind).await;
+        let (listeners, local_addrs) = started?;
         for addr in &local_addrs {
             settings
                 .observers
@@ -202,8 +204,8 @@ impl<R: Runtime> Server<R> {
     ///
     /// The `poll_close` of the stream must end our side of it, because the peer waits for that.
     ///
-    /// The option `tls` applies to the port of the server and not to this stream. If it is set, answers to
-    /// the drafts say `wss` here, too.
+    /// The options `tls` and `proxy_protocol` apply to the port of the server and not to this stream. If `tls` is set,
+    /// answers to the drafts say `wss` here, too.
     ///
     /// Observers and the connection report `peer_addr` as the peer's address. The operating system is not
     /// asked to probe the peer, because this server does not know the kind of stream. The drafts have no
@@ -267,7 +269,7 @@ impl<R: Runtime> Server<R> {
     }
 
     /// Returns all addresses that the server listens on. The slice is empty if it [listens on no
-    /// address](crate::ServerBuilder::build).
+    /// address](crate::ServerBuilder::build). A Unix socket has none.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.shared.local_addrs
     }

@@ -2,8 +2,11 @@
 //! of the end of each stream exactly once. That holds also if the task of the stream is dropped, because both reporters
 //! tell it in their `Drop`.
 
+use std::net::SocketAddr;
+
 use ws_proto::{Closed, HandshakeError, State, Version};
 
+use super::settings::ServerSettings;
 #[cfg(feature = "upgrade")]
 use super::upgrade::Refused;
 use crate::driver::Watch;
@@ -19,6 +22,8 @@ type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
 pub(crate) struct StreamReporter {
     observers: Observers,
     pub(crate) info: ConnectionInfo,
+    /// Who is at the other end of the stream: the client, or a proxy of HTTP that speaks for clients.
+    peer_addr: Option<SocketAddr>,
     state: State,
     /// Where rejections are counted.
     clients: Clients,
@@ -45,6 +50,7 @@ impl StreamReporter {
         observers.tell(|observer| observer.stream(&info));
         Self {
             observers,
+            peer_addr: info.peer_addr,
             info,
             state: State::Unknown,
             clients,
@@ -63,6 +69,14 @@ impl StreamReporter {
             let previous = std::mem::replace(&mut self.state, state);
             self.observers
                 .tell(|observer| observer.state_change(&self.info, state, previous));
+        }
+    }
+
+    /// Notes for whom the peer speaks in a request, if the server believes it.
+    pub(crate) fn note_forwarded(&mut self, settings: &ServerSettings, headers: &http::HeaderMap) {
+        if let Some(forwarded_for) = &settings.forwarded_for {
+            let client = forwarded_for.client(self.peer_addr, headers);
+            self.info.peer_addr = client.or(self.peer_addr);
         }
     }
 

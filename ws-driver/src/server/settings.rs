@@ -12,6 +12,8 @@ use super::upgrade::{Answer, Upgrade};
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::shared::SharedCluster;
 use crate::driver::shared_machine::Clock;
+use crate::front::forwarded::ForwardedFor;
+use crate::front::proxy_protocol::ProxyProtocol;
 use crate::handle::clients::Clients;
 use crate::observe::Observers;
 use crate::registry::RegistryConfig;
@@ -39,6 +41,8 @@ pub(crate) struct ServerSettings {
     #[cfg(feature = "rustls")]
     pub(crate) tls: Option<ServerTls>,
     pub(crate) cluster: ClusterConfig,
+    pub(crate) proxy_protocol: Option<Arc<ProxyProtocol>>,
+    pub(crate) forwarded_for: Option<Arc<ForwardedFor>>,
 }
 
 /// Starts the tasks of a cluster, with the backplane that the application chose.

@@ -19,6 +19,7 @@ use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
 use super::delivery::ToHandler;
 use super::http;
+use super::proxy_header::{self, ProxyHeader};
 use super::reporter::{Ending, StreamReporter};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
@@ -30,6 +31,7 @@ use crate::driver::deadline::until;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::{Agreed, Facts, SharedMachine};
+use crate::front::proxy_protocol::ProxyProtocol;
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
@@ -38,14 +40,22 @@ use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
 use crate::runtime::{Runtime, RuntimeRandomness};
 
-/// Makes the task of a stream. `probe` lets the system probe a silent peer that the protocol cannot ping.
+/// A stream that has arrived.
+pub(super) struct Arrival<R: Runtime, S> {
+    pub(super) entry: Entry,
+    pub(super) stream: S,
+    pub(super) peer_addr: Option<SocketAddr>,
+    /// Lets the system probe a silent peer that the protocol cannot ping.
+    pub(super) probe: fn(&SharedServer<R>, &S),
+    /// Whether it came by a listening socket of the server, whose options are not for streams of the application.
+    pub(super) is_of_port: bool,
+}
+
+/// Makes the task of a stream.
 pub(super) fn run<R, S, T, H>(
     shared: Arc<SharedServer<R>>,
-    entry: Entry,
-    stream: S,
+    arrival: Arrival<R, S>,
     transport: T,
-    peer_addr: Option<SocketAddr>,
-    probe: fn(&SharedServer<R>, &S),
     delivery: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
@@ -54,15 +64,34 @@ where
     T: Transport<S>,
     H: Delivery,
 {
-    let span = ConnectionSpan::new(entry.id, peer_addr);
+    let Arrival {
+        entry,
+        stream,
+        peer_addr,
+        probe,
+        is_of_port,
+    } = arrival;
+    let proxies = shared.settings.proxy_protocol.clone();
+    let proxies = proxies.filter(|_| is_of_port);
+    // A field of a span is set once. If the peer speaks for somebody, that is known once the connection is open.
+    let speaks_for_others = proxies.is_some() || shared.settings.forwarded_for.is_some();
+    let span = ConnectionSpan::new(entry.id, peer_addr.filter(|_| !speaks_for_others));
     let inner = span.clone();
     // Boxed: the handshake, hyper and `on_upgrade` together are much larger than an open connection, and the box is
     // freed when the connection opens.
     span.around(StreamTask::Opening(Box::pin(async move {
-        let mut opening = start(&shared, entry.id, stream, transport, peer_addr).await?;
+        let proxies = proxies.as_deref();
+        let peer = Peer {
+            addr: peer_addr,
+            proxies,
+        };
+        let mut opening = start(&shared, entry.id, stream, transport, peer).await?;
         while let Stage::Http = opening.advance(&shared).await? {
             // Boxed, because it is large and most streams are upgraded at once.
             opening = Box::pin(opening.serve_http(&shared)).await?;
+        }
+        if speaks_for_others {
+            inner.note_peer(opening.reporter.info.peer_addr);
         }
         let probe = |shared: &_, stream: &_| probe(shared, T::inner(stream));
         Some(begin(&shared, entry, opening, &inner, probe, delivery))
@@ -182,13 +211,20 @@ where
     }
 }
 
+/// The other end of a stream that has arrived.
+struct Peer<'a> {
+    addr: Option<SocketAddr>,
+    /// The proxies that send a header first, if it may be one of them.
+    proxies: Option<&'a ProxyProtocol>,
+}
+
 /// Begins to open an accepted stream. Returns `None` if it has no transport for an opening handshake.
 async fn start<R, S, T>(
     shared: &Arc<SharedServer<R>>,
     id: ConnectionId,
-    stream: S,
+    mut stream: S,
     transport: T,
-    peer_addr: Option<SocketAddr>,
+    peer: Peer<'_>,
 ) -> Option<Opening<T::Stream, R>>
 where
     R: Runtime,
@@ -199,19 +235,43 @@ where
         // Accepted so late that the shutdown does not wait for it.
         return None;
     }
-    let info = ConnectionInfo {
+    let arrived = shared.runtime.now();
+    let mut info = ConnectionInfo {
         id,
-        peer_addr,
+        peer_addr: peer.addr,
         tls: None,
         version: None,
     };
-    let arrived = shared.runtime.now();
+    // Before the observers are told of the stream, so that they get the address of the client.
+    let mut early = Ok(Vec::new());
+    if let Some(proxies) = peer.proxies {
+        let reading = pin!(proxy_header::read(
+            shared,
+            proxies,
+            &mut stream,
+            peer.addr,
+            arrived
+        ));
+        let stop = &shared.stop;
+        let header = stop.unless(ShutdownPhase::ShuttingDown, reading).await?;
+        early = header.map(|ProxyHeader { client, rest }| {
+            info.peer_addr = client.or(peer.addr);
+            rest
+        });
+    }
     let mut reporter = StreamReporter::new(
         shared.settings.observers.clone(),
         info,
         shared.clients.clone(),
     );
-    let opened = match transport.open(shared, stream, arrived) {
+    let mut early = match early {
+        Ok(early) => early,
+        Err(rejected) => {
+            reporter.note_rejected(&rejected);
+            return None;
+        }
+    };
+    let opened = match transport.open(shared, stream, &mut early, arrived) {
         Opened::Now(stream) => Some(Ok(stream)),
         Opened::Later(opening) => {
             let stop = &shared.stop;
@@ -231,9 +291,13 @@ where
     };
     reporter.info.tls = T::tls(&stream);
     reporter.note_state(State::Opening);
+    let mut handshake = ServerHandshake::shared(Arc::clone(&shared.config), arrived);
+    if !early.is_empty() {
+        handshake.handle_read(shared.runtime.now(), &early);
+    }
     Some(Opening {
         exchange: Exchange::new(shared.runtime.clone(), stream),
-        handshake: ServerHandshake::shared(Arc::clone(&shared.config), arrived),
+        handshake,
         upgrade: None,
         told: None,
         reporter,
@@ -392,6 +456,11 @@ where
         match event {
             PackedEvent::Upgrade(request) => {
                 self.reporter.info.version = Some(request.version());
+                if shared.settings.forwarded_for.is_some() {
+                    let request = request.clone().unpack();
+                    let headers = request.head().headers();
+                    self.reporter.note_forwarded(&shared.settings, headers);
+                }
                 if shared.settings.on_upgrade.is_some() {
                     Step::Ask(request)
                 } else {

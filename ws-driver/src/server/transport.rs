@@ -20,11 +20,13 @@ pub(super) trait Transport<S>: Send + Sync + 'static {
     /// The stream of the handshake.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Opens a stream that was accepted at `begin`, within the `handshake_timeout`.
+    /// Opens a stream that was accepted at `begin`, within the `handshake_timeout`. It takes the bytes that were read already
+    /// if they are of the transport, and leaves them to the opening handshake if not.
     fn open<'a, R: Runtime>(
         &'a self,
         shared: &'a SharedServer<R>,
         stream: S,
+        early: &mut Vec<u8>,
         begin: Instant,
     ) -> Opened<'a, Self::Stream>;
 
@@ -56,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for Plain 
         &'a self,
         _: &'a SharedServer<R>,
         stream: S,
+        _: &mut Vec<u8>,
         _: Instant,
     ) -> Opened<'a, S> {
         Opened::Now(stream)
@@ -90,9 +93,11 @@ mod tls {
             &'a self,
             shared: &'a SharedServer<R>,
             stream: S,
+            early: &mut Vec<u8>,
             begin: Instant,
         ) -> Opened<'a, TlsStream<S>> {
-            Opened::Later(Box::pin(handshake(self, shared, stream, begin)))
+            let early = std::mem::take(early);
+            Opened::Later(Box::pin(handshake(self, shared, stream, early, begin)))
         }
 
         fn inner(stream: &TlsStream<S>) -> &S {
@@ -109,6 +114,7 @@ mod tls {
         tls: &ServerTls,
         shared: &SharedServer<R>,
         stream: S,
+        early: Vec<u8>,
         begin: Instant,
     ) -> Result<TlsStream<S>, Rejected> {
         let waited = shared.settings.config.get_handshake_timeout();
@@ -117,7 +123,7 @@ mod tls {
         if let Some(deadline) = waited.and_then(|wait| begin.checked_add(wait)) {
             timer.set(deadline);
         }
-        let opened = race(pin!(tls.open(stream)), timer.wait(runtime)).await;
+        let opened = race(pin!(tls.open(stream, early)), timer.wait(runtime)).await;
         match opened.first() {
             Some(Ok(stream)) => Ok(stream),
             // A stream without a byte asked for nothing, however it ended: a port scan or a health check. It does

@@ -124,7 +124,7 @@ impl ClientTls {
             .map_err(|_| TlsError::InvalidServerName { host: host.into() })?;
         let session = ClientConnection::new(Arc::clone(&self.config), name)?;
         let mut stream = TlsStream::new(stream, session.into());
-        stream.handshake().await?;
+        stream.handshake(Vec::new()).await?;
         Ok(stream)
     }
 }

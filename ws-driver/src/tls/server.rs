@@ -136,7 +136,11 @@ impl ServerTls {
 
     /// Does the TLS handshake over a stream. On an error the peer has got its alert. If the stream has not carried
     /// TLS, it is returned with the error, so that the peer can get an answer in its own protocol.
-    pub(crate) async fn open<S>(&self, stream: S) -> Result<TlsStream<S>, (TlsError, Option<S>)>
+    pub(crate) async fn open<S>(
+        &self,
+        stream: S,
+        early: Vec<u8>,
+    ) -> Result<TlsStream<S>, (TlsError, Option<S>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -145,7 +149,7 @@ impl ServerTls {
             Err(error) => return Err((error.into(), None)),
         };
         let mut stream = TlsStream::new(stream, session.into());
-        match stream.handshake().await {
+        match stream.handshake(early).await {
             Ok(()) => Ok(stream),
             Err(error) => {
                 let may_go_on = !stream.has_read();

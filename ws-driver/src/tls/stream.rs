@@ -45,12 +45,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Does the TLS handshake. After an error only the [transport](Self::into_transport) can be used.
-    pub(super) async fn handshake(&mut self) -> Result<(), TlsError> {
-        poll_fn(|cx| self.poll_handshake(cx)).await
+    /// Does the TLS handshake, which can begin with bytes that were read from the transport before. After an error only the
+    /// [transport](Self::into_transport) can be used.
+    pub(super) async fn handshake(&mut self, early: Vec<u8>) -> Result<(), TlsError> {
+        let mut early = &*early;
+        poll_fn(|cx| self.poll_handshake(cx, &mut early)).await
     }
 
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
+    fn poll_handshake(
+        &mut self,
+        cx: &mut Context<'_>,
+        early: &mut &[u8],
+    ) -> Poll<Result<(), TlsError>> {
         loop {
             let is_over = !self.session.is_handshaking();
             if !is_over || !self.has_only_tickets_left() {
@@ -64,7 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = [0; HANDSHAKE_READ_LEN];
-            let len = ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer))?;
+            let len = if early.is_empty() {
+                ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer))?
+            } else {
+                early.read(&mut buffer)?
+            };
             let mut records = &buffer[..len];
             match records {
                 [] => return Poll::Ready(Err(TlsError::Disconnected)),

@@ -22,6 +22,7 @@ pub mod deflate;
 pub mod echo;
 pub mod foreign;
 mod foreign_server;
+pub mod fronts;
 pub mod handles;
 pub mod http;
 pub mod limits;
@@ -124,6 +125,13 @@ macro_rules! __conformance {
                 cluster_sends_reach_one_connection
                 cluster_presence
                 cluster_logs
+            }
+            fronts {
+                sockets_that_exist_are_served
+                a_server_without_a_socket_does_not_listen
+                a_unix_socket_is_served
+                option_proxy_protocol
+                option_forwarded_for
             }
             handles {
                 a_flush_waits_until_all_is_written
@@ -261,6 +269,7 @@ macro_rules! __conformance_features {
                 an_end_is_judged_by_the_closing_handshake
                 connect_timeout_says_how_far_it_got
                 tls_over_a_stream_of_the_application
+                tls_comes_behind_a_proxy_header
                 a_full_send_queue_waits_over_tls
             }
         }

@@ -16,8 +16,8 @@ use crate::certificates::{Authority, Pems, self_signed};
 use ws_driver::internals::{Secured, abort, duplex, open_client};
 use ws_driver::{
     CertificateProblem, ClientTls, ConnectConfig, ConnectError, ConnectStage, Connection,
-    RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect, connect_over,
-    connect_with,
+    ProxyProtocol, RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect,
+    connect_over, connect_with,
 };
 
 fn server_tls(pems: &Pems) -> ServerTls {
@@ -442,6 +442,37 @@ pub async fn tls_over_a_stream_of_the_application<R: Runtime + Default>() {
         };
         assert_eq!(seen, stage);
     }
+}
+
+/// A header of the PROXY protocol comes before TLS, in one segment with its first record or in another, and names the client.
+pub async fn tls_comes_behind_a_proxy_header<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    let proxies = ProxyProtocol::required(["127.0.0.1"]).unwrap();
+    let builder = Server::<R>::builder()
+        .tls(server_tls(&authority.certify(&["localhost"])))
+        .proxy_protocol(proxies);
+    let client = "192.0.2.7:8080".parse().ok();
+    let server = serve(builder, move |connection| {
+        assert_eq!(connection.peer_addr(), client);
+        assert!(connection.tls().is_some());
+        echo(connection)
+    })
+    .await;
+    let options = ConnectConfig::new().tls(trust(&authority));
+    let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 8080 443\r\n";
+    for wait in [ms(0), ms(50)] {
+        let mut peer = Peer::<R>::connect(&server).await;
+        peer.write(header).await;
+        sleep::<R>(wait).await;
+        let opened = connect_over::<R, _>(peer.into_stream(), &url(&server), &options).await;
+        let mut connection = opened.unwrap();
+        connection.send("hi").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hi");
+    }
+    // HTTP without TLS is told so, behind the header as well.
+    let mut peer = Peer::<R>::connect(&server).await;
+    let answer = peer.ask([&header[..], RFC6455.as_bytes()].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
 /// Waits for room, over TLS as without: a peer that does not read makes the sender wait, and all of it

@@ -59,8 +59,9 @@ impl Runtime for Sim {
         Ok(listener.addr)
     }
 
-    async fn accept(&self, listener: &SimListener) -> io::Result<(SimStream, SocketAddr)> {
-        poll_fn(|cx| listener.poll_accept(cx)).await
+    async fn accept(&self, listener: &SimListener) -> io::Result<(SimStream, Option<SocketAddr>)> {
+        let (stream, addr) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+        Ok((stream, Some(addr)))
     }
 
     fn prepare(&self, stream: &SimStream) -> io::Result<()> {

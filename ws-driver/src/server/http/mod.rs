@@ -156,11 +156,13 @@ async fn answer<R: Runtime>(
     answered: Answered,
     request: Request<Incoming>,
 ) -> Result<Response<WatchedBody>, std::convert::Infallible> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let is_tls = {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.expect(Ending::NoUpgrade);
+        reporter.note_forwarded(&shared.settings, &head.headers);
         reporter.note_request(&head);
+        head.extensions.insert(reporter.info.clone());
         reporter.info.tls.is_some()
     };
     let timeout = shared.settings.http.body_timeout;

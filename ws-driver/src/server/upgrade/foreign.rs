@@ -142,6 +142,7 @@ impl<R: Runtime> Server<R> {
         };
         let observers = shared.settings.observers.clone();
         let mut reporter = StreamReporter::new(observers, info, shared.clients.clone());
+        reporter.note_forwarded(&shared.settings, &head.headers);
         reporter.note_state(State::Opening);
         if is_extended {
             // An error and not a refusal without a word: the browser shows only 1006, so the operator of the server is

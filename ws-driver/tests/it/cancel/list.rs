@@ -59,7 +59,7 @@ const PUBLIC: [(&str, &[&str]); 12] = [
         "server/upgrade/foreign.rs",
         &["handle_request", "examine_request"],
     ),
-    ("server/builder.rs", &["bind"]),
+    ("server/builder.rs", &["listen", "bind"]),
     ("tls/client.rs", &["connect"]),
     ("test.rs", &["send", "receive", "receive_to_end"]),
 ];

@@ -4,6 +4,7 @@
 mod clients;
 mod connecting;
 mod deadlines;
+mod fronts;
 mod hosts;
 mod http;
 mod listening;

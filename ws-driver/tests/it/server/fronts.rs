@@ -1,0 +1,255 @@
+//! What proxies in front of a server say of their clients.
+
+use std::sync::{Arc, Mutex};
+
+use ws_driver::{Connection, ConnectionInfo, ForwardedFor, Observer, ProxyProtocol, Rejected};
+use ws_testing::sim::peer::{OK_6455, RFC6455, frames};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
+
+use super::page::PLAIN;
+
+const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 8080 80\r\n";
+const V2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0f\xc0\x00\x02\x07\xc6\x33\x64\x01\x1f\x90\x00\x50\x04\x00\x00";
+/// A health check of the proxy.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+
+/// The address of the simulated peers.
+const PEERS: &str = "127.0.0.1";
+
+async fn tell_peer(mut connection: Connection) {
+    let peer = connection.peer_addr().unwrap();
+    let _ = connection.send(peer.to_string()).await;
+    while connection.recv().await.is_some() {}
+}
+
+/// Writes down of whom it is told.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<Vec<String>>>);
+
+impl Addresses {
+    fn note(&self, event: &str, info: &ConnectionInfo) {
+        let addr = info.peer_addr.unwrap();
+        let addr = if addr.ip().is_loopback() {
+            "the peer".to_owned()
+        } else {
+            addr.to_string()
+        };
+        self.0.lock().unwrap().push(format!("{event} {addr}"));
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Addresses {
+    fn stream(&self, info: &ConnectionInfo) {
+        self.note("stream", info);
+    }
+
+    fn connection(&self, info: &ConnectionInfo) {
+        self.note("connection", info);
+    }
+
+    fn request(&self, info: &ConnectionInfo, _: &http::request::Parts) {
+        self.note("request", info);
+    }
+
+    fn rejected(&self, info: &ConnectionInfo, reason: &Rejected) {
+        self.note(&format!("rejected ({reason})"), info);
+    }
+
+    fn close(&self, info: &ConnectionInfo, _: &ws_driver::Closed) {
+        self.note("close", info);
+    }
+}
+
+async fn start(sim: &Sim, proxies: ProxyProtocol) -> (Server, Addresses) {
+    let addresses = Addresses::default();
+    let server = Server::builder()
+        .proxy_protocol(proxies)
+        .observer(addresses.clone());
+    let server = server.bind(ANY).await.unwrap();
+    serve(sim, &server, tell_peer);
+    (server, addresses)
+}
+
+/// Checks that a connection opened, and whom its handler saw.
+fn check_answer(answer: &[u8], peer: &str) {
+    let rest = answer.strip_prefix(OK_6455.as_bytes());
+    let rest = rest.unwrap_or_else(|| panic!("{}", answer.escape_ascii()));
+    let frames = frames(rest);
+    let (_, text) = &frames[0];
+    let text = String::from_utf8_lossy(text);
+    assert!(text.starts_with(peer), "{text}");
+}
+
+/// However the bytes come, the client of the header is the peer, and all that follows the header is the stream. Observers
+/// know the client from the beginning.
+#[test]
+fn a_header_is_read_in_any_chopping() {
+    for limit in [1, 2, 3, 7, 16, 50, 1000] {
+        for (header, client) in [
+            (V1, "192.0.2.7:8080"),
+            (V2, "192.0.2.7:8080"),
+            (LOCAL, PEERS),
+        ] {
+            Sim::run(async |sim| {
+                sim.chop(limit);
+                let proxies = ProxyProtocol::required([PEERS]).unwrap();
+                let (server, addresses) = start(&sim, proxies).await;
+                let mut peer = Peer::connect(&sim, server.local_addr());
+                let answer = peer.ask([header, RFC6455.as_bytes()].concat()).await;
+                check_answer(&answer, client);
+                let client = if client == PEERS { "the peer" } else { client };
+                let expected = ["stream", "connection"].map(|event| format!("{event} {client}"));
+                assert_eq!(addresses.take(), expected);
+
+                // Plain HTTP behind it, too, which does not fit into the first read.
+                let mut peer = Peer::connect(&sim, server.local_addr());
+                let answer = peer.ask([header, PLAIN.as_bytes()].concat()).await;
+                assert!(answer.starts_with(b"HTTP/1.1 426 "));
+                let expected = ["stream", "request"].map(|event| format!("{event} {client}"));
+                assert_eq!(addresses.take(), expected);
+            });
+        }
+    }
+}
+
+/// What is no header where one is required, or none of a proxy, is refused without an answer, and counted. Nothing is left.
+#[test]
+fn a_required_header_is_required() {
+    let cases: [(&str, &[u8], &str); 5] = [
+        (PEERS, RFC6455.as_bytes(), "begins with \"GET /chat"),
+        (PEERS, b"\x16\x03\x01\x02\x00", "begins with \"\\x16\\x03"),
+        (
+            PEERS,
+            b"PROXY TCP4 192.0.2.7\r\n",
+            "malformed: \"PROXY TCP4 192.0.2.7\\r\\n\"",
+        ),
+        (
+            PEERS,
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+            "65551 bytes, and 4096 are allowed",
+        ),
+        ("192.0.2.0/24", V1, "is none of the proxies"),
+    ];
+    for (proxies, bytes, reason) in cases {
+        Sim::run(async |sim| {
+            let proxies = ProxyProtocol::required([proxies]).unwrap();
+            let (server, addresses) = start(&sim, proxies).await;
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            assert_eq!(peer.ask(bytes).await, b"");
+            assert!(peer.has_ended());
+            let lines = addresses.take();
+            assert!(lines[1].contains(reason), "{lines:?}");
+            assert_eq!(
+                [&*lines[0], &*lines[2]],
+                ["stream the peer", "close the peer"]
+            );
+            assert_eq!(server.counters().rejections.proxy_protocol, 1);
+            assert_eq!(sim.live_tasks(), 1);
+        });
+    }
+}
+
+/// Where it is optional, streams without it are served, also of a proxy; and a header of somebody else is no request.
+#[test]
+fn an_optional_header_is_optional() {
+    Sim::run(async |sim| {
+        let (server, _) = start(&sim, ProxyProtocol::optional([PEERS]).unwrap()).await;
+        for (header, client) in [(V1, "192.0.2.7:8080"), (b"", PEERS)] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            let answer = peer.ask([header, RFC6455.as_bytes()].concat()).await;
+            check_answer(&answer, client);
+        }
+        let (server, _) = start(&sim, ProxyProtocol::optional(["192.0.2.1"]).unwrap()).await;
+        check_answer(
+            &Peer::connect(&sim, server.local_addr()).ask(RFC6455).await,
+            PEERS,
+        );
+        for header in [V1, V2] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            let answer = peer.ask([header, RFC6455.as_bytes()].concat()).await;
+            assert!(
+                answer.starts_with(b"HTTP/1.1 400 "),
+                "{}",
+                answer.escape_ascii()
+            );
+        }
+    });
+}
+
+/// The header has the time of the opening handshake, and the request what is left of it. An end without a byte is no
+/// rejection, and a shutdown does not wait.
+#[test]
+fn a_header_has_a_deadline() {
+    Sim::run(async |sim| {
+        let proxies = ProxyProtocol::required([PEERS]).unwrap();
+        let (server, addresses) = start(&sim, proxies).await;
+        for (first, later) in [(&b""[..], &b""[..]), (&V1[..20], b""), (b"", V1)] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.ask(first).await;
+            sim.sleep(seconds(9)).await;
+            peer.ask(later).await;
+            assert!(!peer.has_ended());
+            sim.sleep(seconds(1)).await;
+            sim.settle().await;
+            peer.read();
+            assert!(peer.has_ended(), "{}", later.escape_ascii());
+        }
+        assert_eq!(server.counters().rejections.timeout, 3);
+        addresses.take();
+
+        for bytes in [b"", LOCAL] {
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.ask(bytes).await;
+            peer.end().await;
+            sim.settle().await;
+            assert_eq!(addresses.take(), ["stream the peer", "close the peer"]);
+        }
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        peer.ask(&V2[..14]).await;
+        peer.end().await;
+        sim.settle().await;
+        assert_eq!(server.counters().rejections.disconnected, 1);
+
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        peer.ask(&V1[..9]).await;
+        let begin = sim.now();
+        server.shutdown(seconds(5)).await;
+        assert_eq!(sim.now(), begin);
+        assert!(peer.has_ended());
+    });
+}
+
+/// The header of a request is believed for that request, on a stream that carries those of many clients.
+#[test]
+fn each_request_names_its_own_client() {
+    Sim::run(async |sim| {
+        let addresses = Addresses::default();
+        let server = Server::builder().forwarded_for(ForwardedFor::hops(1));
+        let server = server.observer(addresses.clone()).bind(ANY).await.unwrap();
+        serve(&sim, &server, tell_peer);
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        for (line, client) in [
+            ("X-Forwarded-For: 192.0.2.8\r\n", "192.0.2.8:0"),
+            ("", "the peer"),
+            ("X-Forwarded-For: 192.0.2.9, 192.0.2.10\r\n", "192.0.2.10:0"),
+        ] {
+            let request = PLAIN.replacen("\r\n", &format!("\r\n{line}"), 1);
+            assert!(peer.ask(request).await.starts_with(b"HTTP/1.1 426 "));
+            assert_eq!(
+                addresses.take().last().unwrap(),
+                &format!("request {client}")
+            );
+        }
+        let request = RFC6455.replacen("\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n", 1);
+        check_answer(&peer.ask(request).await, "192.0.2.7:0");
+        assert_eq!(addresses.take(), ["connection 192.0.2.7:0"]);
+        drop(peer);
+        sim.settle().await;
+        assert_eq!(addresses.take(), ["close 192.0.2.7:0"]);
+    });
+}

@@ -1,0 +1,189 @@
+//! Sockets that existed before the server, and proxies in front of it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use http::{Request, Response};
+use ws_driver::{
+    Connection, ConnectionInfo, ForwardedFor, ProxyProtocol, RequestBody, Runtime, Server,
+    ServerBuilder,
+};
+
+use super::support::{ANY, Host, Log, Peer, RFC6455, client, echo, text, until};
+
+/// Says who is at the other end.
+async fn tell_peer(mut connection: Connection) {
+    let peer = connection.peer_addr();
+    let peer = peer.map_or_else(|| "nobody".to_owned(), |addr| addr.to_string());
+    let _ = connection.send(peer).await;
+    while connection.recv().await.is_some() {}
+}
+
+async fn listen<R: Runtime + Default>(builder: ServerBuilder<R>) -> Host<R> {
+    let server = builder.listen().await.unwrap();
+    let serving = server.clone();
+    R::default().spawn(async move { serving.serve(echo).await.unwrap() });
+    Host(server)
+}
+
+/// Sockets that the application has bound, and an address beside them, are one server.
+pub async fn sockets_that_exist_are_served<R: Runtime + Default>() {
+    let sockets = [(); 2].map(|()| TcpListener::bind(ANY).unwrap());
+    let known = sockets.each_ref().map(|it| it.local_addr().unwrap());
+    let builder = sockets
+        .into_iter()
+        .fold(Server::<R>::builder(), ServerBuilder::listener);
+    let server = builder.bind(ANY).await.unwrap();
+    assert_eq!(server.local_addrs().len(), 3);
+    assert_eq!(server.local_addrs()[..2], known);
+    let serving = server.clone();
+    R::default().spawn(async move { serving.serve(echo).await.unwrap() });
+    let server = Host(server);
+    let mut connections = Vec::new();
+    for addr in server.local_addrs() {
+        let url = format!("ws://{addr}/");
+        let mut connection = ws_driver::connect::<R>(&url).await.unwrap();
+        connection.send("hello").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hello");
+        connections.push(connection);
+    }
+    assert_eq!(server.clients().len(), 3);
+
+    let alone = listen(Server::<R>::builder().listener(TcpListener::bind(ANY).unwrap())).await;
+    let mut connection = client(&alone, ws_proto::Version::Draft76).await;
+    connection.send("hello").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hello");
+}
+
+/// Nothing to listen on is an error, and so is a socket that nobody would listen on.
+pub async fn a_server_without_a_socket_does_not_listen<R: Runtime + Default>() {
+    let error = Server::<R>::builder().listen().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let builder = Server::<R>::builder().listener(TcpListener::bind(ANY).unwrap());
+    let error = builder.build().unwrap_err().to_string();
+    assert!(error.contains("listener"), "{error}");
+}
+
+/// A Unix socket that exists is served as TCP is: each version, plain HTTP, and an end that the peer sees. It is not TCP, so
+/// nothing of that is asked of it.
+#[cfg(unix)]
+pub async fn a_unix_socket_is_served<R: Runtime + Default>() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let name = format!("ws-{}-{:p}", std::process::id(), &ANY);
+    let path = std::env::temp_dir()
+        .join(name)
+        .with_extension(std::any::type_name::<R>());
+    let _ = std::fs::remove_file(&path);
+    let builder = Server::<R>::builder().listener(UnixListener::bind(&path).unwrap());
+    let log = Log::default();
+    let server = builder.observer(log.clone()).listen().await.unwrap();
+    assert_eq!(server.local_addrs(), []);
+    let serving = server.clone();
+    R::default().spawn(async move { serving.serve(tell_peer).await.unwrap() });
+    let server = Host(server);
+
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let told = super::support::Told::default();
+    let teller = told.clone();
+    let client_path = path.clone();
+    std::thread::spawn(move || {
+        let mut stream = UnixStream::connect(&client_path).unwrap();
+        stream.write_all(RFC6455.as_bytes()).unwrap();
+        let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+        while !answer.ends_with(b"\x81\x06nobody") {
+            let len = stream.read(&mut buffer).unwrap();
+            assert_ne!(len, 0, "{}", answer.escape_ascii());
+            answer.extend_from_slice(&buffer[..len]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        let mut plain = UnixStream::connect(&client_path).unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        plain.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        plain.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 426 "));
+        teller.tell("open");
+        receiver.recv().unwrap();
+        // The close of the shutdown, and the end of the stream behind our own close.
+        let mut close = [0; 4];
+        stream.read_exact(&mut close).unwrap();
+        assert_eq!(close, [0x88, 2, 0x03, 0xe9]);
+        stream
+            .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9])
+            .unwrap();
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+        teller.tell("ended");
+    });
+    assert_eq!(told.next().await, "open");
+    sender.send(()).unwrap();
+    server.shutdown(std::time::Duration::from_secs(5)).await;
+    assert_eq!(told.next().await, "ended");
+    std::fs::remove_file(path).unwrap();
+}
+
+/// On systems without Unix sockets there is nothing to serve.
+#[cfg(not(unix))]
+pub async fn a_unix_socket_is_served<R: Runtime + Default>() {}
+
+/// Reads the text that [`tell_peer`] sends behind the answer.
+async fn told_peer<R: Runtime + Default>(peer: &mut Peer<R>, expected: &str) {
+    let (first_byte, payload) = peer.frame().await;
+    assert_eq!(
+        (first_byte, &*String::from_utf8_lossy(&payload)),
+        (0x81, expected)
+    );
+}
+
+async fn serve_telling<R: Runtime + Default>(builder: ServerBuilder<R>) -> Host<R> {
+    super::support::serve(builder, tell_peer).await
+}
+
+/// The address in a header of the PROXY protocol is the peer's, whichever version; the stream behind it may be all that a
+/// server speaks.
+pub async fn option_proxy_protocol<R: Runtime + Default>() {
+    let proxies = ProxyProtocol::required(["127.0.0.0/8"]).unwrap();
+    let server = serve_telling(Server::<R>::builder().proxy_protocol(proxies)).await;
+    let v1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 8080 80\r\n".to_vec();
+    let payload = [192, 0, 2, 7, 198, 51, 100, 1, 0x1f, 0x90, 0, 80];
+    let v2 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"[..], &payload].concat();
+    for header in [v1, v2] {
+        let mut peer = Peer::<R>::connect(&server).await;
+        // In one write, and in two.
+        let (first, second) = header.split_at(header.len() - 3);
+        peer.write(first).await;
+        let request = [second, RFC6455.as_bytes()].concat();
+        let answer = peer.ask(request).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        told_peer(&mut peer, "192.0.2.7:8080").await;
+    }
+    let mut peer = Peer::<R>::connect(&server).await;
+    peer.write(RFC6455).await;
+    until::<R>(|| server.counters().rejections.proxy_protocol == 1).await;
+}
+
+/// The address in a header of the request is the peer's for the connection, and for plain HTTP.
+pub async fn option_forwarded_for<R: Runtime + Default>() {
+    let proxies = ForwardedFor::proxies(["127.0.0.0/8"]).unwrap();
+    let builder = Server::<R>::builder().forwarded_for(proxies);
+    let builder = builder.on_request(|request: Request<RequestBody>| async move {
+        let info = request.extensions().get::<ConnectionInfo>().unwrap();
+        Response::new(format!("{}", info.peer_addr.unwrap()))
+    });
+    let server = serve_telling(builder).await;
+    let plain = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n";
+    let mut peer = Peer::<R>::connect(&server).await;
+    let answer = peer.ask(plain).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(peer.read(11).await, b"192.0.2.9:0");
+    let forwarded = "X-Forwarded-For: 198.51.100.3, 192.0.2.7:8080\r\nOrigin";
+    let answer = peer.ask(RFC6455.replace("Origin", forwarded)).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    told_peer(&mut peer, "192.0.2.7:8080").await;
+
+    // Without the header it is the peer itself.
+    let mut connection = client(&server, ws_proto::Version::Rfc6455).await;
+    let peer: SocketAddr = text(&mut connection).await.parse().unwrap();
+    assert!(peer.ip().is_loopback() && peer.port() != 0);
+}
