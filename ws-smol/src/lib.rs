@@ -39,6 +39,9 @@ pub use self::runtime::{Listener, Smol, SmolTimer, Stream};
 
 ws_driver::adapter!(Smol, "smol");
 
+#[doc = include_str!("../../docs/blocking.md")]
+pub mod blocking {}
+
 #[cfg(feature = "test-kit")]
 pub mod test {
     //! A test kit on smol, to test handlers over streams in memory, without a port.

@@ -85,6 +85,9 @@ pub mod integrations {}
 #[doc = include_str!("../../docs/deployment.md")]
 pub mod deployment {}
 
+#[doc = include_str!("../../docs/behind-a-proxy.md")]
+pub mod behind_a_proxy {}
+
 #[doc = include_str!("../../docs/many-machines.md")]
 pub mod many_machines {}
 
