@@ -12,6 +12,12 @@ pub struct TlsInfo {
     /// The name that the client asked for (SNI, RFC 6066 §3), in lower case. It is `None` on a client, and if
     /// the client connected to an address. The name is not verified, and it can differ from the `Host` header.
     pub server_name: Option<Arc<str>>,
+    /// The protocol that both sides chose (ALPN, RFC 7301), such as `http/1.1`. It is `None` if the client offered none that the
+    /// server speaks.
+    pub alpn: Option<Arc<str>>,
+    /// The certificates that the client has shown, in DER (RFC 5280), its own first. The server has verified them. It is
+    /// `None` on a client, and if the server [asked for none](crate::ServerTls::from_config).
+    pub client_certificates: Option<Arc<[Box<[u8]>]>>,
 }
 
 /// A version of TLS. Older versions are not supported.

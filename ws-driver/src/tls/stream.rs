@@ -13,12 +13,15 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rustls::{Connection, ProtocolVersion};
 
-use super::{TlsError, TlsInfo, TlsVersion};
+use super::{ALPN, TlsError, TlsInfo, TlsVersion};
+
+static HTTP_11: LazyLock<Arc<str>> = LazyLock::new(|| String::from_utf8_lossy(ALPN).into());
 
 /// A stream inside of TLS, on either side.
 pub(crate) struct TlsStream<S> {
@@ -215,10 +218,20 @@ impl<S> TlsStream<S> {
 
     /// Returns the result of the handshake.
     pub(crate) fn info(&self) -> TlsInfo {
-        let server_name = match &*self.session {
-            Connection::Server(session) => session.server_name().map(Into::into),
-            Connection::Client(_) => None,
+        let (server_name, client_certificates) = match &*self.session {
+            Connection::Server(session) => {
+                let chain = session.peer_certificates();
+                let chain = chain.map(|chain| chain.iter().map(|it| it.as_ref().into()).collect());
+                (session.server_name().map(Into::into), chain)
+            }
+            // Its server's were verified, and would be kilobytes for each connection.
+            Connection::Client(_) => (None, None),
         };
+        let alpn = self.session.alpn_protocol().map(|name| match name {
+            // Not a string of its own for each connection.
+            ALPN => Arc::clone(&HTTP_11),
+            name => String::from_utf8_lossy(name).into(),
+        });
         let version = match self.session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
             // rustls supports no other version.
@@ -227,6 +240,8 @@ impl<S> TlsStream<S> {
         TlsInfo {
             version,
             server_name,
+            alpn,
+            client_certificates,
         }
     }
 }

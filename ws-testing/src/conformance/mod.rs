@@ -268,6 +268,7 @@ macro_rules! __conformance_features {
                 what_is_not_tls_is_turned_away
                 an_end_is_judged_by_the_closing_handshake
                 connect_timeout_says_how_far_it_got
+                a_client_shows_its_certificate
                 tls_over_a_stream_of_the_application
                 tls_comes_behind_a_proxy_header
                 a_full_send_queue_waits_over_tls

@@ -184,6 +184,53 @@ pub async fn a_missing_client_certificate_is_an_error_of_tls<R: Runtime + Defaul
     }
 }
 
+/// A server knows who its client is by the certificate that it has verified.
+pub async fn a_client_shows_its_certificate<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    let pems = authority.certify(&["a client"]);
+    let chain = CertificateDer::pem_slice_iter(pems.certificate.as_bytes());
+    let chain: Vec<_> = chain.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(pems.key.as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.root().as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.clone(), key)
+        .unwrap();
+    let options = ConnectConfig::new().tls(ClientTls::from_config(config));
+    let shown: Vec<Vec<u8>> = chain.iter().map(|it| it.to_vec()).collect();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let shown = shown.clone();
+        let builder = Server::<R>::builder().tls(demanding_tls(&authority, version));
+        let server = serve(builder, move |connection| {
+            let tls = connection.tls().unwrap();
+            let certificates = tls.client_certificates.as_ref().unwrap();
+            assert_eq!(
+                certificates
+                    .iter()
+                    .map(|it| it.to_vec())
+                    .collect::<Vec<_>>(),
+                shown
+            );
+            assert_eq!(
+                tls.alpn, None,
+                "a configuration of the application names none"
+            );
+            echo(connection)
+        })
+        .await;
+        let opened = connect_with::<R>(&url(&server), &options).await;
+        let mut connection = opened.unwrap();
+        assert_eq!(connection.tls().unwrap().client_certificates, None);
+        connection.send("it is me").await.unwrap();
+        assert_eq!(text(&mut connection).await, "it is me");
+    }
+}
+
 /// Has a certificate for localhost, and wants one of the client.
 fn demanding_tls(
     authority: &Authority,
@@ -407,6 +454,7 @@ pub async fn tls_over_a_stream_of_the_application<R: Runtime + Default>() {
     let opened = connect_over::<R, _>(stream, &url, &options).await;
     let mut connection = opened.unwrap();
     assert_eq!(connection.tls().unwrap().version, TlsVersion::Tls13);
+    assert_eq!(connection.tls().unwrap().alpn.as_deref(), Some("http/1.1"));
     connection.send("hi").await.unwrap();
     assert_eq!(text(&mut connection).await, "hi");
 
