@@ -159,8 +159,8 @@ fn open<S: AsyncRead + AsyncWrite + Unpin>(client: &mut TlsStream<S>, server: &m
     let cx = &mut Context::from_waker(Waker::noop());
     let (mut is_client_done, mut is_server_done) = (false, false);
     for _ in 0..1_000_000 {
-        is_client_done |= done(client.poll_handshake(cx));
-        is_server_done |= done(server.poll_handshake(cx));
+        is_client_done |= done(client.poll_handshake(cx, &mut &[][..]));
+        is_server_done |= done(server.poll_handshake(cx, &mut &[][..]));
         // The tickets are left to the first write.
         if is_client_done && is_server_done && is_flushed(server, cx) {
             return;
@@ -265,11 +265,14 @@ fn tickets_cost_no_write_of_their_own() {
         let (mut client, mut server, _) = over_wires(1);
         let cx = &mut Context::from_waker(Waker::noop());
         let is_done = (0..100_000).any(|_| {
-            assert!(!done(server.poll_handshake(cx)), "without a Finished");
-            done(client.poll_handshake(cx))
+            assert!(
+                !done(server.poll_handshake(cx, &mut &[][..])),
+                "without a Finished"
+            );
+            done(client.poll_handshake(cx, &mut &[][..]))
         });
         assert!(is_done && !client.session.wants_write());
-        assert!((0..1_000).any(|_| done(server.poll_handshake(cx))));
+        assert!((0..1_000).any(|_| done(server.poll_handshake(cx, &mut &[][..]))));
         assert!(server.session.wants_write(), "tickets");
         let is_sent = (0..1_000).any(|_| {
             let server = Pin::new(&mut server);
@@ -289,9 +292,10 @@ fn tickets_leave_before_the_server_waits() {
     let (mut client, mut server, _) = over_wires(2);
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(
-        (0..100_000).any(|_| !done(server.poll_handshake(cx)) && done(client.poll_handshake(cx)))
+        (0..100_000).any(|_| !done(server.poll_handshake(cx, &mut &[][..]))
+            && done(client.poll_handshake(cx, &mut &[][..])))
     );
-    assert!((0..1_000).any(|_| done(server.poll_handshake(cx))));
+    assert!((0..1_000).any(|_| done(server.poll_handshake(cx, &mut &[][..]))));
     let begin = server.transport.outgoing.borrow().taken;
     let mut buffer = [0; 1024];
     assert!(
