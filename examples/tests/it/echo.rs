@@ -100,7 +100,7 @@ async fn messages_come_back(program: &str) {
             assert!(connection.close().await.clean || version == Version::Draft75);
         }
         let mut connection = connect_in(addr, Version::Rfc6455).await;
-        connection.send(&[0, 255]).await.unwrap();
+        connection.send([0, 255]).await.unwrap();
         let echoed = recv(&mut connection).await.unwrap();
         assert_eq!(echoed, Message::from(&[0, 255]));
     }
@@ -471,7 +471,7 @@ async fn brief_server() -> (SocketAddr, Receiver<Closed>) {
     let handler = move |mut connection: Connection| {
         let tell = tell.clone();
         async move {
-            connection.send(&[0x01, 0xff]).await.unwrap();
+            connection.send([0x01, 0xff]).await.unwrap();
             let code = CloseCode::new(4000).unwrap();
             let closed = connection.close_with(code, "enough").await.unwrap();
             // The test may be over.

@@ -120,7 +120,7 @@ fn messages_come_back(program: &str) {
                 assert_eq!(echoed.as_text(), Some(text), "{version}");
             }
             if version == Version::Rfc6455 {
-                connection.send(&[0, 255]).await.unwrap();
+                connection.send([0, 255]).await.unwrap();
                 let echoed = connection.recv().await.unwrap();
                 assert_eq!(echoed, Message::from(&[0, 255]));
             }

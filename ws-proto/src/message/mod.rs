@@ -98,7 +98,13 @@ message_from!(Binary: Payload, Bytes, Vec<u8>, &[u8]);
 
 impl<const N: usize> From<&[u8; N]> for Message {
     fn from(content: &[u8; N]) -> Self {
-        Self::Binary(content.as_slice().into())
+        Self::Binary(content.into())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Message {
+    fn from(content: [u8; N]) -> Self {
+        Self::Binary(content.into())
     }
 }
 

@@ -158,6 +158,12 @@ impl<const N: usize> From<&[u8; N]> for Payload {
     }
 }
 
+impl<const N: usize> From<[u8; N]> for Payload {
+    fn from(content: [u8; N]) -> Self {
+        content.as_slice().into()
+    }
+}
+
 impl From<Bytes> for Payload {
     /// Makes a payload of the same memory, without a copy. The destructor of its owner, if it has one, must not call the
     /// connection: see [the owner of bytes](Payload#the-owner-of-bytes).
@@ -339,6 +345,23 @@ mod tests {
                 "both forms are equal"
             );
             assert_eq!(payload.into_bytes(), bytes);
+        }
+    }
+
+    /// An array of any length is binary content, by value and by reference, like a vector.
+    #[test]
+    fn an_array_converts_like_a_vector() {
+        use super::super::Message;
+
+        let long = [7; 1000];
+        for (message, bytes) in [
+            (Message::from([1, 2, 3]), &[1, 2, 3][..]),
+            (Message::from(&[1, 2, 3]), &[1, 2, 3]),
+            (Message::from([]), &[]),
+            (long.into(), &long),
+        ] {
+            assert_eq!(message, Message::from(bytes.to_vec()));
+            assert!(message.is_binary());
         }
     }
 
