@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ws_proto::ClientConfig;
+#[cfg(feature = "deflate")]
+use ws_proto::Deflate;
+use ws_proto::{ClientConfig, ConfigError, Origin, Subprotocol, Version};
 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
@@ -11,7 +13,8 @@ use crate::tls::ClientTls;
 
 /// The options of a client: those of the protocol, and how it reaches the server.
 ///
-/// A [`ClientConfig`] converts into it, if the other options keep their defaults.
+/// Each option has a setter here. `None` means unlimited for a limit and never for a wait. Zero means zero. A
+/// [`ClientConfig`] converts into it, if the other options keep their defaults.
 #[derive(Clone, Debug)]
 pub struct ConnectConfig {
     pub(crate) client: ClientConfig,
@@ -35,13 +38,112 @@ impl Default for ConnectConfig {
     }
 }
 
+// Most options belong to a type of `ws-proto`, which has a setter of the same name.
+macro_rules! setters {
+    (client: $($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.client = self.client.$name($name);
+            self
+        })+
+    };
+    (connection: $($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+            let connection = self.client.get_connection().clone();
+            self.client = self.client.connection(connection.$name($name));
+            self
+        })+
+    };
+}
+
 impl ConnectConfig {
     /// Makes the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the options of the protocol: the version, subprotocols, headers, limits.
+    setters! { client:
+        /// Sets the version: RFC 6455. A client cannot detect which version a server speaks.
+        version: Version,
+        /// Sets the origin: none in RFC 6455, because this client is not a browser; that of the URL in the drafts,
+        /// which require one.
+        origin: impl Into<Option<Origin>>,
+        /// Sets the subprotocols to offer, best first: none. A draft can offer one.
+        subprotocols: impl Into<Vec<Subprotocol>>,
+        /// Fails the handshake if subprotocols are offered and the server chooses none of them: off. The drafts always
+        /// require the choice.
+        require_subprotocol: bool,
+        /// Limits the head of the response, in bytes: 16 KiB.
+        head_limit: usize,
+        /// Limits the header lines of the response: 100.
+        header_limit: usize,
+        /// Limits the kept part of the body of a response that is not a 101, in bytes: 4 KiB.
+        response_body_limit: usize,
+        /// Bounds the opening handshake, from the request to the open connection: 10 s. The
+        /// [`connect_timeout`](Self::connect_timeout) bounds it together with what comes before.
+        handshake_timeout: impl Into<Option<Duration>>,
+    }
+
+    /// Offers permessage-deflate (RFC 7692), and compresses messages if the server accepts: off.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.client = self.client.deflate(deflate);
+        self
+    }
+
+    /// Adds a header to the request, such as `Cookie` or `Authorization`. The name keeps its case.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name is not a token, the value is not printable ASCII, or the header belongs to the handshake or to
+    /// the transport.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
+        self.client = self.client.header(name, value)?;
+        Ok(self)
+    }
+
+    setters! { connection:
+        /// Limits a received message, in bytes: 1 MiB. A larger message closes the connection with 1009.
+        message_limit: Option<usize>,
+        /// Limits one received frame, in bytes: unlimited, because the message limit holds anyway.
+        frame_limit: Option<usize>,
+        /// Limits the fragments of a received message: 4096.
+        fragment_limit: Option<usize>,
+        /// Limits the bytes that wait to be written: 256 KiB. At the limit a [`send`](crate::Connection::send) waits.
+        send_queue_limit: Option<usize>,
+        /// Limits the bytes of received messages that wait for the application: 256 KiB. At the limit the client stops
+        /// reading, so that the server has to wait.
+        receive_queue_limit: Option<usize>,
+        /// Pings a server that has been silent for this long: 20 s. RFC 6455 only. Each connection subtracts a random
+        /// part of up to a quarter.
+        keepalive_interval: Option<Duration>,
+        /// Closes the connection if nothing arrives for this long after a ping: 20 s. It also bounds a
+        /// [`round_trip`](crate::Connection::round_trip).
+        pong_timeout: Option<Duration>,
+        /// Closes the connection if bytes wait to be written and the server takes none for this long, or for up to half
+        /// as long again: 60 s. It bounds a [`send`](crate::Connection::send) that waits.
+        stall_timeout: Option<Duration>,
+        /// Closes the connection with 1008 if less than 4 KiB of an unfinished message arrive in this time, or in up to
+        /// twice this time: 60 s. Does not apply with [`receive_fragments`](Self::receive_fragments).
+        message_timeout: Option<Duration>,
+        /// Bounds each wait of the closing handshake: 10 s.
+        close_timeout: Option<Duration>,
+        /// Gives a message to [`recv_fragment`](crate::Connection::recv_fragment) in parts, as they arrive: off. The
+        /// message limit still applies; raise it for longer messages.
+        receive_fragments: bool,
+        /// Gives pings and pongs to [`recv_event`](crate::Connection::recv_event): off. Pings are answered in both
+        /// cases.
+        control_events: bool,
+        /// Gives the reason in the close frame when this client closes because a rule was broken: off.
+        close_reasons: bool,
+    }
+
+    /// Sets all options of the protocol at once: the version, subprotocols, headers, limits. It replaces what the
+    /// setters above have set before.
     #[must_use]
     pub fn client(mut self, client: ClientConfig) -> Self {
         self.client = client;
@@ -97,7 +199,74 @@ impl From<&Self> for ConnectConfig {
 
 #[cfg(test)]
 mod tests {
+    use ws_proto::ConnectionConfig;
+
     use super::*;
+
+    /// Each setter sets the option of that name, and no other. Breaks if one replaces what others have set.
+    #[test]
+    fn each_setter_is_that_of_the_protocol() {
+        let (second, chat) = (Duration::from_secs(1), "chat".parse::<Subprotocol>());
+        let (chat, origin) = (
+            chat.unwrap(),
+            "https://a.example".parse::<Origin>().unwrap(),
+        );
+        let connection = ConnectionConfig::new()
+            .message_limit(1)
+            .frame_limit(2)
+            .fragment_limit(3)
+            .send_queue_limit(4)
+            .receive_queue_limit(5)
+            .keepalive_interval(second)
+            .pong_timeout(2 * second)
+            .stall_timeout(3 * second)
+            .message_timeout(4 * second)
+            .close_timeout(5 * second)
+            .receive_fragments(true)
+            .control_events(true)
+            .close_reasons(true);
+        let client = ClientConfig::new()
+            .version(Version::Draft76)
+            .origin(origin.clone())
+            .subprotocols([chat.clone()])
+            .require_subprotocol(true)
+            .header("Cookie", "a=b")
+            .unwrap()
+            .head_limit(6)
+            .header_limit(7)
+            .response_body_limit(8)
+            .handshake_timeout(6 * second)
+            .connection(connection);
+        let set = ConnectConfig::new()
+            .message_limit(1)
+            .frame_limit(2)
+            .fragment_limit(3)
+            .send_queue_limit(4)
+            .receive_queue_limit(5)
+            .keepalive_interval(second)
+            .pong_timeout(2 * second)
+            .stall_timeout(3 * second)
+            .message_timeout(4 * second)
+            .close_timeout(5 * second)
+            .receive_fragments(true)
+            .control_events(true)
+            .close_reasons(true)
+            .version(Version::Draft76)
+            .origin(origin)
+            .subprotocols([chat])
+            .require_subprotocol(true)
+            .header("Cookie", "a=b")
+            .unwrap()
+            .head_limit(6)
+            .header_limit(7)
+            .response_body_limit(8)
+            .handshake_timeout(6 * second);
+        #[cfg(feature = "deflate")]
+        let (client, set) = (client.deflate(Deflate::new()), set.deflate(Deflate::new()));
+        assert_eq!(set.client, client);
+        // All at once replaces all of them.
+        assert_eq!(set.client(ClientConfig::new()).client, ClientConfig::new());
+    }
 
     /// The defaults are a promise. A change of a default has to change this test.
     #[test]

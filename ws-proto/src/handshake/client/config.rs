@@ -150,6 +150,11 @@ impl ClientConfig {
         self
     }
 
+    /// Returns the options of the connection, as set by [`connection`](Self::connection).
+    pub fn get_connection(&self) -> &ConnectionConfig {
+        &self.connection
+    }
+
     /// Returns the offer of compression.
     #[cfg(feature = "deflate")]
     pub(super) fn offer(&self) -> Offer {
