@@ -288,6 +288,11 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
+    /// Too many pings whose pong is waited for have none yet. No option sets this limit.
+    TooManyPings {
+        /// The limit.
+        limit: usize,
+    },
     /// The payload of a ping or a pong, or a close reason given as text, does not fit a control frame.
     /// [`Connection::close`](crate::Connection::close) does not fail with it, because a
     /// [`CloseReason`](crate::CloseReason) always fits;
@@ -317,6 +322,10 @@ impl fmt::Display for SendError {
                 f,
                 "{buffered} bytes of pings and pongs wait to be written; the queue is full at {limit} \
                  (fixed, no option sets it)"
+            ),
+            Self::TooManyPings { limit } => write!(
+                f,
+                "{limit} pings wait for their pong, and no more may (fixed, no option sets it)"
             ),
             Self::ControlTooLong { len, limit } => {
                 write!(

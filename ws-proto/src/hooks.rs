@@ -2,12 +2,15 @@
 //! may change in any release. Other programs use the methods of [`Connection`] and [`EventBatch`], which do the same
 //! for a few instructions more.
 
+use std::time::Instant;
+
 use crate::connection::Connection;
 use crate::connection::{EventBatch, PreparedMessage, Workspace};
 use crate::error::SendError;
 use crate::handshake::ServerHandshake;
 use crate::message::Message;
 
+pub use crate::connection::{PingId, RoundTrip};
 pub use crate::handshake::{PackedEvent, PackedRequest, PackedResponse, PackedUpgrade};
 
 /// Queues a copy of a message that is stored inline, if the connection can take it at once; returns its length then. If
@@ -69,4 +72,30 @@ pub fn attach_spare(connection: &mut Connection, workspace: &mut Workspace) {
 /// Returns how many bytes of pings and pongs have been queued since the connection opened.
 pub fn control_queued(connection: &Connection) -> u64 {
     connection.control_queued()
+}
+
+/// Queues a ping whose pong the caller waits for, with a payload that no other ping on its way has.
+///
+/// # Errors
+///
+/// Fails like [`Connection::ping`], also once the connection is closing, and if 64 such pings have no pong yet.
+pub fn begin_round_trip(connection: &mut Connection, now: Instant) -> Result<PingId, SendError> {
+    connection.begin_round_trip(now)
+}
+
+/// Returns what is known of a round trip. If that is its end, it is forgotten. The end comes at the latest after the
+/// `pong_timeout`.
+pub fn take_round_trip(connection: &mut Connection, id: PingId) -> RoundTrip {
+    connection.take_round_trip(id)
+}
+
+/// Forgets a round trip, because nobody waits for it any more.
+pub fn forget_round_trip(connection: &mut Connection, id: PingId) {
+    connection.forget_round_trip(id);
+}
+
+/// Returns a count that changes when a round trip ends whose result was not taken. It does not change for those that
+/// end because the connection is closing: the [state](Connection::state) does.
+pub fn round_trips_settled(connection: &Connection) -> u64 {
+    connection.round_trips_settled()
 }

@@ -140,6 +140,7 @@ impl Connection {
                 self.phase = Phase::Sent { close_end };
                 // No message follows our close, so nothing needs the context any more.
                 self.compression.stop_sending();
+                self.end_round_trips();
                 self.timers.stop_all();
                 self.timers
                     .set(Timer::Close, now, self.config.close_timeout);
@@ -168,6 +169,7 @@ impl Connection {
         // No message is completed after the end, whenever the application hears of it.
         self.assembler.clear();
         self.compression.stop_receiving();
+        self.end_round_trips();
         match self.phase {
             Phase::Open if !self.events.is_drained() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));

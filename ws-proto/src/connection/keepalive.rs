@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::Connection;
 use super::timers::Timer;
 use crate::error::ProtocolError;
-use crate::frame::Opcode;
 use crate::randomness::Randomness;
 
 /// The steps in a whole interval. A byte of them is up to a quarter of the interval: enough to spread the pings of a
@@ -72,7 +71,7 @@ impl Connection {
         // A peer that has not seen the last ping would not see this one sooner. And if nothing is ever written, pings
         // must not queue without end.
         if self.outgoing.left() >= self.ping_end {
-            self.push_control(Opcode::Ping, b"");
+            self.push_keepalive_ping(now);
         }
         self.paused = !self.wants_read();
         self.drains = false;

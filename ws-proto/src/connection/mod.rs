@@ -19,6 +19,7 @@ mod keepalive;
 mod opened;
 mod prepared;
 mod receiving;
+mod round_trip;
 mod sending;
 mod stall;
 mod timers;
@@ -32,6 +33,7 @@ use self::assembler::Assembler;
 use self::closing::{End, Phase};
 use self::event_queue::EventQueue;
 use self::receiving::Allowance;
+use self::round_trip::{Latency, Pings};
 use self::stall::Stall;
 use self::timers::{Moment, Timer, Timers};
 use crate::config::ConnectionConfig;
@@ -46,6 +48,7 @@ pub use self::event::Event;
 pub use self::event_batch::EventBatch;
 pub(crate) use self::opened::Opened;
 pub use self::prepared::PreparedMessage;
+pub use self::round_trip::{PingId, RoundTrip};
 pub use self::workspace::Workspace;
 
 /// The number of frames that one call of [`Connection::handle_read_some`] looks at.
@@ -76,6 +79,9 @@ pub struct Connection {
     /// The position behind the last ping, in the count of all bytes that ever [left](Outgoing::left). The ping is
     /// unwritten while that count is below it.
     ping_end: u64,
+    /// The pings whose pong did not arrive yet. Invariant: if it is there, it is not empty.
+    pings: Option<Box<Pings>>,
+    latency: Latency,
     timers: Timers,
     last_read: Moment,
     /// The part that is taken off the keepalive interval, in steps.
@@ -171,6 +177,7 @@ impl Connection {
                 Timer::Stall => self.handle_stall_timeout(now),
                 Timer::Message => self.handle_message_timeout(now),
                 Timer::Context => self.handle_context_timeout(now),
+                Timer::RoundTrip => self.handle_round_trip_timeout(now),
             }
         }
     }

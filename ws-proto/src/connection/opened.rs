@@ -7,6 +7,7 @@ use super::Connection;
 use super::assembler::Assembler;
 use super::closing::Phase;
 use super::event_queue::EventQueue;
+use super::round_trip::Latency;
 use super::stall::Stall;
 use super::timers::Timers;
 use crate::config::ConnectionConfig;
@@ -97,6 +98,8 @@ impl Connection {
             outgoing,
             in_flight: InFlight::default(),
             ping_end: 0,
+            pings: None,
+            latency: Latency::UNKNOWN,
             timers,
             last_read: begun,
             keepalive_steps: 0,

@@ -149,7 +149,10 @@ impl Connection {
                 }
                 self.push_control_event(Event::Ping(payload));
             }
-            Assembled::Control(_, payload) => self.push_control_event(Event::Pong(payload)),
+            Assembled::Control(_, payload) => {
+                self.handle_pong(now, &payload);
+                self.push_control_event(Event::Pong(payload));
+            }
         }
     }
 

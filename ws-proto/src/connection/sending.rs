@@ -153,14 +153,15 @@ impl Connection {
         }
     }
 
-    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2). [`ping_at`](Self::ping_at) measures the
+    /// time until its pong, too.
     ///
     /// # Errors
     ///
     /// Fails if the connection is closing, the version has no ping, the payload is too long, or 16 KiB of
     /// pings and pongs wait to be written; then nothing was queued.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_control(Opcode::Ping, payload)
+        self.send_control(Opcode::Ping, payload).map(drop)
     }
 
     /// Queues an unsolicited pong (RFC 6455 §5.5.3). The answers to pings are queued without a call.
@@ -169,7 +170,7 @@ impl Connection {
     ///
     /// Fails like [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_control(Opcode::Pong, payload)
+        self.send_control(Opcode::Pong, payload).map(drop)
     }
 
     /// Checks whether a text or a binary message would be queued now.
@@ -207,7 +208,12 @@ impl Connection {
         }
     }
 
-    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+    /// Queues a ping or a pong if that is allowed; returns the position behind it.
+    pub(super) fn send_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> Result<u64, SendError> {
         if !self.phase.sends() {
             return Err(SendError::Closed);
         }
@@ -229,8 +235,7 @@ impl Connection {
                 limit: Outgoing::CONTROL_LIMIT,
             });
         }
-        self.push_control(opcode, payload);
-        Ok(())
+        Ok(self.push_control(opcode, payload))
     }
 
     /// Tells whether a ping or a pong may still be queued: not while their limit waits to be written.
@@ -242,8 +247,8 @@ impl Connection {
         self.control_queued
     }
 
-    /// Queues a ping or a pong, and notes where the last ping ends.
-    pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
+    /// Queues a ping or a pong, and notes where the last ping ends. Returns the position behind it.
+    pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) -> u64 {
         let before = self.outgoing.len();
         let end = self
             .codec
@@ -259,10 +264,12 @@ impl Connection {
                 *mark += count(len);
             }
         }
+        self.move_pings(begin, count(len));
         if opcode == Opcode::Ping {
             self.pings_sent += 1;
             self.ping_end = self.ping_end.max(end);
         }
+        end
     }
 }
 

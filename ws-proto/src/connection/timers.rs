@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Message,
     /// The compressor must have been used, or its context goes.
     Context,
+    /// The pong that somebody waits for must have arrived.
+    RoundTrip,
 }
 
 impl Timer {
@@ -24,13 +26,14 @@ impl Timer {
     /// is armed again and again.
     // The close comes first: a close that another timer causes in the same call can then be written before the wait
     // for its answer runs out.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Close,
         Self::Keepalive,
         Self::Pong,
         Self::Stall,
         Self::Message,
         Self::Context,
+        Self::RoundTrip,
     ];
 
     const fn place(self) -> Place {
@@ -39,6 +42,7 @@ impl Timer {
             Self::Stall => Place::Rare(0),
             Self::Message => Place::Rare(1),
             Self::Context => Place::Rare(2),
+            Self::RoundTrip => Place::Rare(3),
         }
     }
 }
@@ -53,7 +57,7 @@ enum Place {
 }
 
 /// The number of timers that have a [rare place](Place::Rare).
-const RARE_LEN: usize = 3;
+const RARE_LEN: usize = 4;
 
 /// A point in time, in nanoseconds since the connection opened. An earlier time counts as that time; the range is 584
 /// years.

@@ -28,6 +28,7 @@ mod handshake_refusal;
 mod handshake_request;
 mod handshake_server;
 mod keepalive;
+mod latency;
 mod memory;
 mod meter;
 mod model;

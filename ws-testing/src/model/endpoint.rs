@@ -236,8 +236,10 @@ impl Endpoint {
                 let gone = self.gone;
                 let waits = |(at, is_ping): &(Range<usize>, bool)| *is_ping && at.end > gone;
                 if !self.controls.iter().any(waits) {
-                    self.control(0x89, b"");
                     self.pings_sent += 1;
+                    // Its number, so that its pong is known.
+                    let [.., a, b, c, d] = self.pings_sent.to_be_bytes();
+                    self.control(0x89, &[a, b, c, d]);
                 }
                 self.await_pong(now);
                 if self.pong.is_none() {

@@ -77,10 +77,11 @@ fn p4_keepalive_runs_while_the_handler_is_busy() {
     Sim::run(async |sim| {
         let (server, told) = busy_server(&sim).await;
         let mut peer = Peer::open(&sim, server.local_addr()).await;
-        for _ in 0..5 {
+        for number in 1..=5_u32 {
             sim.sleep(seconds(20)).await;
-            assert_eq!(frames(&peer.read()), [(0x89, vec![])]);
-            assert_eq!(peer.ask(masked(0x8a, b"")).await, b"");
+            let payload = number.to_be_bytes();
+            assert_eq!(frames(&peer.read()), [(0x89, payload.to_vec())]);
+            assert_eq!(peer.ask(masked(0x8a, &payload)).await, b"");
         }
         peer.link().vanish();
         let sender = server.clients().iter().next().unwrap();

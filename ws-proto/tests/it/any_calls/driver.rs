@@ -45,7 +45,7 @@ pub(crate) enum Call {
 }
 
 /// What may wait of control frames: 16 KiB, the frame that passed that, and a ping of the keepalive.
-const CONTROL_MOST: usize = (16 << 10) + 131 + 6;
+const CONTROL_MOST: usize = (16 << 10) + 131 + 10;
 
 /// Calls of `handle_timeout` at one time after which the next deadline is later.
 const CALLS_AT_ONE_TIME: usize = 4;
