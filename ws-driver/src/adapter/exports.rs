@@ -42,6 +42,7 @@ pub use crate::cluster::presence::{
 pub use crate::cluster::question::Question;
 pub use crate::cluster::seat::{Backplane, InterestChange, Seat, SeatRequest, Settled};
 pub use crate::cluster::store::{Answered, MemoryStore};
+pub use crate::driver::round_trip::RoundTripError;
 pub use crate::driver::slow_peer::SlowPeer;
 pub use crate::driver::try_send::TrySendError;
 pub use crate::front::forwarded::ForwardedFor;

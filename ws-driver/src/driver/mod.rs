@@ -11,6 +11,7 @@ pub(crate) mod fairness;
 pub(crate) mod head;
 pub(crate) mod opening;
 mod read;
+pub(crate) mod round_trip;
 pub(crate) mod shared_driver;
 pub(crate) mod shared_machine;
 pub(crate) mod slow_peer;

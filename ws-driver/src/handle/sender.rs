@@ -4,12 +4,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ws_proto::{
     CloseCode, CloseReason, Closed, Message, PreparedMessage, SendError, State, Version,
 };
 
 use crate::cluster::error::JoinError;
+use crate::driver::round_trip::RoundTripError;
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Standing, Then};
 use crate::driver::try_send::TrySendError;
 use crate::id::ConnectionId;
@@ -161,7 +163,8 @@ impl Sender {
         self.membership.leave(topic, self.id())
     }
 
-    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2), and does not wait for its pong:
+    /// [`round_trip`](Self::round_trip) does. The pong counts for [`latency`](Self::latency).
     ///
     /// # Errors
     ///
@@ -169,6 +172,29 @@ impl Sender {
     /// pings and pongs wait to be written.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.machine.ping(payload)
+    }
+
+    /// Sends a ping and waits for its pong. Returns how long that took; see
+    /// [`Connection::round_trip`](crate::Connection::round_trip).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the ping cannot be [sent](Self::ping), if 64 such pings have no pong yet, and if the connection begins
+    /// to close before the pong comes. Fails with [`RoundTripError::TimedOut`] if no pong comes within the option
+    /// `pong_timeout`. The connection stays open then.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time. If it was polled once, the ping is sent, and its pong still counts for
+    /// [`latency`](Self::latency).
+    pub async fn round_trip(&self) -> Result<Duration, RoundTripError> {
+        self.machine.round_trip().await
+    }
+
+    /// Returns how long the last ping took that a pong has answered; see
+    /// [`Connection::latency`](crate::Connection::latency).
+    pub fn latency(&self) -> Option<Duration> {
+        self.machine.latency()
     }
 
     /// Begins the closing handshake, with a code and a reason of at most 123 bytes. Versions without codes and

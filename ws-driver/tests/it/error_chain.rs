@@ -7,7 +7,8 @@ use std::path::Path;
 
 use ws_driver::ws_proto::{ConfigError, HandshakeError, SendError};
 use ws_driver::{
-    AppendError, BackplaneError, ClusterSendError, ConnectError, ResumeError, SendToError,
+    AppendError, BackplaneError, ClusterSendError, ConnectError, ResumeError, RoundTripError,
+    SendToError,
 };
 
 /// An error with a source, as other libraries have them.
@@ -51,6 +52,7 @@ fn no_error_repeats_the_text_of_its_source() {
     };
     let errors: Vec<Box<dyn Error>> = vec![
         Box::new(SendToError::Send(SendError::Closed)),
+        Box::new(RoundTripError::Send(SendError::Closed)),
         Box::new(ClusterSendError::Send(SendError::Closed)),
         Box::new(ClusterSendError::Backplane(BackplaneError::Ended)),
         Box::new(AppendError::Backplane(BackplaneError::Ended)),
@@ -121,6 +123,7 @@ fn every_error_with_a_source_is_tried() {
         "client/proxy/error.rs",
         "cluster/direct.rs",
         "cluster/log/position.rs",
+        "driver/round_trip.rs",
         "handle/clients.rs",
         "tls/error.rs",
         "tls/pem.rs",

@@ -193,8 +193,12 @@ pub async fn a_ping_is_answered<R: Runtime + Default>() {
     let connection = client(&server, Version::Rfc6455).await;
     assert_eq!(connection.ping(b"hello"), Ok(()));
     assert!(connection.ping(&[0; 126]).is_err());
+    let took = connection.round_trip().await.unwrap();
+    assert!(took < ms(10_000) && connection.latency() == Some(took));
+    assert!(connection.sender().round_trip().await.is_ok());
     let connection = client(&server, Version::Draft76).await;
     assert!(connection.sender().ping(b"hello").is_err());
+    assert!(connection.round_trip().await.is_err());
 }
 
 /// A close that the peer does not answer is over after the `close_timeout`.

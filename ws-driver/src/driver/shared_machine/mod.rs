@@ -16,13 +16,14 @@
 //! Lock order: the registry's lock comes first and is never taken while this one is held.
 //!
 //! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
-//! `driver::slow_peer`, `driver::try_send`, `driver::workspace`.
+//! `driver::round_trip`, `driver::slow_peer`, `driver::try_send`, `driver::workspace`.
 
 mod backlog;
 mod flush;
 mod hand_over;
 mod item;
 mod precompress;
+mod round_trip;
 mod send;
 mod send_policy;
 mod turn;
@@ -34,8 +35,7 @@ use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, SendError,
-    State, Version,
+    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, State, Version,
 };
 
 use self::backlog::Backlog;
@@ -122,8 +122,8 @@ pub(crate) struct SharedMachine {
     pub(crate) facts: Facts,
     clock: Clock,
     inner: Mutex<Inner>,
-    /// Notified of capacity in the send queue, of the end of a message in fragments, of a flush, and of the end of the
-    /// connection. Always after the lock is released, because a task that wakes takes it.
+    /// Notified of capacity in the send queue, of the end of a message in fragments, of a flush, of a pong that is waited
+    /// for, and of the end of the connection. Always after the lock is released, because a task that wakes takes it.
     changed: Notice,
 }
 
@@ -241,10 +241,6 @@ impl SharedMachine {
     /// Returns whether messages can be sent at all.
     pub(crate) fn is_writable(&self) -> bool {
         self.lock().machine.is_writable()
-    }
-
-    pub(crate) fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.command(|machine, _| machine.ping(payload))
     }
 
     /// Begins the closing handshake.
@@ -456,6 +452,7 @@ impl Inner {
             is_message_open: self.machine.is_message_open(),
             is_writable: self.machine.is_writable(),
             is_closed: self.machine.closed().is_some(),
+            round_trips: self.round_trips(),
         }
     }
 
@@ -482,6 +479,7 @@ struct Status {
     is_message_open: bool,
     is_writable: bool,
     is_closed: bool,
+    round_trips: (u64, bool),
 }
 
 impl Status {
@@ -491,6 +489,7 @@ impl Status {
             || !self.is_message_open && before.is_message_open
             || !self.is_writable && before.is_writable
             || self.is_closed && !before.is_closed
+            || self.round_trips != before.round_trips
     }
 }
 

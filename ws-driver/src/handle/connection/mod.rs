@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ws_proto::{
     CloseCode, CloseReason, Closed, Event, EventBatch, Fragment, Message, PreparedMessage,
@@ -18,6 +19,7 @@ use ws_proto::{
 
 use super::sender::Sender;
 use crate::cluster::error::JoinError;
+use crate::driver::round_trip::RoundTripError;
 use crate::driver::shared_machine::{IfOpen, Part, SharedMachine, Then};
 use crate::driver::try_send::TrySendError;
 use crate::driver::workspace;
@@ -285,7 +287,8 @@ impl Connection {
         self.membership.leave(topic, self.id())
     }
 
-    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2).
+    /// Queues a ping with a payload of at most 125 bytes (RFC 6455 §5.5.2), and does not wait for its pong:
+    /// [`round_trip`](Self::round_trip) does. The pong counts for [`latency`](Self::latency).
     ///
     /// # Errors
     ///
@@ -293,6 +296,36 @@ impl Connection {
     /// pings and pongs wait to be written.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
         self.machine.ping(payload)
+    }
+
+    /// Sends a ping and waits for its pong. Returns how long that took, from when the ping was queued, in whole
+    /// microseconds.
+    ///
+    /// Several calls can wait at a time, each for a ping of its own. A peer may answer only the latest of several pings
+    /// (RFC 6455 §5.5.3), so a pong also answers the pings that went out before. The wait needs no call of
+    /// [`recv`](Self::recv). But the pong comes behind the messages that the peer sent before it, so it is not read
+    /// while messages that nobody receives fill the receive queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the ping cannot be [sent](Self::ping), if 64 such pings have no pong yet, and if the connection begins
+    /// to close before the pong comes. Fails with [`RoundTripError::TimedOut`] if no pong comes within the option
+    /// `pong_timeout`. The connection stays open then. Only a peer of which nothing at all arrives is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any time. If it was polled once, the ping is sent, and its pong still counts for
+    /// [`latency`](Self::latency).
+    pub async fn round_trip(&self) -> Result<Duration, RoundTripError> {
+        self.machine.round_trip().await
+    }
+
+    /// Returns how long the last ping took that a pong has answered: one of the keepalive, of [`ping`](Self::ping) or of
+    /// [`round_trip`](Self::round_trip). `None` before the first pong, and in the drafts, which have no ping.
+    ///
+    /// The keepalive pings only a peer that is silent, so with a busy peer the value can be old.
+    pub fn latency(&self) -> Option<Duration> {
+        self.machine.latency()
     }
 
     /// Closes the connection with 1000 and waits for the end; see [`close_with`](Self::close_with).

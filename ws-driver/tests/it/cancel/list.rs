@@ -43,13 +43,21 @@ const PUBLIC: [(&str, &[&str]); 12] = [
             "send_fragment",
             "send_prepared",
             "join_wait",
+            "round_trip",
             "close",
             "close_with",
         ],
     ),
     (
         "handle/sender.rs",
-        &["send", "send_prepared", "flush", "join_wait", "wait_closed"],
+        &[
+            "send",
+            "send_prepared",
+            "flush",
+            "join_wait",
+            "round_trip",
+            "wait_closed",
+        ],
     ),
     (
         "server/mod.rs",

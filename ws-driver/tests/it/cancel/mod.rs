@@ -11,6 +11,7 @@ mod ending;
 mod foreign;
 mod kit;
 mod list;
+mod pinging;
 mod polling;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 mod proxies;

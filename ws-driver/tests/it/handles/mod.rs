@@ -4,6 +4,7 @@
 
 mod ends;
 mod halves;
+mod round_trip;
 mod turns;
 mod wakers;
 mod writing;

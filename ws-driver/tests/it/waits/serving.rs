@@ -1,6 +1,6 @@
 //! The waits of an open connection on a server, to the end of its stream.
 
-use ws_driver::Connection;
+use ws_driver::{Connection, RoundTripError};
 
 use super::caller::{Caller, Layer, nothing};
 use ws_testing::sim::peer::{RFC6455, close, masked, text};
@@ -50,6 +50,39 @@ fn a_silent_peer_is_gone_after_the_pong_timeout() {
             let mut peer = open(&layer, &sim, &server).await;
             let passed = peer.gone_after(120, nothing).await;
             assert_eq!(passed, 40, "{}", layer.name());
+        });
+    }
+}
+
+/// A peer that answers no ping but sends other things makes nobody wait for its pong longer than the `pong_timeout`. It is
+/// not gone.
+#[test]
+fn a_pong_is_awaited_for_the_pong_timeout() {
+    for layer in Layer::all() {
+        Sim::run(async |sim| {
+            let server = layer.serve(&sim, Server::builder(), echo).await;
+            let mut peer = open(&layer, &sim, &server).await;
+            let sender = server.clients().iter().next().unwrap();
+            let mut waiting = std::pin::pin!(sender.round_trip());
+            let mut waited = None;
+            for passed in 0..30 {
+                assert!(peer.ask(text("alive")).await.ends_with("alive"));
+                let ended = sim.within(seconds(1), waiting.as_mut()).await;
+                if let Some(ended) = ended {
+                    let error = RoundTripError::TimedOut {
+                        waited: seconds(20),
+                    };
+                    assert_eq!(ended, Err(error), "{}", layer.name());
+                    waited = Some(passed);
+                    break;
+                }
+            }
+            assert!(
+                waited.is_some_and(|passed| (19..=21).contains(&passed)),
+                "{}: {waited:?}",
+                layer.name()
+            );
+            assert!(!peer.is_gone(), "{}", layer.name());
         });
     }
 }
