@@ -10,7 +10,7 @@ use ws_proto::{CloseReason, ConnectionConfig, Version};
 
 use super::*;
 use crate::driver::head::Head;
-use crate::driver::shared_machine::{Clock, Facts};
+use crate::driver::shared_machine::{Clock, Facts, IfOpen};
 use crate::id::ConnectionId;
 use crate::runtime::BindConfig;
 use crate::runtime::Timer;
@@ -189,7 +189,7 @@ fn a_sender_hears_of_capacity_although_the_task_gives_way() {
     let config = ConnectionConfig::new().send_queue_limit(Some(1));
     let machine = shared(Machine::server(Version::Draft75, config, Instant::now()));
     machine.try_send("a".into()).unwrap();
-    let mut listener = pin!(machine.listen_if_full().unwrap());
+    let mut listener = pin!(machine.listen_if_full(IfOpen::Refuse).unwrap());
     // Bytes that came with the handshake spend the budget of the poll.
     let unread = Bytes::from_static(b"\x00b\xff");
     let stream = Silent(Arc::default());

@@ -7,4 +7,5 @@ pub(crate) mod cluster;
 pub(crate) mod connection;
 mod join_all;
 pub(crate) mod sender;
+mod sink;
 pub(crate) mod spawn;

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_sink::Sink;
 use ws_proto::{
     CloseCode, CloseReason, Closed, Message, PreparedMessage, SendError, State, Version,
 };
 
+use super::sink::SinkState;
 use crate::cluster::error::JoinError;
 use crate::driver::round_trip::RoundTripError;
 use crate::driver::shared_machine::{Draft, IfOpen, SharedMachine, Standing, Then};
@@ -22,11 +26,12 @@ use crate::registry::presence::TrackError;
 use crate::registry::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. It is cheap to clone and does not keep the connection
-/// open.
-#[derive(Clone)]
+/// open. It is also a [`Sink`] of messages.
 pub struct Sender {
     machine: Arc<SharedMachine>,
     membership: Membership,
+    /// The state of a sender that is used as a `Sink`. Boxed, because few are.
+    sink: Option<Box<SinkState>>,
 }
 
 impl Sender {
@@ -34,6 +39,7 @@ impl Sender {
         Self {
             machine,
             membership,
+            sink: None,
         }
     }
 
@@ -273,6 +279,57 @@ impl Sender {
 
     pub(crate) fn abort(&self) {
         self.machine.abort();
+    }
+}
+
+impl Clone for Sender {
+    /// Makes another handle to the connection. As a [`Sink`] it has waits of its own.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.machine), self.membership.clone())
+    }
+}
+
+/// A sender waits for the end of a message that is sent in fragments.
+const OPEN: IfOpen = IfOpen::Wait;
+
+impl Sender {
+    fn as_sink(&mut self) -> (&SharedMachine, &mut SinkState) {
+        (&self.machine, self.sink.get_or_insert_default())
+    }
+}
+
+/// The same as the [`Sink`] of a [`Connection`](crate::Connection), from any task. A message that is sent in fragments
+/// is waited for, as by [`send`](Sender::send).
+impl Sink<Message> for Sender {
+    type Error = SendError;
+
+    /// Waits for capacity in the send queue. Fails if the connection is closing.
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let (machine, sink) = self.as_sink();
+        sink.poll_ready(machine, OPEN, cx)
+    }
+
+    /// Queues a message. After `poll_ready` it has a place in the send queue, also if other senders have filled the
+    /// queue since; then the queue exceeds its limit by this message. If the holder of the connection has begun a
+    /// message in fragments since, the sender holds the message until that ends. A flush, or the next `poll_ready`, waits
+    /// for it.
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        let (machine, sink) = self.as_sink();
+        sink.start_send(machine, OPEN, message)
+    }
+
+    /// Flushes as [`flush`](Sender::flush) does. If the future of a flush is dropped, the next flush goes on with it: it
+    /// covers the messages that this sink has taken, and not those that others have queued in between.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let (machine, sink) = self.as_sink();
+        sink.poll_flush(machine, cx)
+    }
+
+    /// Closes the connection, not only this handle, and waits until its stream is closed. Fails if the stream broke before all sent messages were written. A combinator
+    /// such as `forward` closes its sink at the end; use `send_all` if the connection is to stay open.
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let (machine, sink) = self.as_sink();
+        sink.poll_close(machine, cx)
     }
 }
 

@@ -231,11 +231,13 @@ impl SharedMachine {
         polled
     }
 
-    /// Returns a listener if the send queue is full. It is notified when that may have changed.
-    pub(crate) fn listen_if_full(&self) -> Option<EventListener> {
+    /// Returns a listener if the send queue is full, or if a message is being sent in fragments and the caller waits for
+    /// that. It is notified when that may have changed.
+    pub(crate) fn listen_if_full(&self, open: IfOpen) -> Option<EventListener> {
         // Made under the lock that sees the full queue, because a change in between would be missed.
         let mut inner = self.lock();
-        inner.is_full().then(|| self.listen(&mut inner))
+        let waits = inner.is_full() || open == IfOpen::Wait && inner.machine.is_message_open();
+        waits.then(|| self.listen(&mut inner))
     }
 
     /// Returns whether messages can be sent at all.

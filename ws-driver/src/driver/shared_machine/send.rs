@@ -93,10 +93,10 @@ impl SharedMachine {
         sent.map_err(|reason| TrySendError::new(draft.take(), reason))
     }
 
-    /// Queues a message for a sender that has seen capacity, although others may have used it since.
-    pub(crate) fn send_reserved(&self, message: Message) -> Result<(), SendError> {
-        let mut draft = Draft::new(message);
-        let sent = self.send(&mut draft, IfFull::Exceed, IfOpen::Refuse, Then::Wake);
+    /// Queues a message for a sender that has seen capacity, although others may have used it since. Leaves it to the
+    /// caller if another message is being sent in fragments.
+    pub(crate) fn send_reserved(&self, draft: &mut Draft) -> Result<(), SendError> {
+        let sent = self.send(draft, IfFull::Exceed, IfOpen::Refuse, Then::Wake);
         sent.expect("a sender with a place in the queue does not wait")
     }
 

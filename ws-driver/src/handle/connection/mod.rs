@@ -1,6 +1,6 @@
 //! The handle to one connection: receive, send, close.
 //!
-//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle::sender`.
+//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle::sender`, `handle::sink`.
 
 mod futures;
 mod receive;
@@ -18,6 +18,7 @@ use ws_proto::{
 };
 
 use super::sender::Sender;
+use super::sink::SinkState;
 use crate::cluster::error::JoinError;
 use crate::driver::round_trip::RoundTripError;
 use crate::driver::shared_machine::{IfOpen, Part, SharedMachine, Then};
@@ -33,7 +34,6 @@ use crate::tls::TlsInfo;
 
 pub use self::futures::{RecvFuture, SendFuture};
 use self::receive::Partial;
-use self::stream_sink::SinkState;
 
 /// An open connection of a client or a server, in any version.
 ///

@@ -117,6 +117,15 @@ fn send_of_a_sink() {
     });
 }
 
+#[test]
+fn send_of_a_sink_of_a_sender() {
+    assert_a_dropped_send_was_not_queued(async |_, connection, message, _| {
+        let mut sink = pin!(connection.sender());
+        poll_fn(|cx| sink.as_mut().poll_ready(cx)).await.unwrap();
+        sink.as_mut().start_send(message.into()).unwrap();
+    });
+}
+
 /// A flush that was dropped changes nothing: what was queued leaves all the same, once and in order, and a
 /// later flush is ready when it has.
 fn assert_a_dropped_flush_loses_nothing(
