@@ -104,6 +104,13 @@ impl WebSocketUpgrade {
         Self(self.0.extension(value))
     }
 
+    /// Adds a value for the handler that need not be [`Clone`], such as the receiving half of a channel. The handler
+    /// takes it by [`Connection::take_extension`].
+    #[must_use]
+    pub fn extension_once<T: Send + 'static>(self, value: T) -> Self {
+        Self(self.0.extension_once(value))
+    }
+
     /// Sets the peer's address. Only axum's extractor `ConnectInfo` knows it.
     #[must_use]
     pub fn with_peer_addr(self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {

@@ -37,6 +37,11 @@ impl Clients {
         }
     }
 
+    /// Makes another handle to the connections of a registry.
+    pub(crate) fn of(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+
     /// Returns the number of open connections.
     pub fn len(&self) -> usize {
         self.registry.len()

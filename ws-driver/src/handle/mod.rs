@@ -6,6 +6,7 @@ pub(crate) mod clients;
 pub(crate) mod cluster;
 pub(crate) mod connection;
 mod join_all;
+pub(crate) mod once;
 pub(crate) mod sender;
 mod sink;
 pub(crate) mod spawn;

@@ -13,6 +13,7 @@ use ws_proto::{
     CloseCode, CloseReason, Closed, Message, PreparedMessage, SendError, State, Version,
 };
 
+use super::clients::Clients;
 use super::sink::SinkState;
 use crate::cluster::error::JoinError;
 use crate::driver::round_trip::RoundTripError;
@@ -246,6 +247,12 @@ impl Sender {
     /// is of no server; its node is all zeros.
     pub fn cluster_id(&self) -> ClusterId {
         self.membership.cluster_id(self.id())
+    }
+
+    /// Returns the open connections of the server that this one is of. `None` if it is a connection of a client or of
+    /// the test kit, or the server is gone.
+    pub fn clients(&self) -> Option<Clients> {
+        self.membership.registry().map(Clients::of)
     }
 
     /// Returns the version of the connection.

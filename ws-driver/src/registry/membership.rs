@@ -19,6 +19,11 @@ impl Membership {
         Self(Some(Arc::downgrade(registry)))
     }
 
+    /// Returns the registry, if the connection is in one that is still there.
+    pub(crate) fn registry(&self) -> Option<Arc<Registry>> {
+        self.0.as_ref().and_then(Weak::upgrade)
+    }
+
     /// Joins a topic of the server; returns whether the connection was not a member before.
     pub(crate) fn join(&self, topic: &str, id: ConnectionId) -> Result<bool, TopicError> {
         let registry = self.0.as_ref().ok_or(TopicError::NoServer)?;

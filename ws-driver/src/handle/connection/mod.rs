@@ -1,6 +1,7 @@
 //! The handle to one connection: receive, send, close.
 //!
-//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle::sender`, `handle::sink`.
+//! Imports: `id`, `tls`, `observe`, `driver`, `registry`, `cluster`, `handle::clients`, `handle::once`, `handle::sender`,
+//! `handle::sink`.
 
 mod futures;
 mod receive;
@@ -17,6 +18,8 @@ use ws_proto::{
     RequestHead, ResponseHead, SendError, State, Version,
 };
 
+use super::clients::Clients;
+use super::once::Once;
 use super::sender::Sender;
 use super::sink::SinkState;
 use crate::cluster::error::JoinError;
@@ -374,6 +377,12 @@ impl Connection {
         self.membership.cluster_id(self.id())
     }
 
+    /// Returns the open connections of the server that this one is of. `None` if it is a connection of a client or of
+    /// the test kit, or the server is gone.
+    pub fn clients(&self) -> Option<Clients> {
+        self.membership.registry().map(Clients::of)
+    }
+
     /// Returns the version of the connection.
     pub fn version(&self) -> Version {
         self.machine.facts.version
@@ -429,6 +438,13 @@ impl Connection {
     /// Returns the values that `on_upgrade` added for the handler, to remove or add some.
     pub fn extensions_mut(&mut self) -> &mut http::Extensions {
         &mut self.extensions
+    }
+
+    /// Takes the value of this type that `on_upgrade` added by [`Answer::extension_once`](crate::Answer::extension_once).
+    /// `None` if there is none, or it was taken before. Values of [`extension`](crate::Answer::extension) are in
+    /// [`extensions`](Self::extensions).
+    pub fn take_extension<T: Send + 'static>(&mut self) -> Option<T> {
+        self.extensions.remove::<Once<T>>()?.take()
     }
 }
 

@@ -338,6 +338,16 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
+    /// Adds a value for the handler that need not be [`Clone`]; see
+    /// [`Answer::extension_once`](crate::Answer::extension_once).
+    #[must_use]
+    pub fn extension_once<T: Send + 'static>(mut self, value: T) -> Self {
+        self.decided
+            .decision
+            .change(|answer| answer.extension_once(value));
+        self
+    }
+
     /// Sets the peer's address, for integrations that learn it late.
     #[must_use]
     pub fn with_peer_addr(mut self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {

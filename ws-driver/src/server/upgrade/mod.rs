@@ -22,6 +22,7 @@ use http_body_util::Full;
 use ws_proto::Deflate;
 use ws_proto::{Accept, ConfigError, Rejection, RequestHead, Subprotocol, UpgradeRequest, Version};
 
+use crate::handle::once::Once;
 use crate::id::ConnectionId;
 use crate::observe::ConnectionInfo;
 #[cfg(feature = "upgrade")]
@@ -196,10 +197,20 @@ impl Answer {
     }
 
     /// Adds a value for the handler, such as the user's name. The handler finds it in
-    /// [`Connection::extensions`](crate::Connection::extensions).
+    /// [`Connection::extensions`](crate::Connection::extensions). [`extension_once`](Self::extension_once) takes a value
+    /// that cannot be cloned.
     #[must_use]
     pub fn extension(mut self, value: impl Clone + Send + Sync + 'static) -> Self {
         self.extensions.insert(value);
+        self
+    }
+
+    /// Adds a value for the handler that need not be [`Clone`], such as the receiving half of a channel. The handler
+    /// takes it by [`Connection::take_extension`](crate::Connection::take_extension). A second value of the same type
+    /// replaces the first. If the request is rejected, the value is dropped.
+    #[must_use]
+    pub fn extension_once<T: Send + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(Once::new(value));
         self
     }
 }

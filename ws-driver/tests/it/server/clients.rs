@@ -3,7 +3,7 @@
 use ws_driver::ws_proto::{CloseCode, Version};
 use ws_driver::{ConnectionId, SendToError};
 
-use ws_testing::sim::peer::frames;
+use ws_testing::sim::peer::{RFC6455, frames, text};
 use ws_testing::sim::{ANY, Peer, Server, Sim, echo, serve};
 
 /// An id names one connection for ever: what has gone is not reached, though its place is taken.
@@ -29,6 +29,49 @@ fn an_id_is_never_used_again() {
             drop(peer);
             sim.settle().await;
         }
+    });
+}
+
+/// A connection knows the others of its server, and its senders do, too, while the server is there. One of a client is of
+/// no server.
+#[test]
+fn a_connection_knows_the_clients_of_its_server() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        serve(&sim, &server, |mut connection| async move {
+            while let Some(message) = connection.recv().await {
+                let clients = connection.clients().unwrap();
+                clients.broadcast_except(connection.id(), message);
+            }
+        });
+        let first = Peer::open(&sim, server.local_addr()).await;
+        let mut second = Peer::open(&sim, server.local_addr()).await;
+        assert_eq!(second.ask(text("hi")).await, b"");
+        assert_eq!(frames(&first.read()), [(0x81, b"hi".to_vec())]);
+        let sender = server.clients().iter().next().unwrap();
+        let clients = sender.clients().unwrap();
+        assert_eq!(clients.len(), 2);
+        assert!(clients.get(sender.id()).is_some());
+        let url = format!("ws://{}/", server.local_addr());
+        let connection = ws_driver::connect::<Sim>(&url).await.unwrap();
+        assert!(connection.clients().is_none());
+        assert!(connection.sender().clients().is_none());
+    });
+}
+
+/// A handle of a connection does not keep the registry of its server.
+#[test]
+fn the_clients_go_with_the_server() {
+    Sim::run(async |sim| {
+        let server = Server::bind(ANY).await.unwrap();
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        peer.ask(RFC6455).await;
+        let connection = server.accept().await.unwrap().unwrap();
+        let sender = connection.sender();
+        assert_eq!(connection.clients().unwrap().len(), 1);
+        drop((connection, server));
+        sim.end_runtime();
+        assert!(sender.clients().is_none());
     });
 }
 

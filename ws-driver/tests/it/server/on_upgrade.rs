@@ -57,6 +57,68 @@ fn on_upgrade_accepts_with_headers_a_subprotocol_and_an_extension() {
     });
 }
 
+/// What `on_upgrade` hands over once is the handler's, also if it cannot be cloned or shared; it is there once, by its
+/// type, and beside what can be cloned. A second one of the same type replaces the first.
+#[test]
+fn on_upgrade_hands_over_what_cannot_be_cloned() {
+    use std::sync::mpsc::{Receiver, channel};
+
+    Sim::run(async |sim| {
+        let server = Server::builder().on_upgrade(|upgrade: Upgrade| async move {
+            let (sender, receiver) = channel::<String>();
+            sender.send("from on_upgrade".to_owned()).unwrap();
+            let answer = upgrade.accept().extension(7_u8).extension_once(1_u16);
+            answer.extension_once(receiver).extension_once(2_u16)
+        });
+        let server = server.bind(ANY).await.unwrap();
+        serve(&sim, &server, |mut connection| async move {
+            let receiver = connection.take_extension::<Receiver<String>>();
+            let text = receiver.unwrap().recv().unwrap();
+            assert!(connection.take_extension::<Receiver<String>>().is_none());
+            assert_eq!(connection.take_extension(), Some(2_u16));
+            assert_eq!(connection.take_extension::<u16>(), None);
+            // Given by `extension`, and left there.
+            assert_eq!(connection.take_extension::<u8>(), None);
+            assert_eq!(connection.extensions().get(), Some(&7_u8));
+            connection.send(text).await.unwrap();
+            pending().await
+        });
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        let answer = peer.ask(RFC6455).await;
+        assert!(answer.ends_with(b"\r\n\r\n\x81\x0ffrom on_upgrade"));
+    });
+}
+
+/// What was to be handed over is dropped if nobody takes it: with the connection, or at once if the request is rejected.
+#[test]
+fn what_nobody_takes_is_dropped() {
+    Sim::run(async |sim| {
+        for accepts in [true, false] {
+            let held = Arc::new(());
+            let hold = Arc::clone(&held);
+            let server = Server::builder().on_upgrade(move |upgrade: Upgrade| {
+                let hold = Arc::clone(&hold);
+                async move {
+                    let answer = if accepts {
+                        upgrade.accept()
+                    } else {
+                        upgrade.reject(403)
+                    };
+                    answer.extension_once(hold)
+                }
+            });
+            let server = server.bind(ANY).await.unwrap();
+            serve(&sim, &server, echo);
+            let mut peer = Peer::connect(&sim, server.local_addr());
+            peer.ask(RFC6455).await;
+            assert_eq!(Arc::strong_count(&held), 2 + usize::from(accepts));
+            drop(peer);
+            sim.settle().await;
+            assert_eq!(Arc::strong_count(&held), 2);
+        }
+    });
+}
+
 /// A connection keeps the request as it came, unless the server forgets its headers: then `on_upgrade` still sees them, and
 /// the connection has method and target.
 #[test]
