@@ -46,7 +46,7 @@ fn small_messages_use_the_memory_of_the_thread() {
             .iter()
             .next()
             .unwrap()
-            .close(CloseCode::NORMAL, "")
+            .begin_close(CloseCode::NORMAL, "")
             .unwrap();
         let mut live = Vec::new();
         for round in 0..4 {

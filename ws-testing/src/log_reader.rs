@@ -106,7 +106,7 @@ impl LogReader {
 
     pub async fn leave(&mut self) {
         if let Some(sender) = self.sender.take() {
-            let _ = sender.close(ws_driver::CloseCode::NORMAL, "");
+            let _ = sender.begin_close(ws_driver::CloseCode::NORMAL, "");
             sender.wait_closed().await;
         }
     }

@@ -93,7 +93,7 @@ async fn send_lines(sender: Sender) -> io::Result<()> {
         limited.read_line(&mut line).await?;
         if line.is_empty() {
             return sender
-                .close(CloseCode::NORMAL, "")
+                .begin_close(CloseCode::NORMAL, "")
                 .map_err(io::Error::other);
         }
         if limited.limit() == 0 && !line.ends_with('\n') {

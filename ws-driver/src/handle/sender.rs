@@ -28,6 +28,9 @@ use crate::registry::topics::TopicError;
 
 /// Sends on a connection from other tasks and threads. It is cheap to clone and does not keep the connection
 /// open. It is also a [`Sink`] of messages.
+///
+/// Methods that [`Connection`](crate::Connection) has, too, do the same there. One thing differs while a message is sent
+/// in fragments: a `send` of a sender waits for its end, and a `send` of the connection, which alone can end it, fails.
 pub struct Sender {
     machine: Arc<SharedMachine>,
     membership: Membership,
@@ -204,21 +207,49 @@ impl Sender {
         self.machine.latency()
     }
 
-    /// Begins the closing handshake, with a code and a reason of at most 123 bytes. Versions without codes and
-    /// reasons ignore them. Does nothing if the connection is closing already.
+    /// Begins the closing handshake, with a code and a reason of at most 123 bytes, and does not wait for its end.
+    /// Versions without codes and reasons ignore them. Does nothing if the connection is closing already.
     ///
     /// # Errors
     ///
     /// Fails if the reason is too long; then the connection stays open. For a text of unknown length use
     /// [`CloseReason::truncated`](ws_proto::CloseReason::truncated) and its `as_str`.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+    pub fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.machine.close(code, CloseReason::new(reason)?);
         Ok(())
     }
 
     /// Begins to close, without a reason.
-    pub(crate) fn begin_close(&self, code: CloseCode) {
+    pub(crate) fn close_now(&self, code: CloseCode) {
         self.machine.close(code, CloseReason::EMPTY);
+    }
+
+    /// Closes the connection with 1000 and waits for the end; see [`close_with`](Self::close_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the close goes on.
+    pub async fn close(&self) -> Closed {
+        self.machine.close(CloseCode::NORMAL, CloseReason::EMPTY);
+        self.machine.wait_closed().await
+    }
+
+    /// Closes the connection and waits until its stream is closed, as
+    /// [`Connection::close_with`](crate::Connection::close_with) does. Returns how the connection ended.
+    ///
+    /// Messages that still arrive are for the holder of the connection. If it does not receive, and they fill the
+    /// receive queue, the peer's close is not read, and this waits for the whole `close_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the reason is too long; then the connection stays open.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the close goes on.
+    pub async fn close_with(&self, code: CloseCode, reason: &str) -> Result<Closed, SendError> {
+        self.begin_close(code, reason)?;
+        Ok(self.machine.wait_closed().await)
     }
 
     /// Waits until the stream of the connection is closed. Returns how the connection ended.
@@ -332,7 +363,8 @@ impl Sink<Message> for Sender {
         sink.poll_flush(machine, cx)
     }
 
-    /// Closes the connection, not only this handle, and waits until its stream is closed. Fails if the stream broke before all sent messages were written. A combinator
+    /// Closes the connection, not only this handle, and waits until its stream is closed, as
+    /// [`close`](Sender::close) does. Fails if the stream broke before all sent messages were written. A combinator
     /// such as `forward` closes its sink at the end; use `send_all` if the connection is to stay open.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let (machine, sink) = self.as_sink();

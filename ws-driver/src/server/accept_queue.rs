@@ -30,7 +30,7 @@ impl AcceptQueue {
             // Its handshake was under way when `accept` returned `None`. The application does not call `accept` again,
             // so the connection would stay open without a user. Unlocked first, because a close wakes the driver.
             drop(queue);
-            connection.sender().begin_close(CloseCode::GOING_AWAY);
+            connection.sender().close_now(CloseCode::GOING_AWAY);
             return;
         }
         queue.connections.push_back(connection);

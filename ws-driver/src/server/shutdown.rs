@@ -84,7 +84,7 @@ async fn close_all<R: Runtime>(shared: &SharedServer<R>, grace: Duration) -> Shu
 async fn ask<R: Runtime>(runtime: &R, open: &[Sender]) {
     for batch in open.chunks(BATCH_LEN) {
         for sender in batch {
-            sender.begin_close(CloseCode::GOING_AWAY);
+            sender.close_now(CloseCode::GOING_AWAY);
         }
         yield_now(runtime).await;
     }

@@ -183,7 +183,7 @@ async fn ended_by_a_sender(world: World) {
     ended_by(world, 4000, |world, mut connection| async move {
         let closer = connection.sender();
         let code = CloseCode::new(4000).unwrap();
-        world.spawn_task(async move { closer.close(code, "").unwrap() });
+        world.spawn_task(async move { closer.begin_close(code, "").unwrap() });
         while connection.recv().await.is_some() {}
     })
     .await;

@@ -119,7 +119,7 @@ pub async fn a_sender_closes_and_waits<R: Runtime + Default>() {
     let connection = client(&server, Version::Rfc6455).await;
     let sender = connection.sender();
     let closing = spawn::<R, _>(async move {
-        sender.close(code(4002), "from a task").unwrap();
+        sender.begin_close(code(4002), "from a task").unwrap();
         sender.wait_closed().await
     });
     assert_eq!(closing.next().await.by, Initiator::Local);

@@ -35,7 +35,7 @@ pub async fn a_panic_at_any_place_ends_one_connection<R: Runtime + Default>() {
             }
             "/closed" => {
                 let code = CloseCode::new(4000).unwrap();
-                connection.sender().close(code, "").unwrap();
+                connection.sender().begin_close(code, "").unwrap();
                 fall()
             }
             _ => echo(connection).await,

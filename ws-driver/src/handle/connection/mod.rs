@@ -221,10 +221,19 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Fails as [`send`](Self::send) does. Also fails if the send queue is at its limit. The error contains the
-    /// message.
+    /// Fails as [`send`](Self::send) does. Also fails if the send queue is at its limit, or another message is being
+    /// sent in fragments. The error contains the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.machine.try_send(message.into())
+    }
+
+    /// Queues a prepared message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`try_send`](Self::try_send) does.
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.machine.try_send_prepared(message)
     }
 
     /// Returns a handle that sends on this connection from other tasks.
@@ -329,6 +338,21 @@ impl Connection {
     /// The keepalive pings only a peer that is silent, so with a busy peer the value can be old.
     pub fn latency(&self) -> Option<Duration> {
         self.machine.latency()
+    }
+
+    /// Begins the closing handshake, with a code and a reason of at most 123 bytes, and does not wait for its end.
+    /// Versions without codes and reasons ignore them. Does nothing if the connection is closing already.
+    ///
+    /// Messages that arrive until the end are still received. Receive them, or drop the connection: the peer's close
+    /// is not read behind messages that fill the receive queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the reason is too long; then the connection stays open. For a text of unknown length use
+    /// [`CloseReason::truncated`](ws_proto::CloseReason::truncated) and its `as_str`.
+    pub fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.machine.close(code, CloseReason::new(reason)?);
+        Ok(())
     }
 
     /// Closes the connection with 1000 and waits for the end; see [`close_with`](Self::close_with).

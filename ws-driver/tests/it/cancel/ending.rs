@@ -59,6 +59,21 @@ fn close_with() {
 }
 
 #[test]
+fn close_of_a_sender() {
+    assert_a_dropped_close_goes_on(1000, async |connection| {
+        Some(connection.sender().close().await)
+    });
+}
+
+#[test]
+fn close_with_of_a_sender() {
+    assert_a_dropped_close_goes_on(4000, async |connection| {
+        let code = CloseCode::new(4000).unwrap();
+        Some(connection.sender().close_with(code, "").await.unwrap())
+    });
+}
+
+#[test]
 fn close_of_a_sink() {
     assert_a_dropped_close_goes_on(1000, async |connection| {
         let mut sink = Pin::new(connection);

@@ -56,6 +56,8 @@ const PUBLIC: [(&str, &[&str]); 12] = [
             "flush",
             "join_wait",
             "round_trip",
+            "close",
+            "close_with",
             "wait_closed",
         ],
     ),

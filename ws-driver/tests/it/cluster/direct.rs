@@ -83,7 +83,7 @@ fn what_does_not_arrive_is_told() {
         two.clients()
             .get(id.local)
             .unwrap()
-            .close(ws_driver::CloseCode::NORMAL, "")
+            .begin_close(ws_driver::CloseCode::NORMAL, "")
             .unwrap();
         drop(member);
         sim.sleep(seconds(1)).await;

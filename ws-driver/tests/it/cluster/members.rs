@@ -164,7 +164,9 @@ fn a_node_subscribes_to_what_its_members_want() {
             );
             drop((member, other));
             for sender in one.clients().iter() {
-                sender.close(ws_driver::CloseCode::NORMAL, "").unwrap();
+                sender
+                    .begin_close(ws_driver::CloseCode::NORMAL, "")
+                    .unwrap();
             }
             sim.sleep(seconds(20)).await;
             assert_eq!(count(), 0);

@@ -62,7 +62,9 @@ fn who_is_there_is_seen_on_all_nodes() {
             assert_eq!(names(&three).await, ["anne", "cleo"]);
             clients[1].track("room", "bert").unwrap();
             here[0].ask(&sim, "leave room").await;
-            clients[1].close(ws_driver::CloseCode::NORMAL, "").unwrap();
+            clients[1]
+                .begin_close(ws_driver::CloseCode::NORMAL, "")
+                .unwrap();
             sim.sleep(seconds(3)).await;
             assert_eq!(names(&three).await, ["cleo"]);
             assert!(names(&one).await.contains(&"cleo".to_owned()));

@@ -54,7 +54,7 @@ fn assert_over(mut connection: Connection, flushed: Result<(), SendError>) {
 
 fn assert_sender_is_over(sender: &Sender) {
     assert_eq!(poll_once(sender.send("x")), Some(Err(SendError::Closed)));
-    assert_eq!(sender.close(CloseCode::NORMAL, ""), Ok(()));
+    assert_eq!(sender.begin_close(CloseCode::NORMAL, ""), Ok(()));
     assert_lost(poll_once(sender.wait_closed()));
 }
 

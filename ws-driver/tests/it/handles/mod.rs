@@ -5,6 +5,7 @@
 mod ends;
 mod halves;
 mod round_trip;
+mod same_names;
 mod sender_sink;
 mod turns;
 mod wakers;

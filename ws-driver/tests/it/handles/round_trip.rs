@@ -206,7 +206,7 @@ fn a_round_trip_ends_with_the_connection() {
             match end {
                 0 => peer.write(&close(1000)).await,
                 1 => peer.write(&[text("untaken"), close(1000)].concat()).await,
-                2 => sender.close(1000.try_into().unwrap(), "").unwrap(),
+                2 => sender.begin_close(1000.try_into().unwrap(), "").unwrap(),
                 3 => drop(kept.take()),
                 _ => sim.end_runtime(),
             }

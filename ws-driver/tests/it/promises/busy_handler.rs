@@ -138,7 +138,9 @@ fn p4_what_other_tasks_send_goes_out_while_the_handler_is_busy() {
         sim.settle().await;
         assert_eq!(frames(&peer.read()), [texted("broadcast")]);
         sender.ping(b"!").unwrap();
-        sender.close(CloseCode::new(4000).unwrap(), "bye").unwrap();
+        sender
+            .begin_close(CloseCode::new(4000).unwrap(), "bye")
+            .unwrap();
         sim.settle().await;
         let end = (0x88, [&4000u16.to_be_bytes()[..], b"bye"].concat());
         assert_eq!(frames(&peer.read()), [(0x89, b"!".to_vec()), end]);

@@ -67,7 +67,7 @@ fn a_backlog_ends_with_its_connection() {
             assert_eq!(sender.counters().messages_dropped, 0);
             match by_reset {
                 true => slow.link().reset(),
-                false => sender.close(1001.try_into().unwrap(), "").unwrap(),
+                false => sender.begin_close(1001.try_into().unwrap(), "").unwrap(),
             }
             sim.settle().await;
             assert_eq!(sender.counters().messages_dropped, 3);

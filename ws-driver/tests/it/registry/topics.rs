@@ -148,7 +148,7 @@ fn who_has_gone_is_in_no_topic() {
                 1 => peer.link().reset(),
                 2 => drop(peer.ask(close(1000)).await),
                 _ => {
-                    sender.close(1000.try_into().unwrap(), "").unwrap();
+                    sender.begin_close(1000.try_into().unwrap(), "").unwrap();
                     sim.settle().await;
                     assert!(clients.topic("3").contains(id), "it has not ended yet");
                     assert_eq!(clients.topic("3").broadcast("late"), 0);

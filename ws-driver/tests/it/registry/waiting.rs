@@ -104,7 +104,7 @@ fn a_send_by_id_can_wait() {
         let second = start(2);
         sim.settle().await;
         assert_eq!(*second.lock().unwrap(), None);
-        sender.close(1000.try_into().unwrap(), "").unwrap();
+        sender.begin_close(1000.try_into().unwrap(), "").unwrap();
         sim.settle().await;
         let closed = SendToError::Send(SendError::Closed);
         assert_eq!(*second.lock().unwrap(), Some(Err(closed)));

@@ -119,7 +119,7 @@ fn the_registry_reaches_one_all_and_all_but_one() {
         assert_eq!(clients.len(), 2);
         assert!(clients.get(ids[1]).is_none());
         let closing = clients.get(ids[0]).unwrap();
-        closing.close(CloseCode::NORMAL, "").unwrap();
+        closing.begin_close(CloseCode::NORMAL, "").unwrap();
         assert_eq!(clients.broadcast("late"), 1, "one is closing");
     });
 }

@@ -79,7 +79,7 @@ pub(crate) async fn live(
         ledger.with(number, |record| record.peer_closed = true);
         let closing = connection
             .sender()
-            .close(rng.pick(&[1000, 4000]).try_into().expect("codes"), "");
+            .begin_close(rng.pick(&[1000, 4000]).try_into().expect("codes"), "");
         ledger.tell(|| format!("client {number}: closes: {closing:?}"));
     }
     loop {

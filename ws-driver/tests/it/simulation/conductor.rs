@@ -90,7 +90,7 @@ impl Conductor {
                 let code = CloseCode::new(4001).expect("a code for applications");
                 self.ledger
                     .tell(|| format!("conductor: close {}", one.id()));
-                if one.close(code, "you").is_err() {
+                if one.begin_close(code, "you").is_err() {
                     self.ledger
                         .violation("delivery (refused)", "a close with a short reason");
                 }

@@ -57,7 +57,7 @@ fn a_close_that_was_answered_meanwhile_is_clean() {
             let mut peer = layer.connect(&sim, &server).await;
             peer.ask(RFC6455).await;
             let sender = server.clients().iter().next().unwrap();
-            sender.close(CloseCode::NORMAL, "").unwrap();
+            sender.begin_close(CloseCode::NORMAL, "").unwrap();
             sim.settle().await;
             sim.stop_runtime();
             peer.write(&masked(0x88, &[0x03, 0xe8])).await;
