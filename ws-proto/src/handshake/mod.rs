@@ -19,6 +19,7 @@ mod error;
 mod event;
 mod head;
 mod hixie;
+mod host;
 mod http;
 mod origin;
 mod request;
@@ -31,12 +32,13 @@ pub use self::client::{ClientConfig, ClientHandshake, ClientUrl};
 pub use self::error::HandshakeError;
 pub use self::event::{HandshakeEvent, PackedEvent};
 pub use self::head::{RequestHead, ResponseHead};
+pub use self::host::Host;
 pub use self::http::{PackedRequest, PackedResponse};
 pub use self::origin::Origin;
 pub use self::request::{PackedUpgrade, Request, UpgradeRequest};
 pub use self::server::{
-    Accept, Host, HostPolicy, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase,
-    Rejection, ServerConfig, ServerHandshake, is_upgrade,
+    Accept, HostPolicy, OriginPolicy, OriginRule, PlainBody, PlainRequest, ReasonPhrase, Rejection,
+    ServerConfig, ServerHandshake, is_upgrade,
 };
 pub use self::subprotocol::Subprotocol;
 pub use self::unexpected_response::UnexpectedResponse;

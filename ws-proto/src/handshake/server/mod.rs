@@ -2,7 +2,7 @@
 //! that rejects it.
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
-//! `handshake::event`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
+//! `handshake::event`, `handshake::hixie`, `handshake::host`, `handshake::http`, `handshake::origin`,
 //! `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
 //!
 //! ```text
@@ -44,7 +44,7 @@ use crate::state::{Role, State};
 use crate::version::Version;
 
 pub use self::config::ServerConfig;
-pub use self::hosts::{Host, HostPolicy};
+pub use self::hosts::HostPolicy;
 pub use self::origins::{OriginPolicy, OriginRule};
 pub use self::plain::{PlainBody, PlainRequest};
 pub use self::request_check::is_upgrade;
