@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use super::http::authority::Authority;
+use super::http::authority::{Authority, default_port};
 use crate::error::ConfigError;
 
-/// A host name or address of a server, with one port or with all ports.
+/// A host name or address of a server, with a port or without one. In a list, a host without a port has all ports.
 ///
 /// It is kept in lower case, and an IPv6 address in its shortest form. So different spellings of one host are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +28,15 @@ impl Host {
         Self {
             name: name.into(),
             port: authority.port,
+        }
+    }
+
+    /// Returns it as it stands in a request whose URL has this scheme: without the port that the scheme implies (RFC 3986
+    /// §6.2.3).
+    pub(super) fn authority(&self, scheme: &str) -> String {
+        match self.port {
+            Some(port) if default_port(scheme) == Some(port) => self.name.to_string(),
+            Some(_) | None => self.to_string(),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ws_proto::{
-    ClientConfig, ClientHandshake, ConfigError, Event, HandshakeError, HandshakeEvent, Message,
-    Origin, State, Version,
+    ClientConfig, ClientHandshake, ConfigError, Event, HandshakeError, HandshakeEvent, Host,
+    Message, Origin, State, Version,
 };
 use ws_testing::handshake::{
     ACCEPT_LINE, Fixed, Seeded, URL, answer, client, drain, offering, rfc6455_answer,
@@ -35,6 +35,61 @@ fn an_rfc6455_request_is_what_the_standard_says() {
     );
     assert_eq!(handshake.state(), State::Handshaking);
     assert!(handshake.response_head().is_none());
+}
+
+/// R-C3: the option `host` names the server, without the port that the scheme implies. In every version.
+#[test]
+fn a_request_names_the_server() {
+    let host = |text: &str| ClientConfig::new().host(text.parse::<Host>().unwrap());
+    for (url, config, sent_host) in [
+        ("ws://a:81/", ClientConfig::new(), "a:81"),
+        ("ws://127.0.0.1:9000/", host("Example.com"), "example.com"),
+        ("wss://127.0.0.1/", host("example.com:443"), "example.com"),
+        (
+            "ws://127.0.0.1/",
+            host("example.com:443"),
+            "example.com:443",
+        ),
+    ] {
+        for version in Version::ALL {
+            let config = config.clone().version(version);
+            let (parsed, randomness) = (url.parse().unwrap(), Box::new(Seeded(0)));
+            let mut handshake =
+                ClientHandshake::new(&parsed, &config, randomness, Instant::now()).unwrap();
+            let request = String::from_utf8_lossy(&drain(handshake.outgoing())).into_owned();
+            assert!(
+                request.contains(&format!("\r\nHost: {sent_host}\r\n")),
+                "{url}: {request}"
+            );
+        }
+    }
+}
+
+/// R-C3: in the drafts, in which a server repeats the `Host` in its answer, a client that sets it expects that.
+#[test]
+fn a_draft_answers_for_the_host_that_was_set() {
+    for (host, location, opens) in [
+        (None, "ws://127.0.0.1:9000/demo", true),
+        (Some("example.com"), "ws://example.com/demo", true),
+        (Some("example.com"), "ws://127.0.0.1:9000/demo", false),
+    ] {
+        let config = ClientConfig::new().version(Version::Draft75);
+        let config = config.host(host.map(|host| host.parse::<Host>().unwrap()));
+        let url = "ws://127.0.0.1:9000/demo".parse().unwrap();
+        let randomness = Box::new(Seeded(0));
+        let mut handshake =
+            ClientHandshake::new(&url, &config, randomness, Instant::now()).unwrap();
+        let origin = format!("http://{}", host.unwrap_or("127.0.0.1:9000"));
+        let answer = format!(
+            "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
+             Connection: Upgrade\r\nWebSocket-Origin: {origin}\r\n\
+             WebSocket-Location: {location}\r\n\r\n"
+        );
+        handshake.handle_read(Instant::now(), answer.as_bytes());
+        let event = handshake.poll_event();
+        let is_open = matches!(event, Some(HandshakeEvent::Open));
+        assert_eq!(is_open, opens, "{event:?}");
+    }
 }
 
 /// D75-C1, D75-C2: the request of PROTOCOL.md §1.3, and the origin that a client falls back to.

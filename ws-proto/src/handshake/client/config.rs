@@ -3,11 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::header::HeaderMap;
+
+use super::headers;
 use crate::config::ConnectionConfig;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::error::ConfigError;
 use crate::handshake::deflate::Offer;
+use crate::handshake::host::Host;
 use crate::handshake::http::header::{Header, checked_header};
 use crate::handshake::origin::Origin;
 use crate::handshake::subprotocol::Subprotocol;
@@ -20,6 +24,7 @@ use crate::version::Version;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientConfig {
     pub(super) version: Version,
+    pub(super) host: Option<Host>,
     pub(super) origin: Option<Origin>,
     pub(super) subprotocols: Vec<Subprotocol>,
     pub(super) require_subprotocol: bool,
@@ -37,6 +42,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             version: Version::Rfc6455,
+            host: None,
             origin: None,
             subprotocols: Vec::new(),
             require_subprotocol: false,
@@ -63,6 +69,18 @@ impl ClientConfig {
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Sets the `Host` header, for a server that is reached by an address or under another name. The default is the host
+    /// of the URL. The port that the scheme implies is not sent.
+    ///
+    /// It changes the request only: the host of the URL is the one that is looked up, and the one for which the
+    /// certificate of a `wss` server must be valid. In the drafts the server repeats the header in its answer, and
+    /// the default of [`origin`](Self::origin) has this host.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<Option<Host>>) -> Self {
+        self.host = host.into();
         self
     }
 
@@ -98,6 +116,25 @@ impl ClientConfig {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConfigError> {
         self.headers.push(checked_header(name, value)?);
         Ok(self)
+    }
+
+    /// Takes the headers of a request that was made for another library, in addition to those that were set before.
+    /// Set the [`version`](Self::version) first.
+    ///
+    /// | Header | Effect |
+    /// |---|---|
+    /// | `Host`, `Origin` | set the options [`host`](Self::host) and [`origin`](Self::origin) |
+    /// | `Sec-WebSocket-Protocol` | adds to the option [`subprotocols`](Self::subprotocols) |
+    /// | `Upgrade: websocket`, `Connection: upgrade`, `Sec-WebSocket-Version: 13`, a well-formed `Sec-WebSocket-Key` | none, because the handshake has its own; each has a fresh key. Another value is an error |
+    /// | `Sec-WebSocket-Extensions` | an error; the option `deflate` offers compression |
+    /// | any other | as by [`header`](Self::header) |
+    ///
+    /// # Errors
+    ///
+    /// Fails if a header contradicts the handshake, if `Host` or `Origin` appears twice or is malformed, if a subprotocol
+    /// is not a token, and as [`header`](Self::header) does.
+    pub fn headers(self, headers: &HeaderMap) -> Result<Self, ConfigError> {
+        headers::take(self, headers)
     }
 
     /// Limits the head of the response, in bytes. The default is 16 KiB.
@@ -173,6 +210,7 @@ impl fmt::Debug for ClientConfig {
         let mut shown = f.debug_struct("ClientConfig");
         shown
             .field("version", &self.version)
+            .field("host", &self.host)
             .field("origin", &self.origin)
             .field("subprotocols", &Hidden(&self.subprotocols))
             .field("require_subprotocol", &self.require_subprotocol)
@@ -204,7 +242,7 @@ mod tests {
         assert_eq!(
             format!("{:?}", ClientConfig::default()).replace(is_compiled, ""),
             format!(
-                "ClientConfig {{ version: Rfc6455, origin: None, subprotocols: [], \
+                "ClientConfig {{ version: Rfc6455, host: None, origin: None, subprotocols: [], \
                  require_subprotocol: false, headers: [], head_limit: 16384, header_limit: 100, \
                  response_body_limit: 4096, handshake_timeout: Some(10s), connection: {connection} }}"
             )

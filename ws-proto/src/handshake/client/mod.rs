@@ -1,12 +1,13 @@
 //! The client's side of an opening handshake, from the request to a connection.
 //!
 //! Imports: `config`, `connection`, `deflate`, `error`, `handshake::deflate`, `handshake::error`,
-//! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::http`, `handshake::origin`,
+//! `handshake::event`, `handshake::head`, `handshake::hixie`, `handshake::host`, `handshake::http`, `handshake::origin`,
 //! `handshake::rfc6455`, `handshake::subprotocol`, `handshake::unexpected_response`, `outgoing`, `randomness`, `redact`,
 //! `state`, `version`.
 
 mod body_reader;
 mod config;
+mod headers;
 mod request;
 mod response_check;
 mod url;

@@ -1,6 +1,8 @@
 //! The request of a client for each version, and the values that the response must have. This file reads no
 //! responses.
 
+use std::borrow::Cow;
+
 use super::config::ClientConfig;
 use super::response_check::ExpectedHeaders;
 use super::url::ClientUrl;
@@ -31,7 +33,7 @@ pub(super) fn rfc6455_request(
         .map(|name| name.as_str())
         .collect();
     let mut bytes = begin_request(url);
-    push_header(&mut bytes, "Host", url.authority().as_bytes());
+    push_header(&mut bytes, "Host", authority(url, config).as_bytes());
     push_header(&mut bytes, "Upgrade", b"websocket");
     push_header(&mut bytes, "Connection", b"Upgrade");
     push_header(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
@@ -66,14 +68,15 @@ pub(super) fn draft76_request(
     config: &ClientConfig,
     randomness: &mut dyn Randomness,
 ) -> ClientRequest {
-    let origin = draft_origin(url, config);
+    let authority = authority(url, config);
+    let origin = draft_origin(url, &authority, config);
     let keys = [
         hixie::Key::generate(randomness),
         hixie::Key::generate(randomness),
     ];
     let mut key3 = [0; hixie::KEY3_LEN];
     randomness.fill(&mut key3);
-    let mut bytes = begin_draft_request(url, &origin);
+    let mut bytes = begin_draft_request(url, &authority, &origin);
     if let Some(subprotocol) = config.subprotocols.first() {
         push_header(
             &mut bytes,
@@ -89,7 +92,7 @@ pub(super) fn draft76_request(
     let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
     let expected = ExpectedHeaders::Draft76 {
         origin,
-        location: url.location(),
+        location: url.location(&authority),
     };
     ClientRequest {
         bytes,
@@ -100,8 +103,9 @@ pub(super) fn draft76_request(
 
 /// Makes the request of draft-75 (§4.1), in which the order of the headers is fixed.
 pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientRequest {
-    let origin = draft_origin(url, config);
-    let mut bytes = begin_draft_request(url, &origin);
+    let authority = authority(url, config);
+    let origin = draft_origin(url, &authority, config);
+    let mut bytes = begin_draft_request(url, &authority, &origin);
     // `check_offered_subprotocols` made sure that there is no second one.
     if let Some(subprotocol) = config.subprotocols.first() {
         push_header(
@@ -113,7 +117,7 @@ pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientR
     end_request(&mut bytes, config);
     let expected = ExpectedHeaders::Draft75 {
         origin,
-        location: url.location(),
+        location: url.location(&authority),
     };
     ClientRequest {
         bytes,
@@ -122,23 +126,31 @@ pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientR
     }
 }
 
-/// Returns the origin of a request of a draft, which must have one: by default that of the URL.
-fn draft_origin(url: &ClientUrl, config: &ClientConfig) -> String {
+/// Returns the value of the `Host` header.
+fn authority<'a>(url: &'a ClientUrl, config: &ClientConfig) -> Cow<'a, str> {
+    match &config.host {
+        Some(host) => host.authority(url.scheme()).into(),
+        None => url.authority().into(),
+    }
+}
+
+/// Returns the origin of a request of a draft, which must have one: by default that of the server.
+fn draft_origin(url: &ClientUrl, authority: &str, config: &ClientConfig) -> String {
     config
         .origin
         .as_ref()
-        .map_or_else(|| url.own_origin(), ToString::to_string)
+        .map_or_else(|| url.own_origin(authority), ToString::to_string)
 }
 
 fn begin_request(url: &ClientUrl) -> Vec<u8> {
     format!("GET {} HTTP/1.1\r\n", url.resource()).into_bytes()
 }
 
-fn begin_draft_request(url: &ClientUrl, origin: &str) -> Vec<u8> {
+fn begin_draft_request(url: &ClientUrl, authority: &str, origin: &str) -> Vec<u8> {
     let mut bytes = begin_request(url);
     push_header(&mut bytes, "Upgrade", b"WebSocket");
     push_header(&mut bytes, "Connection", b"Upgrade");
-    push_header(&mut bytes, "Host", url.authority().as_bytes());
+    push_header(&mut bytes, "Host", authority.as_bytes());
     push_header(&mut bytes, "Origin", origin.as_bytes());
     bytes
 }

@@ -54,17 +54,23 @@ impl ClientUrl {
 
     /// Returns the whole URL, with its query. Do not write it to a log.
     pub fn reveal(&self) -> String {
-        self.location()
+        self.location(&self.authority)
     }
 
-    /// Returns the origin of a page from the same server.
-    pub(super) fn own_origin(&self) -> String {
+    /// Returns the scheme: `ws` or `wss`.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secure { "wss" } else { "ws" }
+    }
+
+    /// Returns the origin of a page from a server with this authority.
+    pub(super) fn own_origin(&self, authority: &str) -> String {
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.authority)
+        format!("{scheme}://{authority}")
     }
 
-    pub(super) fn location(&self) -> String {
-        hixie::location(self.secure, &self.authority, &self.resource)
+    /// Returns the URL as a server with this authority spells it.
+    pub(super) fn location(&self, authority: &str) -> String {
+        hixie::location(self.secure, authority, &self.resource)
     }
 }
 
@@ -136,14 +142,14 @@ impl TryFrom<&str> for ClientUrl {
 
 impl fmt::Display for ClientUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&redact_url(&self.location()))
+        f.pad(&redact_url(&self.reveal()))
     }
 }
 
 impl fmt::Debug for ClientUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ClientUrl")
-            .field(&Redacted::new(self.location()))
+            .field(&Redacted::new(self.reveal()))
             .finish()
     }
 }
