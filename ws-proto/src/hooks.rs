@@ -11,7 +11,9 @@ use crate::handshake::ServerHandshake;
 use crate::message::Message;
 
 pub use crate::connection::{PingId, RoundTrip};
-pub use crate::handshake::{PackedEvent, PackedRequest, PackedResponse, PackedUpgrade};
+pub use crate::handshake::{
+    PackedEvent, PackedRequest, PackedResponse, PackedUpgrade, percent_decoded,
+};
 
 /// Queues a copy of a message that is stored inline, if the connection can take it at once; returns its length then. If
 /// it cannot, [`Connection::send`] queues the message or returns the error.

@@ -22,7 +22,8 @@
 //! apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
 //! [`connect`] for clients. [`Connection`], [`Sender`] and [`Clients`] are the handles to open connections.
 //! `test::Kit`, with the feature `test-kit`, is for tests without a port. The feature `rustls` adds TLS,
-//! `proxy` lets clients connect through a proxy, and `deflate` adds compression.
+//! `proxy` lets clients connect through a proxy, `idna` lets them connect to hosts whose names are not ASCII, and
+//! `deflate` adds compression.
 //!
 //! [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`] take the streams of smol
 //! directly. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on hyper (by

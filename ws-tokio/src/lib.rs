@@ -52,6 +52,7 @@
 //!
 //! - `rustls` adds TLS; see [`tls`].
 //! - `proxy` lets clients connect through a proxy.
+//! - `idna` lets clients connect to hosts whose names are not ASCII.
 //! - `deflate` adds compression; see [`compression`].
 //! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
 //! - `redis` connects many servers; see [`many_machines`]. It asks for Rust 1.88.

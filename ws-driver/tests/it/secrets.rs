@@ -20,6 +20,9 @@ use ws_testing::subscriber::with_subscriber;
 /// What must not be told.
 const SECRET: &str = "s3cr3t";
 
+/// What `user:` and the secret become in an `Authorization` header, which must not be told either.
+const BASIC: &str = "dXNlcjpzM2NyM3Q=";
+
 /// All texts that came up: log lines, spans, and what observers and handlers print.
 #[derive(Clone, Default)]
 struct Texts(Arc<Mutex<String>>);
@@ -99,7 +102,8 @@ impl Observer for Texts {
 }
 
 fn assert_hidden(what: &str, text: &str) {
-    let lines = text.lines().filter(|line| line.contains(SECRET));
+    let tells = |line: &&str| line.contains(SECRET) || line.contains(BASIC);
+    let lines = text.lines().filter(tells);
     assert_eq!(lines.collect::<Vec<_>>(), [""; 0], "{what}");
     assert!(!text.is_empty(), "{what} says nothing");
 }
@@ -214,6 +218,9 @@ fn a_client_tells_no_secret_of_its_caller() {
         Sim::run(async |sim| {
             for url in [
                 format!("ws://user:{SECRET}@a/"),
+                format!("ws://user:{SECRET}@10.0.0.1/"),
+                format!("ws://user:{SECRET}%@a/"),
+                format!("ws://user:{SECRET}@é/"),
                 format!("ws://{SECRET}@a/"),
                 format!("ws://a/?token={SECRET} x"),
                 format!("ws://a/#{SECRET}"),
@@ -242,7 +249,8 @@ fn a_client_tells_no_secret_of_its_caller() {
                 note_error(&texts, &error);
             }
             for version in Version::ALL {
-                let url = format!("ws://{}/?token={SECRET}", server.local_addr());
+                let addr = server.local_addr();
+                let url = format!("ws://user:{SECRET}@{addr}/?token={SECRET}");
                 let config = ClientConfig::new().version(version);
                 let opened = connect_with::<Sim>(&url, &config).await;
                 let mut connection = opened.unwrap();

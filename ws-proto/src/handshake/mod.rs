@@ -33,7 +33,7 @@ pub use self::error::HandshakeError;
 pub use self::event::{HandshakeEvent, PackedEvent};
 pub use self::head::{RequestHead, ResponseHead};
 pub use self::host::Host;
-pub use self::http::{PackedRequest, PackedResponse};
+pub use self::http::{PackedRequest, PackedResponse, percent_decoded};
 pub use self::origin::Origin;
 pub use self::request::{PackedUpgrade, Request, UpgradeRequest};
 pub use self::server::{

@@ -37,18 +37,51 @@ fn an_rfc6455_request_is_what_the_standard_says() {
     assert!(handshake.response_head().is_none());
 }
 
-/// R-C3: the option `host` names the server, without the port that the scheme implies. In every version.
+/// R-C3, R-C15, R-C16: user and password of the URL become a header, unless the options have it, and a zone is not sent;
+/// the option `host` names the server, without the port that the scheme implies. In every version.
 #[test]
-fn a_request_names_the_server() {
+fn a_request_names_the_user_and_the_server() {
     let host = |text: &str| ClientConfig::new().host(text.parse::<Host>().unwrap());
-    for (url, config, sent_host) in [
-        ("ws://a:81/", ClientConfig::new(), "a:81"),
-        ("ws://127.0.0.1:9000/", host("Example.com"), "example.com"),
-        ("wss://127.0.0.1/", host("example.com:443"), "example.com"),
+    let explicit = ClientConfig::new().header("authorization", "Bearer a");
+    let basic = Some("Authorization: Basic dTpw");
+    for (url, config, sent_host, authorization) in [
+        ("ws://a:81/", ClientConfig::new(), "a:81", None),
+        ("ws://u:p@a:81/", ClientConfig::new(), "a:81", basic),
         (
-            "ws://127.0.0.1/",
+            "ws://u:p@a/",
+            explicit.unwrap(),
+            "a",
+            Some("authorization: Bearer a"),
+        ),
+        (
+            "ws://[fe80::1%25eth0]/",
+            ClientConfig::new(),
+            "[fe80::1]",
+            None,
+        ),
+        (
+            "wss://u:p@[fe80::1%253]:444",
+            ClientConfig::new(),
+            "[fe80::1]:444",
+            basic,
+        ),
+        (
+            "ws://127.0.0.1:9000/",
+            host("Example.com"),
+            "example.com",
+            None,
+        ),
+        (
+            "wss://127.0.0.1/",
+            host("example.com:443"),
+            "example.com",
+            None,
+        ),
+        (
+            "ws://u:p@127.0.0.1/",
             host("example.com:443"),
             "example.com:443",
+            basic,
         ),
     ] {
         for version in Version::ALL {
@@ -57,10 +90,33 @@ fn a_request_names_the_server() {
             let mut handshake =
                 ClientHandshake::new(&parsed, &config, randomness, Instant::now()).unwrap();
             let request = String::from_utf8_lossy(&drain(handshake.outgoing())).into_owned();
-            assert!(
-                request.contains(&format!("\r\nHost: {sent_host}\r\n")),
-                "{url}: {request}"
+            let (head, _) = request.split_once("\r\n\r\n").unwrap();
+            let values = |name: &str| -> Vec<_> {
+                let name = format!("{name}: ");
+                let is_it = |line: &&str| line.to_ascii_lowercase().starts_with(&name);
+                head.lines().filter(is_it).collect()
+            };
+            assert_eq!(
+                values("host"),
+                [format!("Host: {sent_host}")],
+                "{url}: {head}"
             );
+            assert_eq!(
+                values("authorization").first().copied(),
+                authorization,
+                "{url}: {head}"
+            );
+            assert!(values("authorization").len() < 2, "{url}: {head}");
+            let scheme = if parsed.is_secure() { "https" } else { "http" };
+            match version {
+                Version::Draft75 | Version::Draft76 => {
+                    assert_eq!(
+                        values("origin"),
+                        [format!("Origin: {scheme}://{sent_host}")]
+                    );
+                }
+                Version::Rfc6455 => assert_eq!(values("origin"), [""; 0]),
+            }
         }
     }
 }
@@ -75,7 +131,7 @@ fn a_draft_answers_for_the_host_that_was_set() {
     ] {
         let config = ClientConfig::new().version(Version::Draft75);
         let config = config.host(host.map(|host| host.parse::<Host>().unwrap()));
-        let url = "ws://127.0.0.1:9000/demo".parse().unwrap();
+        let url = "ws://u:p@127.0.0.1:9000/demo".parse().unwrap();
         let randomness = Box::new(Seeded(0));
         let mut handshake =
             ClientHandshake::new(&url, &config, randomness, Instant::now()).unwrap();

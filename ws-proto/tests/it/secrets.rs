@@ -32,6 +32,10 @@ fn options_of_a_client_do_not_show_secrets() {
     assert_hidden("ClientUrl", &format!("{url:?}"));
     assert_eq!(url.to_string(), "wss://example.com/chat?…");
     assert!(url.reveal().contains(SECRET), "who asks gets it");
+    let url: ClientUrl = format!("wss://user:{SECRET}@example.com/").parse().unwrap();
+    assert_hidden("ClientUrl", &format!("{url:?}"));
+    assert_eq!(url.to_string(), "wss://…@example.com/");
+    assert!(url.reveal().contains(SECRET), "who asks gets it");
     let handshake =
         ClientHandshake::new(&url, &config, Box::new(Fixed(b"noise")), Instant::now()).unwrap();
     assert_hidden("ClientHandshake", &format!("{handshake:?}"));
@@ -41,14 +45,19 @@ fn options_of_a_client_do_not_show_secrets() {
 #[test]
 fn errors_of_options_do_not_show_secrets() {
     for url in [
-        format!("ws://user:{SECRET}@example.com/"),
-        format!("ws://{SECRET}@example.com/"),
+        format!("ws://user:{SECRET}%@example.com/"),
+        format!("ws://user:{SECRET} @example.com/"),
+        format!("ws://user%3a{SECRET}@example.com/"),
+        format!("ws://{SECRET}@example.com:x/"),
+        format!("ws://user:{SECRET}@[::1%eth0]/"),
+        format!("ws://user:{SECRET}@\u{ff0f}/"),
         format!("wss://example.com/a b?token={SECRET}"),
         format!("http://user:{SECRET}@example.com/"),
         format!("user:{SECRET}@example.com"),
         format!("ws://user:a/{SECRET}@example.com"),
         format!("ws://user:a?{SECRET}@example.com"),
         format!("ws://example.com/#{SECRET}"),
+        format!("ws://user:a#{SECRET}@example.com"),
     ] {
         let error = url.parse::<ClientUrl>().unwrap_err();
         assert_hidden("ConfigError", &error.to_string());

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::hooks::percent_decoded;
 use ws_proto::{ClientUrl, ConfigError};
 
 use self::connect::Connect;
@@ -30,7 +31,7 @@ use self::socks5::Socks5;
 /// A proxy, for [`ConnectConfig::proxy`](crate::ConnectConfig::proxy). Parsed from a URL
 /// `http://[user:password@]host:port`, or the same with `https://` or `socks5h://`.
 ///
-/// The proxy gets the name of the server and looks it up. User and password can contain percent-encoded
+/// The proxy gets the name of the server and looks it up, or its address, without the zone. User and password can contain percent-encoded
 /// characters. They reach the proxy in the clear, unless its URL begins with `https`.
 ///
 /// With `https` the client speaks TLS with the proxy itself, which needs the feature `rustls`. The
@@ -238,7 +239,10 @@ impl FromStr for Proxy {
 impl Login {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
-        let (user, password) = (percent_decoded(user)?, percent_decoded(password)?);
+        let decoded = |text| {
+            percent_decoded(text).ok_or("its user or password has an invalid percent-encoding")
+        };
+        let (user, password) = (decoded(user)?, decoded(password)?);
         if user.is_empty() || user.len() > LOGIN_LIMIT || password.len() > LOGIN_LIMIT {
             return Err("its user must have 1 to 255 bytes, and its password at most 255");
         }
@@ -252,21 +256,6 @@ impl Login {
 
 /// The limit of a user and of a password, in bytes (RFC 1929 §2).
 const LOGIN_LIMIT: usize = 255;
-
-/// Decodes percent-encoded text (RFC 3986 §2.1).
-fn percent_decoded(text: &str) -> Result<Vec<u8>, &'static str> {
-    let problem = "its user or password has an invalid percent-encoding";
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        // `from_str_radix` would accept a sign.
-        let code = part.get(..2).filter(|code| !code.starts_with('+'));
-        let code = code.ok_or(problem)?;
-        bytes.push(u8::from_str_radix(code, 16).map_err(|_| problem)?);
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    Ok(bytes)
-}
 
 impl fmt::Debug for Proxy {
     /// Shows neither user nor password.

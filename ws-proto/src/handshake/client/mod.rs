@@ -8,9 +8,11 @@
 mod body_reader;
 mod config;
 mod headers;
+mod host_name;
 mod request;
 mod response_check;
 mod url;
+mod user_info;
 
 use std::fmt;
 use std::sync::Arc;

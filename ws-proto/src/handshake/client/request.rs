@@ -8,7 +8,7 @@ use super::response_check::ExpectedHeaders;
 use super::url::ClientUrl;
 use crate::error::ConfigError;
 use crate::handshake::http::extensions::EXTENSIONS;
-use crate::handshake::http::header::push_header;
+use crate::handshake::http::header::{Header, push_header};
 use crate::handshake::{hixie, rfc6455};
 use crate::randomness::Randomness;
 use crate::version::Version;
@@ -52,7 +52,7 @@ pub(super) fn rfc6455_request(
     if let Some(offer) = config.offer().header() {
         push_header(&mut bytes, EXTENSIONS, offer.as_bytes());
     }
-    end_request(&mut bytes, config);
+    end_request(&mut bytes, url, config);
     let accept = rfc6455::accept_hash(key.as_bytes());
     let accept = String::from_utf8_lossy(&accept).into_owned();
     ClientRequest {
@@ -86,7 +86,7 @@ pub(super) fn draft76_request(
     }
     push_header(&mut bytes, "Sec-WebSocket-Key1", keys[0].text.as_bytes());
     push_header(&mut bytes, "Sec-WebSocket-Key2", keys[1].text.as_bytes());
-    end_request(&mut bytes, config);
+    end_request(&mut bytes, url, config);
     // Behind the empty line and without a Content-Length (draft-76 §4.1).
     bytes.extend_from_slice(&key3);
     let response = hixie::challenge_response(keys.map(|key| key.number), &key3);
@@ -114,7 +114,7 @@ pub(super) fn draft75_request(url: &ClientUrl, config: &ClientConfig) -> ClientR
             subprotocol.as_str().as_bytes(),
         );
     }
-    end_request(&mut bytes, config);
+    end_request(&mut bytes, url, config);
     let expected = ExpectedHeaders::Draft75 {
         origin,
         location: url.location(&authority),
@@ -155,8 +155,16 @@ fn begin_draft_request(url: &ClientUrl, authority: &str, origin: &str) -> Vec<u8
     bytes
 }
 
-fn end_request(bytes: &mut Vec<u8>, config: &ClientConfig) {
+fn end_request(bytes: &mut Vec<u8>, url: &ClientUrl, config: &ClientConfig) {
     // Behind all others, because draft-75 fixes the order of its headers.
+    if let Some(authorization) = url.authorization() {
+        // What the application sets for one request says more than a URL, which can come from a configuration. Two
+        // such headers would be malformed (RFC 9110 §11.6.2).
+        let is_set = |(name, _): &Header| name.eq_ignore_ascii_case("Authorization");
+        if !config.headers.iter().any(is_set) {
+            push_header(bytes, "Authorization", authorization.as_bytes());
+        }
+    }
     for (name, value) in &config.headers {
         push_header(bytes, name, value.as_bytes());
     }

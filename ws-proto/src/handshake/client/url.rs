@@ -4,32 +4,51 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::host_name;
+use super::user_info::UserInfo;
 use crate::error::ConfigError;
 use crate::handshake::hixie;
 use crate::handshake::http::authority::{Authority, default_port};
+use crate::handshake::http::percent::percent_encoded;
 use crate::redact::{Redacted, redact_url};
 
-/// The URL that a client connects to: `ws://host[:port]/resource` or `wss://…` (RFC 6455 §3).
+/// The URL that a client connects to: `ws://[user:password@]host[:port]/resource` or `wss://…` (RFC 6455 §3).
 ///
-/// `Display` and `Debug` leave the query out, because it can contain a token. [`reveal`](Self::reveal) returns all.
+/// | Part | Meaning |
+/// |---|---|
+/// | `user:password@` | sent as `Authorization: Basic` (RFC 7617), in the clear unless the scheme is `wss`. Both can be percent-encoded. A header `Authorization` in the options is sent instead |
+/// | `host` | a name, an IPv4 address, or an IPv6 address in brackets. A name that is not ASCII needs the feature `idna` |
+/// | `%25zone` in brackets | the interface by which a link-local address is reached, as in `[fe80::1%25eth0]` (RFC 6874). It is not sent |
+/// | `:port` | 80 or 443 if it is missing or empty. Leading zeros have no meaning |
+///
+/// `Display` and `Debug` leave user, password and query out, because they can contain a secret. [`reveal`](Self::reveal)
+/// returns all.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientUrl {
     secure: bool,
+    user_info: Option<UserInfo>,
     /// In lower case, without the port that the scheme implies.
     authority: Box<str>,
     /// The length of the host in `authority`, with the brackets of an IPv6 address.
     host_len: usize,
+    /// Of an IPv6 address, decoded. Not a part of `authority`, because it means nothing to the server.
+    zone: Option<Box<str>>,
     port: u16,
     resource: Box<str>,
 }
 
 impl ClientUrl {
-    /// Returns the host for name resolution and TLS, in lower case. An IPv6 address has no brackets.
+    /// Returns the host for name resolution and TLS, in lower case. An IPv6 address has no brackets and no zone.
     pub fn host(&self) -> &str {
         let host = &self.authority[..self.host_len];
         host.strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host)
+    }
+
+    /// Returns the zone of an IPv6 address: the name or the number of an interface of this machine (RFC 6874).
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// Returns the port; 80 or 443 if the URL has none.
@@ -52,9 +71,27 @@ impl ClientUrl {
         &self.authority
     }
 
-    /// Returns the whole URL, with its query. Do not write it to a log.
+    /// Returns the whole URL, with user, password and query. Do not write it to a log.
     pub fn reveal(&self) -> String {
-        self.location(&self.authority)
+        let scheme = self.scheme();
+        let (user_info, at) = match &self.user_info {
+            Some(user_info) => (user_info.as_str(), "@"),
+            None => ("", ""),
+        };
+        let authority = match &self.zone {
+            Some(zone) => {
+                // An address with a zone is in brackets.
+                let zone = format!("%25{}]", percent_encoded(zone));
+                self.authority.replacen(']', &zone, 1)
+            }
+            None => self.authority.to_string(),
+        };
+        format!("{scheme}://{user_info}{at}{authority}{}", self.resource)
+    }
+
+    /// Returns the value of an `Authorization` header, if the URL has a user or a password.
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.user_info.as_ref().map(UserInfo::authorization)
     }
 
     /// Returns the scheme: `ws` or `wss`.
@@ -91,22 +128,32 @@ impl FromStr for ClientUrl {
             "wss" => true,
             _ => return Err(invalid("its scheme is neither ws nor wss")),
         };
-        // A space or a line break would end the request line or begin a header (X8).
-        if !rest.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
-            return Err(invalid(
-                "it contains a character that must be percent-encoded",
-            ));
-        }
         // RFC 6455 §3: a fragment has no meaning here and must not be used.
         if rest.contains('#') {
             return Err(invalid("it has a fragment"));
         }
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            // The grammar of RFC 6455 §3 has no user information, and it would put a password into the Host header.
-            return Err(invalid("it has user information"));
+        // The last one, as in the URL standard: a password may contain an `@` that is not encoded, a host may not.
+        let (user_info, host) = match authority.rsplit_once('@') {
+            Some((user_info, host)) => (user_info, host),
+            None => ("", authority),
+        };
+        // A space or a line break would end the request line or begin a header (X8). A host that is not ASCII is
+        // written in another way than by percent-encoding.
+        let is_host = host
+            .chars()
+            .all(|char| char.is_ascii_graphic() || !char.is_ascii());
+        let is_encoded = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_host || !is_encoded(user_info) || !is_encoded(resource) {
+            return Err(invalid(
+                "it contains a character that must be percent-encoded",
+            ));
         }
-        let lower = authority.to_ascii_lowercase();
+        let user_info = UserInfo::parse(user_info).map_err(invalid)?;
+        let (host, zone) = host_name::split_zone(host).map_err(invalid)?;
+        let lower = host_name::to_ascii(&host)
+            .map_err(invalid)?
+            .to_ascii_lowercase();
         let parsed = Authority::parse_uri(&lower).map_err(invalid)?;
         let implied =
             default_port(&scheme).filter(|implied| parsed.port.unwrap_or(*implied) == *implied);
@@ -124,8 +171,10 @@ impl FromStr for ClientUrl {
         let slash = if resource.starts_with('/') { "" } else { "/" };
         Ok(Self {
             secure,
+            user_info,
             authority: authority.into(),
             host_len: parsed.host.len(),
+            zone,
             port,
             resource: format!("{slash}{resource}").into(),
         })
@@ -246,6 +295,46 @@ mod tests {
         }
     }
 
+    /// R-C15 to R-C17: what a URL can have around its host, and that none of it is in the request's host.
+    #[test]
+    fn a_url_can_have_a_user_and_a_zone() {
+        for (url, host, zone, authority, is_sent) in [
+            ("ws://u:p@a:81/b", "a", None, "a:81", true),
+            ("wss://u@[::1]?c@d", "::1", None, "[::1]", true),
+            ("ws://u:p@h@a", "a", None, "a", true),
+            ("ws://@a", "a", None, "a", false),
+            ("ws://:@a", "a", None, "a", false),
+            (
+                "ws://[FE80::1%25Eth0]:080/",
+                "fe80::1",
+                Some("Eth0"),
+                "[fe80::1]",
+                false,
+            ),
+            (
+                "ws://u:%2F@[fe80::1%25a%2Fb]:8080/",
+                "fe80::1",
+                Some("a/b"),
+                "[fe80::1]:8080",
+                true,
+            ),
+            #[cfg(feature = "idna")]
+            (
+                "ws://Bücher.example:80/",
+                "xn--bcher-kva.example",
+                None,
+                "xn--bcher-kva.example",
+                false,
+            ),
+        ] {
+            let parsed: ClientUrl = url.parse().unwrap();
+            assert_eq!((parsed.host(), parsed.zone()), (host, zone), "{url}");
+            assert_eq!(parsed.authority(), authority, "{url}");
+            assert_eq!(parsed.authorization().is_some(), is_sent, "{url}");
+            assert_eq!(parsed.reveal().parse(), Ok(parsed), "{url} reads back");
+        }
+    }
+
     /// R-C1, X8: what cannot be a URL, and what would inject something into the request.
     #[test]
     fn other_urls_are_refused() {
@@ -261,14 +350,27 @@ mod tests {
             "ws://a:65536",
             "ws://a/#",
             "ws://a#b",
-            "ws://u@a",
-            "ws://u:p@a/",
+            "ws://u%@a",
+            "ws://u%3a@a/",
+            "ws://u:p@",
+            "ws://u:p@/a",
+            "ws://u:é@a/",
+            "ws://u:p\r\n@a",
+            "ws://u:p/w@a",
+            "ws://[fe80::1%eth0]/",
+            "ws://[fe80::1%25]/",
+            "ws://[a%25eth0]/",
+            "ws://127.0.0.1%25eth0:b/",
+            "ws://é b",
+            "ws://é\0",
+            "ws://é\u{ff0f}",
             "ws://a b",
             "ws://a/b c",
             "ws://a/\r\nX: y",
             "ws://a\r\nX: y",
             "ws://a/\0",
             "ws://a/é",
+            #[cfg(not(feature = "idna"))]
             "ws://é",
             "ws://[::1",
             "ws://::1/",
@@ -285,8 +387,8 @@ mod tests {
                 "{url:?}"
             );
         }
-        let url = Redacted::from("ws://user:secret@a/");
-        let problem = "it has user information";
+        let url = Redacted::from("ws://user%:secret@a/");
+        let problem = "its user or password has an invalid percent-encoding";
         assert_eq!(
             url.reveal().parse::<ClientUrl>(),
             Err(ConfigError::InvalidUrl { url, problem })

@@ -10,5 +10,7 @@ pub(in crate::handshake) mod head_end;
 pub(in crate::handshake) mod head_parser;
 pub(in crate::handshake) mod header;
 mod packed_head;
+pub(in crate::handshake) mod percent;
 
 pub use self::packed_head::{PackedRequest, PackedResponse};
+pub use self::percent::percent_decoded;
