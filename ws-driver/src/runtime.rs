@@ -92,7 +92,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 
     /// Looks up the addresses of a host name, each with the port, in the system's order of preference (RFC 6724). The
-    /// driver never calls it with an address, and alternates between IPv6 and IPv4 by itself (RFC 8305).
+    /// driver never calls it with an address, except one with the name of an interface, such as `fe80::1%eth0` (RFC 4007
+    /// §11), whose number belongs in the result. It alternates between IPv6 and IPv4 by itself (RFC 8305).
     ///
     /// # Errors
     ///

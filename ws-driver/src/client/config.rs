@@ -1,5 +1,8 @@
 //! The options of a client beyond those of the protocol: how it reaches a server.
 
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 #[cfg(feature = "deflate")]
@@ -8,6 +11,7 @@ use ws_proto::{ClientConfig, ConfigError, Origin, Subprotocol, Version};
 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
+use super::resolver::Resolver;
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
 
@@ -19,6 +23,7 @@ use crate::tls::ClientTls;
 pub struct ConnectConfig {
     pub(crate) client: ClientConfig,
     pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) resolver: Option<Resolver>,
     #[cfg(feature = "proxy")]
     pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "rustls")]
@@ -30,6 +35,7 @@ impl Default for ConnectConfig {
         Self {
             client: ClientConfig::default(),
             connect_timeout: Some(Duration::from_secs(20)),
+            resolver: None,
             #[cfg(feature = "proxy")]
             proxy: None,
             #[cfg(feature = "rustls")]
@@ -159,6 +165,40 @@ impl ConnectConfig {
         self
     }
 
+    /// Sets a lookup of host names, instead of that of the operating system: for another source of addresses, for names
+    /// that only the application knows, or for tests.
+    ///
+    /// It gets the host of the URL, in lower case, and the port, and returns addresses with the port to connect to, best
+    /// first. As with the system's own lookup the families are tried in turn (RFC 8305), at most 16 addresses, within
+    /// the [`connect_timeout`](Self::connect_timeout), and the [`peer_addr`](crate::Connection::peer_addr) is the address
+    /// that was reached. The `Host` header and the check of the certificate still use the host of the URL. An error, or
+    /// an empty list, becomes [`ConnectError::Lookup`](crate::ConnectError::Lookup).
+    ///
+    /// ```
+    /// use ws_driver::ConnectConfig;
+    ///
+    /// let options = ConnectConfig::new().resolver(|host, port| async move {
+    ///     let last = if host == "eu.example.com" { 1 } else { 2 };
+    ///     Ok(vec![([192, 0, 2, last], port).into()])
+    /// });
+    /// ```
+    ///
+    /// With a proxy it looks up the proxy, and the proxy looks up the server. It is not asked for an address, and not for
+    /// the zone of one. [`connect_over`](crate::connect_over) ignores it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future of a lookup is dropped if the caller gives up, or if the time is over.
+    #[must_use]
+    pub fn resolver<F, T>(mut self, resolver: F) -> Self
+    where
+        F: Fn(String, u16) -> T + Send + Sync + 'static,
+        T: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Some(Resolver::new(resolver));
+        self
+    }
+
     /// Sets a proxy through which the server is reached: no proxy by default. The environment is not read; see
     /// [`Proxy::from_env`]. The [`peer_addr`](crate::Connection::peer_addr) of the connection is that of the
     /// proxy. [`connect_over`](crate::connect_over) ignores it, because it has a stream already.
@@ -284,7 +324,10 @@ mod tests {
         };
         assert_eq!(
             format!("{:?}", ConnectConfig::default()),
-            format!("ConnectConfig {{ client: {client}, connect_timeout: Some(20s){proxy}{tls} }}")
+            format!(
+                "ConnectConfig {{ client: {client}, connect_timeout: Some(20s), resolver: None\
+                 {proxy}{tls} }}"
+            )
         );
     }
 }

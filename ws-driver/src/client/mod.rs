@@ -9,6 +9,7 @@ pub(crate) mod error;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 mod reach;
+mod resolver;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use self::error::{ConnectError, ConnectStage};
 use self::proxy::Proxy;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 use self::proxy::ProxyError;
-use self::reach::reach;
+use self::reach::{Target, reach};
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::{Agreed, Facts};
@@ -78,13 +79,16 @@ pub async fn connect_with<R: Runtime + Default>(
     }
     let runtime = R::default();
     let mut connect_timer = ConnectTimer::new(&runtime, options.connect_timeout);
-    let (host, port) = (url.host(), url.port());
+    let reached = &url;
     #[cfg(feature = "proxy")]
-    let (host, port) = match &options.proxy {
-        Some(proxy) => (proxy.host(), proxy.port()),
-        None => (host, port),
+    let reached = options.proxy.as_ref().map_or(reached, Proxy::addr);
+    let target = Target {
+        host: reached.host(),
+        zone: reached.zone(),
+        port: reached.port(),
     };
-    let (stream, peer_addr) = reach(&runtime, host, port, &mut connect_timer).await?;
+    let resolver = options.resolver.as_ref();
+    let (stream, peer_addr) = reach(&runtime, target, resolver, &mut connect_timer).await?;
     let attempt = Attempt {
         runtime: &runtime,
         url: &url,
@@ -119,7 +123,9 @@ pub async fn connect_stream<R: Runtime>(
     timeout: Duration,
 ) -> Result<R::Stream, ConnectError> {
     let mut connect_timer = ConnectTimer::new(runtime, Some(timeout));
-    let (stream, _) = reach(runtime, host, port, &mut connect_timer).await?;
+    let zone = None;
+    let target = Target { host, zone, port };
+    let (stream, _) = reach(runtime, target, None, &mut connect_timer).await?;
     Ok(stream)
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,18 +14,29 @@ use std::time::{Duration, Instant};
 use super::attempts::{Attempts, FailedAttempt};
 use super::connect_timeout::ConnectTimer;
 use super::error::{ConnectError, ConnectStage};
+use super::resolver::Resolver;
 use crate::driver::deadline::DeadlineTimer;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
 
-/// Opens a stream to a host. The host is a name, or an address without brackets.
+/// Where a stream leads.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// A name, or an address without brackets.
+    pub(crate) host: &'a str,
+    /// Of an IPv6 address: the name or the number of an interface.
+    pub(crate) zone: Option<&'a str>,
+    pub(crate) port: u16,
+}
+
+/// Opens a stream to a host. Names are looked up by `resolver`, if there is one, or else by the runtime.
 pub(crate) async fn reach<R: Runtime>(
     runtime: &R,
-    host: &str,
-    port: u16,
+    target: Target<'_>,
+    resolver: Option<&Resolver>,
     connect_timer: &mut ConnectTimer<R>,
 ) -> Result<(R::Stream, SocketAddr), ConnectError> {
-    let lookup = lookup(runtime, host, port);
+    let lookup = lookup(runtime, target, resolver);
     let addrs = connect_timer.wait(ConnectStage::Reach, lookup).await?;
     let mut tries = Race::new(addrs, runtime.now());
     let mut timer = DeadlineTimer::new(runtime);
@@ -36,8 +47,8 @@ pub(crate) async fn reach<R: Runtime>(
     match race(connecting, connect_timer.wait_over()).await {
         Winner::First(Some(first)) => Ok(first),
         Winner::First(None) => Err(ConnectError::Unreachable {
-            host: host.to_owned(),
-            port,
+            host: target.full_host(),
+            port: target.port,
             attempts: tries.into_attempts(),
         }),
         Winner::Second(waited) => Err(ConnectError::Timeout {
@@ -51,13 +62,20 @@ pub(crate) async fn reach<R: Runtime>(
 /// Returns the addresses of a host, at least one.
 async fn lookup<R: Runtime>(
     runtime: &R,
-    host: &str,
-    port: u16,
+    target: Target<'_>,
+    resolver: Option<&Resolver>,
 ) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Ok(addr) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(addr, port)]);
+    if let Some(addr) = target.addr() {
+        return Ok(vec![addr]);
     }
-    let found = match runtime.resolve(host, port).await {
+    let Target { host, zone, port } = target;
+    let found = match (zone, resolver) {
+        // The system knows the numbers of its interfaces, and takes this form of an address for a name.
+        (Some(_), _) => runtime.resolve(&target.full_host(), port).await,
+        (None, Some(resolver)) => resolver.resolve(host, port).await,
+        (None, None) => runtime.resolve(host, port).await,
+    };
+    let found = match found {
         Ok(addrs) if addrs.is_empty() => Err(io::Error::new(
             io::ErrorKind::NotFound,
             "the name has no address",
@@ -65,9 +83,32 @@ async fn lookup<R: Runtime>(
         found => found,
     };
     found.map_err(|error| ConnectError::Lookup {
-        host: host.to_owned(),
+        host: target.full_host(),
         error,
     })
+}
+
+impl Target<'_> {
+    /// Returns the address, if no lookup is needed.
+    fn addr(&self) -> Option<SocketAddr> {
+        let addr = self.host.parse::<IpAddr>().ok()?;
+        match (addr, self.zone) {
+            (addr, None) => Some(SocketAddr::new(addr, self.port)),
+            (IpAddr::V6(addr), Some(zone)) => {
+                let scope_id = zone.parse().ok()?;
+                Some(SocketAddrV6::new(addr, self.port, 0, scope_id).into())
+            }
+            (IpAddr::V4(_), Some(_)) => None,
+        }
+    }
+
+    /// Returns the host with its zone, as RFC 4007 §11 writes it.
+    fn full_host(&self) -> String {
+        match self.zone {
+            Some(zone) => format!("{}%{zone}", self.host),
+            None => self.host.to_owned(),
+        }
+    }
 }
 
 /// Attempts at the addresses of a host. The first one that succeeds ends the race; the drop of the race drops the

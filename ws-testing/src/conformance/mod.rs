@@ -31,6 +31,7 @@ pub mod observer;
 #[cfg(feature = "conformance-all")]
 pub mod proxy;
 pub mod registry;
+pub mod requests;
 pub mod streams;
 mod support;
 pub mod time;
@@ -209,6 +210,10 @@ macro_rules! __conformance {
                 a_shutdown_closes_streams_of_the_application
                 connect_over_tells_what_went_wrong
             }
+            requests {
+                a_client_looks_names_up_by_a_function
+                a_zone_reaches_the_socket
+            }
             foreign {
                 requests_of_another_server_become_connections
                 what_comes_behind_a_request_of_another_server_is_not_lost
@@ -325,6 +330,7 @@ mod tests {
                 "application_streams",
                 include_str!("application_streams.rs"),
             ),
+            ("requests", include_str!("requests.rs")),
             ("foreign", include_str!("foreign.rs")),
             ("time", include_str!("time.rs")),
         ];

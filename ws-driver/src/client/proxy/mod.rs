@@ -82,6 +82,11 @@ impl Proxy {
         self.addr.port()
     }
 
+    /// Returns where the proxy is. The other parts of the URL are unused.
+    pub(crate) fn addr(&self) -> &ClientUrl {
+        &self.addr
+    }
+
     /// Returns whether the client speaks TLS with the proxy itself.
     #[cfg(feature = "rustls")]
     pub(crate) fn is_secure(&self) -> bool {

@@ -1,10 +1,10 @@
 //! What opens a connection of a client.
 
 use ws_driver::ws_proto::{ClientConfig, Version};
-use ws_driver::{ConnectError, Connection, Runtime};
+use ws_driver::{ConnectConfig, ConnectError, Connection, Runtime};
 
 use super::polling::{assert_nothing_left, at_every_poll, polled};
-use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve};
+use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve, yield_now};
 
 /// A client that gives up leaves nothing behind, on either side, and the next one has a connection.
 fn assert_a_dropped_connect_leaves_nothing(
@@ -66,6 +66,21 @@ fn connect_with() {
             ws_driver::connect_with::<Sim>(url, &config).await
         });
     }
+}
+
+/// The lookup of the application, which takes a while, is dropped with the client.
+#[test]
+fn connect_with_a_resolver() {
+    assert_a_dropped_connect_leaves_nothing(async |url| {
+        let options = ConnectConfig::new().resolver(|_, port| async move {
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            Ok(vec![([127, 0, 0, 1], port).into()])
+        });
+        let url = url.replace("127.0.0.1", "host.test");
+        ws_driver::connect_with::<Sim>(&url, options).await
+    });
 }
 
 #[test]
