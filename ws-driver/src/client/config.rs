@@ -24,6 +24,7 @@ pub struct ConnectConfig {
     pub(crate) client: ClientConfig,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) resolver: Option<Resolver>,
+    pub(crate) peer_addr: Option<SocketAddr>,
     #[cfg(feature = "proxy")]
     pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "rustls")]
@@ -36,6 +37,7 @@ impl Default for ConnectConfig {
             client: ClientConfig::default(),
             connect_timeout: Some(Duration::from_secs(20)),
             resolver: None,
+            peer_addr: None,
             #[cfg(feature = "proxy")]
             proxy: None,
             #[cfg(feature = "rustls")]
@@ -199,6 +201,14 @@ impl ConnectConfig {
         self
     }
 
+    /// Sets the [`peer_addr`](crate::Connection::peer_addr) of a connection that [`connect_over`](crate::connect_over)
+    /// opens, if you know it: unknown by default. Other connections have the address that was reached.
+    #[must_use]
+    pub fn peer_addr(mut self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
+        self.peer_addr = peer_addr.into();
+        self
+    }
+
     /// Sets a proxy through which the server is reached: no proxy by default. The environment is not read; see
     /// [`Proxy::from_env`]. The [`peer_addr`](crate::Connection::peer_addr) of the connection is that of the
     /// proxy. [`connect_over`](crate::connect_over) ignores it, because it has a stream already.
@@ -325,8 +335,8 @@ mod tests {
         assert_eq!(
             format!("{:?}", ConnectConfig::default()),
             format!(
-                "ConnectConfig {{ client: {client}, connect_timeout: Some(20s), resolver: None\
-                 {proxy}{tls} }}"
+                "ConnectConfig {{ client: {client}, connect_timeout: Some(20s), resolver: None, \
+                 peer_addr: None{proxy}{tls} }}"
             )
         );
     }

@@ -131,7 +131,7 @@ pub async fn connect_stream<R: Runtime>(
 
 /// Opens a connection over a stream that the application made, such as a Unix socket or a tunnel. The URL
 /// determines only the request: no host is looked up, and no proxy is used. The options are those of
-/// [`connect_with`]. The `connect_timeout` begins here.
+/// [`connect_with`]. The `connect_timeout` begins here. [`ConnectConfig::peer_addr`] tells the connection its peer.
 ///
 /// With `wss` the client assumes that the stream is secured already. It speaks TLS over the stream only if
 /// [`ConnectConfig::tls`](ConnectConfig) was called.
@@ -163,7 +163,7 @@ where
         runtime: &runtime,
         url: &url,
         options: &options,
-        peer_addr: None,
+        peer_addr: options.peer_addr,
         connect_timer: ConnectTimer::new(&runtime, options.connect_timeout),
     };
     #[cfg(feature = "rustls")]

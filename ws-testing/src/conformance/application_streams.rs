@@ -1,10 +1,12 @@
 //! Streams that the application made, instead of streams that the port accepted.
 
+use std::net::SocketAddr;
+
 use ws_proto::{ClientConfig, Version};
 
 use super::support::{ANY, Host, Log, Told, client, echo, ms, serve, sleep, spawn, text, until};
 use ws_driver::internals::{duplex, stream_and_peer};
-use ws_driver::{Connection, Message, Runtime, Server, connect_over};
+use ws_driver::{ConnectConfig, Connection, Message, Runtime, Server, connect_over};
 
 /// Hands one end of a stream in memory to a server and opens a connection over the other.
 async fn open_over<R: Runtime + Default>(server: &Server<R>, version: Version) -> Connection {
@@ -140,4 +142,19 @@ pub async fn connect_over_tells_what_went_wrong<R: Runtime + Default>() {
     let (_ours, theirs) = duplex();
     let refused = connect_over::<R, _>(theirs, ANY, &ClientConfig::new()).await;
     assert!(refused.is_err());
+}
+
+/// The application knows who is at the other end of its stream, and tells the connection.
+pub async fn connect_over_is_told_its_peer<R: Runtime + Default>() {
+    let server = Host(Server::<R>::builder().build().unwrap());
+    let (ours, theirs) = duplex();
+    assert!(server.handle_stream(ours, None, echo).await);
+    let addr: SocketAddr = "192.0.2.7:99".parse().unwrap();
+    let options = ConnectConfig::new().peer_addr(addr);
+    let opened = connect_over::<R, _>(theirs, "ws://example.com/", options).await;
+    let mut connection = opened.unwrap();
+    assert_eq!(connection.peer_addr(), Some(addr));
+    connection.send("hi").await.unwrap();
+    assert_eq!(text(&mut connection).await, "hi");
+    connection.close().await;
 }

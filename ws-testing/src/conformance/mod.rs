@@ -209,6 +209,7 @@ macro_rules! __conformance {
                 the_limits_of_a_server_hold_for_streams_of_the_application
                 a_shutdown_closes_streams_of_the_application
                 connect_over_tells_what_went_wrong
+                connect_over_is_told_its_peer
             }
             requests {
                 a_client_looks_names_up_by_a_function
