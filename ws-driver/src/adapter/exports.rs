@@ -4,8 +4,8 @@
 #[cfg(feature = "rustls")]
 pub use rustls;
 pub use ws_proto::{
-    self, ABNORMAL, ClientConfig, CloseCause, CloseCode, CloseReason, Closed, ConfigError,
-    ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
+    self, ABNORMAL, ClientConfig, ClientUrl, CloseCause, CloseCode, CloseReason, Closed,
+    ConfigError, ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
     InvalidCloseCode, Message, NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError,
     Payload, PreparedMessage, ProtocolError, Redacted, RequestHead, ResponseHead, SendError, State,
     Subprotocol, UnexpectedResponse, Utf8Bytes, Version, Versions,
@@ -19,6 +19,7 @@ pub use crate::client::config::ConnectConfig;
 pub use crate::client::error::{ConnectError, ConnectStage};
 #[cfg(feature = "proxy")]
 pub use crate::client::proxy::{Proxy, ProxyError};
+pub use crate::client::request::{ClientRequest, IntoClientRequest};
 pub use crate::cluster::channel::{Channel, ParseChannelError};
 pub use crate::cluster::config::ClusterConfig;
 pub use crate::cluster::counters::ClusterCounters;

@@ -25,23 +25,26 @@ macro_rules! adapter {
         pub type PendingUpgrade = $crate::PendingUpgrade<$runtime>;
 
         /// Opens a connection to a URL `ws://host[:port]/path` with the default options. With the feature
-        /// `rustls` it also opens `wss://`.
+        /// `rustls` it also opens `wss://`. [`IntoClientRequest`] lists what can be passed beside text, such as an
+        /// `http::Request`.
         ///
         /// # Errors
         ///
-        /// Fails if the URL is invalid, the host cannot be reached or its certificate is not trusted, the
+        /// Fails if the URL or the request is invalid, the host cannot be reached or its certificate is not trusted, the
         /// server refuses the connection, or a timeout expires.
         ///
         /// # Cancel safety
         ///
         /// If the future is dropped, the stream is closed.
-        pub async fn connect(url: &str) -> Result<$crate::Connection, $crate::ConnectError> {
-            $crate::connect::<$runtime>(url).await
+        pub async fn connect(
+            request: impl $crate::IntoClientRequest,
+        ) -> Result<$crate::Connection, $crate::ConnectError> {
+            $crate::connect::<$runtime>(request).await
         }
 
         /// Opens a connection to a URL with options. Pass a [`ClientConfig`] for the options of the
         /// protocol, such as the version, subprotocols, headers and limits, or a [`ConnectConfig`] for all
-        /// options.
+        /// options. The headers of a request are sent in addition to those of the options.
         ///
         /// # Errors
         ///
@@ -51,10 +54,10 @@ macro_rules! adapter {
         ///
         /// If the future is dropped, the stream is closed.
         pub async fn connect_with(
-            url: &str,
+            request: impl $crate::IntoClientRequest,
             options: impl Into<$crate::ConnectConfig>,
         ) -> Result<$crate::Connection, $crate::ConnectError> {
-            $crate::connect_with::<$runtime>(url, options).await
+            $crate::connect_with::<$runtime>(request, options).await
         }
 
         /// Opens a connection over a stream that the application made, such as a Unix socket.
@@ -70,13 +73,13 @@ macro_rules! adapter {
         /// If the future is dropped, the stream is dropped.
         pub async fn connect_over<S>(
             stream: S,
-            url: &str,
+            request: impl $crate::IntoClientRequest,
             options: impl Into<$crate::ConnectConfig>,
         ) -> Result<$crate::Connection, $crate::ConnectError>
         where
             S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
         {
-            $crate::connect_over::<$runtime, _>(stream, url, options).await
+            $crate::connect_over::<$runtime, _>(stream, request, options).await
         }
     };
 }

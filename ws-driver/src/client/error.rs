@@ -43,6 +43,11 @@ impl fmt::Display for ConnectStage {
 pub enum ConnectError {
     /// The URL or an option is invalid.
     Config(ConfigError),
+    /// A request of the crate `http` that cannot open a WebSocket: its method is not `GET`, or its version is not HTTP/1.1.
+    InvalidRequest {
+        /// The problem with it.
+        problem: String,
+    },
     /// The URL begins with `wss`, but TLS is not built in.
     TlsUnsupported,
     /// The lookup of the host, or of the proxy, failed.
@@ -86,6 +91,9 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
+            Self::InvalidRequest { problem } => {
+                write!(f, "the request cannot open a WebSocket: {problem}")
+            }
             Self::TlsUnsupported => f.write_str(
                 "wss needs TLS, which is not built in (feature rustls); ws is supported",
             ),
@@ -129,7 +137,10 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
-            Self::TlsUnsupported | Self::Unreachable { .. } | Self::Timeout { .. } => None,
+            Self::InvalidRequest { .. }
+            | Self::TlsUnsupported
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. } => None,
             Self::Lookup { error, .. } | Self::Io(error) => error.source(),
             #[cfg(feature = "proxy")]
             Self::Proxy(error) => error.source(),

@@ -9,6 +9,7 @@ pub(crate) mod error;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 mod reach;
+pub(crate) mod request;
 mod resolver;
 
 use std::io;
@@ -28,6 +29,7 @@ use self::proxy::Proxy;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 use self::proxy::ProxyError;
 use self::reach::{Target, reach};
+use self::request::{ClientRequest, IntoClientRequest};
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::{Agreed, Facts};
@@ -43,22 +45,25 @@ use crate::tls::{ClientTls, TlsError};
 use crate::util::random::SystemRandomness;
 
 /// Opens a connection to a URL `ws://host[:port]/path` with the default options. With the feature `rustls`
-/// it also opens `wss://`.
+/// it also opens `wss://`. [`IntoClientRequest`] lists what can be passed beside text, such as an `http::Request`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the host cannot be reached or its certificate is not trusted, the server
+/// Fails if the URL or the request is invalid, the host cannot be reached or its certificate is not trusted, the server
 /// refuses the connection, or a timeout expires.
 ///
 /// # Cancel safety
 ///
 /// If the future is dropped, the stream is closed.
-pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, ConnectError> {
-    connect_with::<R>(url, ConnectConfig::default()).await
+pub async fn connect<R: Runtime + Default>(
+    request: impl IntoClientRequest,
+) -> Result<Connection, ConnectError> {
+    connect_with::<R>(request, ConnectConfig::default()).await
 }
 
 /// Opens a connection to a URL with options. Pass a [`ClientConfig`] for the options of the protocol, such
-/// as the version, subprotocols, headers and limits, or a [`ConnectConfig`] for all options.
+/// as the version, subprotocols, headers and limits, or a [`ConnectConfig`] for all options. The headers of a
+/// request are sent in addition to those of the options.
 ///
 /// # Errors
 ///
@@ -68,11 +73,10 @@ pub async fn connect<R: Runtime + Default>(url: &str) -> Result<Connection, Conn
 ///
 /// If the future is dropped, the stream is closed.
 pub async fn connect_with<R: Runtime + Default>(
-    url: &str,
+    request: impl IntoClientRequest,
     options: impl Into<ConnectConfig>,
 ) -> Result<Connection, ConnectError> {
-    let options = options.into();
-    let url: ClientUrl = url.parse()?;
+    let (url, options) = prepare(request, options)?;
     // Before the lookup: no byte leaves for a URL that cannot be opened.
     if url.is_secure() && cfg!(not(feature = "rustls")) {
         return Err(ConnectError::TlsUnsupported);
@@ -149,15 +153,14 @@ pub async fn connect_stream<R: Runtime>(
 /// If the future is dropped, the stream is dropped.
 pub async fn connect_over<R, S>(
     stream: S,
-    url: &str,
+    request: impl IntoClientRequest,
     options: impl Into<ConnectConfig>,
 ) -> Result<Connection, ConnectError>
 where
     R: Runtime + Default,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let options = options.into();
-    let url = url.parse()?;
+    let (url, options) = prepare(request, options)?;
     let runtime = R::default();
     let attempt = Attempt {
         runtime: &runtime,
@@ -171,6 +174,17 @@ where
         return attempt.secure(tls, stream, |_| {}).await;
     }
     attempt.open(stream, None, |_| {}).await
+}
+
+/// Takes a request into the options. All that is wrong with either is an error here, before a byte leaves.
+fn prepare(
+    request: impl IntoClientRequest,
+    options: impl Into<ConnectConfig>,
+) -> Result<(ClientUrl, ConnectConfig), ConnectError> {
+    let ClientRequest { url, headers } = request.into_client_request()?;
+    let mut options = options.into();
+    options.client = options.client.headers(&headers)?;
+    Ok((url, options))
 }
 
 /// One attempt to open a connection. Its steps are generic over the stream, so that TLS and a tunnel can be nested in

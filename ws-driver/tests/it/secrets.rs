@@ -11,8 +11,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use ws_driver::ws_proto::{Closed, State};
 use ws_driver::{
-    ClientConfig, ConnectConfig, ConnectError, Connection, ConnectionInfo, Observer, Rejected,
-    Subprotocol, Upgrade, Version, connect, connect_with,
+    ClientConfig, ConnectConfig, ConnectError, Connection, ConnectionInfo, IntoClientRequest,
+    Observer, Rejected, Subprotocol, Upgrade, Version, connect, connect_with,
 };
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 use ws_testing::subscriber::with_subscriber;
@@ -214,6 +214,21 @@ fn a_client_tells_no_secret_of_its_caller() {
     let options = ConnectConfig::from(&config);
     assert_hidden("ConnectConfig", &format!("{options:?}"));
     let texts = Texts::default();
+    for (name, value) in [
+        ("Host", format!("user:{SECRET}@a")),
+        ("Origin", format!("http://user:{SECRET}@a")),
+        ("Sec-WebSocket-Protocol", format!("Bearer {SECRET}")),
+        ("Sec-WebSocket-Key", SECRET.to_owned()),
+        ("Cookie", format!("{SECRET}é")),
+        ("Upgrade", SECRET.to_owned()),
+    ] {
+        let request = http::Request::builder().uri(format!("ws://user:{SECRET}@a/"));
+        let request = request.header(name, value).body(()).unwrap();
+        let request = request.into_client_request().unwrap();
+        texts.note(&request);
+        let refused = Sim::run(async move |_| connect::<Sim>(request).await);
+        note_error(&texts, &refused.unwrap_err());
+    }
     with_subscriber(texts.clone(), || {
         Sim::run(async |sim| {
             for url in [

@@ -212,6 +212,7 @@ macro_rules! __conformance {
                 connect_over_is_told_its_peer
             }
             requests {
+                a_client_takes_urls_and_requests
                 a_client_looks_names_up_by_a_function
                 a_zone_reaches_the_socket
             }

@@ -1,10 +1,14 @@
-//! How a client finds the addresses of what it connects to.
+//! What a client can be told to connect to, and how it finds the addresses.
 
 use std::net::SocketAddr;
 
-use super::support::{echo, ms, serve, text};
+use ::http::Request;
+use ws_proto::ClientUrl;
+
+use super::support::{echo, ms, serve, text, url};
 use ws_driver::{
-    Answer, ConnectConfig, ConnectError, Connection, Runtime, Server, Upgrade, connect_with,
+    Answer, ConnectConfig, ConnectError, Connection, Runtime, Server, Upgrade, connect,
+    connect_with,
 };
 
 /// Sends a message to and fro, and closes.
@@ -28,6 +32,42 @@ fn demanding(
         };
         std::future::ready(answer)
     }
+}
+
+/// A URL as text or parsed, and a request of the crate `http` with the headers that other libraries demand.
+pub async fn a_client_takes_urls_and_requests<R: Runtime + Default>() {
+    let builder = Server::<R>::builder()
+        .subprotocols(["chat"])
+        .on_upgrade(demanding(&[
+            // me:pw
+            ("authorization", "Basic bWU6cHc="),
+            ("host", "example.com"),
+        ]));
+    let server = serve(builder, echo).await;
+    let plain = url(&server);
+    assert!(connect::<R>(&plain).await.is_err());
+    let with_user = plain.replace("ws://", "ws://me:pw@");
+    let parsed: ClientUrl = with_user.parse().unwrap();
+    let request = |url: &str| {
+        let request = Request::builder()
+            .uri(url)
+            .header("Host", "example.com")
+            .header("Upgrade", "websocket")
+            .header("Connection", "Upgrade")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("Sec-WebSocket-Protocol", "chat");
+        request.body(()).unwrap()
+    };
+    let connection = connect::<R>(request(&with_user)).await.unwrap();
+    assert_eq!(connection.subprotocol(), Some("chat"));
+    talk(connection).await;
+    let host: ws_proto::Host = "example.com".parse().unwrap();
+    let named = ws_proto::ClientConfig::new().host(host);
+    talk(connect_with::<R>(parsed, &named).await.unwrap()).await;
+    talk(connect_with::<R>(&with_user, &named).await.unwrap()).await;
+    let named = named.header("Authorization", "Basic bWU6cHc=").unwrap();
+    talk(connect_with::<R>(plain, &named).await.unwrap()).await;
 }
 
 /// A function of the application finds the address, which the connection knows.

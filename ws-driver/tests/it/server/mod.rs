@@ -13,6 +13,7 @@ mod observer;
 mod on_upgrade;
 mod page;
 mod reaching;
+mod requests;
 mod resolving;
 mod serving;
 mod spawned;
