@@ -107,7 +107,11 @@ impl Options {
 }
 
 /// Reads a time in seconds, such as `0.5`.
-fn seconds(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// Fails if it is not a number, is negative, or is longer than a `Duration` can be.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "it is not a number")?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
