@@ -7,6 +7,7 @@
 mod autobahn_client;
 mod chat;
 mod chat_cluster;
+mod client;
 mod cluster;
 mod common;
 mod echo;

@@ -7,14 +7,14 @@ use std::process::Command;
 use super::common::{Program, serve};
 
 /// A certificate for localhost that is its own root, in files that are gone when it is.
-struct Certificate {
+pub struct Certificate {
     folder: PathBuf,
-    cert: String,
-    key: String,
+    pub cert: String,
+    pub key: String,
 }
 
 impl Certificate {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("examples-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let this = Self {

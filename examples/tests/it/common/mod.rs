@@ -85,7 +85,8 @@ impl Drop for Program {
     }
 }
 
-fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+/// Returns the lines of a pipe as they come.
+pub fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
