@@ -9,7 +9,7 @@ use ws_tokio::{CloseCause, CloseCode, Closed, ConnectError, Initiator, NO_STATUS
 pub const HELP: &str = "\
 Exit codes:
   0  closed normally: by us, or by the other side with 1000, 1001 or no code
-  1  cannot connect, by the proxy neither; or cannot listen
+  1  cannot connect, directly or through the proxy; or cannot listen
   2  the options make no sense, or the version cannot carry the message
   3  the server refused the opening handshake; the error has its status
   4  TLS with the server failed
@@ -42,7 +42,7 @@ impl Failure {
                 ConnectError::Config(_) | ConnectError::TlsUnsupported => USAGE,
                 ConnectError::Tls(_) => TLS,
                 ConnectError::Handshake(_) => REFUSED,
-                // The rest is about the way there: the name, the addresses, the proxy, the time.
+                // The rest is about the way there: the name, the addresses, the proxy, the timeout.
                 _ => UNREACHABLE,
             },
         }

@@ -72,6 +72,27 @@ fn a_pipe_waits_for_the_first_client() {
     assert_eq!(listener.wait().code(), Some(0));
 }
 
+/// What is no text ends it, behind all that is before; and so does a reader that has enough, without an error.
+#[test]
+fn it_ends_as_a_client_does() {
+    let (mut listener, url) = listen(&[]);
+    listener.write_line("one\ntwo\0");
+    runtime().block_on(async {
+        let mut client = connect(&url).await.unwrap();
+        assert_eq!(recv(&mut client).await.as_deref(), Some("one"));
+        assert_eq!(recv(&mut client).await, None);
+        assert_eq!(client.close().await.code, 1001);
+    });
+    assert_eq!(listener.wait().code(), Some(6));
+
+    let (listener, stdout) = Run::start_unread(&["--listen", "0"]);
+    drop(stdout);
+    let line = listener.error_line();
+    let url = line.strip_prefix("listening on ").unwrap();
+    run(&[url], b"hello\n").says(0, "");
+    listener.end().says(0, "");
+}
+
 /// --oneshot takes one client, bridges it as if we had connected, and ends with it, and as it ended.
 #[test]
 fn one_client_is_bridged() {

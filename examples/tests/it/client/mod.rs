@@ -12,7 +12,7 @@ mod tls;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -61,18 +61,28 @@ impl Run {
 
     /// Starts the client, and leaves it to the caller to read what it prints.
     fn start_unread(options: &[&str]) -> (Self, ChildStdout) {
+        let mut run = Self::start_into(options, Stdio::piped());
+        let stdout = run.child.stdout.take().unwrap();
+        (run, stdout)
+    }
+
+    /// Starts the client, which prints to there.
+    fn start_into(options: &[&str], stdout: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
         command.args(options).stdin(Stdio::piped());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let run = Self {
+        Self {
             stdin: child.stdin.take(),
             stdout: None,
             stderr: lines(child.stderr.take().unwrap()),
             child,
-        };
-        (run, stdout)
+        }
+    }
+
+    /// Closes its standard error behind the next line.
+    fn stop_reading_errors(&mut self) {
+        self.stderr = channel().1;
     }
 
     /// Writes to the standard input and ends it, while the client may print.

@@ -1,5 +1,7 @@
 //! What comes out of the client is what went in: whole, in order, and nothing else.
 
+#[cfg(target_os = "linux")]
+use std::fs::OpenOptions;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -130,6 +132,26 @@ fn a_broken_pipe_ends_quietly() {
         "{}",
         ended.stderr
     );
+}
+
+/// An output that takes nothing is an error.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let server = Local::echo();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = Run::start_into(&[&server.url(), "-x", "hello"], full.into());
+    run.end().says(6, "error: cannot print a message: ");
+}
+
+/// Nobody has to read the standard error.
+#[test]
+fn nobody_reads_the_errors() {
+    let server = Local::echo();
+    let mut run = Run::start(&[&server.url()]);
+    run.stop_reading_errors();
+    run.feed(b"one\ntwo\n".to_vec());
+    run.end().says(0, "").printed("one\ntwo\n");
 }
 
 /// At the end of the input, the client waits for the other side to close, but not for ever.
