@@ -26,6 +26,8 @@ pub struct Output {
     /// How many messages are still to be printed.
     left: Option<u64>,
     bytes: Vec<u8>,
+    /// How many of the bytes are written.
+    written: usize,
 }
 
 impl Output {
@@ -36,6 +38,7 @@ impl Output {
             form,
             left: count,
             bytes: Vec::new(),
+            written: 0,
         }
     }
 
@@ -67,12 +70,30 @@ impl Output {
         self.is_done() || self.bytes.len() >= BATCH_LEN
     }
 
-    /// Writes what was added.
-    pub async fn flush(&mut self) -> io::Result<()> {
-        self.stdout.write_all(&self.bytes).await?;
-        self.stdout.flush().await?;
-        self.bytes.clear();
+    /// Returns how many bytes wait to be written.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Writes some of what was added, if there is any. It can be dropped at any time.
+    pub async fn write_some(&mut self) -> io::Result<()> {
+        let rest = &self.bytes[self.written..];
+        if !rest.is_empty() {
+            self.written += self.stdout.write(rest).await?;
+        }
+        if self.written == self.bytes.len() {
+            self.bytes.clear();
+            self.written = 0;
+        }
         Ok(())
+    }
+
+    /// Writes what was added. It can be dropped at any time.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while self.len() > 0 {
+            self.write_some().await?;
+        }
+        self.stdout.flush().await
     }
 }
 

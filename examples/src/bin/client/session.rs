@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of how the connection was made, or whether another one follows.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -55,14 +56,18 @@ pub async fn run(
     say_connected(connection);
     let sender = connection.sender();
     // At the same time: a server that waits for us to read would otherwise wait for ever, and we for it.
-    let (sent, printed) = {
+    let first = {
         let mut sending = pin!(send_all(&sender, input, terms));
         let mut printing = pin!(print_all(connection, output));
         tokio::select! {
-            printed = &mut printing => (Ok(Sent::Part), printed),
-            // What comes behind our last message is printed, too, up to the end.
-            sent = &mut sending => (sent, printing.await),
+            printed = &mut printing => First::Printed(printed),
+            sent = &mut sending => First::Sent(sent),
         }
+    };
+    let (sent, printed) = match first {
+        First::Printed(printed) => (Ok(Sent::Part), printed),
+        // What comes behind our last message is printed, too, up to the end.
+        First::Sent(sent) => (sent, print_rest(connection, output).await),
     };
     let closed = connection.close().await;
     say(format_args!("ended: {closed}"));
@@ -84,6 +89,12 @@ pub fn say_connected(connection: &Connection) {
     if let Some(terms) = response.and_then(|head| head.header("Sec-WebSocket-Extensions")) {
         say(format_args!("compressed: {terms}"));
     }
+}
+
+/// Which side of a session ended first.
+enum First {
+    Printed(Result<Printed, Failure>),
+    Sent(Result<Sent, Failure>),
 }
 
 enum Sent {
@@ -108,8 +119,10 @@ async fn send_all(
         Ok(Next::Nothing) => return Ok(Sent::Part),
         Err(failure) => Err(failure),
     };
-    // Behind all that was sent, also if something is wrong with what follows. It does nothing if the
-    // connection is closing already.
+    // Behind all that was sent, also if something is wrong with what follows. The deadline for the other side's close
+    // begins with ours, so what waits in the queue shall not count: on a slow line it can take longer. Both do nothing
+    // if the connection is closing already.
+    let _ = sender.flush().await;
     let _ = sender.close(CloseCode::NORMAL, "");
     sent
 }
@@ -191,7 +204,7 @@ enum Printed {
     Enough,
 }
 
-/// Prints messages until there are no more, or enough.
+/// Prints messages until there are no more, or enough. It can be dropped at any time.
 async fn print_all(connection: &mut Connection, output: &mut Output) -> Result<Printed, Failure> {
     while let Some(event) = connection.recv_event().await {
         print(event, output);
@@ -213,12 +226,48 @@ async fn print_all(connection: &mut Connection, output: &mut Output) -> Result<P
     Ok(Printed::All)
 }
 
+/// Prints the messages that come behind our close. It reads on while the standard output takes nothing, such as a
+/// pager: the wait for the other side's close has a deadline, and that close comes last.
+async fn print_rest(connection: &mut Connection, output: &mut Output) -> Result<Printed, Failure> {
+    let mut has_ended = false;
+    while !output.is_done() {
+        if has_ended && output.len() == 0 {
+            break;
+        }
+        tokio::select! {
+            event = connection.recv_event(), if !has_ended && output.len() < REST_LIMIT => match event {
+                Some(event) => print(event, output),
+                None => has_ended = true,
+            },
+            written = output.write_some(), if output.len() > 0 => {
+                if !is_read(written)? {
+                    return Ok(Printed::Enough);
+                }
+            }
+        }
+    }
+    let is_read = flush(output).await?;
+    Ok(if is_read && !output.is_done() {
+        Printed::All
+    } else {
+        Printed::Enough
+    })
+}
+
+/// How many bytes wait to be printed behind our close, before no more are read: much more than the queues of both
+/// sides and of the system hold, which is all that an echo can send then.
+const REST_LIMIT: usize = 64 << 20;
+
 /// Writes what was printed. Returns whether somebody still reads it: a reader that has ended, such as
 /// `head`, has enough.
 pub async fn flush(output: &mut Output) -> Result<bool, Failure> {
-    match output.flush().await {
+    is_read(output.flush().await)
+}
+
+fn is_read(written: io::Result<()>) -> Result<bool, Failure> {
+    match written {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Stdio(format!("cannot print a message: {error}"))),
     }
 }

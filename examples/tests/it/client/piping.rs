@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_tokio::{Connection, Server};
@@ -132,6 +133,22 @@ fn a_broken_pipe_ends_quietly() {
         "{}",
         ended.stderr
     );
+}
+
+/// A reader that pauses for longer than the close may take, such as a pager, misses nothing.
+#[test]
+fn a_slow_reader_misses_nothing() {
+    let server = Local::echo();
+    let options = [&server.url(), "--close-timeout", "1"];
+    let (mut run, mut stdout) = Run::start_unread(&options);
+    // More than a pipe and a receive queue hold; it is all sent while nobody reads.
+    let lines = ("x".repeat(5999) + "\n").repeat(60);
+    run.feed(lines.clone().into_bytes());
+    thread::sleep(Duration::from_millis(2200));
+    let mut printed = String::new();
+    stdout.read_to_string(&mut printed).unwrap();
+    run.end().says(0, "ended: 1000, closed by us");
+    assert!(printed == lines, "{} bytes", printed.len());
 }
 
 /// An output that takes nothing is an error.
