@@ -123,7 +123,7 @@ async fn send_all(
     // begins with ours, so what waits in the queue shall not count: on a slow line it can take longer. Both do nothing
     // if the connection is closing already.
     let _ = sender.flush().await;
-    let _ = sender.close(CloseCode::NORMAL, "");
+    let _ = sender.begin_close(CloseCode::NORMAL, "");
     sent
 }
 
@@ -165,7 +165,7 @@ async fn send_messages(
                     continue;
                 }
                 Ok(Line::Close { code, reason }) => {
-                    if let Err(error) = sender.close(code, reason) {
+                    if let Err(error) = sender.begin_close(code, reason) {
                         say(format_args!("no close was sent: {error}"));
                         input.take();
                         continue;
