@@ -56,18 +56,19 @@ pub async fn run(
     say_connected(connection);
     let sender = connection.sender();
     // At the same time: a server that waits for us to read would otherwise wait for ever, and we for it.
-    let first = {
-        let mut sending = pin!(send_all(&sender, input, terms));
+    let mut sent = Ok(Sent::Part);
+    let printed = {
+        let mut sending = pin!(send_all(&sender, input, terms, &mut sent));
         let mut printing = pin!(print_all(connection, output));
         tokio::select! {
-            printed = &mut printing => First::Printed(printed),
-            sent = &mut sending => First::Sent(sent),
+            printed = &mut printing => Some(printed),
+            () = &mut sending => None,
         }
     };
-    let (sent, printed) = match first {
-        First::Printed(printed) => (Ok(Sent::Part), printed),
+    let printed = match printed {
+        Some(printed) => printed,
         // What comes behind our last message is printed, too, up to the end.
-        First::Sent(sent) => (sent, print_rest(connection, output).await),
+        None => print_rest(connection, output).await,
     };
     let closed = connection.close().await;
     say(format_args!("ended: {closed}"));
@@ -91,12 +92,6 @@ pub fn say_connected(connection: &Connection) {
     }
 }
 
-/// Which side of a session ended first.
-enum First {
-    Printed(Result<Printed, Failure>),
-    Sent(Result<Sent, Failure>),
-}
-
 enum Sent {
     /// All that there was, and a close behind it.
     All,
@@ -104,27 +99,28 @@ enum Sent {
     Part,
 }
 
-/// Sends all that there is, waits as long as the terms say, and begins to close.
+/// Sends all that there is, waits as long as the terms say, and begins to close. A failure is in `sent` as soon as it is
+/// known, because the connection can end before this does.
 async fn send_all(
     sender: &Sender,
     input: Option<&mut Input>,
     terms: &Terms,
-) -> Result<Sent, Failure> {
-    let sent = match send_messages(sender, input, terms).await {
-        Ok(Next::Wait) => {
-            sleep(terms.wait.unwrap_or_default()).await;
-            Ok(Sent::All)
-        }
-        Ok(Next::Close) => Ok(Sent::All),
-        Ok(Next::Nothing) => return Ok(Sent::Part),
-        Err(failure) => Err(failure),
-    };
+    sent: &mut Result<Sent, Failure>,
+) {
+    match send_messages(sender, input, terms).await {
+        Ok(Next::Wait) => sleep(terms.wait.unwrap_or_default()).await,
+        Ok(Next::Close) => {}
+        Ok(Next::Nothing) => return,
+        Err(failure) => *sent = Err(failure),
+    }
     // Behind all that was sent, also if something is wrong with what follows. The deadline for the other side's close
     // begins with ours, so what waits in the queue shall not count: on a slow line it can take longer. Both do nothing
     // if the connection is closing already.
     let _ = sender.flush().await;
     let _ = sender.begin_close(CloseCode::NORMAL, "");
-    sent
+    if sent.is_ok() {
+        *sent = Ok(Sent::All);
+    }
 }
 
 /// What is to be done behind the last message.
