@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use event_listener::Event;
 use ws_driver::ws_proto::{CloseCode, SendError};
-use ws_driver::{Connection, Sender};
+use ws_driver::{Connection, RoundTripError, Sender};
 
 use crate::world::{Client, Server, World, assert_in_order, check, numbered};
 use ws_testing::sim::ANY;
-use ws_testing::sim::peer::{close, text};
+use ws_testing::sim::peer::{close, masked, text};
 
 /// Bytes at which a sender has to wait: two or three messages.
 const LIMIT: usize = 8;
@@ -150,6 +151,66 @@ async fn both_ways(world: World) {
 #[test]
 fn what_arrives_and_what_is_sent_do_not_hide_each_other() {
     check(both_ways);
+}
+
+/// Runs a server whose handler waits for a pong, and two other tasks, too; returns the client.
+async fn with_round_trips(
+    world: &World,
+    server: &Server,
+    check: fn(Result<Duration, RoundTripError>),
+) -> Client {
+    let spawner = world.clone();
+    world.serve(server, move |mut connection| {
+        for _ in 0..2 {
+            let sender = connection.sender();
+            spawner.spawn_task(async move { check(sender.round_trip().await) });
+        }
+        async move {
+            check(connection.round_trip().await);
+            while connection.recv().await.is_some() {}
+        }
+    });
+    let mut client = Client::connect(world, server.local_addr());
+    assert!(client.shake_hands().await);
+    client
+}
+
+/// Everybody who waits for a pong gets it, whenever it comes. Breaks if one can come between the look at the machine and
+/// the wait.
+async fn answered_pings(world: World) {
+    let server = limited_server().await;
+    let is_answered = |result: Result<_, _>| assert!(result.is_ok());
+    let mut client = with_round_trips(&world, &server, is_answered).await;
+    for _ in 0..3 {
+        let (first_byte, payload) = client.frame().await.unwrap();
+        assert_eq!(first_byte, 0x89);
+        assert!(client.write(masked(0x8a, &payload)).await);
+    }
+    client.close(1000).await;
+    server.close();
+    world.wait_for_tasks().await;
+}
+
+#[test]
+fn a_pong_at_any_time_reaches_who_waits() {
+    check(answered_pings);
+}
+
+/// A close instead of the pong, at any time, ends each wait.
+async fn unanswered_pings(world: World) {
+    let server = limited_server().await;
+    let is_over = |result: Result<_, _>| {
+        assert_eq!(result, Err(RoundTripError::Send(SendError::Closed)));
+    };
+    let client = with_round_trips(&world, &server, is_over).await;
+    client.close(1000).await;
+    server.close();
+    world.wait_for_tasks().await;
+}
+
+#[test]
+fn a_close_at_any_time_ends_the_wait_for_a_pong() {
+    check(unanswered_pings);
 }
 
 /// What was taken before an end goes out ahead of it; nothing comes after it, and everybody who waits
