@@ -38,7 +38,7 @@ fn all_clients_are_bridged() {
         assert_eq!(recv(&mut second).await.as_deref(), Some("to all"));
         first.send("of one").await.unwrap();
         assert_eq!(listener.line(), "of one");
-        second.send(&[1, 255]).await.unwrap();
+        second.send([1, 255]).await.unwrap();
         assert_eq!(listener.line(), "binary 01ff");
         // Who goes is missed by nobody.
         assert_eq!(first.close().await.code, 1000);
