@@ -332,7 +332,7 @@ async fn how_long_is_waited_is_an_option(program: &str) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut seen = Vec::new();
-    while !seen.ends_with(b"\r\n\r\n\x89\0") {
+    while !seen.ends_with(b"\r\n\r\n\x89\x04\0\0\0\x01") {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
         seen.push(byte[0]);
