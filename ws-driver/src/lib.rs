@@ -40,6 +40,7 @@ pub use self::adapter::exports;
 #[doc(inline)]
 pub use self::adapter::exports::*;
 pub use self::adapter::socket_reads::SocketReads;
+pub use self::client::reconnect::Reconnector;
 pub use self::client::{connect, connect_over, connect_stream, connect_with};
 #[cfg(unix)]
 pub use self::runtime::tcp_of_unix;

@@ -20,6 +20,9 @@ macro_rules! adapter {
         /// Sets the options of a [`Server`]. See [`ws_driver::ServerBuilder`].
         pub type ServerBuilder = $crate::ServerBuilder<$runtime>;
 
+        /// A client that connects again. See [`ws_driver::Reconnector`].
+        pub type Reconnector = $crate::Reconnector<$runtime>;
+
         /// A request for an upgrade that another HTTP server has read. See [`ws_driver::PendingUpgrade`].
         #[cfg(feature = "upgrade")]
         pub type PendingUpgrade = $crate::PendingUpgrade<$runtime>;

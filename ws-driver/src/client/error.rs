@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ws_proto::{ConfigError, HandshakeError};
 
@@ -85,6 +85,40 @@ pub enum ConnectError {
         /// The result for each address of the host; empty unless the stage is [`ConnectStage::Reach`].
         attempts: Attempts,
     },
+}
+
+impl ConnectError {
+    /// Tells whether another attempt can succeed as it is, because networks, names and servers come back. An invalid option,
+    /// a certificate that is not trusted and a server that refuses the request are not transient.
+    ///
+    /// A lookup that fails is transient, because it does not say whether the name does not exist or the network is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Lookup { .. } | Self::Unreachable { .. } | Self::Io(_) | Self::Timeout { .. } => {
+                true
+            }
+            Self::Config(_) | Self::InvalidRequest { .. } | Self::TlsUnsupported => false,
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => error.is_transient(),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.is_transient(),
+            Self::Handshake(error) => error.is_transient(),
+        }
+    }
+
+    /// Returns how long the server asks to wait before the next attempt (`Retry-After`, RFC 9110 §10.2.3), if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Handshake(HandshakeError::Status { response, .. }) = self else {
+            return None;
+        };
+        let value = response.header("Retry-After")?.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = httpdate::parse_http_date(value).ok()?;
+        // A date that has passed asks for no wait.
+        Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for ConnectError {

@@ -3,12 +3,14 @@
 //! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
 
 pub(crate) mod attempts;
+mod backoff;
 pub(crate) mod config;
 mod connect_timeout;
 pub(crate) mod error;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 mod reach;
+pub(crate) mod reconnect;
 pub(crate) mod request;
 mod resolver;
 

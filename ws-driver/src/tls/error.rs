@@ -52,6 +52,19 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Tells whether another attempt can succeed as it is: the stream ended, broke, or was too slow.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Disconnected | Self::Timeout { .. } | Self::Io(_) => true,
+            Self::Certificate { .. }
+            | Self::Refused { .. }
+            | Self::PlainHttp
+            | Self::NotTls { .. }
+            | Self::InvalidServerName { .. }
+            | Self::Other(_) => false,
+        }
+    }
+
     /// Extracts an error of rustls from the error of a stream, or returns that error.
     ///
     /// A peer can refuse TLS after our side of the handshake is done: in TLS 1.3 a server verifies the certificate of the

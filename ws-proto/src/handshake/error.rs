@@ -231,6 +231,19 @@ impl HandshakeError {
         }
     }
 
+    /// Tells whether another attempt can succeed as it is: the stream ended or was too slow, or the server answered with a status
+    /// that passes (408, 425, 429, 500, 502, 503 and 504, RFC 9110 §15). A server that refuses, redirects or breaks a rule
+    /// would do so again.
+    pub fn is_transient(&self) -> bool {
+        if let Self::Status { status, .. } = self {
+            return matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504);
+        }
+        matches!(
+            self,
+            Self::Empty | Self::Disconnected { .. } | Self::Timeout { .. }
+        )
+    }
+
     /// Tells whether the response must list the supported versions (RFC 6455 §4.4).
     pub(super) fn is_about_version(&self) -> bool {
         matches!(

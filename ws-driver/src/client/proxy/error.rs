@@ -47,6 +47,22 @@ pub enum ProxyError {
     Io(io::Error),
 }
 
+impl ProxyError {
+    /// Tells whether another attempt can succeed as it is; see [`ConnectError::is_transient`](crate::ConnectError). A proxy that
+    /// refuses may have failed to reach the server, so that is transient, and a login is not.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Disconnected | Self::Io(_) => true,
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.is_transient(),
+            Self::Login { .. }
+            | Self::Malformed { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::HostTooLong { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

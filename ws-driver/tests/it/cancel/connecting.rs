@@ -1,7 +1,7 @@
 //! What opens a connection of a client.
 
 use ws_driver::ws_proto::{ClientConfig, Version};
-use ws_driver::{ConnectConfig, ConnectError, Connection, Runtime};
+use ws_driver::{ConnectConfig, ConnectError, Connection, Reconnector, Runtime};
 
 use super::polling::{assert_nothing_left, at_every_poll, polled};
 use ws_testing::sim::{ANY, Server, Sim, echo, seconds, serve, yield_now};
@@ -51,6 +51,15 @@ pub(super) async fn connect_or_give_up(
     let again = sim.within(seconds(1), connect()).await;
     end(Some(again.expect("it opens in time"))).await;
     is_open
+}
+
+/// Between its pauses, too.
+#[test]
+fn reconnect() {
+    assert_a_dropped_connect_leaves_nothing(async |url| {
+        let mut reconnector = Reconnector::<Sim>::new(url, ConnectConfig::new())?;
+        reconnector.connect().await
+    });
 }
 
 #[test]

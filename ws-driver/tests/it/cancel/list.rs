@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
-const PUBLIC: [(&str, &[&str]); 12] = [
+const PUBLIC: [(&str, &[&str]); 13] = [
     // Of every adapter; what they call is polled.
     (
         "adapter/mod.rs",
@@ -13,6 +13,7 @@ const PUBLIC: [(&str, &[&str]); 12] = [
         "client/mod.rs",
         &["connect", "connect_with", "connect_stream", "connect_over"],
     ),
+    ("client/reconnect.rs", &["connect"]),
     (
         "cluster/seat.rs",
         &[
@@ -85,6 +86,10 @@ fn every_public_async_function_is_in_the_list() {
             include_str!("../../../src/adapter/mod.rs"),
         ),
         ("client/mod.rs", include_str!("../../../src/client/mod.rs")),
+        (
+            "client/reconnect.rs",
+            include_str!("../../../src/client/reconnect.rs"),
+        ),
         (
             "cluster/seat.rs",
             include_str!("../../../src/cluster/seat.rs"),

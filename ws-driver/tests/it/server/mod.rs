@@ -13,6 +13,7 @@ mod observer;
 mod on_upgrade;
 mod page;
 mod reaching;
+mod reconnecting;
 mod requests;
 mod resolving;
 mod serving;
