@@ -42,6 +42,7 @@ pub use self::adapter::exports::*;
 pub use self::adapter::socket_reads::SocketReads;
 pub use self::client::reconnect::Reconnector;
 pub use self::client::{connect, connect_over, connect_stream, connect_with};
+pub use self::handle::upgraded::from_upgraded;
 #[cfg(unix)]
 pub use self::runtime::tcp_of_unix;
 pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};

@@ -53,6 +53,7 @@ pub use crate::handle::clients::{Clients, SendToError, Topic};
 pub use crate::handle::cluster::{Cluster, ClusterTopic, Published};
 pub use crate::handle::connection::{Connection, RecvFuture, SendFuture};
 pub use crate::handle::sender::Sender;
+pub use crate::handle::upgraded::Upgraded;
 pub use crate::id::cluster::{ClusterId, NodeId, ParseClusterIdError};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
 pub use crate::observe::counters::{

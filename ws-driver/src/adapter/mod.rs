@@ -84,5 +84,19 @@ macro_rules! adapter {
         {
             $crate::connect_over::<$runtime, _>(stream, request, options).await
         }
+
+        /// Makes a connection of a stream whose opening handshake was done elsewhere. See [`ws_driver::from_upgraded`].
+        ///
+        /// # Errors
+        ///
+        /// Fails if an option of the connection is invalid.
+        pub fn from_upgraded<S>(
+            upgraded: $crate::exports::Upgraded<S>,
+        ) -> Result<$crate::Connection, $crate::exports::ConfigError>
+        where
+            S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+        {
+            $crate::from_upgraded::<$runtime, _>(upgraded)
+        }
     };
 }

@@ -10,3 +10,4 @@ pub(crate) mod once;
 pub(crate) mod sender;
 mod sink;
 pub(crate) mod spawn;
+pub(crate) mod upgraded;

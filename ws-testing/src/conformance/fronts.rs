@@ -1,15 +1,16 @@
-//! Sockets that existed before the server, and proxies in front of it.
+//! Sockets that existed before the server, proxies in front of it, and streams that were upgraded elsewhere.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use http::{Request, Response};
 use ws_driver::{
-    Connection, ConnectionInfo, ForwardedFor, ProxyProtocol, RequestBody, Runtime, Server,
-    ServerBuilder,
+    Connection, ConnectionConfig, ConnectionInfo, ForwardedFor, ProxyProtocol, RequestBody,
+    Runtime, Server, ServerBuilder, Upgraded, from_upgraded,
 };
 
-use super::support::{ANY, Host, Log, Peer, RFC6455, client, echo, text, until};
+use super::support::{ANY, Host, Log, Peer, RFC6455, client, echo, masked, text, until};
 
 /// Says who is at the other end.
 async fn tell_peer(mut connection: Connection) {
@@ -186,4 +187,54 @@ pub async fn option_forwarded_for<R: Runtime + Default>() {
     let mut connection = client(&server, ws_proto::Version::Rfc6455).await;
     let peer: SocketAddr = text(&mut connection).await.parse().unwrap();
     assert!(peer.ip().is_loopback() && peer.port() != 0);
+}
+
+/// A stream is a connection on either side once somebody has done the opening handshake on it. What was read behind the head is
+/// the first that it receives, in any parts.
+pub async fn a_stream_that_was_upgraded_elsewhere_is_a_connection<R: Runtime + Default>() {
+    // The client's side, against a server of ours that speaks first.
+    let server = serve_telling(Server::<R>::builder()).await;
+    let mut peer = Peer::<R>::connect(&server).await;
+    let answer = peer.ask(RFC6455).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    let addr = server.local_addr();
+    let (stream, early) = peer.into_parts();
+    let subprotocol: ws_proto::Subprotocol = "chat".parse().unwrap();
+    let upgraded = Upgraded::client(stream)
+        .early(early)
+        .peer_addr(addr)
+        .subprotocol(subprotocol);
+    let mut connection = from_upgraded::<R, _>(upgraded).unwrap();
+    assert!(text(&mut connection).await.starts_with("127.0.0.1:"));
+    assert_eq!(connection.peer_addr(), Some(addr));
+    assert_eq!(connection.subprotocol(), Some("chat"));
+    assert_eq!(connection.close().await.code, 1000);
+
+    // The server's side, against bytes, with a message and a half that came with the request.
+    let listener = TcpListener::bind(ANY).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let listener = R::default().listen_on(listener.into()).unwrap();
+    let mut peer = Peer::<R>::connect_to(addr).await;
+    let (stream, _) = R::default().accept(&listener).await.unwrap();
+    let bytes = [masked(0x81, b"early"), masked(0x81, b"and late")].concat();
+    let (early, late) = bytes.split_at(bytes.len() - 3);
+    let config = ConnectionConfig::new().message_limit(8);
+    let upgraded = Upgraded::server(stream)
+        .early(early.to_vec())
+        .config(config);
+    let mut connection = from_upgraded::<R, _>(upgraded).unwrap();
+    assert_eq!(text(&mut connection).await, "early");
+    peer.write(late).await;
+    assert_eq!(text(&mut connection).await, "and late");
+    connection.send("here").await.unwrap();
+    assert_eq!(peer.frame().await, (0x81, b"here".to_vec()));
+    assert!(connection.join("room").is_err(), "it is of no server");
+    // Its options hold.
+    peer.write(masked(0x81, b"too long!")).await;
+    assert_eq!(peer.close_frame().await.0, 1009);
+
+    let invalid = ConnectionConfig::new().keepalive_interval(Duration::ZERO);
+    let (stream, _) = peer.into_parts();
+    let upgraded = Upgraded::client(stream).config(invalid);
+    assert!(from_upgraded::<R, _>(upgraded).is_err());
 }

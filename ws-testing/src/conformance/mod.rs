@@ -133,6 +133,7 @@ macro_rules! __conformance {
                 a_unix_socket_is_served
                 option_proxy_protocol
                 option_forwarded_for
+                a_stream_that_was_upgraded_elsewhere_is_a_connection
             }
             handles {
                 a_flush_waits_until_all_is_written

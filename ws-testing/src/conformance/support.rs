@@ -285,6 +285,11 @@ impl<R: Runtime, S: AsyncRead + AsyncWrite + Unpin> Peer<R, S> {
         }
     }
 
+    /// Returns the stream, and what was read of it and not asked for.
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.received)
+    }
+
     #[cfg(feature = "conformance-all")]
     pub(super) fn into_stream(self) -> S {
         self.stream
