@@ -61,6 +61,7 @@ pub use crate::observe::counters::{
 };
 pub use crate::observe::rejected::Rejected;
 pub use crate::observe::{ConnectionInfo, Observer};
+pub use crate::registry::addresses::AddressLimits;
 pub use crate::registry::presence::{PRESENCE_DATA_LIMIT, PRESENCE_LIMIT, TrackError};
 pub use crate::registry::topics::{TOPIC_NAME_LIMIT, TopicError};
 pub use crate::runtime::ListeningSocket;

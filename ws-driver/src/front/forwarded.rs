@@ -64,6 +64,14 @@ impl ForwardedFor {
         Self { header, ..self }
     }
 
+    /// Tells whether a peer may speak for others.
+    pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
+        match &self.trust {
+            Trust::Hops(count) => *count > 0,
+            Trust::Proxies(proxies) => peer.is_none_or(|peer| proxies.contains(peer.ip())),
+        }
+    }
+
     /// Returns the address of the client, with port 0 if the header has no port. Returns `None` if that is the peer itself.
     pub(crate) fn client(
         &self,
@@ -84,7 +92,7 @@ impl ForwardedFor {
             Trust::Hops(0) => None,
             Trust::Hops(count) => entries.nth(count - 1).flatten(),
             Trust::Proxies(proxies) => {
-                if peer.is_some_and(|peer| !proxies.contains(peer.ip())) {
+                if !self.trusts(peer) {
                     return None;
                 }
                 let mut client = None;

@@ -1,7 +1,9 @@
 //! The handles to all open connections of a server: look up, send by id, broadcast to all or to a topic.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ws_proto::{Message, PreparedMessage, SendError};
 
@@ -182,6 +184,11 @@ impl Clients {
     /// registered, open or in the opening handshake.
     pub(crate) fn enter(&self, limit: Option<usize>) -> Option<Entry> {
         self.registry.enter(limit)
+    }
+
+    /// Counts a stream for the address of its peer, if it may be one more.
+    pub(crate) fn admit(&self, id: ConnectionId, ip: IpAddr, now: Instant) -> Result<(), Rejected> {
+        self.registry.admit(id, ip, now)
     }
 
     /// Waits until fewer than `limit` streams are registered, open or in the opening handshake.

@@ -137,6 +137,8 @@ pub struct RejectionCounts {
     pub tls: u64,
     /// The stream did not begin with a usable header of the PROXY protocol; option `proxy_protocol`.
     pub proxy_protocol: u64,
+    /// The address of the peer has too many connections, or opens them too fast; option `address_limits`.
+    pub address: u64,
 }
 
 impl RejectionCounts {
@@ -161,6 +163,7 @@ impl RejectionCounts {
             no_upgrade,
             tls,
             proxy_protocol,
+            address,
         } = *self;
         [
             ("malformed", malformed),
@@ -176,6 +179,7 @@ impl RejectionCounts {
             ("no_upgrade", no_upgrade),
             ("tls", tls),
             ("proxy_protocol", proxy_protocol),
+            ("address", address),
         ]
         .into_iter()
     }
@@ -213,6 +217,9 @@ impl RejectionCounts {
             Rejected::Application { .. } | Rejected::Dropped => &mut self.application,
             Rejected::ConnectionLimit { .. } | Rejected::Closed => &mut self.unavailable,
             Rejected::NoUpgrade | Rejected::ExtendedConnect => &mut self.no_upgrade,
+            Rejected::AddressConnections { .. } | Rejected::AddressHandshakes { .. } => {
+                &mut self.address
+            }
             Rejected::ProxyProtocol(error) => match error {
                 ProxyProtocolError::Timeout { .. } => &mut self.timeout,
                 ProxyProtocolError::Disconnected => &mut self.disconnected,
@@ -489,6 +496,8 @@ mod tests {
             Rejected::NoUpgrade,
             Rejected::ExtendedConnect,
             Rejected::ProxyProtocol(ProxyProtocolError::Missing { first: Vec::new() }),
+            Rejected::AddressConnections { limit },
+            Rejected::AddressHandshakes { limit: 1 },
             #[cfg(feature = "rustls")]
             Rejected::Tls(TlsError::PlainHttp),
             #[cfg(feature = "rustls")]
@@ -504,8 +513,8 @@ mod tests {
         // One more in each of three classes with TLS, and a stream that broke beside one that ended.
         let tls = u64::from(cfg!(feature = "rustls"));
         let (late, gone) = (1 + tls, 1 + 2 * tls);
-        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 2, tls, 1]);
-        assert_eq!(counts.total(), 15 + 4 * tls);
+        assert_eq!(table, [1, 1, 1, 1, 1, 1, late, gone, 2, 2, 2, tls, 1, 2]);
+        assert_eq!(counts.total(), 17 + 4 * tls);
     }
 
     /// A version's number is found under its name, and the total is the sum.

@@ -30,6 +30,16 @@ pub enum Rejected {
         /// The limit: option `connection_limit`.
         limit: usize,
     },
+    /// The address of the peer had as many streams as the option `address_limits` allows.
+    AddressConnections {
+        /// The limit: `connections` of the option.
+        limit: usize,
+    },
+    /// The address of the peer opened streams faster than the option `address_limits` allows.
+    AddressHandshakes {
+        /// The limit: `handshakes_per_second` of the option.
+        limit: u32,
+    },
     /// The server had closed, or it shut down before the handshake was done.
     Closed,
     /// The application dropped the upgrade of a request that another HTTP server read, so that it can answer by itself.
@@ -52,6 +62,14 @@ impl fmt::Display for Rejected {
                 f,
                 "there are {limit} connections already, and no more are allowed (option \
                  connection_limit)"
+            ),
+            Self::AddressConnections { limit } => write!(
+                f,
+                "the address has {limit} connections already, and no more are allowed (option address_limits)"
+            ),
+            Self::AddressHandshakes { limit } => write!(
+                f,
+                "the address opens more than {limit} connections in a second (option address_limits)"
             ),
             Self::Closed => f.write_str("the server has closed"),
             Self::Dropped => f.write_str("the application dropped the upgrade"),

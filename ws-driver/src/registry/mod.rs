@@ -12,6 +12,7 @@
 //!
 //! Imports: `util`, `id`, `observe`, `driver`.
 
+pub(crate) mod addresses;
 pub(crate) mod broadcast;
 mod directory;
 mod interest;
@@ -21,9 +22,13 @@ pub(crate) mod roster;
 pub(crate) mod subscriptions;
 pub(crate) mod topics;
 
+use std::net::IpAddr;
+use std::time::Instant;
+
 use slab::Slab;
 use ws_proto::{PreparedMessage, State};
 
+use self::addresses::{AddressLimits, Addresses};
 use self::directory::Directory;
 use self::roster::{Member, Members, Roster};
 use self::subscriptions::SubscriptionNotices;
@@ -57,6 +62,7 @@ pub(crate) struct RegistryConfig {
     pub(crate) slow_peer: SlowPeer,
     /// The most topics that one connection can join.
     pub(crate) topic_limit: Option<usize>,
+    pub(crate) address_limits: AddressLimits,
     /// How broadcasts are compressed.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<ws_proto::Deflate>,
@@ -83,6 +89,7 @@ impl Default for RegistryConfig {
         Self {
             slow_peer: SlowPeer::default(),
             topic_limit: Some(64),
+            address_limits: AddressLimits::new(),
             #[cfg(feature = "deflate")]
             deflate: None,
         }
@@ -100,6 +107,8 @@ struct Slots {
     /// The members are in `open`, too.
     topics: Topics<Arc<SharedMachine>>,
     totals: Totals,
+    /// `None` without a limit, so that nothing is looked up then.
+    addresses: Option<Box<Addresses>>,
 }
 
 /// The place of a connection in `open`. `None` during the opening handshake, and once the connection has ended.
@@ -113,9 +122,15 @@ impl Member for Arc<SharedMachine> {
 
 impl Registry {
     pub(crate) fn new(options: RegistryConfig, node: NodeId) -> Self {
+        let limits = options.address_limits.clone();
+        let addresses = (!limits.is_unlimited()).then(|| Box::new(Addresses::new(limits)));
+        let slots = Slots {
+            addresses,
+            ..Slots::default()
+        };
         Self {
             node,
-            slots: Mutex::default(),
+            slots: Mutex::new(slots),
             directory: Directory::default(),
             left: Notice::new(),
             notices: SubscriptionNotices::default(),
@@ -239,6 +254,14 @@ impl Registry {
         })
     }
 
+    /// Counts a stream for the address of its peer, instead of one that was counted before.
+    pub(crate) fn admit(&self, id: ConnectionId, ip: IpAddr, now: Instant) -> Result<(), Rejected> {
+        match &mut self.lock().addresses {
+            Some(addresses) => addresses.admit(id.slot, ip, now),
+            None => Ok(()),
+        }
+    }
+
     /// Waits until fewer than `limit` streams are open or being opened.
     pub(crate) async fn wait_below(&self, limit: usize) {
         while self.lock().slab.len() >= limit {
@@ -278,6 +301,9 @@ impl Registry {
     fn give_back(&self, id: ConnectionId, was_open: bool) {
         let mut slots = self.lock();
         slots.slab.remove(id.slot);
+        if let Some(addresses) = &mut slots.addresses {
+            addresses.leave(id.slot);
+        }
         slots.ending_len -= usize::from(was_open);
         drop(slots);
         self.left.notify(usize::MAX);

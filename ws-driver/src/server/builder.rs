@@ -22,6 +22,7 @@ use crate::front::forwarded::ForwardedFor;
 use crate::front::proxy_protocol::ProxyProtocol;
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
+use crate::registry::addresses::AddressLimits;
 use crate::runtime::{ListeningSocket, Runtime};
 #[cfg(feature = "rustls")]
 use crate::tls::ServerTls;
@@ -347,6 +348,19 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// ```
     pub fn forwarded_for(mut self, proxies: impl Into<Option<ForwardedFor>>) -> Self {
         self.settings.forwarded_for = proxies.into().map(Arc::new);
+        self
+    }
+
+    /// Limits what one address can take of the server: nothing by default. A stream beyond a limit is answered with 429, or dropped if it
+    /// would speak TLS, before anything of it is read. Behind a proxy the address is that of the client if
+    /// [`proxy_protocol`](Self::proxy_protocol) or [`forwarded_for`](Self::forwarded_for) names it; in the latter case it is known,
+    /// and the answer is given, once the request is read. Streams without an address are not limited.
+    ///
+    /// ```ignore
+    /// .address_limits(AddressLimits::new().connections(100).handshakes_per_second(20))
+    /// ```
+    pub fn address_limits(mut self, limits: AddressLimits) -> Self {
+        self.settings.registry.address_limits = limits;
         self
     }
 

@@ -29,6 +29,7 @@ fn the_defaults_are_frozen() {
         "reuse_port: false",
         "slow_peer: Close",
         "topic_limit: Some(64)",
+        "address_limits: AddressLimits { connections: None, handshakes_per_second: None }",
         "observers: 0",
         "on_upgrade: none",
         "on_request: none",
@@ -90,7 +91,7 @@ fn every_option_has_a_frozen_default() {
         is_one.then_some(&name[..len])
     });
     let setters: Vec<_> = names.collect();
-    assert_eq!(setters.len(), 42, "{setters:?}");
+    assert_eq!(setters.len(), 43, "{setters:?}");
     let features = [
         ("deflate", cfg!(feature = "deflate")),
         ("tls", cfg!(feature = "rustls")),
@@ -131,6 +132,7 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
             RegistryConfig {
                 slow_peer,
                 topic_limit,
+                address_limits,
                 #[cfg(feature = "deflate")]
                 deflate,
             },
@@ -158,6 +160,7 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         format!("reuse_port: {reuse_port}"),
         format!("slow_peer: {slow_peer:?}"),
         format!("topic_limit: {topic_limit:?}"),
+        format!("address_limits: {address_limits:?}"),
         format!("observers: {}", count(observers)),
         format!("on_upgrade: {}", some(on_upgrade.is_some())),
         format!("on_request: {}", some(on_request.is_some())),

@@ -3,6 +3,7 @@
 //! tell it in their `Drop`.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use ws_proto::{Closed, HandshakeError, State, Version};
 
@@ -77,6 +78,42 @@ impl StreamReporter {
         if let Some(forwarded_for) = &settings.forwarded_for {
             let client = forwarded_for.client(self.peer_addr, headers);
             self.info.peer_addr = client.or(self.peer_addr);
+        }
+    }
+
+    /// Counts the stream for the address of its peer, unless that speaks for others: their requests count.
+    pub(crate) fn admit_stream(
+        &self,
+        settings: &ServerSettings,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let forwarded_for = settings.forwarded_for.as_ref();
+        match forwarded_for.is_some_and(|it| it.trusts(self.peer_addr)) {
+            true => Ok(()),
+            false => self.admit(settings, now),
+        }
+    }
+
+    /// Counts the stream for the client of its request, if the stream itself was not counted.
+    pub(crate) fn admit_request(
+        &self,
+        settings: &ServerSettings,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let forwarded_for = settings.forwarded_for.as_ref();
+        match forwarded_for.is_some_and(|it| it.trusts(self.peer_addr)) {
+            true => self.admit(settings, now),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn admit(&self, settings: &ServerSettings, now: Instant) -> Result<(), Rejected> {
+        let limits = &settings.registry.address_limits;
+        match self.info.peer_addr {
+            Some(addr) if !limits.is_unlimited() => {
+                self.clients.admit(self.info.id, addr.ip(), now)
+            }
+            _ => Ok(()),
         }
     }
 

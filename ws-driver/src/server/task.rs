@@ -1,7 +1,7 @@
 //! The task of one stream, from accept to its end: TLS if it is on, the opening handshake, plain HTTP if the peer asks
 //! for it, and the open connection.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "upgrade")]
 use ws_proto::HandshakeError;
 use ws_proto::hooks::{PackedEvent, PackedUpgrade, poll_packed_event};
-use ws_proto::{CloseCode, CloseReason, ServerHandshake, State};
+use ws_proto::{CloseCode, CloseReason, Rejection, ServerHandshake, State};
 
 use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
@@ -271,6 +271,13 @@ where
             return None;
         }
     };
+    if let Err(rejected) = reporter.admit_stream(&shared.settings, arrived) {
+        if T::IS_PLAIN {
+            refuse_at_once(&mut stream).await;
+        }
+        reporter.note_rejected(&rejected);
+        return None;
+    }
     let opened = match transport.open(shared, stream, &mut early, arrived) {
         Opened::Now(stream) => Some(Ok(stream)),
         Opened::Later(opening) => {
@@ -303,6 +310,23 @@ where
         reporter,
     })
 }
+
+/// Answers a stream before anything of it is read, and does not wait for the peer to take it: whoever opens too many streams is to
+/// cost little.
+async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    poll_fn(|cx| {
+        // What has arrived is taken first: a stream that is closed with unread bytes is reset, and the answer would be lost.
+        let _ = Pin::new(&mut *stream).poll_read(cx, &mut [0; 1024]);
+        let _ = Pin::new(&mut *stream).poll_write(cx, TOO_MANY_REQUESTS);
+        let _ = Pin::new(&mut *stream).poll_close(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// RFC 6585 §4.
+const TOO_MANY_REQUESTS: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Makes the connection of a stream whose opening handshake is done, and delivers it to the application.
 fn begin<R, S, H>(
@@ -457,9 +481,13 @@ where
             PackedEvent::Upgrade(request) => {
                 self.reporter.info.version = Some(request.version());
                 if shared.settings.forwarded_for.is_some() {
-                    let request = request.clone().unpack();
-                    let headers = request.head().headers();
+                    let unpacked = request.clone().unpack();
+                    let headers = unpacked.head().headers();
                     self.reporter.note_forwarded(&shared.settings, headers);
+                    let now = shared.runtime.now();
+                    if let Err(rejected) = self.reporter.admit_request(&shared.settings, now) {
+                        return self.refuse_busy(&rejected);
+                    }
                 }
                 if shared.settings.on_upgrade.is_some() {
                     Step::Ask(request)
@@ -482,6 +510,15 @@ where
             }
             Err(rejected) => self.refuse(&rejected),
         }
+    }
+
+    /// Refuses a request because the client has too many connections, or opens them too fast.
+    fn refuse_busy(&mut self, rejected: &Rejected) -> Step {
+        let rejection = Rejection::new(::http::StatusCode::TOO_MANY_REQUESTS);
+        let rejection = rejection.header("Retry-After", "1");
+        let rejected_it = rejection.and_then(|rejection| self.handshake.reject(rejection));
+        rejected_it.expect("429 can reject a request that is pending");
+        self.refuse(rejected)
     }
 
     fn refuse(&mut self, rejected: &Rejected) -> Step {

@@ -17,6 +17,9 @@ use crate::tls::TlsInfo;
 
 /// Turns an accepted stream `S` into the stream of its opening handshake.
 pub(super) trait Transport<S>: Send + Sync + 'static {
+    /// Whether the peer reads what is written to the accepted stream itself.
+    const IS_PLAIN: bool;
+
     /// The stream of the handshake.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
@@ -52,6 +55,8 @@ pub(super) enum Opened<'a, T> {
 pub(super) struct Plain;
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for Plain {
+    const IS_PLAIN: bool = true;
+
     type Stream = S;
 
     fn open<'a, R: Runtime>(
@@ -87,6 +92,8 @@ mod tls {
     use crate::util::race::race;
 
     impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport<S> for ServerTls {
+        const IS_PLAIN: bool = false;
+
         type Stream = TlsStream<S>;
 
         fn open<'a, R: Runtime>(

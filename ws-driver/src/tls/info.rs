@@ -16,7 +16,7 @@ pub struct TlsInfo {
     /// server speaks.
     pub alpn: Option<Arc<str>>,
     /// The certificates that the client has shown, in DER (RFC 5280), its own first. The server has verified them. It is
-    /// `None` on a client, and if the server [asked for none](crate::ServerTls::from_config).
+    /// `None` on a client, and if the server asked for none, which is the default of `ServerTls`.
     pub client_certificates: Option<Arc<[Box<[u8]>]>>,
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use ws_driver::{
-    Connection, ConnectionConfig, ConnectionInfo, ForwardedFor, ProxyProtocol, RequestBody,
-    Runtime, Server, ServerBuilder, Upgraded, from_upgraded,
+    AddressLimits, Connection, ConnectionConfig, ConnectionInfo, ForwardedFor, ProxyProtocol,
+    RequestBody, Runtime, Server, ServerBuilder, Upgraded, from_upgraded,
 };
 
 use super::support::{ANY, Host, Log, Peer, RFC6455, client, echo, masked, text, until};
@@ -67,8 +67,14 @@ pub async fn a_server_without_a_socket_does_not_listen<R: Runtime + Default>() {
 
 /// A Unix socket that exists is served as TCP is: each version, plain HTTP, and an end that the peer sees. It is not TCP, so
 /// nothing of that is asked of it.
-#[cfg(unix)]
 pub async fn a_unix_socket_is_served<R: Runtime + Default>() {
+    // Elsewhere there is nothing to serve.
+    #[cfg(unix)]
+    serve_unix_socket::<R>().await;
+}
+
+#[cfg(unix)]
+async fn serve_unix_socket<R: Runtime + Default>() {
     use std::io::{Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -119,14 +125,10 @@ pub async fn a_unix_socket_is_served<R: Runtime + Default>() {
     });
     assert_eq!(told.next().await, "open");
     sender.send(()).unwrap();
-    server.shutdown(std::time::Duration::from_secs(5)).await;
+    server.shutdown(Duration::from_secs(5)).await;
     assert_eq!(told.next().await, "ended");
     std::fs::remove_file(path).unwrap();
 }
-
-/// On systems without Unix sockets there is nothing to serve.
-#[cfg(not(unix))]
-pub async fn a_unix_socket_is_served<R: Runtime + Default>() {}
 
 /// Reads the text that [`tell_peer`] sends behind the answer.
 async fn told_peer<R: Runtime + Default>(peer: &mut Peer<R>, expected: &str) {
@@ -187,6 +189,20 @@ pub async fn option_forwarded_for<R: Runtime + Default>() {
     let mut connection = client(&server, ws_proto::Version::Rfc6455).await;
     let peer: SocketAddr = text(&mut connection).await.parse().unwrap();
     assert!(peer.ip().is_loopback() && peer.port() != 0);
+}
+
+/// An address that has as many connections as it may gets a 429 that it can read, and a place when one of them ends.
+pub async fn option_address_limits<R: Runtime + Default>() {
+    let limits = AddressLimits::new().connections(1);
+    let server = super::support::serve(Server::<R>::builder().address_limits(limits), echo).await;
+    let first = Peer::<R>::open(&server).await;
+    let mut second = Peer::<R>::connect(&server).await;
+    let answer = second.head().await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert_eq!(server.counters().rejections.address, 1);
+    drop(first);
+    until::<R>(|| server.clients().is_empty()).await;
+    drop(Peer::<R>::open(&server).await);
 }
 
 /// A stream is a connection on either side once somebody has done the opening handshake on it. What was read behind the head is

@@ -133,6 +133,7 @@ macro_rules! __conformance {
                 a_unix_socket_is_served
                 option_proxy_protocol
                 option_forwarded_for
+                option_address_limits
                 a_stream_that_was_upgraded_elsewhere_is_a_connection
             }
             handles {
@@ -270,13 +271,13 @@ macro_rules! __conformance_features {
                 one_port_has_it_all_inside_of_tls
                 who_is_not_trusted_is_refused
                 a_missing_client_certificate_is_an_error_of_tls
+                a_client_shows_its_certificate
                 a_certificate_is_exchanged_while_serving
                 half_a_tls_handshake_is_gone_in_time
                 who_reads_no_answer_over_tls_is_cut_off
                 what_is_not_tls_is_turned_away
                 an_end_is_judged_by_the_closing_handshake
                 connect_timeout_says_how_far_it_got
-                a_client_shows_its_certificate
                 tls_over_a_stream_of_the_application
                 tls_comes_behind_a_proxy_header
                 a_full_send_queue_waits_over_tls
@@ -322,6 +323,7 @@ mod tests {
             ("echo", include_str!("echo.rs")),
             ("close", include_str!("close.rs")),
             ("cluster", include_str!("cluster.rs")),
+            ("fronts", include_str!("fronts.rs")),
             ("handles", include_str!("handles.rs")),
             ("observer", include_str!("observer.rs")),
             ("upgrade", include_str!("upgrade.rs")),

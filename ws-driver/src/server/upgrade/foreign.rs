@@ -170,6 +170,11 @@ impl<R: Runtime> Server<R> {
             let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
             return Err(reporter.refused(refused));
         }
+        // Whoever has read the request has told us whose it is.
+        if let Err(reason) = reporter.admit(&shared.settings, shared.runtime.now()) {
+            let refused = pending.refuse(StatusCode::TOO_MANY_REQUESTS, reason);
+            return Err(reporter.refused(refused));
+        }
         let Some(on_upgrade) = on_upgrade else {
             tracing::error!(
                 target: "ws",

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use ws_driver::{Connection, ConnectionInfo, ForwardedFor, Observer, ProxyProtocol, Rejected};
+use ws_driver::{
+    AddressLimits, Connection, ConnectionInfo, ForwardedFor, Observer, ProxyProtocol, Rejected,
+};
 use ws_testing::sim::peer::{OK_6455, RFC6455, frames};
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 
@@ -251,5 +253,103 @@ fn each_request_names_its_own_client() {
         drop(peer);
         sim.settle().await;
         assert_eq!(addresses.take(), ["close 192.0.2.7:0"]);
+    });
+}
+
+/// Opens a connection; tells whether it was not refused.
+async fn open(sim: &Sim, server: &Server, request: &str) -> (Peer, bool) {
+    let mut peer = Peer::connect(sim, server.local_addr());
+    let answer = peer.ask(request).await;
+    let is_refused = answer.starts_with(b"HTTP/1.1 429 Too Many Requests\r\n");
+    assert!(
+        is_refused || answer.starts_with(OK_6455.as_bytes()),
+        "{}",
+        answer.escape_ascii()
+    );
+    (peer, !is_refused)
+}
+
+/// An address that has as many streams as it may gets a 429, and another place as soon as one of them ends, however it ends: also
+/// those that never become a connection.
+#[test]
+fn an_address_has_so_many_connections() {
+    Sim::run(async |sim| {
+        let limits = AddressLimits::new().connections(2);
+        let server = Server::builder()
+            .address_limits(limits)
+            .bind(ANY)
+            .await
+            .unwrap();
+        serve(&sim, &server, tell_peer);
+        let (one, is_open) = open(&sim, &server, RFC6455).await;
+        assert!(is_open);
+        let silent = Peer::connect(&sim, server.local_addr());
+        sim.settle().await;
+        let (refused, is_open) = open(&sim, &server, RFC6455).await;
+        assert!(!is_open && refused.has_ended());
+        assert_eq!(server.counters().rejections.address, 1);
+        drop(silent);
+        sim.settle().await;
+        let (_two, is_open) = open(&sim, &server, RFC6455).await;
+        assert!(is_open);
+        assert!(!open(&sim, &server, RFC6455).await.1);
+        drop(one);
+        sim.settle().await;
+        assert!(open(&sim, &server, RFC6455).await.1);
+    });
+}
+
+/// An address opens streams at its rate, and refusals do not use it up.
+#[test]
+fn an_address_opens_connections_at_a_rate() {
+    Sim::run(async |sim| {
+        let limits = AddressLimits::new().handshakes_per_second(2);
+        let server = Server::builder()
+            .address_limits(limits)
+            .bind(ANY)
+            .await
+            .unwrap();
+        serve(&sim, &server, tell_peer);
+        let mut opened = Vec::new();
+        for _ in 0..6 {
+            opened.push(open(&sim, &server, RFC6455).await.1);
+        }
+        assert_eq!(opened, [true, true, false, false, false, false]);
+        sim.sleep(seconds(1)).await;
+        assert!(open(&sim, &server, RFC6455).await.1);
+    });
+}
+
+/// Behind a proxy the clients are counted and not the proxy, by the header before the stream or by that of the request.
+#[test]
+fn clients_behind_a_proxy_are_counted_apart() {
+    Sim::run(async |sim| {
+        let limits = AddressLimits::new().connections(1);
+        let builder = Server::builder().address_limits(limits.clone());
+        let builder = builder.forwarded_for(ForwardedFor::proxies([PEERS]).unwrap());
+        let server = builder.bind(ANY).await.unwrap();
+        serve(&sim, &server, tell_peer);
+        let of = |client: &str| {
+            RFC6455.replacen("\r\n", &format!("\r\nX-Forwarded-For: {client}\r\n"), 1)
+        };
+        let (one, is_open) = open(&sim, &server, &of("192.0.2.1")).await;
+        assert!(is_open);
+        assert!(!open(&sim, &server, &of("192.0.2.1")).await.1);
+        let (_two, is_open) = open(&sim, &server, &of("192.0.2.2")).await;
+        assert!(is_open);
+        drop(one);
+        sim.settle().await;
+        assert!(open(&sim, &server, &of("192.0.2.1")).await.1);
+
+        let builder = Server::builder().address_limits(limits);
+        let builder = builder.proxy_protocol(ProxyProtocol::required([PEERS]).unwrap());
+        let server = builder.bind(ANY).await.unwrap();
+        serve(&sim, &server, tell_peer);
+        let v1 = String::from_utf8_lossy(V1).into_owned();
+        let (_one, is_open) = open(&sim, &server, &format!("{v1}{RFC6455}")).await;
+        assert!(is_open);
+        assert!(!open(&sim, &server, &format!("{v1}{RFC6455}")).await.1);
+        let other = v1.replace("192.0.2.7", "192.0.2.8");
+        assert!(open(&sim, &server, &format!("{other}{RFC6455}")).await.1);
     });
 }
