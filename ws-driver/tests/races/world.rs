@@ -217,9 +217,9 @@ impl Runtime for World {
         Ok(listener.addr)
     }
 
-    async fn accept(&self, listener: &SimListener) -> io::Result<(Stream, SocketAddr)> {
+    async fn accept(&self, listener: &SimListener) -> io::Result<(Stream, Option<SocketAddr>)> {
         let (stream, addr) = poll_fn(|cx| listener.poll_accept(cx)).await?;
-        Ok((Stream::new(stream), addr))
+        Ok((Stream::new(stream), Some(addr)))
     }
 
     async fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
