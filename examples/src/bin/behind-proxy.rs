@@ -1,12 +1,12 @@
 //! A server that stands behind something: it tells each client the address that it knows of it, and then echoes, on tokio.
 //!
 //! ```text
-//! cargo run --release -p examples --bin behind-proxy -- --listen 127.0.0.1:9000 --unix /run/echo.socket
+//! cargo run --release -p examples --bin behind-proxy -- --listen 127.0.0.1:9000 --unix /tmp/echo.socket
 //! ```
 //!
 //! `--proxy-protocol` and `--forwarded-for` say which proxies are believed. Sockets that systemd passes on (LISTEN_FDS) are
 //! served as well; then no address is needed. The page [Behind a proxy](../../../docs/behind-a-proxy.md) has configurations for
-//! HAProxy, nginx and systemd, and so has `examples/systemd`.
+//! HAProxy and nginx, and `examples/systemd` has units.
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -90,6 +90,10 @@ macro_rules! adapter {
         /// # Errors
         ///
         /// Fails if an option of the connection is invalid.
+        ///
+        /// # Panics
+        ///
+        /// On tokio, outside of a runtime, as whatever spawns a task.
         pub fn from_upgraded<S>(
             upgraded: $crate::exports::Upgraded<S>,
         ) -> Result<$crate::Connection, $crate::exports::ConfigError>

@@ -19,6 +19,9 @@ const WORKED: Duration = Duration::from_secs(5);
 /// The longest pause that a server can ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(5 * 60);
 
+/// The longest pause of all: a month, so that no sum overflows.
+const PAUSE_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 impl Default for Backoff {
     fn default() -> Self {
         Self {
@@ -42,7 +45,8 @@ impl Backoff {
     pub(super) fn next_pause(&mut self, random: u32, retry_after: Option<Duration>) -> Duration {
         let doublings = self.pauses.min(31);
         self.pauses = self.pauses.saturating_add(1);
-        let bound = self.first.saturating_mul(1 << doublings).min(self.longest);
+        let bound = self.first.saturating_mul(1 << doublings);
+        let bound = bound.min(self.longest).min(PAUSE_LIMIT);
         let share = f64::from(random) / f64::from(u32::MAX);
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_LIMIT);
         asked + bound.mul_f64(share)
@@ -84,8 +88,11 @@ mod tests {
         assert_eq!(backoff.next_pause(0, ever), RETRY_AFTER_LIMIT);
         backoff.pauses = u32::MAX;
         assert_eq!(backoff.next_pause(u32::MAX, None), MS * 30_000);
-        (backoff.first, backoff.longest) = (Duration::MAX, Duration::from_secs(1 << 40));
-        assert!(backoff.next_pause(1, None) <= Duration::from_secs(1 << 40));
+        (backoff.first, backoff.longest) = (Duration::MAX, Duration::MAX);
+        assert_eq!(
+            backoff.next_pause(u32::MAX, ever),
+            PAUSE_LIMIT + RETRY_AFTER_LIMIT
+        );
         backoff.first = Duration::ZERO;
         assert_eq!(backoff.next_pause(u32::MAX, None), Duration::ZERO);
     }

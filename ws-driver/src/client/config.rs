@@ -5,9 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::HeaderMap;
 #[cfg(feature = "deflate")]
 use ws_proto::Deflate;
-use ws_proto::{ClientConfig, ConfigError, Origin, Subprotocol, Version};
+use ws_proto::{ClientConfig, ConfigError, Host, Origin, Subprotocol, Version};
 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
@@ -148,6 +149,23 @@ impl ConnectConfig {
         control_events: bool,
         /// Gives the reason in the close frame when this client closes because a rule was broken: off.
         close_reasons: bool,
+    }
+
+    /// Sets the `Host` header, for a server that is reached under another name; see [`ClientConfig::host`].
+    #[must_use]
+    pub fn host(mut self, host: impl Into<Option<Host>>) -> Self {
+        self.client = self.client.host(host);
+        self
+    }
+
+    /// Takes the headers of a request that was made for another library; see [`ClientConfig::headers`].
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ClientConfig::headers`] does.
+    pub fn headers(mut self, headers: &HeaderMap) -> Result<Self, ConfigError> {
+        self.client = self.client.headers(headers)?;
+        Ok(self)
     }
 
     /// Sets all options of the protocol at once: the version, subprotocols, headers, limits. It replaces what the

@@ -89,7 +89,8 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Tells whether another attempt can succeed as it is, because networks, names and servers come back. An invalid option,
-    /// a certificate that is not trusted and a server that refuses the request are not transient.
+    /// a certificate that is not trusted and a refusal are not transient, except for the statuses 408, 425, 429, 500, 502, 503 and
+    /// 504.
     ///
     /// A lookup that fails is transient, because it does not say whether the name does not exist or the network is away.
     pub fn is_transient(&self) -> bool {

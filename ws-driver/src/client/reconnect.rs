@@ -15,8 +15,8 @@ use crate::runtime::{Runtime, sleep};
 /// Opens connections to one server, one after the other. Each [`connect`](Self::connect) waits as long as it has to.
 ///
 /// The first attempt is made at once. Before any other is a pause, a random time below a bound that doubles from
-/// [`first_pause`](Self::first_pause) to [`longest_pause`](Self::longest_pause) (full jitter). It begins anew behind a connection
-/// that lasted 5 s. A server that answers with `Retry-After` (RFC 9110 §10.2.3) gets that time on top, 5 minutes at most.
+/// [`first_pause`](Self::first_pause) to [`longest_pause`](Self::longest_pause) (full jitter). It begins anew if 5 s
+/// or more have passed since the last connection opened. A server that answers with `Retry-After` (RFC 9110 §10.2.3) gets that time on top, 5 minutes at most.
 ///
 /// Only errors that are [transient](ConnectError::is_transient) are tried again.
 ///
@@ -37,6 +37,8 @@ pub struct Reconnector<R> {
     retry_after: Option<Duration>,
     /// Whether there was an attempt.
     has_begun: bool,
+    /// When the pause ends that was begun last.
+    resume_at: Option<Instant>,
 }
 
 impl<R: Runtime + Default> Reconnector<R> {
@@ -59,6 +61,7 @@ impl<R: Runtime + Default> Reconnector<R> {
             opened: None,
             retry_after: None,
             has_begun: false,
+            resume_at: None,
         })
     }
 
@@ -96,15 +99,14 @@ impl<R: Runtime + Default> Reconnector<R> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the attempt ends. The next call goes on with the next pause.
+    /// If the future is dropped, the attempt ends. The next call waits for the rest of the pause, if it was in one.
     pub async fn connect(&mut self) -> Result<Connection, ConnectError> {
         loop {
             if let Some(opened) = self.opened.take() {
                 self.backoff.note_ended(self.runtime.now() - opened);
             }
             if std::mem::replace(&mut self.has_begun, true) {
-                let pause = self.next_pause();
-                sleep(&self.runtime, pause).await;
+                self.pause().await;
             }
             let attempt = crate::client::connect_with::<R>(self.request.clone(), &self.options);
             let error = match attempt.await {
@@ -129,11 +131,20 @@ impl<R: Runtime + Default> Reconnector<R> {
         }
     }
 
-    fn next_pause(&mut self) -> Duration {
-        let mut bytes = [0; 4];
-        self.runtime.fill_random(&mut bytes);
-        let random = u32::from_le_bytes(bytes);
-        self.backoff.next_pause(random, self.retry_after.take())
+    /// Waits before an attempt. A wait that is dropped goes on with the next one.
+    async fn pause(&mut self) {
+        let now = self.runtime.now();
+        if self.resume_at.is_none() {
+            let mut bytes = [0; 4];
+            self.runtime.fill_random(&mut bytes);
+            let random = u32::from_le_bytes(bytes);
+            let pause = self.backoff.next_pause(random, self.retry_after.take());
+            self.resume_at = now.checked_add(pause);
+        }
+        if let Some(resume_at) = self.resume_at {
+            sleep(&self.runtime, resume_at.saturating_duration_since(now)).await;
+        }
+        self.resume_at = None;
     }
 }
 

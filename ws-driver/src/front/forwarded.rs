@@ -35,8 +35,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl ForwardedFor {
     /// Believes these proxies: addresses such as `192.0.2.1`, or networks such as `10.0.0.0/8`. The client is the last one in
-    /// the header that is none of them. The header of a peer that is none of them is ignored. Streams without an address, such
-    /// as those of a Unix socket, count as proxies.
+    /// the header that is none of them. The header of a peer that is none of them is ignored. Who connects to a Unix
+    /// socket that the server [listens on](crate::ServerBuilder::listener) counts as a proxy.
     ///
     /// # Errors
     ///
@@ -64,37 +64,27 @@ impl ForwardedFor {
         Self { header, ..self }
     }
 
-    /// Tells whether a peer may speak for others.
-    pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
-        match &self.trust {
-            Trust::Hops(count) => *count > 0,
-            Trust::Proxies(proxies) => peer.is_none_or(|peer| proxies.contains(peer.ip())),
+    /// Tells whether a peer may speak for others. A peer without an address may if it came by a Unix socket of the server.
+    pub(crate) fn trusts(&self, peer: Option<SocketAddr>, is_local: bool) -> bool {
+        match (&self.trust, peer) {
+            (Trust::Hops(count), _) => *count > 0,
+            (Trust::Proxies(proxies), Some(peer)) => proxies.contains(peer.ip()),
+            (Trust::Proxies(_), None) => is_local,
         }
     }
 
-    /// Returns the address of the client, with port 0 if the header has no port. Returns `None` if that is the peer itself.
-    pub(crate) fn client(
-        &self,
-        peer: Option<SocketAddr>,
-        headers: &HeaderMap,
-    ) -> Option<SocketAddr> {
-        let lines = headers.get_all(&self.header).into_iter();
-        let lines: Vec<_> = lines.map(|line| line.to_str().ok()).collect();
-        let mut entries = lines.into_iter().rev().flat_map(|line| match line {
-            // Nothing is known about what stands before it.
-            None => vec![None],
-            Some(line) => split(line, ',')
-                .rev()
-                .map(|entry| self.addr(entry))
-                .collect(),
+    /// Returns the address that a peer which may speak for others names, with port 0 if the header has no port. Returns `None` if
+    /// it names none.
+    pub(crate) fn client(&self, headers: &HeaderMap) -> Option<SocketAddr> {
+        let lines = headers.get_all(&self.header).into_iter().rev();
+        let mut entries = lines.flat_map(|line| match self.header == FORWARDED {
+            true => elements(line.as_bytes()),
+            false => addresses(line.as_bytes()),
         });
         match &self.trust {
             Trust::Hops(0) => None,
             Trust::Hops(count) => entries.nth(count - 1).flatten(),
             Trust::Proxies(proxies) => {
-                if !self.trusts(peer) {
-                    return None;
-                }
                 let mut client = None;
                 for addr in entries {
                     // What an entry that is no address says, such as "unknown", is as far as can be seen.
@@ -108,28 +98,51 @@ impl ForwardedFor {
             }
         }
     }
-
-    /// Reads an entry.
-    fn addr(&self, entry: &str) -> Option<SocketAddr> {
-        if self.header != FORWARDED {
-            return addr(entry.trim());
-        }
-        let mut pairs = split(entry, ';').filter_map(|pair| pair.split_once('='));
-        let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-        addr(&unquote(node.trim()))
-    }
 }
 
-/// Splits a list, but not within quotes (RFC 9110 §5.6.4).
-fn split(text: &str, separator: char) -> impl DoubleEndedIterator<Item = &str> {
+/// Reads a list of addresses from its end. Each entry stands for itself, whatever bytes a client has put before it.
+fn addresses(line: &[u8]) -> Vec<Option<SocketAddr>> {
+    let entries = line.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let entries = entries.filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| addr(std::str::from_utf8(entry).ok()?))
+        .collect()
+}
+
+/// Reads the elements of `Forwarded` from its end (RFC 7239 §4).
+fn elements(line: &[u8]) -> Vec<Option<SocketAddr>> {
+    let elements = match split(line, b',') {
+        Some(elements) => elements,
+        // A quote that does not end is not of a proxy. What a proxy has added behind it is not within it.
+        None => line.split(|byte| *byte == b',').collect(),
+    };
+    let elements = elements.into_iter().rev().map(<[u8]>::trim_ascii);
+    let elements = elements.filter(|element| !element.is_empty());
+    elements.map(node).collect()
+}
+
+/// Reads the parameter `for` of an element, which is well-formed.
+fn node(element: &[u8]) -> Option<SocketAddr> {
+    let mut found = None;
+    for pair in split(element, b';')? {
+        let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("for") {
+            found = addr(&unquote(value.trim())?);
+        }
+    }
+    found
+}
+
+/// Splits a list, but not within quotes (RFC 9110 §5.6.4). Returns `None` if a quote does not end.
+fn split(text: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
     let (mut is_quoted, mut is_escaped, mut begin) = (false, false, 0);
     let mut parts = Vec::new();
-    for (place, char) in text.char_indices() {
-        match char {
+    for (place, byte) in text.iter().enumerate() {
+        match byte {
             _ if std::mem::take(&mut is_escaped) => {}
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if char == separator && !is_quoted => {
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ if *byte == separator && !is_quoted => {
                 parts.push(&text[begin..place]);
                 begin = place + 1;
             }
@@ -137,23 +150,24 @@ fn split(text: &str, separator: char) -> impl DoubleEndedIterator<Item = &str> {
         }
     }
     parts.push(&text[begin..]);
-    // An empty element of a list counts for nothing (RFC 9110 §5.6.1).
-    parts.into_iter().filter(|part| !part.trim().is_empty())
+    (!is_quoted).then_some(parts)
 }
 
-fn unquote(text: &str) -> String {
-    let quoted = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    let Some(quoted) = quoted else {
-        return text.to_owned();
+/// Reads a token, or a string in quotes that is nothing else.
+fn unquote(text: &str) -> Option<String> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return (!text.contains('"')).then(|| text.to_owned());
     };
-    let mut chars = quoted.chars();
-    let unescaped = std::iter::from_fn(|| match chars.next()? {
-        '\\' => chars.next(),
-        char => Some(char),
-    });
-    unescaped.collect()
+    let mut chars = quoted.strip_suffix('"')?.chars();
+    let mut unquoted = String::new();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => return None,
+            '\\' => unquoted.push(chars.next()?),
+            char => unquoted.push(char),
+        }
+    }
+    Some(unquoted)
 }
 
 /// Reads an address with a port or without, an IPv6 one in brackets or, without a port, not.
@@ -184,14 +198,17 @@ mod tests {
 
     fn client(forwarded: &ForwardedFor, peer: &str, name: &'static str, lines: &[&str]) -> String {
         let peer = peer.parse().ok();
-        let client = forwarded.client(peer, &headers(name, lines));
+        let trusts = forwarded.trusts(peer, true);
+        let client = trusts
+            .then(|| forwarded.client(&headers(name, lines)))
+            .flatten();
         client.map_or_else(|| "the peer".to_owned(), |addr| addr.to_string())
     }
 
     #[test]
     fn proxies_are_believed_as_far_as_they_are_ours() {
         let ours = ForwardedFor::proxies(["10.0.0.0/8", "2001:db8::/32"]).unwrap();
-        let cases: [(&str, &[&str], &str); 14] = [
+        let cases: [(&str, &[&str], &str); 16] = [
             ("10.0.0.1:9", &["192.0.2.7"], "192.0.2.7:0"),
             ("10.0.0.1:9", &["192.0.2.7:8080"], "192.0.2.7:8080"),
             ("10.0.0.1:9", &["192.0.2.66, 192.0.2.7"], "192.0.2.7:0"),
@@ -211,7 +228,10 @@ mod tests {
                 &["192.0.2.66, unknown, 10.1.1.1"],
                 "10.1.1.1:0",
             ),
-            ("10.0.0.1:9", &["192.0.2.66, ü, 10.1.1.1"], "the peer"),
+            ("10.0.0.1:9", &["192.0.2.66, ü, 10.1.1.1"], "10.1.1.1:0"),
+            // A client that opens a quote hides nothing of what its proxy adds.
+            ("10.0.0.1:9", &["\", 192.0.2.7"], "192.0.2.7:0"),
+            ("10.0.0.1:9", &["ü, 192.0.2.7"], "192.0.2.7:0"),
             ("10.0.0.1:9", &["192.0.2.66, ü", "10.1.1.1"], "10.1.1.1:0"),
             (
                 "10.0.0.1:9",
@@ -230,7 +250,11 @@ mod tests {
                 "{lines:?}"
             );
         }
-        // A Unix socket.
+        // Who has no address is believed at a Unix socket of the server alone.
+        assert!(!ours.trusts(None, false));
+        assert!(
+            ForwardedFor::hops(1).trusts(None, false) && !ForwardedFor::hops(0).trusts(None, true)
+        );
         assert_eq!(
             client(&ours, "", "x-forwarded-for", &["192.0.2.7"]),
             "192.0.2.7:0"
@@ -271,7 +295,7 @@ mod tests {
     #[test]
     fn the_standard_header_is_read_by_its_rules() {
         let hops = ForwardedFor::hops(1).header(FORWARDED);
-        let cases: [(&str, &str); 12] = [
+        let cases: [(&str, &str); 17] = [
             ("for=192.0.2.7", "192.0.2.7:0"),
             (
                 "For=\"192.0.2.7:8080\"; proto=https;by=203.0.113.43",
@@ -292,6 +316,18 @@ mod tests {
             ("proto=https", "the peer"),
             ("192.0.2.7", "the peer"),
             ("for=\"192.0.2.7", "the peer"),
+            // A quote that a client has opened takes nothing in of what its proxy adds.
+            ("for=192.0.2.66;x=\", for=192.0.2.7", "192.0.2.7:0"),
+            (
+                "for=192.0.2.66;x=\"\\, for=\"[2001:db8::7]\"",
+                "[2001:db8::7]:0",
+            ),
+            (
+                "for=192.0.2.66;x=\", for=192.0.2.7;host=\"x\"",
+                "192.0.2.7:0",
+            ),
+            ("for=192.0.2.66\"x\"", "the peer"),
+            ("for=\"192.0.2.66\"x\"\"", "the peer"),
             ("for=192.0.2.7, for=", "the peer"),
         ];
         for (line, expected) in cases {

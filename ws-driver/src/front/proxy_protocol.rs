@@ -116,7 +116,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
             Ok(Parsed::Incomplete)
         }
         Err(_) => {
-            let first = bytes.iter().take(SHOWN_LEN).copied().collect();
+            // Not what comes behind it, which can be a request with secrets in it.
+            let len = declared.unwrap_or(bytes.len()).min(V1_LIMIT);
+            let first = bytes.iter().take(len).copied().collect();
             Err(ProxyProtocolError::Malformed { first })
         }
     }
@@ -138,8 +140,16 @@ fn begins(bytes: &[u8], signature: &[u8]) -> bool {
     bytes[..len] == signature[..len]
 }
 
-/// The bytes that an error shows.
-pub(crate) const SHOWN_LEN: usize = 107;
+/// The most that version 1 has.
+const V1_LIMIT: usize = 107;
+/// The bytes of something else that an error shows, up to a query.
+const SHOWN_LEN: usize = 16;
+
+/// What an error shows of something else than a header: enough to know the protocol, and no secret.
+pub(crate) fn shown(bytes: &[u8]) -> Vec<u8> {
+    let shown = bytes.iter().take(SHOWN_LEN);
+    shown.take_while(|byte| **byte != b'?').copied().collect()
+}
 
 /// Why a stream without a usable header of the PROXY protocol was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +162,7 @@ pub enum ProxyProtocolError {
     },
     /// A proxy sent something else first.
     Missing {
-        /// The first bytes, 107 at most.
+        /// The first bytes, 16 at most, and none of a query.
         first: Vec<u8>,
     },
     /// A header that breaks a rule of the protocol.

@@ -1,5 +1,6 @@
 //! Connections over streams whose opening handshake somebody else has done, such as a client or a server of HTTP.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -19,7 +20,6 @@ use crate::util::random::SystemRandomness;
 ///
 /// What was agreed on has to be said here, because nobody reads the heads again. Compression cannot be: do not agree on an
 /// extension.
-#[derive(Debug)]
 #[must_use]
 pub struct Upgraded<S> {
     stream: S,
@@ -87,6 +87,19 @@ impl<S> Upgraded<S> {
     }
 }
 
+impl<S> fmt::Debug for Upgraded<S> {
+    /// Without what was received, and without the subprotocol, which can be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded")
+            .field("role", &self.role)
+            .field("version", &self.version)
+            .field("early", &self.early.len())
+            .field("config", &self.config)
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Makes a connection of a stream whose opening handshake was done elsewhere. It is driven in a task of its own.
 ///
 /// It belongs to no [`Server`](crate::Server), so it has no topics. A server on hyper hands its requests to
@@ -95,6 +108,10 @@ impl<S> Upgraded<S> {
 /// # Errors
 ///
 /// Fails if an option of the connection is invalid.
+///
+/// # Panics
+///
+/// On tokio, outside of a runtime, as whatever spawns a task.
 pub fn from_upgraded<R, S>(upgraded: Upgraded<S>) -> Result<Connection, ConfigError>
 where
     R: Runtime + Default,

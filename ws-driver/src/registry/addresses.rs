@@ -75,10 +75,14 @@ impl Addresses {
         }
     }
 
-    /// Counts a stream for an address, instead of the one before. A stream that is refused counts for none.
+    /// Counts a stream for an address, instead of the one before, and once for the same one. A stream that is refused counts for
+    /// none.
     pub(super) fn admit(&mut self, slot: usize, ip: IpAddr, now: Instant) -> Result<(), Rejected> {
-        self.leave(slot);
         let ip = network(ip);
+        if self.streams.get(&slot) == Some(&ip) {
+            return Ok(());
+        }
+        self.leave(slot);
         self.sweep(now);
         let usage = self.usage.entry(ip).or_insert(Usage {
             streams: 0,
@@ -177,7 +181,11 @@ mod tests {
     fn an_address_opens_so_many_streams_in_a_second() {
         let begin = Instant::now();
         let mut addresses = Addresses::new(AddressLimits::new().handshakes_per_second(4));
-        let mut admit = |ip, now| addresses.admit(0, ip, now).is_ok();
+        let mut slot = 0;
+        let mut admit = |ip, now| {
+            slot += 1;
+            addresses.admit(slot, ip, now).is_ok()
+        };
         let (one, two) = (ip("192.0.2.1"), ip("192.0.2.2"));
         assert_eq!(
             [(); 6].map(|()| admit(one, begin)),
@@ -194,6 +202,16 @@ mod tests {
         );
         // A clock that goes back opens nothing.
         assert!(!admit(one, begin));
+
+        // Further requests of the same client on its stream are no further streams.
+        let mut addresses = Addresses::new(AddressLimits::new().handshakes_per_second(1));
+        assert!(
+            [(); 9]
+                .iter()
+                .all(|()| addresses.admit(0, one, begin).is_ok())
+        );
+        assert!(addresses.admit(0, two, begin).is_ok());
+        assert!(addresses.admit(0, one, begin).is_err());
 
         let mut none = Addresses::new(AddressLimits::new().handshakes_per_second(0));
         assert!(none.admit(0, one, begin).is_err());

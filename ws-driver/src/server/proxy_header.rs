@@ -10,7 +10,7 @@ use ws_proto::HandshakeError;
 
 use super::shared::SharedServer;
 use crate::driver::deadline::DeadlineTimer;
-use crate::front::proxy_protocol::{Parsed, ProxyProtocol, ProxyProtocolError, SHOWN_LEN, parse};
+use crate::front::proxy_protocol::{Parsed, ProxyProtocol, ProxyProtocolError, parse, shown};
 use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::util::race::race;
@@ -72,7 +72,7 @@ async fn read_to_end<S: AsyncRead + Unpin>(
                 return Ok(ProxyHeader { client, rest });
             }
             Parsed::Other if is_required => {
-                let first = received.iter().take(SHOWN_LEN).copied().collect();
+                let first = shown(&received);
                 return Err(refused(ProxyProtocolError::Missing { first }));
             }
             Parsed::Other => {

@@ -11,6 +11,7 @@ use super::settings::ServerSettings;
 #[cfg(feature = "upgrade")]
 use super::upgrade::Refused;
 use crate::driver::Watch;
+use crate::front::forwarded::ForwardedFor;
 use crate::handle::clients::Clients;
 use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer, Observers};
@@ -25,6 +26,8 @@ pub(crate) struct StreamReporter {
     pub(crate) info: ConnectionInfo,
     /// Who is at the other end of the stream: the client, or a proxy of HTTP that speaks for clients.
     peer_addr: Option<SocketAddr>,
+    /// Whether it came by a Unix socket of the server.
+    pub(crate) is_local: bool,
     state: State,
     /// Where rejections are counted.
     clients: Clients,
@@ -52,6 +55,7 @@ impl StreamReporter {
         Self {
             observers,
             peer_addr: info.peer_addr,
+            is_local: false,
             info,
             state: State::Unknown,
             clients,
@@ -75,10 +79,34 @@ impl StreamReporter {
 
     /// Notes for whom the peer speaks in a request, if the server believes it.
     pub(crate) fn note_forwarded(&mut self, settings: &ServerSettings, headers: &http::HeaderMap) {
-        if let Some(forwarded_for) = &settings.forwarded_for {
-            let client = forwarded_for.client(self.peer_addr, headers);
-            self.info.peer_addr = client.or(self.peer_addr);
+        if let Some(forwarded_for) = self.trusted_front(settings) {
+            self.info.peer_addr = forwarded_for.client(headers).or(self.peer_addr);
         }
+    }
+
+    /// Notes a request that does not say for whom the peer speaks: not for whom it spoke before.
+    pub(crate) fn forget_client(&mut self) {
+        self.info.peer_addr = self.peer_addr;
+    }
+
+    /// Notes the address of the peer, which was not known before.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn note_peer(
+        &mut self,
+        settings: &ServerSettings,
+        peer_addr: Option<SocketAddr>,
+        headers: &http::HeaderMap,
+    ) {
+        (self.peer_addr, self.info.peer_addr) = (peer_addr, peer_addr);
+        self.note_forwarded(settings, headers);
+    }
+
+    /// Returns how the peer names its clients, if it is one that is believed.
+    fn trusted_front<'a>(&self, settings: &'a ServerSettings) -> Option<&'a ForwardedFor> {
+        let forwarded_for = settings.forwarded_for.as_deref()?;
+        forwarded_for
+            .trusts(self.peer_addr, self.is_local)
+            .then_some(forwarded_for)
     }
 
     /// Counts the stream for the address of its peer, unless that speaks for others: their requests count.
@@ -87,10 +115,9 @@ impl StreamReporter {
         settings: &ServerSettings,
         now: Instant,
     ) -> Result<(), Rejected> {
-        let forwarded_for = settings.forwarded_for.as_ref();
-        match forwarded_for.is_some_and(|it| it.trusts(self.peer_addr)) {
-            true => Ok(()),
-            false => self.admit(settings, now),
+        match self.trusted_front(settings) {
+            Some(_) => Ok(()),
+            None => self.admit(settings, now),
         }
     }
 
@@ -100,13 +127,13 @@ impl StreamReporter {
         settings: &ServerSettings,
         now: Instant,
     ) -> Result<(), Rejected> {
-        let forwarded_for = settings.forwarded_for.as_ref();
-        match forwarded_for.is_some_and(|it| it.trusts(self.peer_addr)) {
-            true => self.admit(settings, now),
-            false => Ok(()),
+        match self.trusted_front(settings) {
+            Some(_) => self.admit(settings, now),
+            None => Ok(()),
         }
     }
 
+    /// Counts the stream for the address that is known now.
     pub(crate) fn admit(&self, settings: &ServerSettings, now: Instant) -> Result<(), Rejected> {
         let limits = &settings.registry.address_limits;
         match self.info.peer_addr {

@@ -73,7 +73,7 @@ where
     } = arrival;
     let proxies = shared.settings.proxy_protocol.clone();
     let proxies = proxies.filter(|_| is_of_port);
-    // A field of a span is set once. If the peer speaks for somebody, that is known once the connection is open.
+    // A field of a span is set once. If the peer speaks for somebody, that is known behind its header.
     let speaks_for_others = proxies.is_some() || shared.settings.forwarded_for.is_some();
     let span = ConnectionSpan::new(entry.id, peer_addr.filter(|_| !speaks_for_others));
     let inner = span.clone();
@@ -81,16 +81,22 @@ where
     // freed when the connection opens.
     span.around(StreamTask::Opening(Box::pin(async move {
         let proxies = proxies.as_deref();
+        let is_local = is_of_port && peer_addr.is_none();
         let peer = Peer {
             addr: peer_addr,
             proxies,
+            is_local,
         };
         let mut opening = start(&shared, entry.id, stream, transport, peer).await?;
+        let speaks_late = shared.settings.forwarded_for.is_some();
+        if speaks_for_others && !speaks_late {
+            inner.note_peer(opening.reporter.info.peer_addr);
+        }
         while let Stage::Http = opening.advance(&shared).await? {
             // Boxed, because it is large and most streams are upgraded at once.
             opening = Box::pin(opening.serve_http(&shared)).await?;
         }
-        if speaks_for_others {
+        if speaks_late {
             inner.note_peer(opening.reporter.info.peer_addr);
         }
         let probe = |shared: &_, stream: &_| probe(shared, T::inner(stream));
@@ -101,8 +107,9 @@ where
 /// An accepted upgrade whose request another HTTP server has read.
 #[cfg(feature = "upgrade")]
 pub(super) struct Handover {
-    pub(super) entry: Entry,
+    // Before the entry, because whoever waits for the place waits for the observers.
     pub(super) reporter: StreamReporter,
+    pub(super) entry: Entry,
     pub(super) handshake: ServerHandshake,
     pub(super) upgrade: AcceptedUpgrade,
     pub(super) on_upgrade: hyper::upgrade::OnUpgrade,
@@ -216,6 +223,8 @@ struct Peer<'a> {
     addr: Option<SocketAddr>,
     /// The proxies that send a header first, if it may be one of them.
     proxies: Option<&'a ProxyProtocol>,
+    /// Whether it came by a Unix socket of the server.
+    is_local: bool,
 }
 
 /// Begins to open an accepted stream. Returns `None` if it has no transport for an opening handshake.
@@ -271,7 +280,8 @@ where
             return None;
         }
     };
-    if let Err(rejected) = reporter.admit_stream(&shared.settings, arrived) {
+    reporter.is_local = peer.is_local;
+    if let Err(rejected) = reporter.admit_stream(&shared.settings, shared.runtime.now()) {
         if T::IS_PLAIN {
             refuse_at_once(&mut stream).await;
         }
@@ -497,7 +507,11 @@ where
             }
             PackedEvent::Http => Step::End(Stage::Http),
             PackedEvent::Open => Step::End(Stage::Open),
-            PackedEvent::Failed(error) => self.refuse(&Rejected::Handshake(error)),
+            PackedEvent::Failed(error) => {
+                // Its headers are not looked at, and the request before can have been another client's.
+                self.reporter.forget_client();
+                self.refuse(&Rejected::Handshake(error))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use ws_tokio::{CloseCode, ConnectConfig, ConnectError, HandshakeError, connect_with};
+use ws_tokio::{CloseCode, ConnectConfig, connect_with};
 
 use crate::exit::{self, Failure};
 use crate::input::{Framing, Input};
@@ -103,20 +103,7 @@ fn can_pass(ended: &Result<End, Failure>) -> bool {
             let is_over = exit::is_normal(closed) && closed.code != CloseCode::GOING_AWAY.get();
             !(end.is_sent || end.is_enough || is_over)
         }
-        Err(Failure::Connect { error, .. }) => match error {
-            ConnectError::Config(_) | ConnectError::TlsUnsupported | ConnectError::Tls(_) => false,
-            // 502 to 504 are of a gateway in front of a server that is not there at the moment.
-            ConnectError::Handshake(HandshakeError::Status { status, .. }) => {
-                (502..=504).contains(&status.as_u16())
-            }
-            ConnectError::Handshake(error) => matches!(
-                error,
-                HandshakeError::Empty
-                    | HandshakeError::Disconnected { .. }
-                    | HandshakeError::Timeout { .. }
-            ),
-            _ => true,
-        },
+        Err(Failure::Connect { error, .. }) => error.is_transient(),
         Err(Failure::Usage(_) | Failure::Listen(_) | Failure::Closed(_) | Failure::Stdio(_)) => {
             false
         }

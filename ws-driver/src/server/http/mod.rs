@@ -157,14 +157,22 @@ async fn answer<R: Runtime>(
     request: Request<Incoming>,
 ) -> Result<Response<WatchedBody>, std::convert::Infallible> {
     let (mut head, body) = request.into_parts();
-    let is_tls = {
+    let (is_tls, admitted) = {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.expect(Ending::NoUpgrade);
         reporter.note_forwarded(&shared.settings, &head.headers);
-        reporter.note_request(&head);
+        let admitted = reporter.admit_request(&shared.settings, shared.runtime.now());
+        if admitted.is_ok() {
+            reporter.note_request(&head);
+        }
         head.extensions.insert(reporter.info.clone());
-        reporter.info.tls.is_some()
+        (reporter.info.tls.is_some(), admitted)
     };
+    if let Err(reason) = admitted {
+        shared.clients.note_rejected(&reason);
+        let response = service::too_many_requests().map(service::boxed);
+        return Ok(response.map(|body| WatchedBody { body, answered }));
+    }
     let timeout = shared.settings.http.body_timeout;
     let body = RequestBody::new(body, &shared.runtime, timeout);
     let request = Request::from_parts(head, body);

@@ -209,6 +209,14 @@ pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Ful
 
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 
+/// Answers a client that has too many connections, or opens them too fast (RFC 6585 §4).
+pub(crate) fn too_many_requests() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, "429 Too Many Requests\n");
+    let (retry_after, second) = (http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(retry_after, second);
+    response
+}
+
 pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -187,7 +187,20 @@ impl<R: Runtime> Server<R> {
         // Read before `decide` consumes the handshake. The same deadline bounds the release of the stream.
         let deadline = pending.handshake.poll_timeout();
         let request = pending.request.clone().unpack();
-        let decided = match pending.decide(shared, &reporter.info, body).await {
+        let decided = {
+            let deciding = pin!(pending.decide(shared, &reporter.info, body));
+            let stop = &shared.stop;
+            stop.unless(ShutdownPhase::ShuttingDown, deciding).await
+        };
+        let Some(decided) = decided else {
+            // As on the port: a shutdown waits for no peer, and for no database.
+            let refused = Refused {
+                response: service::text(StatusCode::SERVICE_UNAVAILABLE, CLOSED_BODY),
+                reason: Rejected::Closed,
+            };
+            return Err(reporter.refused(Box::new(refused)));
+        };
+        let decided = match decided {
             Ok(decided) if decided.decision.is_accepted() => decided,
             // A rejection needs no decision of the caller.
             Ok(decided) => match decided.conclude() {
@@ -227,6 +240,8 @@ pub fn is_extended_connect(
 const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/2 or HTTP/3 (extended CONNECT, \
     RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/integrations.md";
 
+const CLOSED_BODY: &str = "503 Service Unavailable\n\nThe server has closed.\n";
+
 const EXTENDED_CONNECT_BODY: &str = "501 Not Implemented\n\nA WebSocket inside of HTTP/2 or HTTP/3 \
     (RFC 8441) is not supported here; open it in HTTP/1.1.\n";
 
@@ -238,8 +253,9 @@ const EXTENDED_CONNECT_BODY: &str = "501 Not Implemented\n\nA WebSocket inside o
 pub struct PendingUpgrade<R: Runtime> {
     shared: Arc<SharedServer<R>>,
     request: UpgradeRequest,
-    entry: Entry,
+    // Before the entry, because whoever waits for the place waits for the observers.
     reporter: StreamReporter,
+    entry: Entry,
     decided: DecidedRequest,
     on_upgrade: OnUpgrade,
     /// The end of the `handshake_timeout`.
@@ -253,7 +269,7 @@ impl<R: Runtime> PendingUpgrade<R> {
     ///
     /// The response is a 101. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
     /// [`header`](Self::header) that was set is invalid; then the log says why. It is a 503 if the server has
-    /// closed meanwhile.
+    /// closed meanwhile, and a 429 if the address has reached one of the `address_limits`.
     pub fn accept<H, F>(self, handler: H) -> Response<AnswerBody>
     where
         H: FnOnce(Connection) -> F + Send + 'static,
@@ -269,8 +285,11 @@ impl<R: Runtime> PendingUpgrade<R> {
             ..
         } = self;
         // Checked again: any time may have passed since `examine_request`.
+        let admitted = reporter.admit(&shared.settings, shared.runtime.now());
         let concluded = if shared.stop.has_reached(ShutdownPhase::Closed) {
             Err(decided.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed))
+        } else if let Err(reason) = admitted {
+            Err(decided.refuse(StatusCode::TOO_MANY_REQUESTS, reason))
         } else {
             decided.conclude()
         };
@@ -353,10 +372,14 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Sets the peer's address, for integrations that learn it late.
+    /// Sets the peer's address, for integrations that learn it late. If that is a proxy which `forwarded_for` believes, its
+    /// header counts, as it does for an address that was known before. The `address_limits` are held when the request is
+    /// [accepted](Self::accept).
     #[must_use]
     pub fn with_peer_addr(mut self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
-        self.reporter.info.peer_addr = peer_addr.into();
+        let headers = self.request.head().headers();
+        self.reporter
+            .note_peer(&self.shared.settings, peer_addr.into(), headers);
         self
     }
 

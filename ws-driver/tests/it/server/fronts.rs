@@ -353,3 +353,48 @@ fn clients_behind_a_proxy_are_counted_apart() {
         assert!(open(&sim, &server, &format!("{other}{RFC6455}")).await.1);
     });
 }
+
+/// Requests of plain HTTP count for the client that they name, once for each client in a row; and an upgrade that breaks a rule is
+/// nobody's but the proxy's, whoever has used the stream before.
+#[test]
+fn plain_requests_count_for_their_clients() {
+    Sim::run(async |sim| {
+        let addresses = Addresses::default();
+        let limits = AddressLimits::new().handshakes_per_second(1);
+        let builder = Server::builder()
+            .address_limits(limits)
+            .allow_origins(["http://good.example"]);
+        let builder = builder.forwarded_for(ForwardedFor::proxies([PEERS]).unwrap());
+        let server = builder.observer(addresses.clone()).bind(ANY).await.unwrap();
+        serve(&sim, &server, tell_peer);
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        let of =
+            |client: &str| PLAIN.replacen("\r\n", &format!("\r\nX-Forwarded-For: {client}\r\n"), 1);
+        for (client, status) in [
+            ("192.0.2.1", "426"),
+            ("192.0.2.1", "426"),
+            ("192.0.2.2", "426"),
+            ("192.0.2.1", "429"),
+            ("192.0.2.3", "426"),
+        ] {
+            let answer = peer.ask(of(client)).await;
+            assert!(
+                answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
+                "{client}"
+            );
+        }
+        assert_eq!(server.counters().rejections.address, 1);
+        addresses.take();
+        let answer = peer.ask(RFC6455).await;
+        assert!(
+            answer.starts_with(b"HTTP/1.1 403 "),
+            "{}",
+            answer.escape_ascii()
+        );
+        let lines = addresses.take();
+        assert!(
+            lines[0].starts_with("rejected") && lines[0].ends_with("the peer"),
+            "{lines:?}"
+        );
+    });
+}

@@ -133,6 +133,10 @@ impl FromStr for ClientUrl {
             return Err(invalid("it has a fragment"));
         }
         let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        // In the URL standard it ends the host of these schemes, so others would see another host than this parser.
+        if authority.contains('\\') {
+            return Err(invalid("it has a backslash"));
+        }
         // The last one, as in the URL standard: a password may contain an `@` that is not encoded, a host may not.
         let (user_info, host) = match authority.rsplit_once('@') {
             Some((user_info, host)) => (user_info, host),
@@ -339,6 +343,8 @@ mod tests {
     #[test]
     fn other_urls_are_refused() {
         for url in [
+            "ws://allowed.example\\@evil.example/",
+            "ws://a\\b/",
             "",
             "example.com",
             "http://a",
