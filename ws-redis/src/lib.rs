@@ -16,7 +16,7 @@
 //! engine. Channels of Redis belong to no database: the number of a URL does not separate two applications.
 //!
 //! Who may publish under the prefix speaks to every client of every node, so the engine belongs inside the trust
-//! boundary. This ACL is enough for a node:
+//! boundary. This ACL is enough for a node (Redis 6.2 or later, which has rules for channels):
 //!
 //! ```text
 //! ACL SETUSER ws on >secret resetchannels &shop:* resetkeys ~shop:* -@all +publish +subscribe +unsubscribe +pubsub|numsub +hello +select +role +info +evalsha +script|load +time +zadd +zrem +zscore +zrange +zrangebyscore +hset +hget +hmget +hincrby +hkeys +hdel +xadd +xrange +xrevrange +del +exists +pexpire
@@ -25,7 +25,6 @@
 //! Its keys are `PREFIX:leases`, `PREFIX:nodes`, for each node `PREFIX:p:NODE`, and for each topic with a log `PREFIX:m:TOPIC` and
 //! `PREFIX:l:TOPIC`. They vanish with the nodes, within a day at most. A policy that evicts keys can make nodes and people vanish for seconds, so set `maxmemory-policy noeviction`.
 
-mod backoff;
 mod io;
 mod link;
 mod logs;
@@ -34,10 +33,10 @@ mod url;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ws_driver::{Backplane, Channel, Runtime, Seat};
+use ws_driver::{Backoff, Backplane, Channel, Runtime, Seat};
 
-use self::backoff::Backoff;
 use self::link::Link;
 pub use self::url::RedisUrlError;
 use self::url::Target;
@@ -57,6 +56,10 @@ pub struct Redis {
     #[cfg(feature = "rustls")]
     tls: Option<ws_driver::ClientTls>,
 }
+
+/// The pauses between attempts to connect are below a bound that doubles from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The prefix of a program that sets none.
 const DEFAULT_PREFIX: &str = "ws";
@@ -108,20 +111,23 @@ impl<R: Runtime> Backplane<R> for Redis {
     async fn run(self, runtime: R, seat: Seat) {
         let seat = Arc::new(seat);
         let linking = async {
-            let mut backoff = Backoff::default();
+            let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
             loop {
                 let begin = runtime.now();
                 let error = match Link::open(&self, &runtime, &seat).await {
                     Ok(link) => {
                         seat.link_up();
                         let error = link.serve(&self, &runtime, &seat).await;
-                        backoff.note_link(runtime.now() - begin);
+                        backoff.note_ended(runtime.now() - begin);
                         error
                     }
                     Err(error) => error,
                 };
                 seat.link_down(&error);
-                link::sleep(&runtime, backoff.next_pause(&runtime)).await;
+                let mut random = [0; 4];
+                runtime.fill_random(&mut random);
+                let pause = backoff.next_pause(u32::from_le_bytes(random));
+                link::sleep(&runtime, pause).await;
             }
         };
         // Of no use after a stop.

@@ -36,6 +36,10 @@
 //! | observe and count what happens | [`Observer`], [`debug`](ws_driver::ServerBuilder::debug), [`ServerCounters`]; [`observability`] |
 //! | learn how a connection ended | [`Connection::closed`], [`Closed`] |
 //! | reach the connections of many servers | [`many_machines`], [`Cluster`], with the feature `redis` |
+//! | stand behind a proxy, limit what one address takes, listen on sockets that exist | [`behind_a_proxy`], [`AddressLimits`] |
+//! | connect again when a connection ends | [`Reconnector`] |
+//! | use a stream that was upgraded elsewhere | [`from_upgraded`] |
+//! | measure how far away a peer is | [`Connection::round_trip`], [`Connection::latency`] |
 //! | speak TLS | [`tls`] |
 //! | compress messages | [`compression`], with the feature `deflate` |
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |

@@ -73,5 +73,6 @@ pub use crate::server::upgrade::{Answer, Upgrade};
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};
 pub use crate::tls::{TlsInfo, TlsVersion};
+pub use crate::util::backoff::Backoff;
 #[cfg(feature = "upgrade")]
 pub use ws_proto::is_upgrade;

@@ -2,7 +2,7 @@
 //! that all adapters have the same names and docs. The other names are in `exports.rs`. Beside them stands what adapters of
 //! several runtimes share.
 //!
-//! Imports: `runtime`, `id`, `tls`, `front`, `observe`, `driver`, `registry`, `cluster`, `handle`, `client`, `server`.
+//! Imports: `util`, `runtime`, `id`, `tls`, `front`, `observe`, `driver`, `registry`, `cluster`, `handle`, `client`, `server`.
 
 pub mod exports;
 pub(crate) mod socket_reads;

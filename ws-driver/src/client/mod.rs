@@ -3,7 +3,6 @@
 //! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
 
 pub(crate) mod attempts;
-mod backoff;
 pub(crate) mod config;
 mod connect_timeout;
 pub(crate) mod error;

@@ -1,16 +1,16 @@
-//! A client that connects again: to the same server with the same options, behind pauses. What the connections are used for is
+//! A client that connects again: to the same server with the same options, after a pause. What the connections are used for is
 //! the application's loop.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
 use super::config::ConnectConfig;
 use super::error::ConnectError;
 use super::request::{ClientRequest, IntoClientRequest};
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, sleep};
+use crate::util::backoff::Backoff;
 
 /// Opens connections to one server, one after the other. Each [`connect`](Self::connect) waits as long as it has to.
 ///
@@ -21,7 +21,7 @@ use crate::runtime::{Runtime, sleep};
 /// Only errors that are [transient](ConnectError::is_transient) are tried again.
 ///
 /// There is no task behind it, and nothing is kept of a connection that ended: what is to be sent again, such as subscriptions,
-/// is sent by the loop, behind `connect`. Messages that the server sent meanwhile are missed, unless its application keeps them;
+/// is sent by the loop, after `connect`. Messages that the server sent meanwhile are missed, unless its application keeps them;
 /// see [`ClusterTopic::resume`](crate::ClusterTopic::resume).
 pub struct Reconnector<R> {
     runtime: R,
@@ -41,6 +41,13 @@ pub struct Reconnector<R> {
     resume_at: Option<Instant>,
 }
 
+/// The defaults of the options.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest pause that a server can ask for.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(5 * 60);
+
 impl<R: Runtime + Default> Reconnector<R> {
     /// Makes a client of a server, as [`connect_with`](crate::connect_with) takes it. It does not connect yet.
     ///
@@ -55,7 +62,7 @@ impl<R: Runtime + Default> Reconnector<R> {
             runtime: R::default(),
             request: request.into_client_request()?,
             options: options.into(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             attempt_limit: None,
             failures: 0,
             opened: None,
@@ -138,7 +145,8 @@ impl<R: Runtime + Default> Reconnector<R> {
             let mut bytes = [0; 4];
             self.runtime.fill_random(&mut bytes);
             let random = u32::from_le_bytes(bytes);
-            let pause = self.backoff.next_pause(random, self.retry_after.take());
+            let asked = self.retry_after.take().unwrap_or_default();
+            let pause = asked.min(RETRY_AFTER_LIMIT) + self.backoff.next_pause(random);
             self.resume_at = now.checked_add(pause);
         }
         if let Some(resume_at) = self.resume_at {

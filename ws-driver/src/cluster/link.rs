@@ -41,7 +41,7 @@ enum State {
         /// Whether the engine has published a greeting. One whose writes are paused publishes what it has kept when it goes
         /// on, and nodes that have connected again meanwhile do not hear that.
         is_greeted: bool,
-        /// How many nodes the engine reaches, counted behind the greeting.
+        /// How many nodes the engine reaches, counted after the greeting.
         reached: usize,
     },
     /// The node publishes.

@@ -50,6 +50,16 @@ pub enum Rejected {
     ExtendedConnect,
 }
 
+impl Rejected {
+    /// Tells whether the address of the peer has taken what one may.
+    pub(crate) fn is_about_address(&self) -> bool {
+        matches!(
+            self,
+            Self::AddressConnections { .. } | Self::AddressHandshakes { .. }
+        )
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

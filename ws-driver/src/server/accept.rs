@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::arrival::Arrival;
 use super::delivery::{Delivery, ToAcceptQueue, ToHandler};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
-use super::task::{self, Arrival};
+use super::task;
 use super::transport::Plain;
 use crate::front;
 use crate::handle::connection::Connection;

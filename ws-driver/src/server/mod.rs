@@ -5,6 +5,7 @@
 mod accept;
 mod accept_errors;
 mod accept_queue;
+mod arrival;
 pub(crate) mod builder;
 mod delivery;
 pub(crate) mod http;

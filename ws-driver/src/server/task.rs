@@ -1,8 +1,7 @@
 //! The task of one stream, from accept to its end: TLS if it is on, the opening handshake, plain HTTP if the peer asks
 //! for it, and the open connection.
 
-use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,11 +14,11 @@ use ws_proto::HandshakeError;
 use ws_proto::hooks::{PackedEvent, PackedUpgrade, poll_packed_event};
 use ws_proto::{CloseCode, CloseReason, Rejection, ServerHandshake, State};
 
+use super::arrival::{self, Arrival, Peer, Received};
 use super::delivery::Delivery;
 #[cfg(feature = "upgrade")]
 use super::delivery::ToHandler;
 use super::http;
-use super::proxy_header::{self, ProxyHeader};
 use super::reporter::{Ending, StreamReporter};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
@@ -31,25 +30,12 @@ use crate::driver::deadline::until;
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
 use crate::driver::shared_machine::{Agreed, Facts, SharedMachine};
-use crate::front::proxy_protocol::ProxyProtocol;
 use crate::handle::connection::Connection;
 use crate::id::ConnectionId;
-use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
 use crate::observe::span::ConnectionSpan;
 use crate::registry::Entry;
 use crate::runtime::{Runtime, RuntimeRandomness};
-
-/// A stream that has arrived.
-pub(super) struct Arrival<R: Runtime, S> {
-    pub(super) entry: Entry,
-    pub(super) stream: S,
-    pub(super) peer_addr: Option<SocketAddr>,
-    /// Lets the system probe a silent peer that the protocol cannot ping.
-    pub(super) probe: fn(&SharedServer<R>, &S),
-    /// Whether it came by a listening socket of the server, whose options are not for streams of the application.
-    pub(super) is_of_port: bool,
-}
 
 /// Makes the task of a stream.
 pub(super) fn run<R, S, T, H>(
@@ -73,9 +59,11 @@ where
     } = arrival;
     let proxies = shared.settings.proxy_protocol.clone();
     let proxies = proxies.filter(|_| is_of_port);
-    // A field of a span is set once. If the peer speaks for somebody, that is known behind its header.
-    let speaks_for_others = proxies.is_some() || shared.settings.forwarded_for.is_some();
-    let span = ConnectionSpan::new(entry.id, peer_addr.filter(|_| !speaks_for_others));
+    // A field of a span is set once, when it is known who the client is.
+    let is_named_first = proxies.is_some();
+    let is_named_by_request = shared.settings.forwarded_for.is_some();
+    let is_known = !is_named_first && !is_named_by_request;
+    let span = ConnectionSpan::new(entry.id, peer_addr.filter(|_| is_known));
     let inner = span.clone();
     // Boxed: the handshake, hyper and `on_upgrade` together are much larger than an open connection, and the box is
     // freed when the connection opens.
@@ -88,15 +76,14 @@ where
             is_local,
         };
         let mut opening = start(&shared, entry.id, stream, transport, peer).await?;
-        let speaks_late = shared.settings.forwarded_for.is_some();
-        if speaks_for_others && !speaks_late {
+        if is_named_first && !is_named_by_request {
             inner.note_peer(opening.reporter.info.peer_addr);
         }
         while let Stage::Http = opening.advance(&shared).await? {
             // Boxed, because it is large and most streams are upgraded at once.
             opening = Box::pin(opening.serve_http(&shared)).await?;
         }
-        if speaks_late {
+        if is_named_by_request {
             inner.note_peer(opening.reporter.info.peer_addr);
         }
         let probe = |shared: &_, stream: &_| probe(shared, T::inner(stream));
@@ -218,20 +205,11 @@ where
     }
 }
 
-/// The other end of a stream that has arrived.
-struct Peer<'a> {
-    addr: Option<SocketAddr>,
-    /// The proxies that send a header first, if it may be one of them.
-    proxies: Option<&'a ProxyProtocol>,
-    /// Whether it came by a Unix socket of the server.
-    is_local: bool,
-}
-
 /// Begins to open an accepted stream. Returns `None` if it has no transport for an opening handshake.
 async fn start<R, S, T>(
     shared: &Arc<SharedServer<R>>,
     id: ConnectionId,
-    mut stream: S,
+    stream: S,
     transport: T,
     peer: Peer<'_>,
 ) -> Option<Opening<T::Stream, R>>
@@ -240,54 +218,12 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     T: Transport<S>,
 {
-    if shared.stop.has_reached(ShutdownPhase::ShuttingDown) {
-        // Accepted so late that the shutdown does not wait for it.
-        return None;
-    }
-    let arrived = shared.runtime.now();
-    let mut info = ConnectionInfo {
-        id,
-        peer_addr: peer.addr,
-        tls: None,
-        version: None,
-    };
-    // Before the observers are told of the stream, so that they get the address of the client.
-    let mut early = Ok(Vec::new());
-    if let Some(proxies) = peer.proxies {
-        let reading = pin!(proxy_header::read(
-            shared,
-            proxies,
-            &mut stream,
-            peer.addr,
-            arrived
-        ));
-        let stop = &shared.stop;
-        let header = stop.unless(ShutdownPhase::ShuttingDown, reading).await?;
-        early = header.map(|ProxyHeader { client, rest }| {
-            info.peer_addr = client.or(peer.addr);
-            rest
-        });
-    }
-    let mut reporter = StreamReporter::new(
-        shared.settings.observers.clone(),
-        info,
-        shared.clients.clone(),
-    );
-    let mut early = match early {
-        Ok(early) => early,
-        Err(rejected) => {
-            reporter.note_rejected(&rejected);
-            return None;
-        }
-    };
-    reporter.is_local = peer.is_local;
-    if let Err(rejected) = reporter.admit_stream(&shared.settings, shared.runtime.now()) {
-        if T::IS_PLAIN {
-            refuse_at_once(&mut stream).await;
-        }
-        reporter.note_rejected(&rejected);
-        return None;
-    }
+    let Received {
+        stream,
+        mut early,
+        arrived,
+        mut reporter,
+    } = arrival::receive(shared, id, stream, peer, T::IS_PLAIN).await?;
     let opened = match transport.open(shared, stream, &mut early, arrived) {
         Opened::Now(stream) => Some(Ok(stream)),
         Opened::Later(opening) => {
@@ -320,23 +256,6 @@ where
         reporter,
     })
 }
-
-/// Answers a stream before anything of it is read, and does not wait for the peer to take it: whoever opens too many streams is to
-/// cost little.
-async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    poll_fn(|cx| {
-        // What has arrived is taken first: a stream that is closed with unread bytes is reset, and the answer would be lost.
-        let _ = Pin::new(&mut *stream).poll_read(cx, &mut [0; 1024]);
-        let _ = Pin::new(&mut *stream).poll_write(cx, TOO_MANY_REQUESTS);
-        let _ = Pin::new(&mut *stream).poll_close(cx);
-        Poll::Ready(())
-    })
-    .await;
-}
-
-/// RFC 6585 §4.
-const TOO_MANY_REQUESTS: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\
-    Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Makes the connection of a stream whose opening handshake is done, and delivers it to the application.
 fn begin<R, S, H>(

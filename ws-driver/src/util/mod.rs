@@ -1,7 +1,8 @@
-//! Tools that know nothing of connections: locks and notices, wakers, races of futures, random numbers, panics.
+//! Tools that know nothing of connections: locks and notices, wakers, races of futures, random numbers, pauses, panics.
 //!
 //! Imports: nothing.
 
+pub(crate) mod backoff;
 pub(crate) mod panics;
 pub(crate) mod race;
 pub(crate) mod random;

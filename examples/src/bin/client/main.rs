@@ -79,6 +79,6 @@ async fn run(options: Options) -> Result<(), Failure> {
     if options.is_insecure() {
         say("warning: certificates are not checked (option --insecure)");
     }
-    let (framing, backoff) = (options.framing(), options.backoff());
-    reconnect::run(&target, framing, &mut output, &terms, backoff.as_ref()).await
+    let (framing, retries) = (options.framing(), options.retries());
+    reconnect::run(&target, framing, &mut output, &terms, retries.as_ref()).await
 }

@@ -12,7 +12,7 @@ use ws_tokio::{ConnectConfig, Message, Proxy, ServerTls};
 use crate::exit::{self, Failure};
 use crate::input::Framing;
 use crate::output::Form;
-use crate::reconnect::{Backoff, Target};
+use crate::reconnect::{Retries, Target};
 use crate::session::Terms;
 use crate::tls::TlsFiles;
 
@@ -238,8 +238,8 @@ impl Options {
     }
 
     /// Returns how to connect again, if that was asked for.
-    pub fn backoff(&self) -> Option<Backoff> {
-        self.reconnect.then_some(Backoff {
+    pub fn retries(&self) -> Option<Retries> {
+        self.reconnect.then_some(Retries {
             attempts: self.reconnect_attempts,
             longest: self.reconnect_max_delay,
         })

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use ws_tokio::{CloseCode, ConnectConfig, connect_with};
+use ws_tokio::{Backoff, CloseCode, ConnectConfig, connect_with};
 
 use crate::exit::{self, Failure};
 use crate::input::{Framing, Input};
@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 /// How often and how soon to connect again.
-pub struct Backoff {
+pub struct Retries {
     /// How many attempts in a row.
     pub attempts: u32,
     /// The longest wait.
@@ -35,26 +35,27 @@ pub async fn run(
     framing: Option<Framing>,
     output: &mut Output,
     terms: &Terms,
-    backoff: Option<&Backoff>,
+    retries: Option<&Retries>,
 ) -> Result<(), Failure> {
     // Begins with the first connection, so that nothing is taken from a pipe for nobody.
     let mut input = None;
-    let mut attempt = 0;
+    let longest = retries.map_or(FIRST_WAIT, |retries| retries.longest);
+    let (mut backoff, mut attempt) = (Backoff::new(FIRST_WAIT, longest), 0);
     loop {
         let began = Instant::now();
         let ended = once(target, framing, &mut input, output, terms).await;
-        let Some(backoff) = backoff else {
+        let Some(retries) = retries else {
             return ended?.check();
         };
         let has_more = input.as_ref().is_none_or(|input| !input.has_ended());
         if !has_more || !can_pass(&ended) {
             return ended?.check();
         }
-        // Otherwise a server that closes at once would be asked for ever.
-        if began.elapsed() >= STABLE {
+        // Only then: otherwise a server that closes at once would be asked for ever.
+        if backoff.note_ended(began.elapsed()) {
             attempt = 0;
         }
-        if attempt == backoff.attempts {
+        if attempt == retries.attempts {
             say(format_args!(
                 "not connecting again after {attempt} attempts"
             ));
@@ -63,12 +64,12 @@ pub async fn run(
         if let Err(failure @ Failure::Connect { .. }) = &ended {
             say(format_args!("error: {failure}"));
         }
-        let wait = backoff.draw(attempt);
+        let wait = backoff.next_pause(random());
         attempt += 1;
         say(format_args!(
             "connecting again in {:.3} s, attempt {attempt} of {}",
             wait.as_secs_f64(),
-            backoff.attempts
+            retries.attempts
         ));
         sleep(wait).await;
     }
@@ -110,21 +111,11 @@ fn can_pass(ended: &Result<End, Failure>) -> bool {
     }
 }
 
-/// How long a connection has to last until the attempts before it do not count any more.
-const STABLE: Duration = Duration::from_secs(5);
-
 /// The longest first wait. Each further one can be twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-impl Backoff {
-    /// Draws a wait between nothing and the longest one of this attempt. With such a full jitter, clients that lost
-    /// their connections at the same moment do not come back at the same moment.
-    fn draw(&self, attempt: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt);
-        let longest = FIRST_WAIT.saturating_mul(doubled).min(self.longest);
-        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        // The keys of each `RandomState` are others.
-        let drawn = RandomState::new().hash_one(attempt);
-        Duration::from_millis(drawn % longest.saturating_add(1))
-    }
+/// A random number: the keys of each `RandomState` are others.
+fn random() -> u32 {
+    let [a, b, c, d, ..] = RandomState::new().hash_one(()).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }

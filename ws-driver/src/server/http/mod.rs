@@ -165,7 +165,9 @@ async fn answer<R: Runtime>(
         if admitted.is_ok() {
             reporter.note_request(&head);
         }
-        head.extensions.insert(reporter.info.clone());
+        if shared.settings.on_request.is_some() {
+            head.extensions.insert(reporter.info.clone());
+        }
         (reporter.info.tls.is_some(), admitted)
     };
     if let Err(reason) = admitted {
