@@ -61,13 +61,9 @@ impl<R: Host> Trial<R> {
         }
     }
 
-    /// Checks that each node got all that the others published. A machine that stood still meanwhile is excused: what links
-    /// miss that it broke is counted all the same.
-    pub(crate) async fn check_all_arrived(&mut self) {
-        let (missed, longest) = (self.check().await, self.longest_turn);
-        let nodes = self.nodes.iter().map(|node| node.cluster().counters());
-        let counters: Vec<_> = nodes.collect();
-        assert!(missed == 0 || longest > STALL, "{longest:?} {counters:?}");
+    /// Tells whether the machine has stood still, so that it may have broken links by itself.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.longest_turn > STALL
     }
 
     /// Checks that each node got all that the others published, but what it counts as missed, in order and once. Returns
