@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ impl Runtime for AsyncStd {
     type Timer = AsyncStdTimer;
 
     async fn bind(&self, addr: SocketAddr, options: &BindConfig) -> io::Result<Listener> {
-        let listener = bind_tcp(addr, options)?.into();
+        let listener = registered(bind_tcp(addr, options)?)?;
         Ok(Listener(Socket::Tcp(listener)))
     }
 
@@ -39,7 +40,7 @@ impl Runtime for AsyncStd {
         Ok(Listener(match socket {
             ListeningSocket::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                Socket::Tcp(listener.into())
+                Socket::Tcp(registered(listener)?)
             }
             #[cfg(unix)]
             ListeningSocket::Unix(listener) => Socket::Unix(Async::new(listener)?),
@@ -65,7 +66,8 @@ impl Runtime for AsyncStd {
             Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let stream = tcp_of_unix(stream.into_inner()?);
-                Ok((TcpStream::from(stream).into(), None))
+                let stream: TcpStream = registered(stream)?;
+                Ok((stream.into(), None))
             }
         }
     }
@@ -108,6 +110,16 @@ impl Runtime for AsyncStd {
     fn now(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// Gives a socket to the reactor. async-std panics if that fails, as it does when the system has no room for another watch; then the
+/// socket is lost, and not the task that accepts.
+fn registered<F, T: From<F>>(socket: F) -> io::Result<T> {
+    let registering = AssertUnwindSafe(|| T::from(socket));
+    catch_unwind(registering).map_err(|_| {
+        let lost = "the reactor cannot watch the socket";
+        io::Error::new(io::ErrorKind::ConnectionAborted, lost)
+    })
 }
 
 /// A listening socket of async-std.
@@ -236,6 +248,17 @@ impl Timer for AsyncStdTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A socket that the reactor cannot watch is an error, though async-std panics: the accept loop goes on.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_that_cannot_be_watched_is_an_error() {
+        // epoll watches no regular files.
+        let file = std::fs::File::open(file!().replace("ws-async-std/", "")).unwrap();
+        let socket = std::net::TcpListener::from(std::os::fd::OwnedFd::from(file));
+        let error = AsyncStd.listen_on(socket.into()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    }
 
     /// A prepared stream sends small messages without waiting for an acknowledgement.
     #[test]
