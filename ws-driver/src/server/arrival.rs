@@ -100,10 +100,11 @@ where
             reporter,
         }),
         Err(rejected) => {
+            // Before the answer, so that whoever has read it finds it counted.
+            reporter.note_rejected(&rejected);
             if is_plain && rejected.is_about_address() {
                 refuse_at_once(&mut stream).await;
             }
-            reporter.note_rejected(&rejected);
             None
         }
     }
