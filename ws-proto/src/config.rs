@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::error::ConfigError;
+use crate::rate_limit::{Rate, RateLimit};
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
@@ -26,6 +27,7 @@ pub struct ConnectionConfig {
     pub(crate) fragment_limit: Option<usize>,
     pub(crate) send_queue_limit: Option<usize>,
     pub(crate) receive_queue_limit: Option<usize>,
+    pub(crate) receive_rate_limit: Option<RateLimit>,
     pub(crate) keepalive_interval: Option<Duration>,
     pub(crate) pong_timeout: Option<Duration>,
     pub(crate) stall_timeout: Option<Duration>,
@@ -49,6 +51,8 @@ impl Default for ConnectionConfig {
             fragment_limit: Some(4096),
             send_queue_limit: Some(256 << 10),
             receive_queue_limit: Some(256 << 10),
+            // What is too much depends on the application.
+            receive_rate_limit: None,
             keepalive_interval: Some(Duration::from_secs(20)),
             pong_timeout: Some(Duration::from_secs(20)),
             stall_timeout: Some(Duration::from_secs(60)),
@@ -89,6 +93,10 @@ impl ConnectionConfig {
         /// below the limit, so one message can take it above. Zero means the same as one, because a limit of zero
         /// would stop all reading, even of a close.
         receive_queue_limit: Option<usize>,
+        /// Limits the messages, control frames and bytes that arrive in a second: unlimited. While a limit makes the
+        /// peer wait, [`wants_read`](crate::Connection::wants_read) is false, and time without a read does not count
+        /// for other limits. A rate or a burst of zero is [refused](Self::check).
+        receive_rate_limit: Option<RateLimit>,
         /// Pings a peer that has been silent for this long: 20 s. RFC 6455 only; the drafts have no ping, but see
         /// [`silence_limits`](Self::silence_limits). After
         /// [`spread_keepalive`](crate::Connection::spread_keepalive) the interval is up to a quarter shorter, so that
@@ -137,7 +145,8 @@ impl ConnectionConfig {
     /// # Errors
     ///
     /// Fails if the `keepalive_interval`, the `pong_timeout`, the `stall_timeout` or the `message_timeout` is
-    /// zero, because no peer could meet it.
+    /// zero, because no peer could meet it. Fails if the `receive_rate_limit` has a rate or a burst of zero, or no rate
+    /// at all.
     pub fn check(&self) -> Result<(), ConfigError> {
         // Not the `close_timeout`: zero is a legal choice there, and closes without waiting for the peer.
         let waits = [
@@ -148,8 +157,24 @@ impl ConnectionConfig {
         ];
         match waits.iter().find(|(_, wait)| *wait == Some(Duration::ZERO)) {
             Some((option, _)) => Err(ConfigError::ZeroWait { option }),
-            None => Ok(()),
+            None => self.check_rate_limit(),
         }
+    }
+
+    fn check_rate_limit(&self) -> Result<(), ConfigError> {
+        let Some(limit) = self.receive_rate_limit else {
+            return Ok(());
+        };
+        let option = "receive_rate_limit";
+        if limit.rates().next().is_none() {
+            let reason = "it has a rate neither of messages nor of bytes";
+            return Err(ConfigError::Unused { option, reason });
+        }
+        let is_zero = |rate: Rate| rate.per_second == 0 || rate.burst == 0;
+        if limit.rates().any(is_zero) {
+            return Err(ConfigError::ZeroRate { option });
+        }
+        Ok(())
     }
 
     /// Returns how long a peer may be silent before it is probed, and how long it may take to answer;
@@ -164,11 +189,13 @@ impl ConnectionConfig {
         self.message_limit
     }
 
-    /// Returns the length limit of a message in a single frame; `None` if no such message is allowed.
-    pub(crate) fn single_frame_limit(&self) -> Option<usize> {
+    /// Returns the length limit of a message in a single frame that is taken without any other check; `None` if there is
+    /// no such message.
+    pub(crate) fn quick_limit(&self) -> Option<usize> {
         let limits = [self.message_limit, self.frame_limit];
         let limit = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
-        // A single frame is one fragment.
-        Some(limit).filter(|_| self.fragment_limit != Some(0))
+        // A single frame is one fragment. A rate limit has to look at each message.
+        let is_quick = self.fragment_limit != Some(0) && self.receive_rate_limit.is_none();
+        is_quick.then_some(limit)
     }
 }

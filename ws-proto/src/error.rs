@@ -120,6 +120,15 @@ pub enum ProtocolError {
         /// How many bytes of the message arrived, without headers.
         received: u64,
     },
+    /// More arrived than the rate limit allows, and its excess is [`Close`](crate::RateExcess::Close).
+    RateLimited {
+        /// What was counted: messages and control frames, or bytes.
+        counted: &'static str,
+        /// How many a second are allowed.
+        per_second: u32,
+        /// How many at once are allowed.
+        burst: u32,
+    },
 }
 
 impl ProtocolError {
@@ -148,7 +157,7 @@ impl ProtocolError {
             // must not blame a frame of it.
             Self::PongTimeout { .. } | Self::WriteStalled { .. } => CloseCode::SERVER_ERROR,
             // The peer is alive and breaks no rule of the RFC: the limit is a policy of this endpoint.
-            Self::MessageStalled { .. } => CloseCode::POLICY,
+            Self::MessageStalled { .. } | Self::RateLimited { .. } => CloseCode::POLICY,
         }
     }
 }
@@ -250,6 +259,15 @@ impl fmt::Display for ProtocolError {
                 f,
                 "a message is incomplete after {received} bytes, and fewer than 4096 of them arrived \
                  in the last {waited:?} (option message_timeout)"
+            ),
+            Self::RateLimited {
+                counted,
+                per_second,
+                burst,
+            } => write!(
+                f,
+                "more {counted} arrived than the rate limit allows: {per_second} a second, and {burst} at once \
+                 (option receive_rate_limit)"
             ),
         }
     }
@@ -405,6 +423,11 @@ pub enum ConfigError {
         /// The option.
         option: &'static str,
     },
+    /// A rate or a burst of zero, which no peer can meet.
+    ZeroRate {
+        /// The option.
+        option: &'static str,
+    },
     /// An option that would do nothing.
     Unused {
         /// The option.
@@ -448,6 +471,10 @@ impl fmt::Display for ConfigError {
                 "{value} is out of range; {least} to {most} is allowed (option {option})"
             ),
             Self::Unused { option, reason } => write!(f, "the option {option} does nothing here: {reason}"),
+            Self::ZeroRate { option } => write!(
+                f,
+                "a rate or a burst of zero is not allowed; a larger one, or no limit, is (option {option})"
+            ),
             Self::ZeroWait { option } => write!(
                 f,
                 "a wait of zero is not allowed; a longer wait, or no limit, is (option {option})"

@@ -43,7 +43,7 @@
 
 // The `mod.rs` of each folder lists its imports, and `.ci/check-layers` enforces the lists. The layers, from the bottom
 // up: `message`, `outgoing`, `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several
-// folders need, and import no folder: `config` imports `error`; `error` imports `close_code`, `redact`, `state` and
+// folders need, and import no folder: `config` imports `error` and `rate_limit`; `error` imports `close_code`, `redact`, `state` and
 // `version`; the others import nothing. `mask` is not in `frame`, because `message` unmasks payloads while it copies
 // them.
 mod close_code;
@@ -64,6 +64,7 @@ mod mask;
 mod message;
 mod outgoing;
 mod randomness;
+mod rate_limit;
 mod redact;
 mod state;
 mod version;
@@ -106,6 +107,7 @@ pub use self::handshake::{
 pub use self::message::{Fragment, Message, Payload, Utf8Bytes};
 pub use self::outgoing::{Outgoing, OutgoingMut};
 pub use self::randomness::Randomness;
+pub use self::rate_limit::{Rate, RateExcess, RateLimit};
 pub use self::redact::{Redacted, redact_url};
 pub use self::state::{Role, State};
 pub use self::version::{Features, ParseVersionError, Version, Versions};

@@ -7,8 +7,8 @@ pub use ws_proto::{
     self, ABNORMAL, ClientConfig, ClientUrl, CloseCause, CloseCode, CloseReason, Closed,
     ConfigError, ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
     InvalidCloseCode, Message, NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError,
-    Payload, PreparedMessage, ProtocolError, Redacted, RequestHead, ResponseHead, SendError, State,
-    Subprotocol, UnexpectedResponse, Utf8Bytes, Version, Versions,
+    Payload, PreparedMessage, ProtocolError, Rate, RateExcess, RateLimit, Redacted, RequestHead,
+    ResponseHead, SendError, State, Subprotocol, UnexpectedResponse, Utf8Bytes, Version, Versions,
 };
 
 #[cfg(feature = "deflate")]

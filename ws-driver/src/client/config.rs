@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 #[cfg(feature = "deflate")]
 use ws_proto::Deflate;
-use ws_proto::{ClientConfig, ConfigError, Host, Origin, Subprotocol, Version};
+use ws_proto::{ClientConfig, ConfigError, Host, Origin, RateLimit, Subprotocol, Version};
 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
@@ -127,6 +127,9 @@ impl ConnectConfig {
         /// Limits the bytes of received messages that wait for the application: 256 KiB. At the limit the client stops
         /// reading, so that the server has to wait.
         receive_queue_limit: Option<usize>,
+        /// Limits the messages, control frames and bytes that the server sends in a second: unlimited. Beyond the limit the
+        /// client stops reading from it, or closes with 1008; see [`RateLimit`](crate::RateLimit).
+        receive_rate_limit: Option<RateLimit>,
         /// Pings a server that has been silent for this long: 20 s. RFC 6455 only. Each connection subtracts a random
         /// part of up to a quarter.
         keepalive_interval: Option<Duration>,
@@ -274,6 +277,7 @@ mod tests {
     /// Each setter sets the option of that name, and no other. Breaks if one replaces what others have set.
     #[test]
     fn each_setter_is_that_of_the_protocol() {
+        let limit = RateLimit::new().messages(ws_proto::Rate::per_second(7));
         let (second, chat) = (Duration::from_secs(1), "chat".parse::<Subprotocol>());
         let (chat, origin) = (
             chat.unwrap(),
@@ -285,6 +289,7 @@ mod tests {
             .fragment_limit(3)
             .send_queue_limit(4)
             .receive_queue_limit(5)
+            .receive_rate_limit(limit)
             .keepalive_interval(second)
             .pong_timeout(2 * second)
             .stall_timeout(3 * second)
@@ -311,6 +316,7 @@ mod tests {
             .fragment_limit(3)
             .send_queue_limit(4)
             .receive_queue_limit(5)
+            .receive_rate_limit(limit)
             .keepalive_interval(second)
             .pong_timeout(2 * second)
             .stall_timeout(3 * second)

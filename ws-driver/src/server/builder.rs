@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ws_proto::{ConfigError, HostPolicy, OriginPolicy, Subprotocol, Versions};
+use ws_proto::{ConfigError, HostPolicy, OriginPolicy, RateLimit, Subprotocol, Versions};
 
 use super::Server;
 use super::http::service::{HttpService, RequestService};
@@ -89,6 +89,9 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         /// Limits the bytes of received messages that wait for the handler: 256 KiB. At the limit the
         /// server stops reading, so that the peer has to wait.
         receive_queue_limit: Option<usize>,
+        /// Limits the messages, control frames and bytes that a client sends in a second: unlimited. Beyond the limit the
+        /// server stops reading from it, or closes with 1008; see [`RateLimit`](crate::RateLimit).
+        receive_rate_limit: Option<RateLimit>,
         /// Pings a peer that has been silent for this long: 20 s. RFC 6455 only. Each connection subtracts a random
         /// part of up to a quarter, so that the pings of many connections are spread.
         keepalive_interval: Option<Duration>,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::Connection;
 use super::closed::{ABNORMAL, CloseCause, Closed, Initiator, NO_STATUS};
 use super::event::Event;
+use super::rate_limit::RateLimiter;
 use super::sending::count;
 use super::timers::Timer;
 use crate::close_code::{CloseCode, CloseReason};
@@ -33,7 +34,9 @@ use crate::version::Version;
 /// close was queued. Our close is unwritten while that count is below it.
 #[derive(Debug)]
 pub(super) enum Phase {
-    Open,
+    /// With the state of the rate limit, if there is a limit. It is here because only an open connection is limited, and
+    /// because this variant has the place that others need for a number.
+    Open(Option<Box<RateLimiter>>),
     /// In draft-75, which has no close frame, shutting down the write side is the close.
     Sent {
         close_end: u64,
@@ -78,7 +81,7 @@ impl Phase {
     /// Tells whether input is looked at; otherwise it is discarded (R-X9, R-X11, D76-X2).
     pub(super) fn reads(&self) -> bool {
         match self {
-            Self::Open | Self::Sent { .. } => true,
+            Self::Open(_) | Self::Sent { .. } => true,
             Self::Deferred(_) | Self::Draining { .. } | Self::Finished => false,
         }
     }
@@ -86,7 +89,7 @@ impl Phase {
     /// Tells whether messages of the application are accepted (R-F15, D76-X1).
     pub(super) fn sends(&self) -> bool {
         match self {
-            Self::Open | Self::Deferred(_) => true,
+            Self::Open(_) | Self::Deferred(_) => true,
             Self::Sent { .. } | Self::Draining { .. } | Self::Finished => false,
         }
     }
@@ -100,7 +103,7 @@ impl Phase {
     pub(super) fn shuts_down(&self, role: Role, version: Version, stream_ended: bool) -> bool {
         let features = version.features();
         match self {
-            Self::Open | Self::Deferred(_) => false,
+            Self::Open(_) | Self::Deferred(_) => false,
             Self::Sent { .. } => !features.close_frame,
             Self::Draining { clean, .. } => {
                 // A client of RFC 6455 lets the server shut down first, so that the server is the one in TIME_WAIT
@@ -113,7 +116,7 @@ impl Phase {
 
     pub(super) fn is_finished(&self, stream_is_done: bool) -> bool {
         match self {
-            Self::Open | Self::Sent { .. } | Self::Deferred(_) => false,
+            Self::Open(_) | Self::Sent { .. } | Self::Deferred(_) => false,
             Self::Draining { .. } => stream_is_done,
             Self::Finished => true,
         }
@@ -123,7 +126,7 @@ impl Phase {
     pub(super) fn close_end(&mut self) -> Option<&mut u64> {
         match self {
             Self::Sent { close_end } | Self::Draining { close_end, .. } => Some(close_end),
-            Self::Open | Self::Deferred(_) | Self::Finished => None,
+            Self::Open(_) | Self::Deferred(_) | Self::Finished => None,
         }
     }
 }
@@ -135,7 +138,7 @@ impl Connection {
     /// out, too (RFC 6455 §5.5.1).
     pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: CloseReason<'_>) {
         match self.phase {
-            Phase::Open => {
+            Phase::Open(_) => {
                 let close_end = self.push_close(code, reason);
                 self.phase = Phase::Sent { close_end };
                 // No message follows our close, so nothing needs the context any more.
@@ -171,7 +174,7 @@ impl Connection {
         self.compression.stop_receiving();
         self.end_round_trips();
         match self.phase {
-            Phase::Open if !self.events.is_drained() && end.can_wait() => {
+            Phase::Open(_) if !self.events.is_drained() && end.can_wait() => {
                 self.phase = Phase::Deferred(Box::new(end));
                 self.timers.stop_all();
                 self.timers
@@ -179,7 +182,7 @@ impl Connection {
                 // The application may still send, so the context stays, and with it the timer that ends it.
                 self.watch_context();
             }
-            Phase::Open => self.settle(now, end, false),
+            Phase::Open(_) => self.settle(now, end, false),
             // Never deferred: after our close the application has nothing to answer any more.
             Phase::Sent { .. } => self.settle(now, end, true),
             Phase::Deferred(_) => {
@@ -214,7 +217,7 @@ impl Connection {
             }
             Phase::Deferred(_) => self.resolve(now),
             Phase::Draining { .. } => self.finish(),
-            Phase::Open | Phase::Finished => {}
+            Phase::Open(_) | Phase::Finished => {}
         }
     }
 

@@ -64,7 +64,7 @@ impl Connection {
             || !self.codec.is_between_frames()
             || !self.assembler.is_between_messages();
         let has_sent = self.buffered_amount() > 0 || self.outgoing.left() > 0;
-        let has_ended = !matches!(self.phase, super::Phase::Open);
+        let has_ended = !matches!(self.phase, super::Phase::Open(_));
         !(has_read || has_sent || has_ended || self.has_events())
     }
 

@@ -2,7 +2,7 @@
 //! all versions.
 //!
 //! Imports: `close_code`, `config`, `deflate`, `error`, `frame`, `mask`, `message`, `outgoing`, `randomness`,
-//! `state`, `version`.
+//! `rate_limit`, `state`, `version`.
 //!
 //! After any call that takes `&mut self` the caller does this, in this order: it takes events until there are none,
 //! writes what is outgoing, shuts the write side down if that is wanted, closes the stream if the connection is
@@ -18,6 +18,7 @@ mod event_queue;
 mod keepalive;
 mod opened;
 mod prepared;
+mod rate_limit;
 mod receiving;
 mod round_trip;
 mod sending;
@@ -122,8 +123,8 @@ impl Connection {
         self.read(now, data, Allowance::UNLIMITED);
     }
 
-    /// Takes bytes that were read from the stream, until the `receive_queue_limit` is reached or [`READ_FRAME_LIMIT`]
-    /// frames were looked at; returns how many bytes it took.
+    /// Takes bytes that were read from the stream, until the `receive_queue_limit` or the `receive_rate_limit` is reached
+    /// or [`READ_FRAME_LIMIT`] frames were looked at; returns how many bytes it took.
     ///
     /// The remaining bytes come before anything else that is read. Hand them in again once
     /// [`wants_read`](Self::wants_read) is true, which can be at once. The stream does not become readable because of
@@ -140,6 +141,7 @@ impl Connection {
         let allowance = Allowance {
             queue_limit: self.receive_limit(),
             frames: READ_FRAME_LIMIT,
+            heeds_rate: true,
         };
         self.read(now, data, allowance)
     }
@@ -178,6 +180,7 @@ impl Connection {
                 Timer::Message => self.handle_message_timeout(now),
                 Timer::Context => self.handle_context_timeout(now),
                 Timer::RoundTrip => self.handle_round_trip_timeout(now),
+                Timer::RateLimit => self.handle_rate_timeout(),
             }
         }
     }
@@ -266,12 +269,15 @@ impl Connection {
 
     /// Tells whether more should be read.
     ///
-    /// It is false while the messages that wait for the application reach the `receive_queue_limit`, once the stream
-    /// ended or broke, and once the connection is [finished](Self::is_finished). After a close it is true, so that the
+    /// It is false while the messages that wait for the application reach the `receive_queue_limit`, while the
+    /// `receive_rate_limit` makes the peer wait, once the stream ended or broke, and once the connection is
+    /// [finished](Self::is_finished). After a close it is true, so that the
     /// end of the stream is seen; what arrives is discarded. Every call that takes `&mut self` can change the answer.
     pub fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open | Phase::Sent { .. } => self.events.len() < self.receive_limit(),
+            Phase::Open(_) | Phase::Sent { .. } => {
+                self.events.len() < self.receive_limit() && !self.is_rate_waiting()
+            }
             // The receive queue does not matter here: what arrives is discarded, and the end of the stream must be
             // seen.
             Phase::Deferred(_) | Phase::Draining { .. } => !self.stream_ended,
@@ -300,7 +306,7 @@ impl Connection {
     /// Returns the state: connected, closing or closed.
     pub fn state(&self) -> State {
         match self.phase {
-            Phase::Open => State::Connected,
+            Phase::Open(_) => State::Connected,
             _ if self.is_finished() => State::Closed,
             Phase::Sent { .. } | Phase::Deferred(_) | Phase::Draining { .. } | Phase::Finished => {
                 State::Closing

@@ -7,6 +7,7 @@ use super::Connection;
 use super::assembler::Assembler;
 use super::closing::Phase;
 use super::event_queue::EventQueue;
+use super::rate_limit::RateLimiter;
 use super::round_trip::Latency;
 use super::stall::Stall;
 use super::timers::Timers;
@@ -83,6 +84,9 @@ impl Connection {
             early,
             legacy_close_codes,
         } = opened;
+        let limiter = config
+            .receive_rate_limit
+            .map(|_| Box::new(RateLimiter::new()));
         let masks = masks.filter(|_| version.features().masking && role == Role::Client);
         let timers = Timers::new(now);
         let begun = timers.moment(now);
@@ -92,7 +96,7 @@ impl Connection {
             codec: Codec::new(version, role, &config, masks),
             assembler: Assembler::default(),
             compression: Compression::new(None),
-            phase: Phase::Open,
+            phase: Phase::Open(limiter),
             legacy_close_codes,
             events: EventQueue::default(),
             outgoing,

@@ -20,6 +20,8 @@ pub(super) struct Allowance {
     pub(super) queue_limit: usize,
     /// The frames, or pieces of frames, that may still be looked at.
     pub(super) frames: usize,
+    /// Whether to stop where the rate limit makes the peer wait.
+    pub(super) heeds_rate: bool,
 }
 
 impl Allowance {
@@ -27,6 +29,7 @@ impl Allowance {
     pub(super) const UNLIMITED: Self = Self {
         queue_limit: usize::MAX,
         frames: usize::MAX,
+        heeds_rate: false,
     };
 }
 
@@ -40,7 +43,10 @@ impl Connection {
         let mut input = data;
         while self.phase.reads() {
             self.read_messages(&mut input, &mut allowance);
-            if self.events.len() >= allowance.queue_limit || allowance.frames == 0 {
+            if self.events.len() >= allowance.queue_limit
+                || allowance.frames == 0
+                || allowance.heeds_rate && self.is_rate_waiting()
+            {
                 self.watch_message(now);
                 return data.len() - input.len();
             }
@@ -79,7 +85,7 @@ impl Connection {
     // `inline(never)`: inlined into `read`, the loop spills registers.
     #[inline(never)]
     fn read_messages(&mut self, input: &mut &[u8], allowance: &mut Allowance) {
-        let Some(limit) = self.config.single_frame_limit() else {
+        let Some(limit) = self.config.quick_limit() else {
             return;
         };
         if !self.assembler.is_between_messages() {
@@ -133,6 +139,9 @@ impl Connection {
     }
 
     fn handle_assembled(&mut self, now: Instant, assembled: Assembled) {
+        if !self.admit(now, &assembled) {
+            return;
+        }
         match assembled {
             Assembled::Message(message) => self.push_message(message),
             Assembled::Fragment(fragment) => {

@@ -121,7 +121,7 @@ impl Connection {
     pub(crate) fn begin_round_trip(&mut self, now: Instant) -> Result<PingId, SendError> {
         // Also while the peer's close waits for the application: a ping could still be sent then, but its pong would
         // be discarded.
-        if !matches!(self.phase, Phase::Open) {
+        if !matches!(self.phase, Phase::Open(_)) {
             return Err(SendError::Closed);
         }
         let waits = self.pings.as_ref().map_or(0, |pings| pings.waits());

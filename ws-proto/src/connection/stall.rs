@@ -85,7 +85,7 @@ impl Connection {
     fn may_stall(&self) -> bool {
         self.buffered_amount() > 0
             && self.config.stall_timeout.is_some()
-            && matches!(self.phase, Phase::Open)
+            && matches!(self.phase, Phase::Open(_))
     }
 
     fn begin_lap(&mut self, now: Instant) {

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Context,
     /// The pong that somebody waits for must have arrived.
     RoundTrip,
+    /// The peer may send again.
+    RateLimit,
 }
 
 impl Timer {
@@ -26,7 +28,7 @@ impl Timer {
     /// is armed again and again.
     // The close comes first: a close that another timer causes in the same call can then be written before the wait
     // for its answer runs out.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Close,
         Self::Keepalive,
         Self::Pong,
@@ -34,6 +36,7 @@ impl Timer {
         Self::Message,
         Self::Context,
         Self::RoundTrip,
+        Self::RateLimit,
     ];
 
     const fn place(self) -> Place {
@@ -43,6 +46,7 @@ impl Timer {
             Self::Message => Place::Rare(1),
             Self::Context => Place::Rare(2),
             Self::RoundTrip => Place::Rare(3),
+            Self::RateLimit => Place::Rare(4),
         }
     }
 }
@@ -57,7 +61,7 @@ enum Place {
 }
 
 /// The number of timers that have a [rare place](Place::Rare).
-const RARE_LEN: usize = 4;
+const RARE_LEN: usize = 5;
 
 /// A point in time, in nanoseconds since the connection opened. An earlier time counts as that time; the range is 584
 /// years.
@@ -68,6 +72,19 @@ pub(crate) struct Moment(u64);
 impl Moment {
     /// Stands for a deadline that is not set.
     const NEVER: Self = Self(u64::MAX);
+
+    /// The time at which the connection opened.
+    pub(crate) const OPENED: Self = Self(0);
+
+    /// Returns the moment so many nanoseconds later. It is never out of range.
+    pub(crate) fn later(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos).min(u64::MAX - 1))
+    }
+
+    /// Returns the moment so many nanoseconds earlier, or the time at which the connection opened.
+    pub(crate) const fn earlier(self, nanos: u64) -> Self {
+        Self(self.0.saturating_sub(nanos))
+    }
 }
 
 /// The deadlines of a connection.

@@ -71,7 +71,7 @@ impl Connection {
     fn watch_open_message(&mut self, now: Instant) {
         let is_paused = !self.wants_read();
         let has_lap = self.timers.is_set(Timer::Message);
-        if !matches!(self.phase, Phase::Open) || self.config.message_timeout.is_none() {
+        if !matches!(self.phase, Phase::Open(_)) || self.config.message_timeout.is_none() {
             return;
         }
         let Some(progress) = self.held() else {

@@ -33,6 +33,7 @@ mod memory;
 mod meter;
 mod model;
 mod prepared;
+mod rate_limit;
 mod round_trip;
 mod secrets;
 mod stall;

@@ -4,10 +4,11 @@ use std::future::pending;
 use std::time::Duration;
 
 use ws_proto::{
-    ClientConfig, CloseCause, CloseCode, ConnectionConfig, ProtocolError, SendError, Version,
+    ClientConfig, CloseCause, CloseCode, ConnectionConfig, ProtocolError, Rate, RateExcess,
+    RateLimit, SendError, Version,
 };
 
-use super::support::{Peer, Told, client, echo, masked, serve, spawn, text, url};
+use super::support::{Peer, Told, client, echo, masked, ms, serve, spawn, text, url};
 use ws_driver::{Connection, Runtime, Server, ServerBuilder, connect_with};
 
 /// Sends frames to an echo server with these options; returns the close code that comes back, and how
@@ -131,6 +132,10 @@ pub async fn a_wait_of_zero_is_refused<R: Runtime + Default>() {
         (builder().stall_timeout(zero), "stall_timeout"),
         (builder().message_timeout(zero), "message_timeout"),
         (builder().body_timeout(zero), "body_timeout"),
+        (
+            builder().receive_rate_limit(RateLimit::new().messages(Rate::per_second(0))),
+            "receive_rate_limit",
+        ),
     ] {
         let error = builder.bind("127.0.0.1:0").await.unwrap_err();
         assert!(error.to_string().contains(option), "{error}");
@@ -141,6 +146,78 @@ pub async fn a_wait_of_zero_is_refused<R: Runtime + Default>() {
     let refused = connect_with::<R>(&url(&server), &config).await;
     let error = refused.map(drop).unwrap_err().to_string();
     assert!(error.contains("option pong_timeout"), "{error}");
+}
+
+/// A peer that sends faster than the limit of the rate allows waits, and all that it sent arrives; a message longer than
+/// the burst, too. In each version, and for a client as for a server.
+pub async fn a_peer_that_sends_too_fast_waits<R: Runtime + Default>() {
+    let limit = RateLimit::new()
+        .messages(Rate::per_second(40).burst(4))
+        .bytes(Rate::per_second(1 << 20).burst(1000));
+    let server = serve(Server::<R>::builder().receive_rate_limit(limit), echo).await;
+    let runtime = R::default();
+    for version in Version::ALL {
+        let begun = runtime.now();
+        let mut connection = client(&server, version).await;
+        for number in 0..12 {
+            connection.send(format!("{number}")).await.unwrap();
+        }
+        connection.send("x".repeat(100_000)).await.unwrap();
+        connection.send("last").await.unwrap();
+        for number in 0..12 {
+            assert_eq!(text(&mut connection).await, format!("{number}"));
+        }
+        assert_eq!(text(&mut connection).await.len(), 100_000);
+        assert_eq!(text(&mut connection).await, "last");
+        // Ten tokens beyond the burst take a quarter of a second.
+        let took = runtime.now() - begun;
+        assert!(took >= ms(249), "{version}: {took:?}");
+    }
+    // The echoes of a server are limited by a client.
+    let server = serve(Server::<R>::builder(), echo).await;
+    let config = ConnectionConfig::new().receive_rate_limit(limit);
+    let config = ClientConfig::new().connection(config);
+    let begun = runtime.now();
+    let mut connection = connect_with::<R>(&url(&server), &config).await.unwrap();
+    for _ in 0..8 {
+        connection.send("hi").await.unwrap();
+    }
+    for _ in 0..8 {
+        assert_eq!(text(&mut connection).await, "hi");
+    }
+    assert!(runtime.now() - begun >= ms(99));
+}
+
+/// With `RateExcess::Close` too many messages, pings or bytes close with 1008; the cause names the limit.
+pub async fn a_rate_beyond_the_limit_closes_with_1008<R: Runtime + Default>() {
+    let close = RateLimit::new().excess(RateExcess::Close);
+    let messages = close.messages(Rate::per_second(1).burst(3));
+    let bytes = close.bytes(Rate::per_second(10).burst(30));
+    for (limit, frames, counted) in [
+        (
+            messages,
+            vec![masked(0x81, b"a"); 4],
+            "messages and control frames",
+        ),
+        (
+            messages,
+            vec![masked(0x89, b"a"); 4],
+            "messages and control frames",
+        ),
+        (bytes, vec![masked(0x82, &[0; 20]); 3], "bytes"),
+    ] {
+        let builder = Server::<R>::builder().receive_rate_limit(limit);
+        let (code, cause) = failure(builder, &frames).await;
+        assert_eq!(code, 1008, "{cause:?}");
+        let CloseCause::Failed(error) = cause else {
+            unreachable!("{cause:?}");
+        };
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("more {counted} arrived than the rate limit")),
+            "{text}"
+        );
+    }
 }
 
 /// When the peer does not read, `try_send` says that the queue is full and `send` waits; once the peer

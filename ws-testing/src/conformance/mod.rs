@@ -194,6 +194,8 @@ macro_rules! __conformance {
                 a_client_has_limits_too
                 a_close_says_why_with_debug
                 a_wait_of_zero_is_refused
+                a_peer_that_sends_too_fast_waits
+                a_rate_beyond_the_limit_closes_with_1008
                 a_full_send_queue_waits_or_tells
                 a_handler_that_does_not_receive_makes_the_peer_wait
             }

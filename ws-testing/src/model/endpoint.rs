@@ -2,6 +2,7 @@
 //! and from the promises of the public items. It decodes all input again at each read and
 //! writes into one `Vec`. Knows nothing of the code under test.
 
+mod rate;
 mod sending;
 mod unfinished;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use ws_proto::{Event, Role, State, Version};
 
+use self::rate::Rates;
 use self::unfinished::Unfinished;
 use super::compressor::Compressor;
 use super::view::{Account, Cause, Refusal, Setup, Told};
@@ -71,6 +73,7 @@ pub struct Endpoint {
     /// The wait for more of the message that is open, and what is known of that message.
     message: Option<Duration>,
     unfinished: Unfinished,
+    rates: Rates,
     /// The wait in which something must be compressed, or the compressor begins anew.
     context: Option<Duration>,
     last_read: Duration,
@@ -103,6 +106,7 @@ impl Endpoint {
         Self {
             keepalive: setup.keepalive_interval.filter(|_| pings),
             compressor: setup.deflate.clone().map(Compressor::new),
+            rates: Rates::new(setup.rate_limit.as_ref()),
             setup,
             close_asked: false,
             ended_by: None,
@@ -155,6 +159,10 @@ impl Endpoint {
         self.reads.push(data.to_vec());
         let decoded = plain::decode_after(&self.setup.rules, &self.history, &self.reads);
         for item in decoded.items.into_iter().skip(self.seen) {
+            // What a limit of the rate ends is not the last item of the stream.
+            if !self.is_reading() {
+                break;
+            }
             self.seen += 1;
             self.handle(now, item);
         }
@@ -167,6 +175,9 @@ impl Endpoint {
     }
 
     fn handle(&mut self, now: Duration, item: Item) {
+        if !self.admit(now, &item) {
+            return;
+        }
         match item {
             Item::Message(..) | Item::Part(..) => {
                 let is_part = matches!(item, Item::Part(.., false));
@@ -279,6 +290,7 @@ impl Endpoint {
                 self.context = self.after(now, Some(CONTEXT_REST));
             }
         }
+        self.rates.wait.take_if(|at| *at <= now);
     }
 
     fn keeps_context(&self) -> bool {
@@ -394,6 +406,7 @@ impl Endpoint {
             self.stall,
             self.message,
             self.context,
+            self.rates.wait,
         ];
         timers.into_iter().flatten().min()
     }
@@ -407,7 +420,8 @@ impl Endpoint {
         if self.is_reading() {
             // With no room at all not even a close could come.
             let limit = self.setup.receive_queue_limit;
-            return limit.is_none_or(|limit| self.queued() < limit.max(1));
+            let has_room = limit.is_none_or(|limit| self.queued() < limit.max(1));
+            return has_room && self.rates.wait.is_none();
         }
         !self.stream_ended && !self.given_up
     }
@@ -550,7 +564,7 @@ impl Endpoint {
 
     fn wait_for_end(&mut self, now: Duration, wait: Option<Duration>) {
         (self.keepalive, self.pong, self.stall, self.message) = (None, None, None, None);
-        self.context = None;
+        (self.context, self.rates.wait) = (None, None);
         self.close = self.after(now, wait);
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ws_proto::ConnectionConfig;
+use ws_proto::{ConnectionConfig, Rate, RateExcess, RateLimit};
 
 use crate::plain::{Item, Rules, Way};
 
@@ -18,8 +18,41 @@ pub struct Setup {
     pub stall_timeout: Option<Duration>,
     pub message_timeout: Option<Duration>,
     pub close_timeout: Option<Duration>,
+    pub rate_limit: Option<RateSetup>,
     pub control_events: bool,
     pub deflate: Option<Agreement>,
+}
+
+/// The limit of what arrives in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct RateSetup {
+    pub messages: Option<Tokens>,
+    pub bytes: Option<Tokens>,
+    /// Whether too much ends the connection; otherwise nothing is read for a time.
+    pub closes: bool,
+}
+
+/// A token bucket. The model counts parts of a token, and the code under test rounds to nanoseconds, so the rate is to
+/// divide a billion.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+impl RateSetup {
+    fn limit(self) -> RateLimit {
+        let rate = |tokens: Tokens| Rate::per_second(tokens.per_second).burst(tokens.burst);
+        let excess = if self.closes {
+            RateExcess::Close
+        } else {
+            RateExcess::Wait
+        };
+        RateLimit::new()
+            .messages(self.messages.map(rate))
+            .bytes(self.bytes.map(rate))
+            .excess(excess)
+    }
 }
 
 /// What was agreed on about compression, as one side has it, and its options.
@@ -52,6 +85,7 @@ impl Setup {
             .stall_timeout(self.stall_timeout)
             .message_timeout(self.message_timeout)
             .close_timeout(self.close_timeout)
+            .receive_rate_limit(self.rate_limit.map(RateSetup::limit))
             .control_events(self.control_events)
     }
 }

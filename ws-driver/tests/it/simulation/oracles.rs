@@ -128,11 +128,12 @@ impl Oracles {
                 deadlines.push(("closing", life.closing.map(|at| at + 2 * close_timeout)));
             }
             if let (Some(record), Some((idle, wait))) = (record, keepalive) {
-                // While a handler does not take what came, nothing is read, and silence proves nothing.
+                // While a handler does not take what came, or the rate is limited, nothing is read, and silence proves
+                // nothing.
                 let is_busy = matches!(
                     record.behaviour.as_str(),
                     "deaf" | "slow" | "drop" | "fragments"
-                );
+                ) || self.plan.rate_limit.is_some();
                 let is_quiet = life.is_open && life.closing.is_none();
                 if is_quiet && life.version == Some(Version::Rfc6455) && !is_busy {
                     // It may have vanished while `on_upgrade` still decided.
@@ -223,13 +224,14 @@ impl Oracles {
             }
             let far = &mut link.to_far;
             let passes = !far.is_black_hole && !far.is_held;
-            let connected = client.state() == State::Connected;
-            if record.receives && connected && passes && far.arrived_len() > 0 {
+            // A limit of the rate leaves it unread for a time. The end says whether it came.
+            let is_due = client.state() == State::Connected && self.plan.rate_limit.is_none();
+            if record.receives && is_due && passes && far.arrived_len() > 0 {
                 stuck.push(format!("what {peer} wrote is not read: {}", record.what));
             }
             let all_read = !record.is_writing && far.bytes.is_empty();
             if record.receives
-                && connected
+                && is_due
                 && all_read
                 && !record.is_hurt
                 && record.said != record.taken

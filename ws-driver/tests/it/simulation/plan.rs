@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use ws_driver::ws_proto::{Version, Versions};
-use ws_driver::{Answer, ServerBuilder, SlowPeer, Upgrade};
+use ws_driver::{Answer, Rate, RateLimit, ServerBuilder, SlowPeer, Upgrade};
 
 use super::compression::{self, Wish};
 use super::handlers::Manners;
@@ -55,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) closes_first: bool,
     /// How the server compresses, if it does.
     pub(crate) deflate: Option<Wish>,
+    /// How fast peers may send, if they may not as fast as they like. They wait, and lose nothing.
+    pub(crate) rate_limit: Option<RateLimit>,
 }
 
 impl Plan {
@@ -140,6 +142,7 @@ impl Plan {
             runtime_ends: rng.once_in(8).then(|| rng.millis(0..=most_busy)),
             closes_first: rng.once_in(3),
             deflate: rng.once_in(2).then(|| Wish::draw(rng)),
+            rate_limit: rng.once_in(5).then(|| rate_limit(rng)),
         }
     }
 
@@ -150,6 +153,7 @@ impl Plan {
             .slow_peer(self.slow_peer)
             .send_queue_limit(self.send_queue_limit)
             .receive_queue_limit(self.receive_queue_limit)
+            .receive_rate_limit(self.rate_limit)
             .message_limit(self.message_limit)
             .receive_fragments(self.receive_fragments)
             .keepalive_interval(self.keepalive.map(|(idle, _)| idle))
@@ -190,6 +194,17 @@ impl Plan {
     pub(crate) fn manners(&self, seed: u64) -> Manners {
         let largest = self.largest;
         Manners { seed, largest }
+    }
+}
+
+/// Draws a limit that most peers reach, and that lets the longest message pass in some seconds.
+fn rate_limit(rng: &mut Rng) -> RateLimit {
+    let messages = Rate::per_second(rng.pick(&[2, 10, 50])).burst(rng.pick(&[1, 5, 20]));
+    let bytes = Rate::per_second(rng.pick(&[2000, 20_000])).burst(rng.pick(&[1, 1000]));
+    match rng.below(3) {
+        0 => RateLimit::new().messages(messages),
+        1 => RateLimit::new().bytes(bytes),
+        _ => RateLimit::new().messages(messages).bytes(bytes),
     }
 }
 

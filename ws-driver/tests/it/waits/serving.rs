@@ -1,6 +1,6 @@
 //! The waits of an open connection on a server, to the end of its stream.
 
-use ws_driver::{Connection, RoundTripError};
+use ws_driver::{Connection, Rate, RateLimit, RoundTripError};
 
 use super::caller::{Caller, Layer, nothing};
 use ws_testing::sim::peer::{RFC6455, close, masked, text};
@@ -83,6 +83,36 @@ fn a_pong_is_awaited_for_the_pong_timeout() {
                 layer.name()
             );
             assert!(!peer.is_gone(), "{}", layer.name());
+        });
+    }
+}
+
+/// A peer that sent too much is read again when the limit of the rate says so, and not before; in between nothing of the
+/// server runs but its timer. A peer that is gone by then is found by the keepalive, which did not count the wait.
+#[test]
+fn a_peer_that_sends_too_much_waits_for_its_rate() {
+    for layer in Layer::all() {
+        Sim::run(async |sim| {
+            let limit = RateLimit::new().bytes(Rate::per_second(10).burst(10));
+            let builder = Server::builder().receive_rate_limit(limit);
+            let server = layer.serve(&sim, builder, echo).await;
+            let mut peer = open(&layer, &sim, &server).await;
+            // 990 bytes beyond the burst are 99 s, and the token for the next message a tenth more.
+            assert!(peer.ask(text("x".repeat(1000))).await.len() > 1000);
+            peer.write(&text("again")).await;
+            let polls = sim.polls();
+            for _ in 0..99 {
+                assert!(!peer.ask(b"").await.contains("again"), "{}", layer.name());
+                sim.sleep(seconds(1)).await;
+            }
+            // A ping after 15 to 20 s, the `pong_timeout` after it and again, the `keepalive_interval` once more: each
+            // runs the task a few times.
+            let polls = sim.polls() - polls;
+            assert!(polls < 60, "{}: {polls} polls", layer.name());
+            sim.sleep(seconds(1)).await;
+            assert!(peer.ask(b"").await.ends_with("again"), "{}", layer.name());
+            let passed = peer.gone_after(60, nothing).await;
+            assert!((30..=41).contains(&passed), "{}: {passed} s", layer.name());
         });
     }
 }

@@ -147,7 +147,7 @@ mod tests {
              header_limit: 100, handshake_timeout: Some(10s), reveal_reasons: false, \
              connection: ConnectionConfig { message_limit: Some(1048576), frame_limit: None, \
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
-             receive_queue_limit: Some(262144), keepalive_interval: Some(20s), \
+             receive_queue_limit: Some(262144), receive_rate_limit: None, keepalive_interval: Some(20s), \
              pong_timeout: Some(20s), stall_timeout: Some(60s), message_timeout: Some(60s), close_timeout: Some(10s), \
              replace_invalid_utf8: false, skip_unknown_frames: false, control_events: false, \
              receive_fragments: false, close_reasons: false } }"

@@ -23,6 +23,7 @@ pub(crate) fn setup(role: Role, version: Version) -> Setup {
         stall_timeout: seconds(30),
         message_timeout: seconds(25),
         close_timeout: seconds(10),
+        rate_limit: None,
         control_events: true,
         deflate: None,
     }

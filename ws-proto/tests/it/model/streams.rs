@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use ws_proto::{Role, Version};
 
 use ws_testing::model::op::{Content, Op, Sent};
-use ws_testing::model::view::Setup;
+use ws_testing::model::view::{RateSetup, Setup, Tokens};
 use ws_testing::plain::Rules;
 
 pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
@@ -42,33 +42,55 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
         role,
         limits,
         (wait(), wait(), wait(), stall, message),
+        rate_limit(),
         flags,
     )
-        .prop_map(
-            move |(role, limits, waits, (replaces, skips, fragments, control_events, is_8))| {
-                Setup {
-                    rules: Rules {
-                        message_limit: limits.0,
-                        frame_limit: limits.1,
-                        fragment_limit: limits.2,
-                        replaces,
-                        skips,
-                        has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
-                        fragments,
-                        ..Rules::new(version, role)
-                    },
-                    send_queue_limit: limits.3,
-                    receive_queue_limit: limits.4,
-                    keepalive_interval: waits.0,
-                    pong_timeout: waits.1,
-                    close_timeout: waits.2,
-                    stall_timeout: waits.3,
-                    message_timeout: waits.4,
-                    control_events,
-                    deflate: None,
-                }
-            },
-        )
+        .prop_map(move |(role, limits, waits, rate_limit, flags)| {
+            let (replaces, skips, fragments, control_events, is_8) = flags;
+            Setup {
+                rules: Rules {
+                    message_limit: limits.0,
+                    frame_limit: limits.1,
+                    fragment_limit: limits.2,
+                    replaces,
+                    skips,
+                    has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
+                    fragments,
+                    ..Rules::new(version, role)
+                },
+                send_queue_limit: limits.3,
+                receive_queue_limit: limits.4,
+                keepalive_interval: waits.0,
+                pong_timeout: waits.1,
+                close_timeout: waits.2,
+                stall_timeout: waits.3,
+                message_timeout: waits.4,
+                rate_limit,
+                control_events,
+                deflate: None,
+            }
+        })
+}
+
+/// A limit that generated streams reach: a few messages and bytes at once, and as many in the waits of other options.
+fn rate_limit() -> impl Strategy<Value = Option<RateSetup>> {
+    let tokens = || {
+        let per_second = prop::sample::select(vec![1_u32, 2, 5, 10, 100, 1000]);
+        (per_second, 1_u32..8).prop_map(|(per_second, burst)| Tokens { per_second, burst })
+    };
+    let bytes = (tokens(), 1_u32..20).prop_map(|(tokens, times)| Tokens {
+        burst: tokens.burst * times,
+        ..tokens
+    });
+    let limit = (option::of(tokens()), option::of(bytes), any::<bool>());
+    option::weighted(
+        0.3,
+        limit.prop_map(|(messages, bytes, closes)| RateSetup {
+            messages,
+            bytes,
+            closes,
+        }),
+    )
 }
 
 pub(crate) fn ops(version: Version) -> impl Strategy<Value = Vec<Op>> {
