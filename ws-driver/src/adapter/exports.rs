@@ -8,7 +8,8 @@ pub use ws_proto::{
     ConfigError, ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
     InvalidCloseCode, Message, NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError,
     Payload, PreparedMessage, ProtocolError, Rate, RateExcess, RateLimit, Redacted, RequestHead,
-    ResponseHead, SendError, State, Subprotocol, UnexpectedResponse, Utf8Bytes, Version, Versions,
+    ResponseHead, Role, SendError, State, Subprotocol, UnexpectedResponse, Utf8Bytes, Version,
+    Versions,
 };
 
 #[cfg(feature = "deflate")]
@@ -56,6 +57,7 @@ pub use crate::handle::sender::Sender;
 pub use crate::handle::upgraded::Upgraded;
 pub use crate::id::cluster::{ClusterId, NodeId, ParseClusterIdError};
 pub use crate::id::{ConnectionId, ParseConnectionIdError};
+pub use crate::observe::connecting::ConnectEvent;
 pub use crate::observe::counters::{
     CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
 };

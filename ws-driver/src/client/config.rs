@@ -13,6 +13,8 @@ use ws_proto::{ClientConfig, ConfigError, Host, Origin, RateLimit, Subprotocol, 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
 use super::resolver::Resolver;
+use crate::observe::debug_lines::DebugLines;
+use crate::observe::{Observer, Observers};
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
 
@@ -26,6 +28,7 @@ pub struct ConnectConfig {
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) resolver: Option<Resolver>,
     pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) observers: Option<Observers>,
     #[cfg(feature = "proxy")]
     pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "rustls")]
@@ -39,6 +42,7 @@ impl Default for ConnectConfig {
             connect_timeout: Some(Duration::from_secs(20)),
             resolver: None,
             peer_addr: None,
+            observers: None,
             #[cfg(feature = "proxy")]
             proxy: None,
             #[cfg(feature = "rustls")]
@@ -230,6 +234,29 @@ impl ConnectConfig {
         self
     }
 
+    /// Logs a readable line for each step on the way to the connection and for each change of its state, through `tracing` at
+    /// level `DEBUG` with the target `ws`: off. It never shows payloads, queries, headers or passwords. Unlike
+    /// [`ServerBuilder::debug`](crate::ServerBuilder::debug) it tells the peer nothing; see
+    /// [`close_reasons`](Self::close_reasons) for that.
+    #[must_use]
+    pub fn debug(self, debug: bool) -> Self {
+        if debug {
+            self.observer(DebugLines)
+        } else {
+            self
+        }
+    }
+
+    /// Adds an observer, which is told what happens on the way to the connection and to the connection. A
+    /// [`Reconnector`](crate::Reconnector) tells it of each attempt.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers
+            .get_or_insert_with(Observers::default)
+            .add(observer);
+        self
+    }
+
     /// Sets a proxy through which the server is reached: no proxy by default. The environment is not read; see
     /// [`Proxy::from_env`]. The [`peer_addr`](crate::Connection::peer_addr) of the connection is that of the
     /// proxy. [`connect_over`](crate::connect_over) ignores it, because it has a stream already.
@@ -360,7 +387,7 @@ mod tests {
             format!("{:?}", ConnectConfig::default()),
             format!(
                 "ConnectConfig {{ client: {client}, connect_timeout: Some(20s), resolver: None, \
-                 peer_addr: None{proxy}{tls} }}"
+                 peer_addr: None, observers: None{proxy}{tls} }}"
             )
         );
     }

@@ -1,6 +1,6 @@
 //! The client: opens a connection to a URL.
 //!
-//! Imports: `util`, `runtime`, `id`, `tls`, `driver`, `handle`.
+//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `handle`.
 
 pub(crate) mod attempts;
 pub(crate) mod config;
@@ -10,12 +10,13 @@ pub(crate) mod error;
 pub(crate) mod proxy;
 mod reach;
 pub(crate) mod reconnect;
+mod reporter;
 pub(crate) mod request;
 mod resolver;
 
 use std::io;
 use std::net::SocketAddr;
-
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -30,6 +31,7 @@ use self::proxy::Proxy;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 use self::proxy::ProxyError;
 use self::reach::{Target, reach};
+use self::reporter::ConnectReporter;
 use self::request::{ClientRequest, IntoClientRequest};
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
@@ -37,6 +39,9 @@ use crate::driver::shared_machine::{Agreed, Facts};
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
+#[cfg(feature = "proxy")]
+use crate::observe::connecting::ConnectEvent;
+use crate::observe::span::ConnectionSpan;
 use crate::runtime::{Runtime, RuntimeRandomness, probe_silent};
 use crate::tls::TlsInfo;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
@@ -82,9 +87,31 @@ pub async fn connect_with<R: Runtime + Default>(
     if url.is_secure() && cfg!(not(feature = "rustls")) {
         return Err(ConnectError::TlsUnsupported);
     }
+    let (span, mut reporter) = watched(&url, &options);
+    let opening = async {
+        let opened = dial::<R>(&url, &options, &span, &mut reporter).await;
+        opened.inspect_err(|error| reporter.note_failed(error))
+    };
+    span.clone().around(pin!(opening)).await
+}
+
+/// Makes the span of an attempt to connect, and its reporter.
+fn watched(url: &ClientUrl, options: &ConnectConfig) -> (ConnectionSpan, ConnectReporter) {
+    let id = ConnectionId::of_client();
+    let span = ConnectionSpan::of_client(id, url);
+    (span, ConnectReporter::new(id, url, options))
+}
+
+/// Reaches the server of a URL, or the proxy, and opens the connection.
+async fn dial<R: Runtime + Default>(
+    url: &ClientUrl,
+    options: &ConnectConfig,
+    span: &ConnectionSpan,
+    reporter: &mut ConnectReporter,
+) -> Result<Connection, ConnectError> {
     let runtime = R::default();
     let mut connect_timer = ConnectTimer::new(&runtime, options.connect_timeout);
-    let reached = &url;
+    let reached = url;
     #[cfg(feature = "proxy")]
     let reached = options.proxy.as_ref().map_or(reached, Proxy::addr);
     let target = Target {
@@ -93,14 +120,18 @@ pub async fn connect_with<R: Runtime + Default>(
         port: reached.port(),
     };
     let resolver = options.resolver.as_ref();
-    let (stream, peer_addr) = reach(&runtime, target, resolver, &mut connect_timer).await?;
-    let attempt = Attempt {
+    let (stream, peer_addr) =
+        reach(&runtime, target, resolver, &mut connect_timer, reporter).await?;
+    let mut attempt = Attempt {
         runtime: &runtime,
-        url: &url,
-        options: &options,
+        url,
+        options,
         peer_addr: Some(peer_addr),
         connect_timer,
+        span,
+        reporter,
     };
+    attempt.note_stream();
     let silence = options.client.silence_limits();
     let probe = |stream: &_| probe_silent(&runtime, stream, silence);
     #[cfg(feature = "proxy")]
@@ -130,7 +161,8 @@ pub async fn connect_stream<R: Runtime>(
     let mut connect_timer = ConnectTimer::new(runtime, Some(timeout));
     let zone = None;
     let target = Target { host, zone, port };
-    let (stream, _) = reach(runtime, target, None, &mut connect_timer).await?;
+    let reporter = ConnectReporter::silent();
+    let (stream, _) = reach(runtime, target, None, &mut connect_timer, &reporter).await?;
     Ok(stream)
 }
 
@@ -162,14 +194,37 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (url, options) = prepare(request, options)?;
+    let (span, mut reporter) = watched(&url, &options);
+    let opening = async {
+        let opened = open_over::<R, S>(stream, &url, &options, &span, &mut reporter).await;
+        opened.inspect_err(|error| reporter.note_failed(error))
+    };
+    span.clone().around(pin!(opening)).await
+}
+
+/// Opens the connection over a stream of the application.
+async fn open_over<R, S>(
+    stream: S,
+    url: &ClientUrl,
+    options: &ConnectConfig,
+    span: &ConnectionSpan,
+    reporter: &mut ConnectReporter,
+) -> Result<Connection, ConnectError>
+where
+    R: Runtime + Default,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let runtime = R::default();
-    let attempt = Attempt {
+    let mut attempt = Attempt {
         runtime: &runtime,
-        url: &url,
-        options: &options,
+        url,
+        options,
         peer_addr: options.peer_addr,
         connect_timer: ConnectTimer::new(&runtime, options.connect_timeout),
+        span,
+        reporter,
     };
+    attempt.note_stream();
     #[cfg(feature = "rustls")]
     if let Some(tls) = options.tls.as_ref().filter(|_| url.is_secure()) {
         return attempt.secure(tls, stream, |_| {}).await;
@@ -196,9 +251,17 @@ struct Attempt<'a, R: Runtime> {
     options: &'a ConnectConfig,
     peer_addr: Option<SocketAddr>,
     connect_timer: ConnectTimer<R>,
+    span: &'a ConnectionSpan,
+    reporter: &'a mut ConnectReporter,
 }
 
 impl<R: Runtime> Attempt<'_, R> {
+    /// Notes that there is a stream, to the server or to a proxy.
+    fn note_stream(&mut self) {
+        self.span.note_peer(self.peer_addr);
+        self.reporter.note_stream(self.peer_addr);
+    }
+
     /// Opens the connection over a stream to a proxy.
     #[cfg(feature = "proxy")]
     async fn open_through<S>(
@@ -237,7 +300,14 @@ impl<R: Runtime> Attempt<'_, R> {
     {
         let (host, port) = (self.url.host(), self.url.port());
         let opening = async { Ok(proxy.open(stream, host, port).await?) };
-        self.connect_timer.wait(ConnectStage::Proxy, opening).await
+        self.connect_timer
+            .wait(ConnectStage::Proxy, opening)
+            .await?;
+        self.reporter.note(|| ConnectEvent::Tunnelled {
+            proxy_host: proxy.host(),
+            proxy_port: proxy.port(),
+        });
+        Ok(())
     }
 
     /// Opens the connection over a stream to the server, with TLS if the URL begins with `wss`.
@@ -270,8 +340,9 @@ impl<R: Runtime> Attempt<'_, R> {
     {
         let opening = async { Ok(tls.open(stream, self.url.host()).await?) };
         let stream = self.connect_timer.wait(ConnectStage::Tls, opening).await?;
-        let info = Some(stream.info());
-        self.open(stream, info, |stream| probe(stream.transport()))
+        let info = stream.info();
+        self.reporter.note_tls(&info);
+        self.open(stream, Some(info), |stream| probe(stream.transport()))
             .await
     }
 
@@ -311,14 +382,29 @@ impl<R: Runtime> Attempt<'_, R> {
             subprotocol,
             deflate: machine.has_deflate(),
         };
+        let version = machine.version();
+        self.span.note_open(version, || {
+            let resource = self.url.resource();
+            let path = resource.split_once('?').map_or(resource, |(path, _)| path);
+            path.to_owned()
+        });
         let facts = Facts {
-            id: ConnectionId::of_client(),
+            id: self.reporter.id(),
             peer_addr: self.peer_addr,
-            version: machine.version(),
+            version,
             agreed: agreed.boxed(),
             head,
         };
-        Ok(spawn::start(runtime, stream, early, machine, facts))
+        let (span, reporter) = (self.span.clone(), self.reporter);
+        Ok(spawn::start_watched(
+            runtime,
+            stream,
+            early,
+            machine,
+            facts,
+            span,
+            |machine| reporter.open(version, machine),
+        ))
     }
 }
 

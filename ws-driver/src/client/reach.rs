@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use super::attempts::{Attempts, FailedAttempt};
 use super::connect_timeout::ConnectTimer;
 use super::error::{ConnectError, ConnectStage};
+use super::reporter::ConnectReporter;
 use super::resolver::Resolver;
 use crate::driver::deadline::DeadlineTimer;
+use crate::observe::connecting::ConnectEvent;
 use crate::runtime::Runtime;
 use crate::util::race::{Winner, race};
 
@@ -30,15 +32,16 @@ pub(crate) struct Target<'a> {
 }
 
 /// Opens a stream to a host. Names are looked up by `resolver`, if there is one, or else by the runtime.
-pub(crate) async fn reach<R: Runtime>(
+pub(super) async fn reach<R: Runtime>(
     runtime: &R,
     target: Target<'_>,
     resolver: Option<&Resolver>,
     connect_timer: &mut ConnectTimer<R>,
+    reporter: &ConnectReporter,
 ) -> Result<(R::Stream, SocketAddr), ConnectError> {
-    let lookup = lookup(runtime, target, resolver);
+    let lookup = lookup(runtime, target, resolver, reporter);
     let addrs = connect_timer.wait(ConnectStage::Reach, lookup).await?;
-    let mut tries = Race::new(addrs, runtime.now());
+    let mut tries = Race::new(addrs, runtime.now(), reporter);
     let mut timer = DeadlineTimer::new(runtime);
     let connecting = poll_fn(|cx| {
         let connect = |addr| runtime.connect(addr);
@@ -64,6 +67,7 @@ async fn lookup<R: Runtime>(
     runtime: &R,
     target: Target<'_>,
     resolver: Option<&Resolver>,
+    reporter: &ConnectReporter,
 ) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Some(addr) = target.addr() {
         return Ok(vec![addr]);
@@ -82,10 +86,16 @@ async fn lookup<R: Runtime>(
         )),
         found => found,
     };
-    found.map_err(|error| ConnectError::Lookup {
+    let addrs = found.map_err(|error| ConnectError::Lookup {
         host: target.full_host(),
         error,
-    })
+    })?;
+    let addrs_found = &addrs;
+    reporter.note(|| ConnectEvent::Resolved {
+        host,
+        addrs: addrs_found,
+    });
+    Ok(addrs)
 }
 
 impl Target<'_> {
@@ -113,7 +123,7 @@ impl Target<'_> {
 
 /// Attempts at the addresses of a host. The first one that succeeds ends the race; the drop of the race drops the
 /// others.
-struct Race<F> {
+struct Race<'a, F> {
     /// The addresses that are not tried yet, in order.
     waiting: VecDeque<SocketAddr>,
     /// At most [`ADDRESS_LIMIT`].
@@ -123,6 +133,7 @@ struct Race<F> {
     next_start: Instant,
     /// The number of addresses beyond [`ADDRESS_LIMIT`].
     left_out: usize,
+    reporter: &'a ConnectReporter,
 }
 
 struct Attempt<F> {
@@ -132,8 +143,8 @@ struct Attempt<F> {
     deadline: Instant,
 }
 
-impl<F> Race<F> {
-    fn new(addrs: Vec<SocketAddr>, now: Instant) -> Self {
+impl<'a, F> Race<'a, F> {
+    fn new(addrs: Vec<SocketAddr>, now: Instant, reporter: &'a ConnectReporter) -> Self {
         let mut waiting = interleaved(addrs);
         let left_out = waiting.len().saturating_sub(ADDRESS_LIMIT);
         waiting.truncate(ADDRESS_LIMIT);
@@ -143,6 +154,7 @@ impl<F> Race<F> {
             failed: Vec::new(),
             next_start: now,
             left_out,
+            reporter,
         }
     }
 
@@ -165,6 +177,7 @@ impl<F> Race<F> {
         loop {
             if self.next_start <= now {
                 if let Some(addr) = self.waiting.pop_front() {
+                    self.reporter.note(|| ConnectEvent::Trying { addr });
                     self.running.push(Attempt {
                         addr,
                         stream: Box::pin(connect(addr)),
@@ -218,6 +231,9 @@ impl<F> Race<F> {
                 }
             };
             let addr = self.running.remove(index).addr;
+            let cause = &error;
+            self.reporter
+                .note(|| ConnectEvent::AddressFailed { addr, error: cause });
             self.failed.push(FailedAttempt { addr, error });
         }
         None

@@ -97,7 +97,8 @@ impl<R: Runtime + Default> Reconnector<R> {
     /// Opens the next connection. Waits before each attempt but the first, and tries until one succeeds. Each attempt takes the
     /// `connect_timeout` at most.
     ///
-    /// A line in the log (level `DEBUG`) names each failure.
+    /// Lines in the log, with the target `ws`, name each attempt, failure and pause (level `DEBUG`), and the connection that
+    /// opened after another one or after a failure (level `INFO`).
     ///
     /// # Errors
     ///
@@ -112,18 +113,26 @@ impl<R: Runtime + Default> Reconnector<R> {
             if let Some(opened) = self.opened.take() {
                 self.backoff.note_ended(self.runtime.now() - opened);
             }
-            if std::mem::replace(&mut self.has_begun, true) {
+            let is_first = !std::mem::replace(&mut self.has_begun, true);
+            if !is_first {
                 self.pause().await;
             }
-            let attempt = crate::client::connect_with::<R>(self.request.clone(), &self.options);
-            let error = match attempt.await {
+            let attempt = self.failures.saturating_add(1);
+            let server = self.request.url.authority().to_owned();
+            tracing::debug!(target: "ws", "attempt {attempt} to connect to {server}");
+            let opening = crate::client::connect_with::<R>(self.request.clone(), &self.options);
+            let error = match opening.await {
                 Ok(connection) => {
+                    if !is_first {
+                        tracing::info!(target: "ws", "connected to {server} again, at attempt {attempt}");
+                    }
                     self.failures = 0;
                     self.opened = Some(self.runtime.now());
                     return Ok(connection);
                 }
                 Err(error) => error,
             };
+            tracing::debug!(target: "ws", "attempt {attempt} to connect to {server} failed: {error}");
             self.retry_after = error.retry_after();
             self.failures = self.failures.saturating_add(1);
             let failures = self.failures;
@@ -134,7 +143,6 @@ impl<R: Runtime + Default> Reconnector<R> {
                 self.failures = 0;
                 return Err(error);
             }
-            tracing::debug!(target: "ws", "attempt {failures} to connect failed: {error}");
         }
     }
 
@@ -147,6 +155,7 @@ impl<R: Runtime + Default> Reconnector<R> {
             let random = u32::from_le_bytes(bytes);
             let asked = self.retry_after.take().unwrap_or_default();
             let pause = asked.min(RETRY_AFTER_LIMIT) + self.backoff.next_pause(random);
+            tracing::debug!(target: "ws", "waits {pause:?} before the next attempt to connect");
             self.resume_at = now.checked_add(pause);
         }
         if let Some(resume_at) = self.resume_at {

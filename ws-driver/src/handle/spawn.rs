@@ -13,6 +13,7 @@ use crate::driver::fairness;
 use crate::driver::shared_driver::{Drive, DriverTask};
 use crate::driver::shared_machine::{Clock, Facts, SharedMachine};
 use crate::driver::{Driver, Watch};
+use crate::observe::span::ConnectionSpan;
 use crate::registry::membership::Membership;
 use crate::runtime::Runtime;
 
@@ -27,6 +28,25 @@ pub(crate) fn start<R, S>(
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let span = ConnectionSpan::none();
+    start_watched(runtime, stream, unread, machine, facts, span, |_| Unwatched)
+}
+
+/// Starts to drive a connection in a span, with something that watches it.
+pub(crate) fn start_watched<R, S, W>(
+    runtime: &R,
+    stream: S,
+    unread: Bytes,
+    machine: Machine,
+    facts: Facts,
+    span: ConnectionSpan,
+    watch: impl FnOnce(&Arc<SharedMachine>) -> W,
+) -> Connection
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    W: Watch + Send + 'static,
 {
     let clock = runtime.clone();
     let machine = Arc::new(SharedMachine::new(
@@ -46,9 +66,9 @@ where
         stream,
         unread,
         Arc::clone(&machine),
-        Unwatched,
+        watch(&machine),
     );
-    runtime.spawn(share(runtime, driver, &machine));
+    runtime.spawn(span.around(share(runtime, driver, &machine)));
     connection
 }
 
@@ -65,7 +85,7 @@ where
     task
 }
 
-/// Reports nothing: a client has no observers.
+/// Reports nothing: a connection that was opened elsewhere has no observers.
 struct Unwatched;
 
 impl Watch for Unwatched {

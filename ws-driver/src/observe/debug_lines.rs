@@ -3,8 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ws_proto::{Closed, State, redact_url};
+use ws_proto::{Closed, Role, State, redact_url};
 
+use crate::observe::connecting::ConnectEvent;
 use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer};
 
@@ -23,8 +24,15 @@ impl Observer for DebugLines {
         line!("listening on {addr}");
     }
 
+    fn connecting(&self, info: &ConnectionInfo, event: &ConnectEvent<'_>) {
+        line!("{info}: {event}");
+    }
+
     fn stream(&self, info: &ConnectionInfo) {
-        line!("{info}: a stream arrived");
+        match info.role {
+            Role::Server => line!("{info}: a stream arrived"),
+            Role::Client => line!("{info}: reached"),
+        }
     }
 
     fn connection(&self, info: &ConnectionInfo) {

@@ -2,6 +2,7 @@
 //!
 //! Imports: `id`, `tls`, `front`.
 
+pub(crate) mod connecting;
 pub(crate) mod counters;
 pub(crate) mod debug_lines;
 pub(crate) mod rejected;
@@ -12,27 +13,37 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ws_proto::{Closed, State, Version};
+use ws_proto::{Closed, Role, State, Version};
 
 use crate::id::ConnectionId;
+use crate::observe::connecting::ConnectEvent;
 use crate::observe::rejected::Rejected;
 use crate::tls::TlsInfo;
 
-/// Observes what a server does. Every method does nothing by default.
+/// Observes what a server does, or a client. Every method does nothing by default.
 ///
-/// The methods are called from the tasks of the connections, so they should be quick.
+/// The methods are called from the tasks of the connections, so they should be quick. A client calls [`connecting`](Self::connecting),
+/// [`stream`](Self::stream), [`state_change`](Self::state_change), [`connection`](Self::connection) and
+/// [`close`](Self::close), and a server all but the first. [`ConnectionInfo::role`] tells them apart.
 pub trait Observer: Send + Sync + 'static {
     /// The server listens on an address.
     fn listening(&self, addr: SocketAddr) {
         let _ = addr;
     }
 
-    /// A stream arrived. One call of [`close`](Self::close) follows in every case.
+    /// A client takes a step on the way to a connection. A URL or an option that is invalid is no step: it is only the error of
+    /// `connect`.
+    fn connecting(&self, info: &ConnectionInfo, event: &ConnectEvent<'_>) {
+        let _ = (info, event);
+    }
+
+    /// A stream arrived, or a client has a stream to its server or its proxy. One call of [`close`](Self::close) follows in
+    /// every case.
     fn stream(&self, info: &ConnectionInfo) {
         let _ = info;
     }
 
-    /// A connection is open, and its handler is about to be called.
+    /// A connection is open. On a server its handler is about to be called.
     fn connection(&self, info: &ConnectionInfo) {
         let _ = info;
     }
@@ -58,7 +69,8 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// A [stream](Self::stream) has ended, and with it the connection if there was one. The cause is
-    /// [`CloseCause::Rejected`](ws_proto::CloseCause) if an upgrade was [rejected](Self::rejected) on it. It is
+    /// [`CloseCause::Rejected`](ws_proto::CloseCause) if an upgrade was [rejected](Self::rejected) on it, or if a client
+    /// failed to open its connection. It is
     /// [`CloseCause::NoUpgrade`](ws_proto::CloseCause) if the peer did not ask for an upgrade, as with plain HTTP or
     /// a port scan. This is called once for each stream, also if the runtime ends and drops the stream's task.
     fn close(&self, info: &ConnectionInfo, closed: &Closed) {
@@ -77,6 +89,8 @@ pub trait Observer: Send + Sync + 'static {
 pub struct ConnectionInfo {
     /// The id of the connection.
     pub id: ConnectionId,
+    /// Our role: whether we accepted the connection or opened it.
+    pub role: Role,
     /// The address of the peer, if the stream has one.
     pub peer_addr: Option<SocketAddr>,
     /// The parameters of TLS, if there is TLS and once its handshake is done.
@@ -89,7 +103,11 @@ impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}", self.id)?;
         if let Some(addr) = self.peer_addr {
-            write!(f, " from {addr}")?;
+            let direction = match self.role {
+                Role::Server => "from",
+                Role::Client => "to",
+            };
+            write!(f, " {direction} {addr}")?;
         }
         if let Some(version) = self.version {
             write!(f, " in {version}")?;
@@ -101,7 +119,7 @@ impl fmt::Display for ConnectionInfo {
     }
 }
 
-/// All observers of a server.
+/// All observers of a server, or of a client.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Arc<Vec<Arc<dyn Observer>>>);
 
@@ -115,5 +133,11 @@ impl Observers {
         for observer in &*self.0 {
             tell(&**observer);
         }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observers({})", self.0.len())
     }
 }

@@ -8,18 +8,24 @@ use std::task::{Context, Poll};
 
 use tracing::Span;
 use tracing::field::{Empty, display};
-use ws_proto::Version;
+use ws_proto::{ClientUrl, Version};
 
 use crate::id::ConnectionId;
 
 /// The span of a connection, or of a stream that may become one.
 ///
 /// It has the target `ws`, the level `INFO`, the name `connection` and the fields `id` and `peer`. Once the
-/// connection is open, it also has `version` and `path`. The query is left out, because it can be secret.
+/// connection is open, it also has `version` and `path`. The query is left out, because it can be secret. That of a client
+/// has `host` as well, because `peer` can be the address of a proxy.
 #[derive(Clone)]
 pub(crate) struct ConnectionSpan(Option<Box<Span>>);
 
 impl ConnectionSpan {
+    /// Makes none.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn new(id: ConnectionId, peer_addr: Option<SocketAddr>) -> Self {
         let span = tracing::info_span!(
             target: "ws",
@@ -32,7 +38,28 @@ impl ConnectionSpan {
         Self((!span.is_disabled()).then(|| Box::new(span)))
     }
 
-    /// Adds the address of a client that was not known at first.
+    /// Makes the span of a client, for its attempt to open a connection and for the connection.
+    pub(crate) fn of_client(id: ConnectionId, url: &ClientUrl) -> Self {
+        let span = tracing::info_span!(
+            target: "ws",
+            "connection",
+            id = %id,
+            host = url.authority(),
+            peer = Empty,
+            version = Empty,
+            path = Empty,
+        );
+        Self((!span.is_disabled()).then(|| Box::new(span)))
+    }
+
+    /// Makes the span of a request of plain HTTP that a proxy passes on for a client. It stands in that of the stream, which
+    /// has no peer, because a proxy may send the requests of many clients on one stream.
+    pub(crate) fn of_request(peer_addr: Option<SocketAddr>) -> Self {
+        let span = tracing::info_span!(target: "ws", "request", peer = peer_addr.map(display));
+        Self((!span.is_disabled()).then(|| Box::new(span)))
+    }
+
+    /// Adds the address of a peer that was not known at first.
     pub(crate) fn note_peer(&self, peer_addr: Option<SocketAddr>) {
         if let (Some(span), Some(peer_addr)) = (&self.0, peer_addr) {
             span.record("peer", display(peer_addr));

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use ws_proto::Role;
 
 use super::proxy_header::{self, ProxyHeader};
 use super::reporter::StreamReporter;
@@ -80,6 +81,7 @@ where
     let client = header.as_ref().ok().and_then(|header| header.client);
     let info = ConnectionInfo {
         id,
+        role: Role::Server,
         peer_addr: client.or(peer.addr),
         tls: None,
         version: None,

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ws_proto::{Closed, HandshakeError, State, Version};
+use ws_proto::{Closed, HandshakeError, Role, State, Version};
 
 use super::settings::ServerSettings;
 #[cfg(feature = "upgrade")]
@@ -261,13 +261,7 @@ impl ConnectionReporter {
     }
 
     fn tell(&self, tell: impl Fn(&dyn Observer, &ConnectionInfo)) {
-        let facts = &self.registration.machine.facts;
-        let info = ConnectionInfo {
-            id: facts.id,
-            peer_addr: facts.peer_addr,
-            tls: facts.tls().cloned(),
-            version: Some(facts.version),
-        };
+        let info = self.registration.machine.facts.info(Role::Server);
         self.observers.tell(|observer| tell(observer, &info));
     }
 }

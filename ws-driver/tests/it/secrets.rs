@@ -11,8 +11,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use ws_driver::ws_proto::{Closed, State};
 use ws_driver::{
-    ClientConfig, ConnectConfig, ConnectError, Connection, ConnectionInfo, IntoClientRequest,
-    Observer, Rejected, Subprotocol, Upgrade, Version, connect, connect_with,
+    ClientConfig, ConnectConfig, ConnectError, ConnectEvent, Connection, ConnectionInfo,
+    IntoClientRequest, Observer, Rejected, Subprotocol, Upgrade, Version, connect, connect_with,
 };
 use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 use ws_testing::subscriber::with_subscriber;
@@ -73,6 +73,11 @@ impl Subscriber for Texts {
 impl Observer for Texts {
     fn listening(&self, addr: SocketAddr) {
         self.note(addr);
+    }
+
+    fn connecting(&self, info: &ConnectionInfo, event: &ConnectEvent<'_>) {
+        self.note((info, event));
+        self.note(event.to_string());
     }
 
     fn stream(&self, info: &ConnectionInfo) {
@@ -211,9 +216,11 @@ fn a_client_tells_no_secret_of_its_caller() {
         .unwrap()
         .header("X-Api-Key", SECRET)
         .unwrap();
-    let options = ConnectConfig::from(&config);
-    assert_hidden("ConnectConfig", &format!("{options:?}"));
     let texts = Texts::default();
+    let options = ConnectConfig::from(&config)
+        .debug(true)
+        .observer(texts.clone());
+    assert_hidden("ConnectConfig", &format!("{options:?}"));
     for (name, value) in [
         ("Host", format!("user:{SECRET}@a")),
         ("Origin", format!("http://user:{SECRET}@a")),
@@ -245,7 +252,10 @@ fn a_client_tells_no_secret_of_its_caller() {
                 format!("ws://unknown.test/?token={SECRET}"),
                 format!("ws://10.0.0.1/?token={SECRET}"),
             ] {
-                note_error(&texts, &connect::<Sim>(&url).await.unwrap_err());
+                note_error(
+                    &texts,
+                    &connect_with::<Sim>(&url, &options).await.unwrap_err(),
+                );
             }
             let builder = Server::builder().on_upgrade(|upgrade: Upgrade| async move {
                 match upgrade.head().path() {
@@ -266,7 +276,10 @@ fn a_client_tells_no_secret_of_its_caller() {
             for version in Version::ALL {
                 let addr = server.local_addr();
                 let url = format!("ws://user:{SECRET}@{addr}/?token={SECRET}");
-                let config = ClientConfig::new().version(version);
+                let config = ConnectConfig::new()
+                    .version(version)
+                    .debug(true)
+                    .observer(texts.clone());
                 let opened = connect_with::<Sim>(&url, &config).await;
                 let mut connection = opened.unwrap();
                 texts.note((&connection, connection.response()));
@@ -311,7 +324,10 @@ fn a_proxy_tells_no_secret() {
                 let url = format!("{scheme}://user:{SECRET}@{}", server.local_addr());
                 let proxy: Proxy = url.parse().unwrap();
                 texts.note(&proxy);
-                let options = ConnectConfig::new().proxy(proxy);
+                let options = ConnectConfig::new()
+                    .proxy(proxy)
+                    .debug(true)
+                    .observer(texts.clone());
                 texts.note(&options);
                 let url = format!("ws://a/?token={SECRET}");
                 let error = connect_with::<Sim>(&url, &options).await.unwrap_err();

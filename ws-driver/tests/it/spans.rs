@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-use ws_driver::Connection;
+use ws_driver::{Connection, ForwardedFor};
 use ws_testing::sim::peer::text;
-use ws_testing::sim::{ANY, Peer, Server, Sim, serve};
+use ws_testing::sim::{ANY, Peer, Server, Sim, seconds, serve};
 use ws_testing::subscriber::with_subscriber;
 
 /// Writes down each event, with the span that it is in.
@@ -76,6 +77,15 @@ impl Subscriber for Log {
     fn clone_span(&self, id: &Id) -> Id {
         id.clone()
     }
+}
+
+/// Returns what a future logs at this level or a more important one, with the span that each line is in.
+pub(crate) fn logged<F: Future>(level: Level, future: impl FnOnce(Sim) -> F) -> Vec<String> {
+    let log = Log(Arc::default(), level);
+    with_subscriber(log.clone(), || Sim::run(future));
+    let inner = log.0.lock().unwrap();
+    assert!(inner.entered.is_empty());
+    inner.lines.clone()
 }
 
 /// Logs what it receives, and when it ends.
@@ -166,4 +176,39 @@ fn debug_lines_are_in_no_span() {
     for line in ours {
         assert!(line.starts_with("outside: message=connection "), "{line}");
     }
+}
+
+/// Requests of plain HTTP that a proxy passes on are in a span that names the client of each, though one stream has those of
+/// many.
+#[test]
+fn a_plain_request_behind_a_proxy_is_in_the_span_of_its_client() {
+    let lines = logged(Level::INFO, async |sim| {
+        let server = Server::builder()
+            .forwarded_for(ForwardedFor::proxies(["127.0.0.1"]).unwrap())
+            .on_request(|_| async {
+                tracing::info!("asked");
+                http::Response::new(String::new())
+            })
+            .bind(ANY)
+            .await
+            .unwrap();
+        serve(&sim, &server, tell);
+        let mut peer = Peer::connect(&sim, server.local_addr());
+        for client in [
+            "X-Forwarded-For: 192.0.2.7\r\n",
+            "X-Forwarded-For: 192.0.2.8\r\n",
+        ] {
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{client}\r\n");
+            peer.ask(request.as_bytes()).await;
+        }
+        peer.end().await;
+        sim.sleep(seconds(30)).await;
+    });
+    assert_eq!(
+        lines,
+        [
+            "ws request peer=192.0.2.7:0: message=asked",
+            "ws request peer=192.0.2.8:0: message=asked"
+        ]
+    );
 }

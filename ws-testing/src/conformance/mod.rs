@@ -154,6 +154,7 @@ macro_rules! __conformance {
                 event_close
                 event_rejected
                 event_shutdown
+                a_client_has_observers
             }
             upgrade {
                 option_version

@@ -7,8 +7,9 @@ use ws_proto::{State, Version};
 
 use super::support::{
     ACCEPT_76, ANY, DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, serve, spawn, text,
+    url,
 };
-use ws_driver::{Runtime, Server, Upgrade, connect};
+use ws_driver::{ConnectConfig, Runtime, Server, Upgrade, connect, connect_with};
 
 /// `ws.createServer`: with the defaults or with options, and both serve.
 pub async fn create_server<R: Runtime + Default>() {
@@ -263,4 +264,30 @@ pub async fn event_shutdown<R: Runtime + Default>() {
     server.close();
     let lines = log.until("shutdown").await;
     assert_eq!(lines, ["listening 127.0.0.1", "shutdown None"]);
+}
+
+/// A client tells its observers of its stream, its connection and their end, as a server does.
+pub async fn a_client_has_observers<R: Runtime + Default>() {
+    let server = serve::<R, _, _>(Server::builder(), echo).await;
+    let log = Log::default();
+    for version in Version::ALL {
+        let options = ConnectConfig::new().version(version).observer(log.clone());
+        let mut connection = connect_with::<R>(&url(&server), options).await.unwrap();
+        connection.send("hi").await.unwrap();
+        assert_eq!(text(&mut connection).await, "hi");
+        connection.close().await;
+        let mut lines = log.until("close ").await;
+        lines.retain(|line| !line.starts_with("state 4") && !line.starts_with("state 6"));
+        let close = lines.pop().unwrap();
+        assert!(close.starts_with(&format!("close {version}: 1")), "{close}");
+        assert!(close.ends_with("closed by us"), "{close}");
+        let expected = [
+            "stream ?".to_owned(),
+            "state 0 unknown -> 1 opening".to_owned(),
+            "state 1 opening -> 4 connected".to_owned(),
+            format!("connection {version}"),
+        ];
+        assert_eq!(lines, expected);
+    }
+    assert_eq!(log.try_next(), None);
 }

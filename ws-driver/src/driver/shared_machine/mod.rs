@@ -15,7 +15,7 @@
 //!
 //! Lock order: the registry's lock comes first and is never taken while this one is held.
 //!
-//! Imports: `util`, `id`, `tls`, `observe::counters`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
+//! Imports: `util`, `id`, `tls`, `observe`, `driver::fairness`, `driver::head`, `driver::shared_driver`,
 //! `driver::round_trip`, `driver::slow_peer`, `driver::try_send`, `driver::workspace`.
 
 mod backlog;
@@ -35,7 +35,8 @@ use std::time::Instant;
 
 use event_listener::EventListener;
 use ws_proto::{
-    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, State, Version,
+    CloseCause, CloseCode, CloseReason, Closed, Connection as Machine, EventBatch, Role, State,
+    Version,
 };
 
 use self::backlog::Backlog;
@@ -52,6 +53,7 @@ use self::waiter::Waiter;
 use crate::driver::fairness::Streak;
 use crate::driver::head::Head;
 use crate::id::ConnectionId;
+use crate::observe::ConnectionInfo;
 use crate::observe::counters::{ConnectionCounters, SentTally, Tally};
 use crate::tls::TlsInfo;
 use crate::util::sync::{Arc, Mutex, MutexGuard, Notice, PoisonError};
@@ -102,6 +104,17 @@ impl Agreed {
 }
 
 impl Facts {
+    /// Returns what observers are told.
+    pub(crate) fn info(&self, role: Role) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            role,
+            peer_addr: self.peer_addr,
+            tls: self.tls().cloned(),
+            version: Some(self.version),
+        }
+    }
+
     pub(crate) fn tls(&self) -> Option<&TlsInfo> {
         self.agreed.as_ref()?.tls.as_ref()
     }

@@ -2,7 +2,7 @@
 //! `ws-proto` reads all heads. So a request for an upgrade, or a malformed one, that comes later on the same stream is
 //! treated like a first one.
 //!
-//! Imports: `util`, `runtime`, `driver`, `server::reporter`, `server::shared`, `server::shutdown_phase`.
+//! Imports: `util`, `runtime`, `observe`, `driver`, `server::reporter`, `server::shared`, `server::shutdown_phase`.
 
 mod body_end;
 mod gate;
@@ -31,6 +31,7 @@ use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 use crate::driver::fairness::{self, SharedBudget};
 use crate::driver::opening::Exchange;
+use crate::observe::span::ConnectionSpan;
 use crate::runtime::Runtime;
 use crate::server::reporter::{Ending, StreamReporter};
 use crate::server::shared::SharedServer;
@@ -157,7 +158,7 @@ async fn answer<R: Runtime>(
     request: Request<Incoming>,
 ) -> Result<Response<WatchedBody>, std::convert::Infallible> {
     let (mut head, body) = request.into_parts();
-    let (is_tls, admitted) = {
+    let (is_tls, admitted, span) = {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
         reporter.expect(Ending::NoUpgrade);
         reporter.note_forwarded(&shared.settings, &head.headers);
@@ -168,7 +169,11 @@ async fn answer<R: Runtime>(
         if shared.settings.on_request.is_some() {
             head.extensions.insert(reporter.info.clone());
         }
-        (reporter.info.tls.is_some(), admitted)
+        let span = match &shared.settings.forwarded_for {
+            Some(_) => ConnectionSpan::of_request(reporter.info.peer_addr),
+            None => ConnectionSpan::none(),
+        };
+        (reporter.info.tls.is_some(), admitted, span)
     };
     if let Err(reason) = admitted {
         shared.clients.note_rejected(&reason);
@@ -179,7 +184,7 @@ async fn answer<R: Runtime>(
     let body = RequestBody::new(body, &shared.runtime, timeout);
     let request = Request::from_parts(head, body);
     let response = match &shared.settings.on_request {
-        Some(service) => service.call(request).await,
+        Some(service) => span.around(pin!(service.call(request))).await,
         None => service::upgrade_required(shared.settings.config.get_versions(), is_tls)
             .map(service::boxed),
     };

@@ -19,7 +19,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
-use ws_proto::{RequestHead, State, UpgradeRequest, Version};
+use ws_proto::{RequestHead, Role, State, UpgradeRequest, Version};
 
 use super::request::{self, DecidedRequest, Examined};
 use super::{Answer, Refused};
@@ -136,6 +136,7 @@ impl<R: Runtime> Server<R> {
         };
         let info = ConnectionInfo {
             id: entry.id,
+            role: Role::Server,
             peer_addr,
             tls: None,
             version: None,

@@ -1,6 +1,7 @@
 //! The server on the simulated runtime: what its observers see, how upgrades are decided and plain HTTP
 //! is answered, its deadlines and limits, its registry, and how it stops.
 
+mod client_observer;
 mod clients;
 mod connecting;
 mod deadlines;
