@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The results of the attempts at the addresses of a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Attempts {
     pub(super) tried: Vec<FailedAttempt>,
     pub(super) untried: usize,
@@ -40,11 +41,11 @@ impl fmt::Display for Attempts {
 }
 
 /// An address to which the client could not connect.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailedAttempt {
     /// The address.
     pub addr: SocketAddr,
     /// The error; of kind [`TimedOut`](io::ErrorKind::TimedOut) if the address did not answer.
-    pub error: io::Error,
+    pub error: Arc<io::Error>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ws_proto::{ConfigError, HandshakeError};
@@ -38,7 +39,7 @@ impl fmt::Display for ConnectStage {
 }
 
 /// Why a client could not open a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL or an option is invalid.
@@ -55,7 +56,7 @@ pub enum ConnectError {
         /// The name.
         host: String,
         /// The error of the lookup.
-        error: io::Error,
+        error: Arc<io::Error>,
     },
     /// The host, or the proxy, could not be reached at any of its addresses.
     Unreachable {
@@ -67,7 +68,7 @@ pub enum ConnectError {
         attempts: Attempts,
     },
     /// The stream broke.
-    Io(io::Error),
+    Io(Arc<io::Error>),
     /// The proxy did not open a tunnel.
     #[cfg(feature = "proxy")]
     Proxy(ProxyError),
@@ -119,6 +120,31 @@ impl ConnectError {
         let date = httpdate::parse_http_date(value).ok()?;
         // A date that has passed asks for no wait.
         Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+}
+
+impl ConnectError {
+    /// Returns the error of the operating system, or of the stream, if one is the cause: of the lookup, of the stream to the
+    /// server or the proxy, or of TLS. The errors of addresses that did not answer are in
+    /// [`Unreachable`](Self::Unreachable).
+    ///
+    /// [`source`](std::error::Error::source) does not return it, because its text is a part of this error's.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Lookup { error, .. } | Self::Io(error) => Some(error),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(error) => error.io_error(),
+            #[cfg(feature = "rustls")]
+            Self::Tls(TlsError::Io(error)) => Some(error),
+            #[cfg(feature = "rustls")]
+            Self::Tls(_) => None,
+            Self::Config(_)
+            | Self::InvalidRequest { .. }
+            | Self::TlsUnsupported
+            | Self::Unreachable { .. }
+            | Self::Handshake(_)
+            | Self::Timeout { .. } => None,
+        }
     }
 }
 
@@ -200,7 +226,7 @@ impl From<io::Error> for ConnectError {
             Ok(error) => return Self::Tls(error),
             Err(error) => error,
         };
-        Self::Io(error)
+        Self::Io(Arc::new(error))
     }
 }
 

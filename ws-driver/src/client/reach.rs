@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ async fn lookup<R: Runtime>(
     };
     let addrs = found.map_err(|error| ConnectError::Lookup {
         host: target.full_host(),
-        error,
+        error: Arc::new(error),
     })?;
     let addrs_found = &addrs;
     reporter.note(|| ConnectEvent::Resolved {
@@ -234,6 +235,7 @@ impl<'a, F> Race<'a, F> {
             let cause = &error;
             self.reporter
                 .note(|| ConnectEvent::AddressFailed { addr, error: cause });
+            let error = Arc::new(error);
             self.failed.push(FailedAttempt { addr, error });
         }
         None
@@ -250,7 +252,7 @@ impl<'a, F> Race<'a, F> {
     fn into_attempts(self) -> Attempts {
         let unanswered = self.running.into_iter().map(|attempt| FailedAttempt {
             addr: attempt.addr,
-            error: no_answer(),
+            error: Arc::new(no_answer()),
         });
         Attempts {
             tried: self.failed.into_iter().chain(unanswered).collect(),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,7 +32,7 @@ impl Pem {
     pub(super) fn of_file(path: &Path) -> Result<Self, TlsConfigError> {
         let bytes = fs::read(path).map_err(|error| TlsConfigError::Unreadable {
             file: path.into(),
-            error,
+            error: Arc::new(error),
         })?;
         Ok(Self {
             origin: PemOrigin::File(path.into()),
@@ -143,7 +144,7 @@ impl fmt::Display for PemOrigin {
 }
 
 /// Why certificates or keys could not be loaded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file cannot be read.
@@ -151,7 +152,7 @@ pub enum TlsConfigError {
         /// The file.
         file: PathBuf,
         /// The error.
-        error: io::Error,
+        error: Arc<io::Error>,
     },
     /// The text is not valid PEM.
     Malformed {

@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 #[cfg(feature = "rustls")]
 use crate::tls::TlsError;
 
 /// Why a proxy did not open a tunnel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The proxy refused.
@@ -44,7 +45,7 @@ pub enum ProxyError {
     /// The proxy ended the stream.
     Disconnected,
     /// The stream to the proxy broke.
-    Io(io::Error),
+    Io(Arc<io::Error>),
 }
 
 impl ProxyError {
@@ -59,6 +60,26 @@ impl ProxyError {
             | Self::Malformed { .. }
             | Self::HeadTooLarge { .. }
             | Self::HostTooLong { .. } => false,
+        }
+    }
+}
+
+impl ProxyError {
+    /// Returns the error of the stream, if that is the cause; see
+    /// [`ConnectError::io_error`](crate::ConnectError::io_error).
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io(error) => Some(error),
+            #[cfg(feature = "rustls")]
+            Self::Tls(TlsError::Io(error)) => Some(error),
+            #[cfg(feature = "rustls")]
+            Self::Tls(_) => None,
+            Self::Refused { .. }
+            | Self::Login { .. }
+            | Self::Malformed { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::HostTooLong { .. }
+            | Self::Disconnected => None,
         }
     }
 }
@@ -122,6 +143,6 @@ impl From<io::Error> for ProxyError {
             Ok(error) => return Self::Tls(error),
             Err(error) => error,
         };
-        Self::Io(error)
+        Self::Io(Arc::new(error))
     }
 }

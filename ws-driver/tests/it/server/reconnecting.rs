@@ -177,6 +177,7 @@ fn an_error_says_whether_it_may_pass() {
         assert_eq!(error.is_transient(), is_transient, "{error}");
         assert_eq!(ConnectError::Handshake(error).is_transient(), is_transient);
     }
-    assert!(ConnectError::Io(std::io::ErrorKind::ConnectionReset.into()).is_transient());
+    let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    assert!(ConnectError::from(reset).is_transient());
     assert!(!ConnectError::TlsUnsupported.is_transient());
 }
