@@ -351,10 +351,10 @@ fn note_logs(shared: &SharedCluster, channels: &[Channel], work: fn(Arc<str>) ->
         return;
     };
     for channel in channels {
-        if let Channel::Topic(name) = channel
-            && shared.logs.of(name).is_some()
-        {
-            exchange.inbound.push_log_work(name, work(Arc::clone(name)));
+        if let Channel::Topic(name) = channel {
+            if shared.logs.of(name).is_some() {
+                exchange.inbound.push_log_work(name, work(Arc::clone(name)));
+            }
         }
     }
 }
