@@ -30,6 +30,7 @@
 //! Wrap streams of async-std in a [`Stream`] for [`Server::handle_stream`](ws_driver::Server::handle_stream)
 //! and [`connect_over`]. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on
 //! hyper (by smol-hyper).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod runtime;
 
@@ -41,6 +42,11 @@ pub use ws_redis::{Redis, RedisUrlError};
 pub use self::runtime::{AsyncStd, AsyncStdTimer, Listener, Stream};
 
 ws_driver::adapter!(AsyncStd, "async-std");
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 #[cfg(feature = "test-kit")]
 pub mod test {

@@ -15,6 +15,7 @@
 //! | test a handler | `test::Kit`, with the feature `test-kit` |
 //!
 //! `ws-proto` has the protocol; this crate has the concurrency.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adapter;
 mod client;
@@ -34,6 +35,11 @@ mod server;
 pub mod test;
 mod tls;
 mod util;
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 #[doc(hidden)]
 pub use self::adapter::exports;

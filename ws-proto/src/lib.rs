@@ -39,7 +39,8 @@
 //! ```
 //!
 //! The module [`embedding`] has two complete servers.
-#![doc = include_str!("../../docs/embedding.md")]
+#![doc = include_str!("../docs/embedding.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The `mod.rs` of each folder lists its imports, and `.ci/check-layers` enforces the lists. The layers, from the bottom
 // up: `message`, `outgoing`, `frame`, `deflate`, `connection`, `handshake`. The files beside this one hold what several
@@ -76,16 +77,21 @@ mod version;
 ///
 /// `examples/src/bin/embedded-std.rs`:
 // Not compiled here but there, because this crate has neither `clap` nor `mio`.
-#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-std.rs"), "```\n")]
+#[doc = concat!("```rust,ignore\n", include_str!("../docs/embedded-std.rs"), "```\n")]
 ///
 /// # Non-blocking streams, one thread for all
 ///
 /// The loop, `examples/src/bin/embedded-mio/main.rs`:
-#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-mio/main.rs"), "```\n")]
+#[doc = concat!("```rust,ignore\n", include_str!("../docs/embedded-mio/main.rs"), "```\n")]
 ///
 /// A peer, `examples/src/bin/embedded-mio/peer.rs`:
-#[doc = concat!("```rust,ignore\n", include_str!("../../examples/src/bin/embedded-mio/peer.rs"), "```\n")]
+#[doc = concat!("```rust,ignore\n", include_str!("../docs/embedded-mio/peer.rs"), "```\n")]
 pub mod embedding {}
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 pub use self::close_code::{
     CloseCode, CloseReason, InvalidCloseCode, InvalidCloseReason, REASON_LIMIT,

@@ -24,6 +24,7 @@
 //!
 //! Its keys are `PREFIX:leases`, `PREFIX:nodes`, for each node `PREFIX:p:NODE`, and for each topic with a log `PREFIX:m:TOPIC` and
 //! `PREFIX:l:TOPIC`. They vanish with the nodes, within a day at most. A policy that evicts keys can make nodes and people vanish for seconds, so set `maxmemory-policy noeviction`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod io;
 mod link;
@@ -40,6 +41,11 @@ use ws_driver::{Backoff, Backplane, Channel, Runtime, Seat};
 use self::link::Link;
 pub use self::url::RedisUrlError;
 use self::url::Target;
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 /// A Redis or a Valkey that connects the nodes of a cluster.
 ///

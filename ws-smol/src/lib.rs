@@ -28,6 +28,7 @@
 //! [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`] take the streams of smol
 //! directly. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on hyper (by
 //! smol-hyper).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod runtime;
 
@@ -40,8 +41,13 @@ pub use self::runtime::{Listener, Smol, SmolTimer, Stream};
 
 ws_driver::adapter!(Smol, "smol");
 
-#[doc = include_str!("../../docs/blocking.md")]
+#[doc = include_str!("../docs/blocking.md")]
 pub mod blocking {}
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 #[cfg(feature = "test-kit")]
 pub mod test {

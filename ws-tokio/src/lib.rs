@@ -61,6 +61,7 @@
 //! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
 //! - `redis` connects many servers; see [`many_machines`]. It asks for Rust 1.88.
 //! - `test-kit` adds the module `test`, for tests of handlers. It belongs in `[dev-dependencies]`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -75,36 +76,41 @@ pub use self::runtime::{Listener, Stream, Tokio, TokioTimer};
 
 ws_driver::adapter!(Tokio, "tokio");
 
-#[doc = include_str!("../../docs/coming-from-node-websocket-server.md")]
+#[doc = include_str!("../docs/coming-from-node-websocket-server.md")]
 pub mod coming_from_node_websocket_server {}
 
-#[doc = include_str!("../../docs/backpressure.md")]
+#[doc = include_str!("../docs/backpressure.md")]
 pub mod backpressure {}
 
-#[doc = include_str!("../../docs/observability.md")]
+#[doc = include_str!("../docs/observability.md")]
 pub mod observability {}
 
-#[doc = include_str!("../../docs/integrations.md")]
+#[doc = include_str!("../docs/integrations.md")]
 pub mod integrations {}
 
-#[doc = include_str!("../../docs/deployment.md")]
+#[doc = include_str!("../docs/deployment.md")]
 pub mod deployment {}
 
-#[doc = include_str!("../../docs/behind-a-proxy.md")]
+#[doc = include_str!("../docs/behind-a-proxy.md")]
 pub mod behind_a_proxy {}
 
-#[doc = include_str!("../../docs/many-machines.md")]
+#[doc = include_str!("../docs/many-machines.md")]
 pub mod many_machines {}
 
-#[doc = include_str!("../../docs/tls.md")]
+#[doc = include_str!("../docs/tls.md")]
 pub mod tls {}
 
-#[doc = include_str!("../../docs/compression.md")]
+#[doc = include_str!("../docs/compression.md")]
 pub mod compression {}
 
-/// Compiles the programs of README.md with the tests.
+/// Compiles the programs of the README of the repository with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../docs/README.md")]
+pub struct RepositoryReadme;
+
+/// Compiles the program of README.md with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
 pub struct Readme;
 
 #[cfg(feature = "test-kit")]
