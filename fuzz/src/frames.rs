@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
-use ws_proto::{Connection, ConnectionConfig, Role, State, Version};
+use ws_proto::{
+    Connection, ConnectionConfig, InvalidText, Rate, RateExcess, RateLimit, Role, State, Version,
+};
 
 use crate::chop::chop;
 use crate::memory::bounded;
@@ -28,10 +30,22 @@ pub(crate) fn read(u: &mut Unstructured<'_>, versions: &[Version]) -> Result<()>
             .message_limit(64)
             .frame_limit(48)
             .fragment_limit(3)
-            .close_timeout(Duration::from_secs(1));
+            .close_timeout(Duration::from_secs(1))
+            // A stream of a few dozen frames reaches it. No time passes, so nothing comes back.
+            .receive_rate_limit(
+                RateLimit::new()
+                    .messages(Rate::per_second(30))
+                    .bytes(Rate::per_second(1000))
+                    .excess(RateExcess::Close),
+            );
     }
     if u.arbitrary()? {
-        config = config.replace_invalid_utf8(true).skip_unknown_frames(true);
+        config = config
+            .replace_invalid_utf8(true)
+            .skip_unknown_frames(true)
+            .accept_wrong_masking(true)
+            .accept_padded_lengths(true)
+            .invalid_text(InvalidText::Binary);
     }
     config = config.receive_fragments(u.arbitrary::<bool>()?);
     let is_built = u.arbitrary()?;

@@ -3,8 +3,8 @@
 /// A limit of the messages and bytes that arrive on a connection in a second.
 ///
 /// Each rate is a token bucket: it starts with its [burst](Rate::burst), gets back the rate each second, and holds no
-/// more than the burst. Something may arrive while each bucket holds one token at least, and takes its tokens then,
-/// even if that takes the bucket below zero. So a message that is longer than the burst passes as well, and the time
+/// more than the burst. A message may begin, and a control frame arrive, while each bucket holds one token at least.
+/// What arrives takes its tokens even if that takes the bucket below zero. So a message that is longer than the burst passes as well, and the time
 /// until the next one is longer by that much.
 ///
 /// - A message, a ping and a pong take one token of [`messages`](Self::messages) each. A message in fragments takes
@@ -107,7 +107,7 @@ pub enum RateExcess {
     /// rate of bytes. Meanwhile silence does not fail the connection, because nothing is read that could break it.
     #[default]
     Wait,
-    /// The connection fails with 1008, and what was too much is not delivered.
+    /// The connection fails with 1008, and what was too much is not delivered: a message fails it where it begins.
     ///
     /// Within a message that is given out in fragments the connection waits all the same: it would depend on how the
     /// bytes arrived which fragment is too much.

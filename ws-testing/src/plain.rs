@@ -29,6 +29,8 @@ pub struct Rules {
     pub fragments: bool,
     /// What was agreed on for messages that are compressed.
     pub inflates: Option<Way>,
+    /// The beginning of each message is an item.
+    pub tells_beginnings: bool,
 }
 
 /// What was agreed on for the compressed messages of one side (PROTOCOL.md §6.1).
@@ -60,6 +62,7 @@ impl Rules {
             has_code_1004: false,
             fragments: false,
             inflates: None,
+            tells_beginnings: false,
         }
     }
 
@@ -80,6 +83,8 @@ impl Rules {
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
+    /// A message begins, if that is to be told.
+    Begin,
     /// A message; `is_text`, and its bytes.
     Message(bool, Vec<u8>),
     /// A part of a message: `is_text`, its bytes, and whether it is the first or the last one.
@@ -218,6 +223,13 @@ impl Stream<'_> {
         let taken = self.bytes[self.at..].get(..count)?.to_vec();
         self.at += count;
         Some(taken)
+    }
+
+    /// Tells that a message begins, if that is to be told.
+    fn begin(&mut self) {
+        if self.rules.tells_beginnings {
+            self.items.push(Item::Begin);
+        }
     }
 
     /// Ends the stream.

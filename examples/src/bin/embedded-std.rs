@@ -225,7 +225,8 @@ fn echo(mut stream: TcpStream, mut connection: Connection, server: &Server) -> i
         }
         if start < end {
             // The stream does not become readable because of these bytes: no wait before they are
-            // taken. Everything is answered and written here, so the connection wants to read.
+            // taken. Everything is answered and written here, so the connection wants to read. With a
+            // `receive_rate_limit` it may not: then sleep until the `poll_timeout`.
             start += connection.handle_read_some(now, &buf[start..end]);
             continue;
         }

@@ -13,7 +13,7 @@ use super::assembler::Assembled;
 use super::closing::Phase;
 use super::timers::{Moment, Timer};
 use crate::error::ProtocolError;
-use crate::frame::Opcode;
+use crate::frame::{Opcode, Piece};
 use crate::rate_limit::{Rate, RateExcess, RateLimit};
 
 /// The state of the limit of one connection.
@@ -31,8 +31,6 @@ pub(super) struct RateLimiter {
 struct Charge {
     messages: u64,
     bytes: usize,
-    /// Whether it is more of a message that was counted before.
-    continues: bool,
     /// Whether more of the same message follows.
     is_continued: bool,
 }
@@ -56,7 +54,6 @@ impl RateLimiter {
         let whole = |bytes| Charge {
             messages: 1,
             bytes,
-            continues: false,
             is_continued: false,
         };
         match assembled {
@@ -64,7 +61,6 @@ impl RateLimiter {
             Assembled::Fragment(fragment) => Some(Charge {
                 messages: u64::from(fragment.first),
                 bytes: fragment.content.len(),
-                continues: !fragment.first,
                 is_continued: !fragment.last,
             }),
             Assembled::Control(Opcode::Close, _) => None,
@@ -152,6 +148,18 @@ impl Connection {
         matches!(&self.phase, Phase::Open(Some(limiter)) if limiter.is_waiting())
     }
 
+    /// Tells whether a piece may begin a message, if it does. If not, the connection has failed.
+    // At the beginning and not at the end: what is too much is then not held first, and a message that also breaks another
+    // rule fails by the same one however it was chopped.
+    #[inline]
+    pub(super) fn may_begin(&mut self, now: Instant, piece: &Piece<'_>) -> bool {
+        !matches!(self.phase, Phase::Open(Some(_)))
+            || !piece.first
+            || !matches!(piece.opcode, Opcode::Text | Opcode::Binary)
+            || !self.assembler.is_between_messages()
+            || self.has_tokens(now)
+    }
+
     /// Counts something that arrived; tells whether it is delivered. If not, the connection has failed.
     #[inline]
     pub(super) fn admit(&mut self, now: Instant, assembled: &Assembled) -> bool {
@@ -167,21 +175,46 @@ impl Connection {
         let Some(charge) = limiter.charge(assembled, self.pings_sent) else {
             return true;
         };
-        let moment = self.timers.moment(now);
-        let closes = limit.excess == RateExcess::Close;
-        let excess = limiter.excess(limit, moment);
-        if let Some(error) = excess.filter(|_| closes && !charge.continues) {
-            self.fail(now, error);
+        if matches!(assembled, Assembled::Control(..)) && !self.has_tokens(now) {
             return false;
         }
-        limiter.take(limit, moment, &charge);
+        self.take_tokens(now, limit, &charge);
+        true
+    }
+
+    /// Tells whether each bucket has a token, or an empty one only makes the peer wait. If not, the connection has failed.
+    fn has_tokens(&mut self, now: Instant) -> bool {
+        let (Phase::Open(Some(limiter)), Some(limit)) =
+            (&self.phase, self.config.receive_rate_limit)
+        else {
+            return true;
+        };
+        if limit.excess == RateExcess::Wait {
+            return true;
+        }
+        match limiter.excess(limit, self.timers.moment(now)) {
+            Some(error) => {
+                self.fail(now, error);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Takes tokens, and makes the peer wait if none are left.
+    fn take_tokens(&mut self, now: Instant, limit: RateLimit, charge: &Charge) {
+        let Phase::Open(Some(limiter)) = &mut self.phase else {
+            return;
+        };
+        let moment = self.timers.moment(now);
+        limiter.take(limit, moment, charge);
         let open_at = limiter.open_at(limit);
-        if open_at > moment && (!closes || charge.is_continued) {
+        let may_wait = limit.excess == RateExcess::Wait || charge.is_continued;
+        if open_at > moment && may_wait {
             limiter.is_waiting = true;
             let wait = self.timers.instant(open_at).saturating_duration_since(now);
             self.timers.set(Timer::RateLimit, now, Some(wait));
         }
-        true
     }
 
     pub(super) fn handle_rate_timeout(&mut self) {

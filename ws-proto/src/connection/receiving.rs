@@ -63,6 +63,9 @@ impl Connection {
             input = &input[input.len() - far.len() - near.len()..];
             match decoded {
                 Ok(Some(piece)) => {
+                    if !self.may_begin(now, &piece) {
+                        break;
+                    }
                     let rules = Rules::new(self.version, self.role, &self.config);
                     let assembler = &mut self.assembler;
                     match assembler.handle_piece(&piece, rules, &mut self.compression) {

@@ -23,11 +23,11 @@ fn server(limit: RateLimit, now: Instant) -> Connection {
 }
 
 fn text(content: &str) -> Vec<u8> {
-    Frame::new(0x81, content.as_bytes().to_vec()).to(Role::Server)
+    Frame::new(0x81, content.as_bytes()).to(Role::Server)
 }
 
 fn ping() -> Vec<u8> {
-    Frame::new(0x89, b"p".to_vec()).to(Role::Server)
+    Frame::new(0x89, b"p").to(Role::Server)
 }
 
 /// Hands bytes in as a driver does: the rest once the connection wants it, with the timer in between. Returns the
@@ -60,7 +60,7 @@ fn a_peer_that_sends_too_much_waits() {
         let limit = RateLimit::new().messages(Rate::per_second(4).burst(2));
         let mut connection = connect(role, version, limited(limit), now);
         let message = match version {
-            Version::Rfc6455 => Frame::new(0x81, b"a".to_vec()).to(role),
+            Version::Rfc6455 => Frame::new(0x81, b"a").to(role),
             Version::Draft75 | Version::Draft76 => b"\0a\xff".to_vec(),
         };
         let seen = paced(&mut connection, now, &message.repeat(6));
@@ -176,12 +176,12 @@ fn what_a_peer_has_to_send_is_free() {
     for _ in 0..3 {
         connection.ping(b"x").unwrap();
         drop(written(&mut connection));
-        connection.handle_read(now, &Frame::new(0x8a, b"x".to_vec()).to(Role::Server));
+        connection.handle_read(now, &Frame::new(0x8a, b"x").to(Role::Server));
     }
     assert_eq!(connection.state(), State::Connected);
     connection.handle_read(
         now,
-        &Frame::new(0x88, 1000_u16.to_be_bytes().to_vec()).to(Role::Server),
+        &Frame::new(0x88, 1000_u16.to_be_bytes()).to(Role::Server),
     );
     let seen = events(&mut connection, now);
     let Some(Event::Closed(closed)) = seen.last() else {
@@ -282,6 +282,35 @@ fn a_compressed_message_counts_what_comes_out() {
     assert!(connection.wants_read());
 }
 
+/// A message that is too much fails where it begins, whatever else is wrong with it, and however it arrives.
+#[test]
+fn a_message_is_judged_where_it_begins() {
+    for fragments in [false, true] {
+        for len in [1, 2, 6, 7, 8, 1000] {
+            let now = Instant::now();
+            let limit = RateLimit::new()
+                .messages(Rate::per_second(1).burst(1))
+                .excess(RateExcess::Close);
+            let config = limited(limit)
+                .receive_fragments(fragments)
+                .message_limit(Some(10));
+            let invalid = Frame::new(0x81, b"abc\xff").to(Role::Server);
+            let too_big = Frame::new(0x81, vec![b'x'; 20]).to(Role::Server);
+            for second in [invalid, too_big] {
+                let mut connection = connect(Role::Server, Version::Rfc6455, config.clone(), now);
+                connection.handle_read(now, &text("one"));
+                for part in second.chunks(len) {
+                    connection.handle_read(now, part);
+                }
+                let seen = events(&mut connection, now);
+                assert_eq!(seen.len(), 2, "{seen:?}");
+                let end = describe_end(&seen[1]);
+                assert!(end.contains("RateLimited"), "{end}");
+            }
+        }
+    }
+}
+
 /// At one time, the same bytes give the same events and answers in any portions, for both policies.
 #[test]
 fn chopping_changes_nothing() {
@@ -289,9 +318,9 @@ fn chopping_changes_nothing() {
         text("one"),
         ping(),
         text(&"é".repeat(300)),
-        Frame::new(0x01, b"ha".to_vec()).to(Role::Server),
+        Frame::new(0x01, b"ha").to(Role::Server),
         ping(),
-        Frame::new(0x80, b"lf".to_vec()).to(Role::Server),
+        Frame::new(0x80, b"lf").to(Role::Server),
         text("two").repeat(4),
         ping().repeat(3),
     ]

@@ -280,7 +280,7 @@ pub async fn a_handler_that_does_not_receive_makes_the_peer_wait<R: Runtime + De
             sender.send("x".repeat(60_000)).await.unwrap();
         }
     });
-    super::support::sleep::<R>(super::support::ms(100)).await;
+    super::support::sleep::<R>(ms(100)).await;
     assert_eq!(
         sending.try_next(),
         None,

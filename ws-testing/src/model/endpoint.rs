@@ -101,7 +101,8 @@ const CONTEXT_REST: Duration = Duration::from_secs(20);
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 impl Endpoint {
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(mut setup: Setup) -> Self {
+        setup.rules.tells_beginnings = setup.rate_limit.is_some_and(|limit| limit.closes);
         let pings = setup.rules.version == Version::Rfc6455;
         Self {
             keepalive: setup.keepalive_interval.filter(|_| pings),
@@ -179,6 +180,7 @@ impl Endpoint {
             return;
         }
         match item {
+            Item::Begin => {}
             Item::Message(..) | Item::Part(..) => {
                 let is_part = matches!(item, Item::Part(.., false));
                 self.unfinished.count += usize::from(!is_part);
@@ -385,7 +387,9 @@ impl Endpoint {
             | Told::Item(Item::Ping(content) | Item::Pong(content)) => {
                 content.len() + size_of::<Event>()
             }
-            Told::Item(Item::Close(..) | Item::Fail(_)) => unreachable!("it is told as `Closed`"),
+            Told::Item(Item::Begin | Item::Close(..) | Item::Fail(_)) => {
+                unreachable!("none is an event")
+            }
             Told::Closed(_) => 0,
         };
         self.events.iter().map(len).sum()

@@ -26,6 +26,10 @@ impl Stream<'_> {
         let len = self.bytes[start..].iter().position(|byte| *byte == 0xff);
         let end = len.map_or(self.bytes.len(), |len| start + len);
         let payload = self.bytes[start..end].to_vec();
+        // With the first byte behind the type.
+        if start < self.bytes.len() {
+            self.begin();
+        }
         let mut open = Open {
             is_text: true,
             frames: 1,

@@ -59,6 +59,9 @@ impl Stream<'_> {
         if (opcode == 0) != self.open.is_some() {
             return self.fail(1002);
         }
+        if opcode != 0 {
+            self.begin();
+        }
         let mut open = self.open.take().unwrap_or(Open {
             is_text: opcode == 1,
             frames: 0,

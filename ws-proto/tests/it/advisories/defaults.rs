@@ -27,11 +27,17 @@ fn cve_2016_10542_every_default_is_limited() {
     ] {
         assert_eq!(defaults.matches(wait).count(), 2, "{defaults}");
     }
-    // Lengths of frames are the one thing without a limit, as the message has one. A client's host and origin are none,
-    // and compression is off.
+    // Lengths of frames have no limit, because the message has one, nor has the rate, because the queue has one: who is too
+    // fast waits. A client's host and origin are none, and compression is off.
     let off = defaults.matches("deflate: None").count();
     assert_eq!(off, if cfg!(feature = "deflate") { 2 } else { 0 });
-    assert_eq!(defaults.matches("None").count() - off, 4, "{defaults}");
+    let rates = defaults.matches("receive_rate_limit: None").count();
+    assert_eq!(rates, 2, "{defaults}");
+    assert_eq!(
+        defaults.matches("None").count() - off - rates,
+        4,
+        "{defaults}"
+    );
     let now = Instant::now();
     for (role, version) in all() {
         let mut connection = connect(role, version, ConnectionConfig::new(), now);

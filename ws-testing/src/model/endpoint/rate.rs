@@ -70,6 +70,7 @@ impl Endpoint {
     /// X18: whether something that arrived is not too much.
     pub(super) fn admit(&mut self, now: Duration, item: &Item) -> bool {
         let (begins, ends, len) = match item {
+            Item::Begin => return !self.is_open() || self.has_tokens(now),
             Item::Message(_, content) | Item::Ping(content) => (true, true, content.len()),
             Item::Part(_, content, first, last) => (*first, *last, content.len()),
             Item::Pong(content) => {
@@ -84,16 +85,16 @@ impl Endpoint {
         if !self.is_open() {
             return true;
         }
+        // What a message takes was judged when it began.
+        if matches!(item, Item::Ping(_) | Item::Pong(_)) && !self.has_tokens(now) {
+            return false;
+        }
         let rates = &mut self.rates;
         rates
             .buckets
             .iter_mut()
             .flatten()
             .for_each(|bucket| bucket.fill(now));
-        if rates.closes && begins && !rates.longest_wait().is_zero() {
-            self.end(now, End::Fail(1008));
-            return false;
-        }
         let taken = [i128::from(begins), i128::try_from(len).unwrap()];
         for (bucket, count) in rates.buckets.iter_mut().zip(taken) {
             if let Some(bucket) = bucket {
@@ -103,6 +104,18 @@ impl Endpoint {
         let wait = rates.longest_wait();
         if !wait.is_zero() && (!rates.closes || !ends) {
             rates.wait = Some(now + wait);
+        }
+        true
+    }
+
+    /// Whether there is a token, or none is needed; otherwise that is the end.
+    fn has_tokens(&mut self, now: Duration) -> bool {
+        let rates = &mut self.rates;
+        let buckets = rates.buckets.iter_mut().flatten();
+        buckets.for_each(|bucket| bucket.fill(now));
+        if rates.closes && !rates.longest_wait().is_zero() {
+            self.end(now, End::Fail(1008));
+            return false;
         }
         true
     }
