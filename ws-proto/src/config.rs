@@ -19,6 +19,25 @@ macro_rules! setters {
 }
 pub(crate) use setters;
 
+/// What becomes of a text of RFC 6455 that is not UTF-8. A valid text is a text in each case.
+///
+/// The risk of all but `Fail`: code behind this endpoint gets what a strict one would have refused. Replaced text is not
+/// what the peer sent, so it must not be compared or signed, and two different texts can become the same one. Bytes can be
+/// anything, and code that takes all binary messages for a format of its own has to expect them.
+///
+/// With all but `Fail` a text is checked once it is whole: invalid text is not noticed before its end, and with
+/// [`receive_fragments`](ConnectionConfig::receive_fragments) texts are not given out in parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvalidText {
+    /// Fails the connection with 1007, as soon as the invalid byte is there.
+    #[default]
+    Fail,
+    /// Delivers a text in which U+FFFD stands for each invalid part. It can be three times as long as the `message_limit`.
+    Replace,
+    /// Delivers its bytes as a binary message.
+    Binary,
+}
+
 /// Options of an open connection, the same for both roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
@@ -35,6 +54,9 @@ pub struct ConnectionConfig {
     pub(crate) close_timeout: Option<Duration>,
     pub(crate) replace_invalid_utf8: bool,
     pub(crate) skip_unknown_frames: bool,
+    pub(crate) accept_wrong_masking: bool,
+    pub(crate) accept_padded_lengths: bool,
+    pub(crate) invalid_text: InvalidText,
     pub(crate) control_events: bool,
     pub(crate) receive_fragments: bool,
     pub(crate) close_reasons: bool,
@@ -60,6 +82,9 @@ impl Default for ConnectionConfig {
             close_timeout: Some(Duration::from_secs(10)),
             replace_invalid_utf8: false,
             skip_unknown_frames: false,
+            accept_wrong_masking: false,
+            accept_padded_lengths: false,
+            invalid_text: InvalidText::Fail,
             control_events: false,
             receive_fragments: false,
             // A reason tells strangers about limits.
@@ -125,6 +150,21 @@ impl ConnectionConfig {
         /// Skips frames of the drafts that no peer may send (types 0x01 to 0xFE) instead of
         /// failing the connection: off for a server; a client always does it (draft-76 §4.2).
         skip_unknown_frames: bool,
+        /// Accepts frames of RFC 6455 that are not masked as a server, and such that are masked as a client, instead of
+        /// failing the connection with 1002: off (§5.1 demands the failure). Meant for devices that mask wrongly.
+        ///
+        /// The risk: a client masks so that no page can choose the bytes that a proxy on the way sees (§10.3). A browser
+        /// always does. A server that accepts frames without a mask gives up the proof that its clients do, and does not
+        /// notice a client that takes the wrong role.
+        accept_wrong_masking: bool,
+        /// Accepts lengths of data frames of RFC 6455 that are not in their shortest form, instead of failing the
+        /// connection with 1002: off (§5.2 demands the shortest form of a sender). Control frames stay strict.
+        ///
+        /// The risk: a firewall or a proxy that reads such a length in another way sees other frames than this endpoint.
+        accept_padded_lengths: bool,
+        /// Sets what becomes of a text of RFC 6455 that is not UTF-8: [`InvalidText::Fail`] (§8.1). A close reason stays
+        /// strict. For the drafts there is [`replace_invalid_utf8`](Self::replace_invalid_utf8).
+        invalid_text: InvalidText,
         /// Reports pings and pongs as events: off. Pings are answered either way.
         control_events: bool,
         /// Reports a message in fragments as they arrive, so that a message of any length needs only bounded

@@ -177,12 +177,12 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Masking { role: Role::Server } => {
-                f.write_str("a client's frame is not masked; it must be")
-            }
-            Self::Masking { role: Role::Client } => {
-                f.write_str("a server's frame is masked; it must not be")
-            }
+            Self::Masking { role: Role::Server } => f.write_str(
+                "a client's frame is not masked; it must be (option accept_wrong_masking)",
+            ),
+            Self::Masking { role: Role::Client } => f.write_str(
+                "a server's frame is masked; it must not be (option accept_wrong_masking)",
+            ),
             Self::ReservedBits { first_byte } => write!(
                 f,
                 "reserved bits are set in the first byte {first_byte:#04x} of a frame; \
@@ -195,7 +195,10 @@ impl fmt::Display for ProtocolError {
                 )
             }
             Self::NonMinimalLength { len } => {
-                write!(f, "length {len} is not in its shortest form")
+                write!(
+                    f,
+                    "length {len} is not in its shortest form (option accept_padded_lengths)"
+                )
             }
             Self::LengthOverflow => {
                 f.write_str("a frame's length field overflows; 63 bits are allowed")

@@ -96,7 +96,7 @@ pub struct Readme;
 pub use self::close_code::{
     CloseCode, CloseReason, InvalidCloseCode, InvalidCloseReason, REASON_LIMIT,
 };
-pub use self::config::ConnectionConfig;
+pub use self::config::{ConnectionConfig, InvalidText};
 pub use self::connection::{
     ABNORMAL, CloseCause, Closed, Connection, Event, EventBatch, Initiator, NO_STATUS,
     PreparedMessage, READ_FRAME_LIMIT, Workspace,

@@ -8,7 +8,7 @@ mod rfc6455;
 
 use std::ops::Range;
 
-use ws_proto::{Role, Version};
+use ws_proto::{InvalidText, Role, Version};
 
 use crate::connections::Frame;
 
@@ -23,6 +23,10 @@ pub struct Rules {
     /// A server of a draft is as lenient as a client: with UTF-8 (Q26), with frames (Q20, Q21).
     pub replaces: bool,
     pub skips: bool,
+    /// A peer of RFC 6455 may mask wrongly (R-F1, R-F2), and write long lengths (R-F6) and text that is none (R-U1).
+    pub wrong_masking: bool,
+    pub padded_lengths: bool,
+    pub invalid_text: InvalidText,
     /// The peer speaks version 7 or 8, in which 1004 is a close code (PROTOCOL.md §4).
     pub has_code_1004: bool,
     /// Messages are told in parts.
@@ -59,6 +63,9 @@ impl Rules {
             fragment_limit: None,
             replaces: false,
             skips: false,
+            wrong_masking: false,
+            padded_lengths: false,
+            invalid_text: InvalidText::Fail,
             has_code_1004: false,
             fragments: false,
             inflates: None,
@@ -76,7 +83,10 @@ impl Rules {
     }
 
     fn mends(&self) -> bool {
-        self.version != Version::Rfc6455 && (self.replaces || self.role == Role::Client)
+        match self.version {
+            Version::Rfc6455 => self.invalid_text != InvalidText::Fail,
+            Version::Draft75 | Version::Draft76 => self.replaces || self.role == Role::Client,
+        }
     }
 }
 
@@ -312,6 +322,11 @@ impl Stream<'_> {
         let rest = open.payload[open.told..].to_vec();
         self.items.push(if open.told > 0 {
             Item::Part(open.is_text, rest, false, true)
+        } else if open.is_text
+            && self.rules.version == Version::Rfc6455
+            && self.rules.invalid_text == InvalidText::Binary
+        {
+            Item::Message(!is_not_text(&rest, true), rest)
         } else if open.is_text && self.rules.mends() {
             // D75-X2, D76-X8.
             let mended = String::from_utf8_lossy(&rest).into_owned();

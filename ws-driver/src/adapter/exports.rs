@@ -6,10 +6,10 @@ pub use rustls;
 pub use ws_proto::{
     self, ABNORMAL, ClientConfig, ClientUrl, CloseCause, CloseCode, CloseReason, Closed,
     ConfigError, ConnectionConfig, Event, Fragment, HandshakeError, Host, HostPolicy, Initiator,
-    InvalidCloseCode, Message, NO_STATUS, Origin, OriginPolicy, OriginRule, ParseVersionError,
-    Payload, PreparedMessage, ProtocolError, Rate, RateExcess, RateLimit, Redacted, RequestHead,
-    ResponseHead, Role, SendError, State, Subprotocol, UnexpectedResponse, Utf8Bytes, Version,
-    Versions,
+    InvalidCloseCode, InvalidText, Message, NO_STATUS, Origin, OriginPolicy, OriginRule,
+    ParseVersionError, Payload, PreparedMessage, ProtocolError, Rate, RateExcess, RateLimit,
+    Redacted, RequestHead, ResponseHead, Role, SendError, State, Subprotocol, UnexpectedResponse,
+    Utf8Bytes, Version, Versions,
 };
 
 #[cfg(feature = "deflate")]

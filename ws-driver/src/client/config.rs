@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::HeaderMap;
 #[cfg(feature = "deflate")]
 use ws_proto::Deflate;
-use ws_proto::{ClientConfig, ConfigError, Host, Origin, RateLimit, Subprotocol, Version};
+use ws_proto::{
+    ClientConfig, ConfigError, Host, InvalidText, Origin, RateLimit, Subprotocol, Version,
+};
 
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
@@ -154,6 +156,15 @@ impl ConnectConfig {
         /// Gives pings and pongs to [`recv_event`](crate::Connection::recv_event): off. Pings are answered in both
         /// cases.
         control_events: bool,
+        /// Accepts frames of RFC 6455 that are masked: off. Read the risk at
+        /// [`ConnectionConfig::accept_wrong_masking`](crate::ConnectionConfig::accept_wrong_masking).
+        accept_wrong_masking: bool,
+        /// Accepts lengths of RFC 6455 that are not in their shortest form: off. Read the risk at
+        /// [`ConnectionConfig::accept_padded_lengths`](crate::ConnectionConfig::accept_padded_lengths).
+        accept_padded_lengths: bool,
+        /// Sets what becomes of a text of RFC 6455 that is not UTF-8: it closes the connection with 1007. Read the risk at
+        /// [`InvalidText`](crate::InvalidText).
+        invalid_text: InvalidText,
         /// Gives the reason in the close frame when this client closes because a rule was broken: off.
         close_reasons: bool,
     }
@@ -324,6 +335,9 @@ mod tests {
             .close_timeout(5 * second)
             .receive_fragments(true)
             .control_events(true)
+            .accept_wrong_masking(true)
+            .accept_padded_lengths(true)
+            .invalid_text(InvalidText::Binary)
             .close_reasons(true);
         let client = ClientConfig::new()
             .version(Version::Draft76)
@@ -351,6 +365,9 @@ mod tests {
             .close_timeout(5 * second)
             .receive_fragments(true)
             .control_events(true)
+            .accept_wrong_masking(true)
+            .accept_padded_lengths(true)
+            .invalid_text(InvalidText::Binary)
             .close_reasons(true)
             .version(Version::Draft76)
             .origin(origin)

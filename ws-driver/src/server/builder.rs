@@ -7,7 +7,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ws_proto::{ConfigError, HostPolicy, OriginPolicy, RateLimit, Subprotocol, Versions};
+use ws_proto::{
+    ConfigError, HostPolicy, InvalidText, OriginPolicy, RateLimit, Subprotocol, Versions,
+};
 
 use super::Server;
 use super::http::service::{HttpService, RequestService};
@@ -115,6 +117,15 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         replace_invalid_utf8: bool,
         /// Skips frames of the drafts that no client may send, instead of closing the connection: off.
         skip_unknown_frames: bool,
+        /// Accepts frames of RFC 6455 that are not masked: off. Meant for devices that do not mask. Read the risk at
+        /// [`ConnectionConfig::accept_wrong_masking`](crate::ConnectionConfig::accept_wrong_masking).
+        accept_wrong_masking: bool,
+        /// Accepts lengths of RFC 6455 that are not in their shortest form: off. Read the risk at
+        /// [`ConnectionConfig::accept_padded_lengths`](crate::ConnectionConfig::accept_padded_lengths).
+        accept_padded_lengths: bool,
+        /// Sets what becomes of a text of RFC 6455 that is not UTF-8: it closes the connection with 1007. Read the risk at
+        /// [`InvalidText`](crate::InvalidText).
+        invalid_text: InvalidText,
     }
 
     /// Sets the versions that the server speaks: all by default. A request in another version is refused.

@@ -23,7 +23,8 @@ fn the_defaults_are_frozen() {
          receive_queue_limit: Some(262144), receive_rate_limit: None, keepalive_interval: Some(20s), \
          pong_timeout: Some(20s), stall_timeout: Some(60s), message_timeout: Some(60s), close_timeout: Some(10s), \
          replace_invalid_utf8: false, \
-         skip_unknown_frames: false, control_events: false, receive_fragments: false, \
+         skip_unknown_frames: false, accept_wrong_masking: false, accept_padded_lengths: false, \
+         invalid_text: Fail, control_events: false, receive_fragments: false, \
          close_reasons: false }",
         "connection_limit: None",
         "reuse_port: false",
@@ -91,7 +92,7 @@ fn every_option_has_a_frozen_default() {
         is_one.then_some(&name[..len])
     });
     let setters: Vec<_> = names.collect();
-    assert_eq!(setters.len(), 44, "{setters:?}");
+    assert_eq!(setters.len(), 47, "{setters:?}");
     let features = [
         ("deflate", cfg!(feature = "deflate")),
         ("tls", cfg!(feature = "rustls")),

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::unfinished::Progress;
-use crate::config::ConnectionConfig;
+use crate::config::{ConnectionConfig, InvalidText};
 use crate::deflate::Compression;
 use crate::error::ProtocolError;
 use crate::frame::{CONTROL_LIMIT, Opcode, Piece};
@@ -26,29 +26,23 @@ pub(super) enum Assembled {
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
     config: &'a ConnectionConfig,
-    invalid_utf8: InvalidUtf8,
-}
-
-/// What happens to text that is not UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum InvalidUtf8 {
-    Refused,
-    /// Its invalid parts are replaced.
-    Replaced,
+    invalid_text: InvalidText,
 }
 
 impl<'a> Rules<'a> {
     pub(super) fn new(version: Version, role: Role, config: &'a ConnectionConfig) -> Self {
         // A client of the drafts has no other choice, because their close cannot say what was wrong.
         let replaces = role == Role::Client || config.replace_invalid_utf8;
-        let invalid_utf8 = if !version.features().masking && replaces {
-            InvalidUtf8::Replaced
+        let invalid_text = if version.features().masking {
+            config.invalid_text
+        } else if replaces {
+            InvalidText::Replace
         } else {
-            InvalidUtf8::Refused
+            InvalidText::Fail
         };
         Self {
             config,
-            invalid_utf8,
+            invalid_text,
         }
     }
 }
@@ -165,7 +159,7 @@ impl Assembler {
         }
         let piece_len = u64::try_from(piece.payload.len()).unwrap_or(u64::MAX);
         message.progress.note_arrived(piece_len);
-        let checks = message.is_text && rules.invalid_utf8 == InvalidUtf8::Refused;
+        let checks = message.is_text && rules.invalid_text == InvalidText::Fail;
         if message.is_compressed {
             message.append_inflated(piece, config, checks, compression)?;
         } else {
@@ -243,8 +237,8 @@ impl OpenMessage {
 
     /// Tells whether the parts of the message are given out as they come.
     fn is_given_out(&self, rules: Rules<'_>) -> bool {
-        // Text in which invalid UTF-8 is replaced is only given out whole, because the replacement looks at all of it.
-        let is_kept = self.is_text && rules.invalid_utf8 == InvalidUtf8::Replaced;
+        // Text that may be invalid is only given out whole, because all of it decides what becomes of it.
+        let is_kept = self.is_text && rules.invalid_text != InvalidText::Fail;
         rules.config.receive_fragments && !is_kept
     }
 
@@ -354,7 +348,7 @@ fn single_frame_message(piece: &Piece<'_>, rules: Rules<'_>) -> Result<Message, 
     if piece.opcode != Opcode::Text {
         return too_big.map_or(Ok(Message::Binary(payload)), Err);
     }
-    if !is_ascii && rules.invalid_utf8 == InvalidUtf8::Refused {
+    if !is_ascii && rules.invalid_text == InvalidText::Fail {
         // Invalid text goes before the limit, so that the error does not depend on how the frame was chopped. Text
         // that was cut at the limit may end in the middle of a character.
         match too_big {
@@ -369,16 +363,21 @@ fn single_frame_message(piece: &Piece<'_>, rules: Rules<'_>) -> Result<Message, 
     }
 }
 
-/// Makes the message of a payload. Text was checked, unless invalid parts are replaced.
+/// Makes the message of a payload. Text was checked, unless it may be invalid.
 fn finish(is_text: bool, payload: Payload, rules: Rules<'_>) -> Message {
     if !is_text {
         return Message::Binary(payload);
     }
-    let replaces = rules.invalid_utf8 == InvalidUtf8::Replaced;
-    if replaces && utf8::check_whole(&payload).is_err() {
-        return Message::from(String::from_utf8_lossy(&payload).into_owned());
+    let is_valid = || utf8::check_whole(&payload).is_ok();
+    match rules.invalid_text {
+        InvalidText::Replace if !is_valid() => {
+            Message::from(String::from_utf8_lossy(&payload).into_owned())
+        }
+        InvalidText::Binary if !is_valid() => Message::Binary(payload),
+        InvalidText::Fail | InvalidText::Replace | InvalidText::Binary => {
+            Message::Text(Utf8Bytes::from_checked(payload))
+        }
     }
-    Message::Text(Utf8Bytes::from_checked(payload))
 }
 
 /// Checks the limits of a frame as far as its header decides; it is number `fragments` of its message.

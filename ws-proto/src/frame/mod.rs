@@ -129,7 +129,7 @@ impl Codec {
         match self {
             // The most bytes that are skipped for one frame (Q27).
             Self::Hixie(codec) => codec.decode(input, config.message_limit),
-            Self::Rfc6455(codec) => codec.decode(input, allows_compressed),
+            Self::Rfc6455(codec) => codec.decode(input, config, allows_compressed),
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{CONTROL_LIMIT, Opcode, Piece, Whole};
 use crate::close_code::{CloseCode, CloseReason};
+use crate::config::ConnectionConfig;
 use crate::error::ProtocolError;
 use crate::mask::Mask;
 use crate::message::Message;
@@ -58,8 +59,21 @@ struct Header {
     compressed: bool,
     /// The bytes of the payload that are left.
     remaining: u64,
-    /// Rotated so that it begins at the next byte of the payload. A client receives unmasked frames.
+    /// Rotated so that it begins at the next byte of the payload; [`Mask::NONE`] for an unmasked frame.
     mask: Mask,
+}
+
+/// What the header of a received frame may have.
+#[derive(Clone, Copy)]
+struct Allowed {
+    /// The role of this endpoint.
+    role: Role,
+    /// Whether messages may be compressed.
+    compressed: bool,
+    /// Whether the frame may be masked or not whatever the role.
+    wrong_masking: bool,
+    /// Whether a length may be longer than its shortest form.
+    padded_lengths: bool,
 }
 
 impl Codec {
@@ -79,6 +93,7 @@ impl Codec {
     pub(super) fn decode<'a>(
         &mut self,
         input: &mut &'a [u8],
+        config: &ConnectionConfig,
         allows_compressed: bool,
     ) -> Result<Option<Piece<'a>>, ProtocolError> {
         let (header, first) = match self.open {
@@ -101,7 +116,13 @@ impl Codec {
                 (header, false)
             }
             OpenFrame::Header { .. } | OpenFrame::Absent => {
-                match self.read_header(input, allows_compressed)? {
+                let allowed = Allowed {
+                    role: self.role(),
+                    compressed: allows_compressed,
+                    wrong_masking: config.accept_wrong_masking,
+                    padded_lengths: config.accept_padded_lengths,
+                };
+                match self.read_header(input, allowed)? {
                     Some(header) => (header, true),
                     None => return Ok(None),
                 }
@@ -135,7 +156,7 @@ impl Codec {
             first,
             last,
             payload,
-            mask: (!self.masks()).then_some(header.mask),
+            mask: Some(header.mask).filter(|mask| *mask != Mask::NONE),
         }))
     }
 
@@ -330,14 +351,13 @@ impl Codec {
     fn read_header(
         &mut self,
         input: &mut &[u8],
-        allows_compressed: bool,
+        allowed: Allowed,
     ) -> Result<Option<Header>, ProtocolError> {
-        let role = self.role();
         let (mut bytes, mut len) = match self.open {
             OpenFrame::Header { bytes, len } => (bytes, len),
             // A header that is not split is parsed in place.
             OpenFrame::Payload { .. } | OpenFrame::Absent => {
-                if let Some((header, used)) = parse(input, role, allows_compressed)? {
+                if let Some((header, used)) = parse(input, allowed)? {
                     *input = &input[used..];
                     return Ok(Some(header));
                 }
@@ -351,7 +371,7 @@ impl Codec {
             len += 1;
             *input = rest;
             let read = &bytes[..usize::from(len)];
-            if let Some((header, _)) = parse(read, role, allows_compressed)? {
+            if let Some((header, _)) = parse(read, allowed)? {
                 return Ok(Some(header));
             }
             self.open = OpenFrame::Header { bytes, len };
@@ -371,18 +391,14 @@ impl std::fmt::Debug for Codec {
 
 /// Parses a header, and returns it and its length; `None` if it is not complete. Each check is made as soon as
 /// its byte is there (R-F1 to R-F8, P-M1).
-fn parse(
-    input: &[u8],
-    role: Role,
-    allows_compressed: bool,
-) -> Result<Option<(Header, usize)>, ProtocolError> {
+fn parse(input: &[u8], allowed: Allowed) -> Result<Option<(Header, usize)>, ProtocolError> {
     let Some(&first_byte) = input.first() else {
         return Ok(None);
     };
     let number = first_byte & 0x0f;
     let begins_message = number == Opcode::Text.number() || number == Opcode::Binary.number();
     // RSV1 stands on the first frame of a message only: not on a continuation or a control frame (RFC 7692 §6).
-    let compressed = first_byte & RESERVED == RSV1 && allows_compressed && begins_message;
+    let compressed = first_byte & RESERVED == RSV1 && allowed.compressed && begins_message;
     if first_byte & RESERVED != 0 && !compressed {
         return Err(ProtocolError::ReservedBits { first_byte });
     }
@@ -396,7 +412,8 @@ fn parse(
         return Ok(None);
     };
     let masked = second_byte & MASKED != 0;
-    if masked != (role == Role::Server) {
+    let role = allowed.role;
+    if masked != (role == Role::Server) && !allowed.wrong_masking {
         return Err(ProtocolError::Masking { role });
     }
     let short_len = second_byte & !MASKED;
@@ -404,7 +421,7 @@ fn parse(
         return Err(ProtocolError::ControlTooLong { len: short_len });
     }
     // Before the key, so that a bad length is an error as soon as it is there.
-    let Some((len, used)) = parse_len(short_len, &input[2..])? else {
+    let Some((len, used)) = parse_len(short_len, &input[2..], allowed.padded_lengths)? else {
         return Ok(None);
     };
     let mut used = 2 + used;
@@ -429,7 +446,11 @@ fn parse(
 }
 
 /// Parses the length, and returns it and the number of bytes that it takes behind the first two (R-F5, R-F6).
-fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
+fn parse_len(
+    short_len: u8,
+    rest: &[u8],
+    may_be_padded: bool,
+) -> Result<Option<(u64, usize)>, ProtocolError> {
     let (len, used, least) = match short_len {
         126 => match rest.first_chunk() {
             Some(bytes) => (u64::from(u16::from_be_bytes(*bytes)), 2, 126),
@@ -445,7 +466,7 @@ fn parse_len(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Protoco
     if len >> 63 != 0 {
         return Err(ProtocolError::LengthOverflow);
     }
-    if len < least {
+    if len < least && !may_be_padded {
         return Err(ProtocolError::NonMinimalLength { len });
     }
     Ok(Some((len, used)))

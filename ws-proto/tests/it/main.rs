@@ -37,4 +37,5 @@ mod rate_limit;
 mod round_trip;
 mod secrets;
 mod stall;
+mod tolerance;
 mod unfinished;

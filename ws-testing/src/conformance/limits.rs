@@ -4,8 +4,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use ws_proto::{
-    ClientConfig, CloseCause, CloseCode, ConnectionConfig, ProtocolError, Rate, RateExcess,
-    RateLimit, SendError, Version,
+    ClientConfig, CloseCause, CloseCode, ConnectionConfig, InvalidText, ProtocolError, Rate,
+    RateExcess, RateLimit, SendError, Version,
 };
 
 use super::support::{Peer, Told, client, echo, masked, ms, serve, spawn, text, url};
@@ -84,6 +84,33 @@ pub async fn a_broken_rule_fails_the_connection<R: Runtime + Default>() {
         let (seen, cause) = failure(Server::<R>::builder(), &[frame]).await;
         assert_eq!((seen, cause), (code, CloseCause::Failed(error)));
     }
+}
+
+/// A device that does not mask, writes long lengths, or sends text that is not UTF-8, is served if the options say so.
+pub async fn a_device_that_breaks_rules_is_served_by_option<R: Runtime + Default>() {
+    let unmasked = [&[0x81, 5][..], b"plain"].concat();
+    let padded = [&[0x81, 0xfe, 0, 2, 0, 0, 0, 0][..], b"hi"].concat();
+    let invalid = masked(0x81, b"caf\xe9");
+    for (frame, code) in [(&unmasked, 1002), (&padded, 1002), (&invalid, 1007)] {
+        let server = Server::<R>::builder();
+        assert_eq!(failure(server, std::slice::from_ref(frame)).await.0, code);
+    }
+    let builder = Server::<R>::builder()
+        .accept_wrong_masking(true)
+        .accept_padded_lengths(true)
+        .invalid_text(InvalidText::Binary);
+    let server = serve(builder, echo).await;
+    let mut peer = Peer::open(&server).await;
+    peer.write([unmasked, padded, invalid.clone()].concat())
+        .await;
+    assert_eq!(peer.frame().await, (0x81, b"plain".to_vec()));
+    assert_eq!(peer.frame().await, (0x81, b"hi".to_vec()));
+    assert_eq!(peer.frame().await, (0x82, b"caf\xe9".to_vec()));
+    let replaces = Server::<R>::builder().invalid_text(InvalidText::Replace);
+    let server = serve(replaces, echo).await;
+    let mut peer = Peer::open(&server).await;
+    peer.write(invalid).await;
+    assert_eq!(peer.frame().await, (0x81, "caf\u{fffd}".into()));
 }
 
 /// A client holds its own limits.

@@ -192,6 +192,7 @@ macro_rules! __conformance {
             limits {
                 what_is_too_big_closes_with_1009
                 a_broken_rule_fails_the_connection
+                a_device_that_breaks_rules_is_served_by_option
                 a_client_has_limits_too
                 a_close_says_why_with_debug
                 a_wait_of_zero_is_refused

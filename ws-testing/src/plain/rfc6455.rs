@@ -22,7 +22,8 @@ impl Stream<'_> {
         let second = self.take(1)?[0];
         let (is_masked, form) = (second & 0x80 != 0, second & 0x7f);
         // R-F1, R-F2, R-F8.
-        if is_masked != (self.rules.role == Role::Server) || (is_control && form > 125) {
+        let is_wrong = is_masked != (self.rules.role == Role::Server);
+        if is_wrong && !self.rules.wrong_masking || (is_control && form > 125) {
             return self.fail(1002);
         }
         let (len, least) = match form {
@@ -31,7 +32,7 @@ impl Stream<'_> {
             form => (u128::from(form), 0),
         };
         // R-F5, R-F6.
-        if len >= 1 << 63 || len < least {
+        if len >= 1 << 63 || len < least && !self.rules.padded_lengths {
             return self.fail(1002);
         }
         let key = if is_masked { self.take(4)? } else { vec![0; 4] };
@@ -125,7 +126,7 @@ impl Stream<'_> {
         is_complete: bool,
     ) -> Option<()> {
         let way = self.rules.inflates.expect("compression was agreed on");
-        let checks = open.is_text;
+        let checks = open.is_text && !self.rules.mends();
         let mut wire = open.compressed.take().expect("it is compressed");
         let before = wire.len();
         wire.extend(payload);

@@ -149,7 +149,8 @@ mod tests {
              fragment_limit: Some(4096), send_queue_limit: Some(262144), \
              receive_queue_limit: Some(262144), receive_rate_limit: None, keepalive_interval: Some(20s), \
              pong_timeout: Some(20s), stall_timeout: Some(60s), message_timeout: Some(60s), close_timeout: Some(10s), \
-             replace_invalid_utf8: false, skip_unknown_frames: false, control_events: false, \
+             replace_invalid_utf8: false, skip_unknown_frames: false, \
+             accept_wrong_masking: false, accept_padded_lengths: false, invalid_text: Fail, control_events: false, \
              receive_fragments: false, close_reasons: false } }"
         );
     }

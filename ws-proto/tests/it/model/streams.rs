@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use ws_proto::{Role, Version};
+use ws_proto::{InvalidText, Role, Version};
 
 use ws_testing::model::op::{Content, Op, Sent};
 use ws_testing::model::view::{RateSetup, Setup, Tokens};
@@ -42,34 +42,51 @@ pub(crate) fn setup(version: Version) -> impl Strategy<Value = Setup> {
         role,
         limits,
         (wait(), wait(), wait(), stall, message),
-        rate_limit(),
+        (rate_limit(), tolerance()),
         flags,
     )
-        .prop_map(move |(role, limits, waits, rate_limit, flags)| {
-            let (replaces, skips, fragments, control_events, is_8) = flags;
-            Setup {
-                rules: Rules {
-                    message_limit: limits.0,
-                    frame_limit: limits.1,
-                    fragment_limit: limits.2,
-                    replaces,
-                    skips,
-                    has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
-                    fragments,
-                    ..Rules::new(version, role)
-                },
-                send_queue_limit: limits.3,
-                receive_queue_limit: limits.4,
-                keepalive_interval: waits.0,
-                pong_timeout: waits.1,
-                close_timeout: waits.2,
-                stall_timeout: waits.3,
-                message_timeout: waits.4,
-                rate_limit,
-                control_events,
-                deflate: None,
-            }
-        })
+        .prop_map(
+            move |(role, limits, waits, (rate_limit, tolerance), flags)| {
+                let (wrong_masking, padded_lengths, invalid_text) = tolerance;
+                let (replaces, skips, fragments, control_events, is_8) = flags;
+                Setup {
+                    rules: Rules {
+                        message_limit: limits.0,
+                        frame_limit: limits.1,
+                        fragment_limit: limits.2,
+                        replaces,
+                        skips,
+                        wrong_masking,
+                        padded_lengths,
+                        invalid_text,
+                        has_code_1004: is_8 && role == Role::Server && version == Version::Rfc6455,
+                        fragments,
+                        ..Rules::new(version, role)
+                    },
+                    send_queue_limit: limits.3,
+                    receive_queue_limit: limits.4,
+                    keepalive_interval: waits.0,
+                    pong_timeout: waits.1,
+                    close_timeout: waits.2,
+                    stall_timeout: waits.3,
+                    message_timeout: waits.4,
+                    rate_limit,
+                    control_events,
+                    deflate: None,
+                }
+            },
+        )
+}
+
+/// What a peer of RFC 6455 may do wrong: mostly nothing.
+fn tolerance() -> impl Strategy<Value = (bool, bool, InvalidText)> {
+    let text = prop_oneof![
+        3 => Just(InvalidText::Fail),
+        1 => Just(InvalidText::Replace),
+        1 => Just(InvalidText::Binary),
+    ];
+    let is_on = || prop::bool::weighted(0.3);
+    (is_on(), is_on(), text)
 }
 
 /// A limit that generated streams reach: a few messages and bytes at once, and as many in the waits of other options.
