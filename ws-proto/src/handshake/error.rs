@@ -30,7 +30,7 @@ pub enum HandshakeError {
         /// The time that the handshake was given.
         waited: Duration,
     },
-    /// The first bytes are not HTTP/1: TLS on a plain port, a Flash policy request, noise.
+    /// The first bytes are not HTTP/1: TLS on a plain port, HTTP/2, the PROXY protocol, a Flash policy request, noise.
     NotHttp {
         /// The bytes, up to and including the first one that is not allowed.
         seen: Vec<u8>,
@@ -406,7 +406,12 @@ impl Error for HandshakeError {}
 fn other_protocol(seen: &[u8]) -> &'static str {
     match seen {
         [0x16, ..] => "; it is TLS, and this end speaks none (a wss client at a port without TLS)",
-        b"\r\n\r" => "; a header of the PROXY protocol begins so, and none was expected",
+        b"\r\n\r" | b"PROXY " => {
+            "; a header of the PROXY protocol begins so, and none was expected (option proxy_protocol)"
+        }
+        b"PRI * HTTP/2" => {
+            "; it is HTTP/2, and this end speaks HTTP/1.1 (an h2 client, or a proxy that is set to HTTP/2)"
+        }
         b"<" => "; a request for a Flash policy file begins so",
         _ => "",
     }

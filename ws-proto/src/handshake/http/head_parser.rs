@@ -33,7 +33,8 @@ impl<'a> RequestView<'a, HeaderLines<'a>> {
     ) -> Result<Self, HandshakeError> {
         let mut request = httparse::Request::new(&mut []);
         let status = request.parse_with_uninit_headers(bytes, slots.all());
-        let status = status.map_err(malformed)?;
+        let status =
+            status.map_err(|error| other_protocol(bytes).unwrap_or_else(|| malformed(error)))?;
         let (Some(method), Some(target), Some(minor), true) = (
             request.method,
             request.path,
@@ -198,6 +199,18 @@ fn collect(bytes: &Bytes, lines: &HeaderLines<'_>) -> Result<HeaderMap, Handshak
     }
     Ok(headers)
 }
+
+/// Recognizes other protocols whose first line ends like one of HTTP, so that the end of a head was found. The names are in
+/// `HandshakeError::NotHttp`.
+fn other_protocol(head: &[u8]) -> Option<HandshakeError> {
+    // The rest of such a line is not kept: the PROXY protocol has addresses there.
+    let seen = OTHER_STARTS.iter().find(|start| head.starts_with(start))?;
+    let seen = seen.to_vec();
+    Some(HandshakeError::NotHttp { seen })
+}
+
+/// The preface of HTTP/2 (RFC 9113 §3.4), and version 1 of the PROXY protocol, each up to where it is no HTTP/1.
+const OTHER_STARTS: [&[u8]; 2] = [b"PRI * HTTP/2", b"PROXY "];
 
 fn malformed(error: httparse::Error) -> HandshakeError {
     let problem = match error {

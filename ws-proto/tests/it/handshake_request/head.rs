@@ -45,6 +45,8 @@ fn a_known_protocol_is_named() {
     for (seen, name) in [
         (&b"\x16"[..], "TLS"),
         (b"\r\n\r", "PROXY protocol"),
+        (b"PROXY ", "PROXY protocol"),
+        (b"PRI * HTTP/2", "it is HTTP/2"),
         (b"<", "Flash"),
         (b"\0", "head"),
     ] {
@@ -53,6 +55,35 @@ fn a_known_protocol_is_named() {
         assert!(error.contains(name), "{error}");
         assert!(error.ends_with("head") == (name == "head"), "{error}");
     }
+}
+
+/// Protocols whose first line is like one of HTTP are named as soon as the empty line is there, in any portions, and
+/// nothing of that line is kept that could be an address.
+#[test]
+fn a_protocol_with_lines_is_named_at_the_empty_line() {
+    for (bytes, seen) in [
+        (
+            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+            &b"PRI * HTTP/2"[..],
+        ),
+        (
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"PROXY ",
+        ),
+        (b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n\r\n", b"PROXY "),
+    ] {
+        let (outcome, answer) = serve(&ServerConfig::new(), bytes);
+        let seen = seen.to_vec();
+        assert_eq!(outcome, Outcome::Failed(HandshakeError::NotHttp { seen }));
+        assert_eq!(status_of(&answer).0, 400);
+    }
+    // A method of that name in a request of HTTP/1 is a method.
+    let request = b"PROXY / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (outcome, _) = serve(&ServerConfig::new(), request);
+    assert!(!matches!(
+        outcome,
+        Outcome::Failed(HandshakeError::NotHttp { .. })
+    ));
 }
 
 /// PROTOCOL.md §3.1-9: what is no HTTP is refused at its first impossible byte.
