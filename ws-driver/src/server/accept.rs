@@ -113,7 +113,7 @@ where
     let arrival = Arrival {
         entry,
         stream,
-        peer_addr,
+        peer_addr: peer_addr.map(front::canonical),
         probe: |_, _| {},
         is_of_port: false,
     };

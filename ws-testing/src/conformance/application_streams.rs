@@ -42,6 +42,17 @@ pub async fn a_stream_of_the_application_is_served<R: Runtime + Default>() {
         assert!(connection.close().await.clean || version == Version::Draft75);
         until::<R>(|| server.clients().is_empty()).await;
     }
+    // An address of IPv4 that came by a socket of IPv6 is one of IPv4.
+    let (ours, theirs) = duplex();
+    let addr: SocketAddr = "[::ffff:192.0.2.1]:80".parse().unwrap();
+    assert!(server.handle_stream(ours, addr, echo).await);
+    let url = "ws://example.com/";
+    let opened = connect_over::<R, _>(theirs, url, &ClientConfig::new()).await;
+    until::<R>(|| server.clients().len() == 1).await;
+    let served = server.clients().iter().next().unwrap();
+    let addr = SocketAddr::from(([192, 0, 2, 1], 80));
+    assert_eq!(served.peer_addr(), Some(addr));
+    opened.unwrap().close().await;
     let lines = log.until("close rfc6455").await;
     assert_eq!(lines[0], "stream ?");
     assert!(!lines.iter().any(|line| line.starts_with("listening")));

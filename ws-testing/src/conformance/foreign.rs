@@ -285,7 +285,8 @@ pub async fn a_handler_chooses_the_subprotocol<R: Runtime + Default>() {
             .subprotocol(Some(chosen.as_str()))
             .header("X-Chosen", &chosen)
             .extension(chosen)
-            .with_peer_addr(addr);
+            // As a socket of IPv6 tells of a client of IPv4.
+            .with_peer_addr("[::ffff:192.0.2.1]:80".parse::<SocketAddr>().unwrap());
         upgrade.accept(move |connection| async move {
             let left = connection.extensions().get::<String>().cloned();
             assert_eq!(left.as_deref(), connection.subprotocol());

@@ -23,6 +23,7 @@ use ws_proto::{RequestHead, Role, State, UpgradeRequest, Version};
 
 use super::request::{self, DecidedRequest, Examined};
 use super::{Answer, Refused};
+use crate::front::canonical;
 use crate::handle::connection::Connection;
 use crate::observe::ConnectionInfo;
 use crate::observe::rejected::Rejected;
@@ -105,7 +106,9 @@ impl<R: Runtime> Server<R> {
         *head.version_mut() = request.version();
         *head.headers_mut() = request.headers().clone();
         let (head, ()) = head.into_parts();
-        self.examine(&head, on_upgrade, request.body_mut(), peer_addr.into())
+        let peer_addr: Option<SocketAddr> = peer_addr.into();
+        let peer_addr = peer_addr.map(canonical);
+        self.examine(&head, on_upgrade, request.body_mut(), peer_addr)
             .await
             .map_err(|response| response.map(AnswerBody))
     }
@@ -378,9 +381,10 @@ impl<R: Runtime> PendingUpgrade<R> {
     /// [accepted](Self::accept).
     #[must_use]
     pub fn with_peer_addr(mut self, peer_addr: impl Into<Option<SocketAddr>>) -> Self {
+        let peer_addr: Option<SocketAddr> = peer_addr.into();
         let headers = self.request.head().headers();
         self.reporter
-            .note_peer(&self.shared.settings, peer_addr.into(), headers);
+            .note_peer(&self.shared.settings, peer_addr.map(canonical), headers);
         self
     }
 
