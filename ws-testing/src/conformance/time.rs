@@ -183,11 +183,13 @@ pub async fn silence_does_not_close_a_live_connection<R: Runtime + Default>() {
 pub async fn a_ping_is_answered<R: Runtime + Default>() {
     let server = serve::<R, _, _>(Server::builder(), |mut connection| async move {
         connection.ping(b"from the server").unwrap();
+        connection.pong(b"unasked").unwrap();
         while connection.recv().await.is_some() {}
     });
     let server = server.await;
     let mut peer = Peer::open(&server).await;
     assert_eq!(peer.frame().await, (0x89, b"from the server".to_vec()));
+    assert_eq!(peer.frame().await, (0x8a, b"unasked".to_vec()));
     peer.write(masked(0x89, b"from the client")).await;
     assert_eq!(peer.frame().await, (0x8a, b"from the client".to_vec()));
     let connection = client(&server, Version::Rfc6455).await;
@@ -196,8 +198,14 @@ pub async fn a_ping_is_answered<R: Runtime + Default>() {
     let took = connection.round_trip().await.unwrap();
     assert!(took < ms(10_000) && connection.latency() == Some(took));
     assert!(connection.sender().round_trip().await.is_ok());
+    // A pong that answers no ping is sent, needs no answer, and is refused where a ping is.
+    peer.write(masked(0x8a, b"unasked")).await;
+    assert_eq!(connection.pong(b"hello"), Ok(()));
+    assert!(connection.sender().pong(&[0; 126]).is_err());
+    assert!(connection.round_trip().await.is_ok());
     let connection = client(&server, Version::Draft76).await;
     assert!(connection.sender().ping(b"hello").is_err());
+    assert!(connection.sender().pong(b"hello").is_err());
     assert!(connection.round_trip().await.is_err());
 }
 

@@ -71,8 +71,8 @@ pub struct Options {
     /// Ends as soon as so many messages are printed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Takes lines that begin with / as commands: `/ping [DATA]` and `/close [CODE [REASON]]`. A line that
-    /// begins with // is sent, without the first of them.
+    /// Takes lines that begin with / as commands: `/ping [DATA]`, `/pong [DATA]` and `/close [CODE [REASON]]`.
+    /// A line that begins with // is sent, without the first of them.
     #[arg(long, conflicts_with_all = ["binary", "execute"])]
     slash: bool,
     /// Tells of pings and pongs on the standard error.

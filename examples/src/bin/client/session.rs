@@ -160,6 +160,13 @@ async fn send_messages(
                     input.take();
                     continue;
                 }
+                Ok(Line::Pong(payload)) => {
+                    if let Err(error) = sender.pong(payload.as_bytes()) {
+                        say(format_args!("no pong was sent: {error}"));
+                    }
+                    input.take();
+                    continue;
+                }
                 Ok(Line::Close { code, reason }) => {
                     if let Err(error) = sender.begin_close(code, reason) {
                         say(format_args!("no close was sent: {error}"));

@@ -1,7 +1,5 @@
 //! The commands of `--slash`: a line that begins with `/` is one, and not a message.
-//!
-//! The names are those of wscat. Its `/pong` is missing, because a connection has no method for a pong
-//! that answers no ping.
+//! The names are those of wscat.
 
 use std::fmt;
 
@@ -13,6 +11,8 @@ pub enum Line<'a> {
     Text(&'a str),
     /// A ping, with this payload.
     Ping(&'a str),
+    /// A pong that answers no ping, with this payload.
+    Pong(&'a str),
     /// The closing handshake.
     Close { code: CloseCode, reason: &'a str },
 }
@@ -28,6 +28,7 @@ pub fn parse(line: &str) -> Result<Line<'_>, Problem> {
     let (name, rest) = split(command);
     match name {
         "ping" => Ok(Line::Ping(rest)),
+        "pong" => Ok(Line::Pong(rest)),
         "close" => {
             let (code, reason) = split(rest);
             let code = match code {
@@ -61,8 +62,8 @@ impl fmt::Display for Problem {
         match self {
             Self::Unknown(name) => write!(
                 f,
-                "unknown command {name:?}; there are /ping [DATA] and /close [CODE [REASON]], and // sends \
-                 a line that begins with /"
+                "unknown command {name:?}; there are /ping [DATA], /pong [DATA] and /close [CODE [REASON]], \
+                 and // sends a line that begins with /"
             ),
             Self::Code(number) => write!(
                 f,

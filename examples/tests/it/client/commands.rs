@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, channel};
 
-use ws_tokio::{Closed, Connection, Server};
+use ws_tokio::{Closed, Connection, Event, Server};
 
 use super::{Local, start};
 use crate::common::PATIENCE;
@@ -40,6 +40,31 @@ fn a_ping_is_answered() {
     );
     client.write_line("still open");
     assert_eq!(client.line(), "still open");
+    client.end_input();
+    assert!(client.wait().success());
+}
+
+/// /pong sends one that answers nothing, with its payload.
+#[test]
+fn a_pong_is_sent_unasked() {
+    let (tell, told) = channel();
+    let builder = Server::builder().control_events(true);
+    let server = Local::start(builder, move |mut connection: Connection| {
+        let tell = tell.clone();
+        async move {
+            while let Some(event) = connection.recv_event().await {
+                let _ = tell.send(event);
+            }
+        }
+    });
+    let mut client = start(&[&server.url(), "--slash"]);
+    client.error_line();
+    client.write_line("/pong still here");
+    let event = told.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(event, Event::Pong(b"still here".into()));
+    client.write_line(&format!("/pong {}", "x".repeat(126)));
+    let refused = client.error_line();
+    assert!(refused.starts_with("no pong was sent: "), "{refused}");
     client.end_input();
     assert!(client.wait().success());
 }

@@ -25,6 +25,10 @@ impl SharedMachine {
         self.command(|machine, clock| machine.ping_at(clock.now(), payload))
     }
 
+    pub(crate) fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.command(|machine, _| machine.pong(payload))
+    }
+
     pub(crate) fn latency(&self) -> Option<Duration> {
         self.lock().machine.latency()
     }

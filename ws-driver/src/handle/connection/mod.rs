@@ -310,6 +310,16 @@ impl Connection {
         self.machine.ping(payload)
     }
 
+    /// Queues a pong that answers no ping, with a payload of at most 125 bytes (RFC 6455 §5.5.3): a sign of life in one
+    /// direction, to which no answer is expected. The answers to pings are queued without a call.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ping`](Self::ping) does.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.machine.pong(payload)
+    }
+
     /// Sends a ping and waits for its pong. Returns how long that took, from when the ping was queued, in whole
     /// microseconds.
     ///

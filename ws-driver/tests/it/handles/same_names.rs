@@ -8,7 +8,7 @@ use ws_testing::sim::{ANY, Peer, Server, Sim, poll_once, seconds};
 
 /// The public methods that both have. `send` is the only one whose meaning differs, as its pages say: while a message is
 /// sent in fragments that of the connection fails, because nobody else can end that message, and that of a sender waits.
-const SHARED: [&str; 25] = [
+const SHARED: [&str; 26] = [
     "begin_close",
     "buffered_amount",
     "clients",
@@ -25,6 +25,7 @@ const SHARED: [&str; 25] = [
     "leave",
     "peer_addr",
     "ping",
+    "pong",
     "round_trip",
     "send",
     "send_prepared",
