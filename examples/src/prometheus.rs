@@ -1,4 +1,4 @@
-//! The counters of a server, and those of a node of a cluster, in the text format of Prometheus, version 0.0.4. Knows
+//! The counters and histograms of a server, and the counters of a node of a cluster, in the text format of Prometheus, version 0.0.4. Knows
 //! nothing of HTTP except the media type.
 //!
 //! Every label has a fixed set of values, so nothing that a peer sends creates a new series.
@@ -6,7 +6,7 @@
 use std::fmt::{self, Write};
 use std::time::Instant;
 
-use ws_driver::{ClusterCounters, ClusterHealth, ServerCounters};
+use ws_driver::{ClusterCounters, ClusterHealth, HistogramValues, ServerCounters};
 
 /// The media type of the text.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -98,6 +98,35 @@ pub fn render(counters: &ServerCounters) -> String {
         "Bytes that wait to be written now.",
         count(counters.buffered_amount),
     );
+    text.0
+}
+
+/// Writes the histograms down.
+pub fn render_histograms(values: &HistogramValues) -> String {
+    let mut text = Text::default();
+    for (name, histogram) in values.iter() {
+        let help = match name {
+            "connection_duration_seconds" => "How long connections were open.",
+            "handshake_duration_seconds" => "How long opening handshakes took that succeeded.",
+            "send_queue_duration_seconds" => "How long messages waited to be written, of a sample.",
+            "received_message_size_bytes" => "Payload of messages that the application received.",
+            "sent_message_size_bytes" => "Payload of messages that were sent.",
+            // That of a later version.
+            other => other,
+        };
+        let name = format!("ws_{name}");
+        text.head(&name, Kind::Histogram, help);
+        for (bound, count) in histogram.cumulative() {
+            let bound = if bound.is_finite() {
+                bound.to_string()
+            } else {
+                "+Inf".to_owned()
+            };
+            text.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        text.line(format_args!("{name}_sum {}", histogram.sum()));
+        text.line(format_args!("{name}_count {}", histogram.count()));
+    }
     text.0
 }
 
@@ -246,6 +275,7 @@ fn count(len: usize) -> u64 {
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 impl fmt::Display for Kind {
@@ -253,6 +283,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         })
     }
 }

@@ -33,6 +33,12 @@ pub fn pop_short(batch: &mut EventBatch) -> Option<Message> {
     batch.pop_short()
 }
 
+/// Calls a function with the length of each message in a batch, and with `true`; for each fragment with its length and
+/// whether it is the last one of its message. Short messages come first.
+pub fn each_payload(batch: &EventBatch, call: impl FnMut(usize, bool)) {
+    batch.each_payload(call);
+}
+
 /// Queues a message, even if the send queue is at its limit: for a caller that was promised a place in the queue.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! An echo server that serves its counters to Prometheus, at `/metrics` of its own port.
+//! An echo server that serves its counters and histograms to Prometheus, at `/metrics` of its own port.
 //!
 //! ```text
 //! cargo run --release -p examples --bin metrics -- --listen 127.0.0.1:9000
@@ -15,7 +15,7 @@ use clap::Parser;
 use examples::prometheus;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
-use ws_tokio::{Clients, Connection, RequestBody, Server};
+use ws_tokio::{Clients, Connection, Histograms, RequestBody, Server};
 
 /// An echo server with a page for Prometheus.
 #[derive(Parser)]
@@ -31,9 +31,11 @@ async fn main() -> io::Result<()> {
     // The server is there after the service that it is built with.
     let clients = Arc::new(OnceLock::<Clients>::new());
     let asked = Arc::clone(&clients);
+    let histograms = Histograms::new();
     let server = Server::builder()
+        .histograms(histograms.clone())
         .on_request(move |request| {
-            let response = answer(&request, asked.get());
+            let response = answer(&request, asked.get(), &histograms);
             async { response }
         })
         .bind(&options.listen)
@@ -43,13 +45,19 @@ async fn main() -> io::Result<()> {
     server.serve(echo).await
 }
 
-fn answer(request: &Request<RequestBody>, clients: Option<&Clients>) -> Response<String> {
+fn answer(
+    request: &Request<RequestBody>,
+    clients: Option<&Clients>,
+    histograms: &Histograms,
+) -> Response<String> {
     let mut response = Response::default();
     match (request.method(), request.uri().path(), clients) {
         (&Method::GET, "/metrics", Some(clients)) => {
             let media_type = http::HeaderValue::from_static(prometheus::MEDIA_TYPE);
             response.headers_mut().insert(CONTENT_TYPE, media_type);
-            *response.body_mut() = prometheus::render(&clients.counters());
+            let body = response.body_mut();
+            *body = prometheus::render(&clients.counters());
+            *body += &prometheus::render_histograms(&histograms.values());
         }
         (_, "/metrics", Some(_)) => *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
         (..) => *response.status_mut() = StatusCode::NOT_FOUND,

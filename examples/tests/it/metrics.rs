@@ -28,13 +28,15 @@ fn parse(text: &str) -> Samples {
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert_eq!(name, metric, "the type follows the help");
-            assert!(["counter", "gauge"].contains(&kind), "{line}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
             has_type = true;
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = sample.split_once('{').unwrap_or((sample, "}"));
-            assert!(has_type && name == metric, "{line} stands alone");
+            let part = name.strip_prefix(&metric).unwrap_or("?");
+            let is_of_metric = ["", "_bucket", "_sum", "_count"].contains(&part);
+            assert!(has_type && is_of_metric, "{line} stands alone");
             let labels = labels.strip_suffix('}').unwrap();
             if let Some((label, of)) = labels.split_once('=') {
                 assert!(is_name(label), "{line}");
@@ -124,6 +126,22 @@ async fn what_clients_do_is_counted() {
         ("ws_connections_closed_total{code=\"other\"}", 0, 0, 0),
         ("ws_handler_panics_total", 0, 0, 0),
         ("ws_send_queue_bytes", 0, 0, 0),
+        ("ws_received_message_size_bytes_bucket{le=\"16\"}", 0, 3, 3),
+        (
+            "ws_received_message_size_bytes_bucket{le=\"+Inf\"}",
+            0,
+            3,
+            3,
+        ),
+        ("ws_received_message_size_bytes_sum", 0, 15, 15),
+        ("ws_sent_message_size_bytes_count", 0, 3, 3),
+        ("ws_handshake_duration_seconds_count", 0, 3, 3),
+        (
+            "ws_connection_duration_seconds_bucket{le=\"+Inf\"}",
+            0,
+            0,
+            3,
+        ),
     ] {
         let seen = [&first, &open_now, &last].map(|samples| samples[sample]);
         let expected = [at_first, then, at_last].map(f64::from);

@@ -61,6 +61,7 @@ pub use crate::observe::connecting::ConnectEvent;
 pub use crate::observe::counters::{
     CloseCounts, ConnectionCounters, RejectionCounts, ServerCounters, VersionCounts,
 };
+pub use crate::observe::histograms::{Histogram, HistogramValues, Histograms};
 pub use crate::observe::rejected::Rejected;
 pub use crate::observe::{ConnectionInfo, Observer};
 pub use crate::registry::addresses::AddressLimits;

@@ -16,6 +16,7 @@ use ws_proto::{
 use super::proxy::Proxy;
 use super::resolver::Resolver;
 use crate::observe::debug_lines::DebugLines;
+use crate::observe::histograms::Histograms;
 use crate::observe::{Observer, Observers};
 #[cfg(feature = "rustls")]
 use crate::tls::ClientTls;
@@ -31,6 +32,7 @@ pub struct ConnectConfig {
     pub(crate) resolver: Option<Resolver>,
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) observers: Option<Observers>,
+    pub(crate) histograms: Option<Histograms>,
     #[cfg(feature = "proxy")]
     pub(crate) proxy: Option<Proxy>,
     #[cfg(feature = "rustls")]
@@ -45,6 +47,7 @@ impl Default for ConnectConfig {
             resolver: None,
             peer_addr: None,
             observers: None,
+            histograms: None,
             #[cfg(feature = "proxy")]
             proxy: None,
             #[cfg(feature = "rustls")]
@@ -268,6 +271,13 @@ impl ConnectConfig {
         self
     }
 
+    /// Sets histograms into which the connection counts: none by default. They can be those of a server, too.
+    #[must_use]
+    pub fn histograms(mut self, histograms: impl Into<Option<Histograms>>) -> Self {
+        self.histograms = histograms.into();
+        self
+    }
+
     /// Sets a proxy through which the server is reached: no proxy by default. The environment is not read; see
     /// [`Proxy::from_env`]. The [`peer_addr`](crate::Connection::peer_addr) of the connection is that of the
     /// proxy. [`connect_over`](crate::connect_over) ignores it, because it has a stream already.
@@ -404,7 +414,7 @@ mod tests {
             format!("{:?}", ConnectConfig::default()),
             format!(
                 "ConnectConfig {{ client: {client}, connect_timeout: Some(20s), resolver: None, \
-                 peer_addr: None, observers: None{proxy}{tls} }}"
+                 peer_addr: None, observers: None, histograms: None{proxy}{tls} }}"
             )
         );
     }

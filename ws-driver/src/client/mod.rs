@@ -17,7 +17,7 @@ mod resolver;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::hooks::PackedResponse;
@@ -35,7 +35,7 @@ use self::reporter::ConnectReporter;
 use self::request::{ClientRequest, IntoClientRequest};
 use crate::driver::head::Head;
 use crate::driver::opening::Exchange;
-use crate::driver::shared_machine::{Agreed, Facts};
+use crate::driver::shared_machine::{Agreed, Facts, Measured};
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
@@ -128,6 +128,7 @@ async fn dial<R: Runtime + Default>(
         options,
         peer_addr: Some(peer_addr),
         connect_timer,
+        reached: runtime.now(),
         span,
         reporter,
     };
@@ -221,6 +222,7 @@ where
         options,
         peer_addr: options.peer_addr,
         connect_timer: ConnectTimer::new(&runtime, options.connect_timeout),
+        reached: runtime.now(),
         span,
         reporter,
     };
@@ -251,6 +253,8 @@ struct Attempt<'a, R: Runtime> {
     options: &'a ConnectConfig,
     peer_addr: Option<SocketAddr>,
     connect_timer: ConnectTimer<R>,
+    /// When the stream was open.
+    reached: Instant,
     span: &'a ConnectionSpan,
     reporter: &'a mut ConnectReporter,
 }
@@ -381,6 +385,11 @@ impl<R: Runtime> Attempt<'_, R> {
             tls,
             subprotocol,
             deflate: machine.has_deflate(),
+            measured: self
+                .options
+                .histograms
+                .as_ref()
+                .map(|histograms| Measured::new(histograms, self.reached, runtime.now())),
         };
         let version = machine.version();
         self.span.note_open(version, || {

@@ -138,6 +138,7 @@ where
         tls: None,
         subprotocol: subprotocol.map(|name| name.as_str().into()),
         deflate: false,
+        measured: None,
     };
     let facts = Facts {
         id: ConnectionId::of_client(),

@@ -1,10 +1,11 @@
 //! Reports to an application what happens to its connections: events for observers, counters, debug lines, spans.
 //!
-//! Imports: `id`, `tls`, `front`.
+//! Imports: `util`, `id`, `tls`, `front`.
 
 pub(crate) mod connecting;
 pub(crate) mod counters;
 pub(crate) mod debug_lines;
+pub(crate) mod histograms;
 pub(crate) mod rejected;
 pub(crate) mod span;
 

@@ -87,7 +87,7 @@ where
         version: None,
     };
     let observers = shared.settings.observers.clone();
-    let mut reporter = StreamReporter::new(observers, info, shared.clients.clone());
+    let mut reporter = StreamReporter::new(observers, info, shared.clients.clone(), arrived);
     reporter.is_local = peer.is_local;
     let admitted = header.and_then(|header| {
         let now = shared.runtime.now();

@@ -24,6 +24,7 @@ use crate::front::forwarded::ForwardedFor;
 use crate::front::proxy_protocol::ProxyProtocol;
 use crate::observe::Observer;
 use crate::observe::debug_lines::DebugLines;
+use crate::observe::histograms::Histograms;
 use crate::registry::addresses::AddressLimits;
 use crate::runtime::{ListeningSocket, Runtime};
 #[cfg(feature = "rustls")]
@@ -227,6 +228,13 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// Adds an observer, which is told what happens on the server.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.settings.observers.add(observer);
+        self
+    }
+
+    /// Sets histograms into which the connections of the server count, for exporters: none by default. Read them by
+    /// [`Histograms::values`](crate::Histograms::values).
+    pub fn histograms(mut self, histograms: impl Into<Option<Histograms>>) -> Self {
+        self.settings.histograms = histograms.into();
         self
     }
 

@@ -32,6 +32,7 @@ fn the_defaults_are_frozen() {
         "topic_limit: Some(64)",
         "address_limits: AddressLimits { connections: None, handshakes_per_second: None }",
         "observers: 0",
+        "histograms: None",
         "on_upgrade: none",
         "on_request: none",
         "body_timeout: Some(30s)",
@@ -92,7 +93,7 @@ fn every_option_has_a_frozen_default() {
         is_one.then_some(&name[..len])
     });
     let setters: Vec<_> = names.collect();
-    assert_eq!(setters.len(), 47, "{setters:?}");
+    assert_eq!(setters.len(), 48, "{setters:?}");
     let features = [
         ("deflate", cfg!(feature = "deflate")),
         ("tls", cfg!(feature = "rustls")),
@@ -138,6 +139,7 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
                 deflate,
             },
         observers,
+        histograms,
         on_upgrade,
         on_request,
         http: HttpConfig { body_timeout },
@@ -163,6 +165,7 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         format!("topic_limit: {topic_limit:?}"),
         format!("address_limits: {address_limits:?}"),
         format!("observers: {}", count(observers)),
+        format!("histograms: {histograms:?}"),
         format!("on_upgrade: {}", some(on_upgrade.is_some())),
         format!("on_request: {}", some(on_request.is_some())),
         format!("body_timeout: {body_timeout:?}"),

@@ -11,6 +11,7 @@ use super::settings::ServerSettings;
 #[cfg(feature = "upgrade")]
 use super::upgrade::Refused;
 use crate::driver::Watch;
+use crate::driver::shared_machine::Measured;
 use crate::front::forwarded::ForwardedFor;
 use crate::handle::clients::Clients;
 use crate::observe::rejected::Rejected;
@@ -23,6 +24,8 @@ type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
 /// Reports a stream until its connection is open.
 pub(crate) struct StreamReporter {
     observers: Observers,
+    /// When the opening handshake began.
+    pub(crate) began: Instant,
     pub(crate) info: ConnectionInfo,
     /// Who is at the other end of the stream: the client, or a proxy of HTTP that speaks for clients.
     peer_addr: Option<SocketAddr>,
@@ -50,10 +53,16 @@ pub(crate) enum Ending {
 }
 
 impl StreamReporter {
-    pub(crate) fn new(observers: Observers, info: ConnectionInfo, clients: Clients) -> Self {
+    pub(crate) fn new(
+        observers: Observers,
+        info: ConnectionInfo,
+        clients: Clients,
+        began: Instant,
+    ) -> Self {
         observers.tell(|observer| observer.stream(&info));
         Self {
             observers,
+            began,
             peer_addr: info.peer_addr,
             is_local: false,
             info,
@@ -192,6 +201,12 @@ impl StreamReporter {
     pub(crate) fn refused(&mut self, refused: Box<Refused>) -> Refusal {
         self.note_rejected(&refused.reason);
         refused.response
+    }
+
+    /// Begins to measure the connection, if the server has histograms.
+    pub(crate) fn measured(&self, settings: &ServerSettings, now: Instant) -> Option<Measured> {
+        let histograms = settings.histograms.as_ref()?;
+        Some(Measured::new(histograms, self.began, now))
     }
 
     pub(crate) fn note_open(&mut self, version: Version) {

@@ -16,6 +16,7 @@ use crate::front::forwarded::ForwardedFor;
 use crate::front::proxy_protocol::ProxyProtocol;
 use crate::handle::clients::Clients;
 use crate::observe::Observers;
+use crate::observe::histograms::Histograms;
 use crate::registry::RegistryConfig;
 use crate::runtime::BindConfig;
 #[cfg(feature = "rustls")]
@@ -33,6 +34,7 @@ pub(crate) struct ServerSettings {
     pub(crate) connection_limit: Option<usize>,
     pub(crate) registry: RegistryConfig,
     pub(crate) observers: Observers,
+    pub(crate) histograms: Option<Histograms>,
     pub(crate) on_upgrade: Option<UpgradeHook>,
     pub(crate) on_request: Option<RequestService>,
     /// The opposite of the option `keep_request_headers`, because the default of a flag is `false`.

@@ -301,7 +301,8 @@ where
     reporter.note_open(version);
     // Bytes after the request are the first frames of a client that does not wait for the 101.
     let early = handshake.take_early();
-    let mut machine = handshake.into_connection(shared.runtime.now());
+    let now = shared.runtime.now();
+    let mut machine = handshake.into_connection(now);
     // Without it a broadcast that all peers answer would reset all keepalives to the same moment, and all pings would
     // leave at once from then on.
     machine.spread_keepalive(&mut RuntimeRandomness(&shared.runtime));
@@ -309,6 +310,7 @@ where
         tls: reporter.info.tls.clone(),
         subprotocol,
         deflate: machine.has_deflate(),
+        measured: reporter.measured(&shared.settings, now),
     };
     let facts = Facts {
         id: entry.id,
@@ -527,6 +529,8 @@ where
                 .await??
         };
         reporter.expect(Ending::Disconnected);
+        // The handshake of this request, and not what came before on the stream.
+        reporter.began = shared.runtime.now();
         Some(Self {
             exchange: Exchange::new(shared.runtime.clone(), next.stream),
             handshake: next.request.handshake,

@@ -147,7 +147,7 @@ fn every_error_can_be_cloned() {
                 let name = ["pub enum ", "pub struct "]
                     .iter()
                     .find_map(|start| line.strip_prefix(start));
-                if name.is_some_and(|name| is_error(name)) {
+                if name.is_some_and(is_error) {
                     found += 1;
                     assert!(derives.contains("Clone"), "{line} {derives}");
                 }

@@ -81,6 +81,23 @@ impl EventBatch {
         lists.map_or(0, |lists| lists.short.len() + lists.others.len())
     }
 
+    /// Calls a function for each message and each fragment; see [`hooks::each_payload`](crate::hooks::each_payload).
+    pub(crate) fn each_payload(&self, mut call: impl FnMut(usize, bool)) {
+        let Some(lists) = &self.lists else {
+            return;
+        };
+        for inline in &lists.short {
+            call(inline.len(), true);
+        }
+        for (_, event) in &lists.others {
+            match event {
+                Event::Message(message) => call(message.len(), true),
+                Event::Fragment(fragment) => call(fragment.content.len(), fragment.last),
+                Event::Ping(_) | Event::Pong(_) | Event::Closed(_) => {}
+            }
+        }
+    }
+
     /// Returns the number of bytes of memory that the batch holds, without the payloads of its events.
     pub(crate) fn memory_len(&self) -> usize {
         self.lists.as_ref().map_or(0, |lists| {

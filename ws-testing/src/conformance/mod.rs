@@ -155,6 +155,7 @@ macro_rules! __conformance {
                 event_rejected
                 event_shutdown
                 a_client_has_observers
+                histograms_count_on_both_sides
             }
             upgrade {
                 option_version

@@ -9,7 +9,7 @@ use super::support::{
     ACCEPT_76, ANY, DRAFT76, KEY3, Log, Peer, RFC6455, client, echo, masked, serve, spawn, text,
     url,
 };
-use ws_driver::{ConnectConfig, Runtime, Server, Upgrade, connect, connect_with};
+use ws_driver::{ConnectConfig, Histograms, Runtime, Server, Upgrade, connect, connect_with};
 
 /// `ws.createServer`: with the defaults or with options, and both serve.
 pub async fn create_server<R: Runtime + Default>() {
@@ -290,4 +290,33 @@ pub async fn a_client_has_observers<R: Runtime + Default>() {
         assert_eq!(lines, expected);
     }
     assert_eq!(log.try_next(), None);
+}
+
+/// Histograms of a server and of a client have the sizes of their messages, and each connection once it has ended.
+pub async fn histograms_count_on_both_sides<R: Runtime + Default>() {
+    let (near, far) = (Histograms::new(), Histograms::new());
+    let log = Log::default();
+    let builder = Server::<R>::builder()
+        .histograms(near.clone())
+        .observer(log.clone());
+    let server = serve(builder, echo).await;
+    let options = ConnectConfig::new().histograms(far.clone());
+    let options = options.observer(log.clone());
+    let mut connection = connect_with::<R>(&url(&server), options).await.unwrap();
+    for len in [4, 5_000] {
+        connection.send("x".repeat(len)).await.unwrap();
+        assert_eq!(text(&mut connection).await.len(), len);
+    }
+    connection.close().await;
+    log.until("close ").await;
+    log.until("close ").await;
+    drop(connection);
+    for histograms in [near, far] {
+        let values = histograms.values();
+        for sizes in [values.received_size, values.sent_size] {
+            assert_eq!((sizes.count(), sizes.sum()), (2, 5_004.0));
+        }
+        assert_eq!(values.handshake_duration.count(), 1);
+        assert!(values.send_queue_duration.count() > 0);
+    }
 }

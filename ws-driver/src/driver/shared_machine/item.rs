@@ -14,6 +14,8 @@ pub(crate) trait Item {
     /// Does in advance what would hold the lock for long.
     fn prepare(&mut self, machine: &SharedMachine, full: IfFull);
     fn is_text(&self) -> bool;
+    /// Returns the length of the payload. Not asked after it is queued.
+    fn len(&self) -> usize;
     fn queue(&mut self, inner: &mut Inner) -> Result<(), SendError>;
     /// Takes the content, to keep it in the backlog.
     fn take_prepared(&mut self) -> PreparedMessage;
@@ -22,6 +24,12 @@ pub(crate) trait Item {
     #[inline]
     fn ends_message(&self) -> bool {
         false
+    }
+
+    /// Returns whether it is a message, or the last part of one.
+    #[inline]
+    fn completes_message(&self) -> bool {
+        true
     }
 
     /// Queues a message of a few dozen bytes in the usual case, which most messages of most programs are. If it
@@ -82,6 +90,10 @@ impl Item for Draft {
         self.message.as_ref().is_some_and(Message::is_text)
     }
 
+    fn len(&self) -> usize {
+        self.message.as_ref().map_or(0, Message::len)
+    }
+
     /// Copies the message from its place, because to move it costs as much as to send it.
     #[inline(always)]
     fn queue_short(&mut self, inner: &mut Inner) -> bool {
@@ -127,6 +139,10 @@ impl Item for &PreparedMessage {
 
     fn is_text(&self) -> bool {
         PreparedMessage::is_text(self)
+    }
+
+    fn len(&self) -> usize {
+        PreparedMessage::len(self)
     }
 
     #[inline]
@@ -176,6 +192,10 @@ impl Item for Part {
         self.content.as_ref().is_some_and(Message::is_text)
     }
 
+    fn len(&self) -> usize {
+        self.content.as_ref().map_or(0, Message::len)
+    }
+
     fn queue(&mut self, inner: &mut Inner) -> Result<(), SendError> {
         let content = self.take();
         let len = content.len();
@@ -194,6 +214,10 @@ impl Item for Part {
     }
 
     fn ends_message(&self) -> bool {
+        self.is_last
+    }
+
+    fn completes_message(&self) -> bool {
         self.is_last
     }
 }

@@ -22,6 +22,7 @@ mod backlog;
 mod flush;
 mod hand_over;
 mod item;
+mod measured;
 mod precompress;
 mod round_trip;
 mod send;
@@ -46,6 +47,7 @@ use self::hand_over::DriverHandle;
 pub(crate) use self::hand_over::Then;
 use self::item::Item;
 pub(crate) use self::item::{Draft, Part};
+pub(crate) use self::measured::Measured;
 use self::send::IfFull;
 pub(crate) use self::send::{CapacityWait, IfOpen};
 pub(crate) use self::turn::{Able, Awake, Found, Next, Report};
@@ -93,12 +95,17 @@ pub(crate) struct Agreed {
     pub(crate) subprotocol: Option<Box<str>>,
     /// Whether messages can be compressed. Never without the feature `deflate`.
     pub(crate) deflate: bool,
+    /// What goes into histograms. Here, because few connections have it.
+    pub(crate) measured: Option<Measured>,
 }
 
 impl Agreed {
     /// Boxes it, unless nothing was agreed on.
     pub(crate) fn boxed(self) -> Option<Box<Self>> {
-        let is_empty = self.tls.is_none() && self.subprotocol.is_none() && !self.deflate;
+        let is_empty = self.tls.is_none()
+            && self.subprotocol.is_none()
+            && !self.deflate
+            && self.measured.is_none();
         (!is_empty).then(|| Box::new(self))
     }
 }
@@ -121,6 +128,12 @@ impl Facts {
 
     pub(crate) fn subprotocol(&self) -> Option<&str> {
         self.agreed.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// Returns what goes into histograms. Each send and each read asks.
+    #[inline]
+    pub(crate) fn measured(&self) -> Option<&Measured> {
+        self.agreed.as_ref()?.measured.as_ref()
     }
 
     /// Returns whether compression was agreed on. Each send asks before it locks the machine.
@@ -215,6 +228,10 @@ impl SharedMachine {
         let len = batch.len();
         inner.machine.take_events(batch);
         inner.streak.note_received(batch.len() - len);
+        if let Some(measured) = self.facts.measured() {
+            debug_assert_eq!(len, 0, "a receiver asks once its batch is empty");
+            measured.note_received(batch);
+        }
         if batch.is_empty() && inner.machine.has_events() {
             // Only the end is left: everything in front of the peer's close was taken, so the machine answers the close
             // now. Earlier, the application could not have answered a message that came in the same segment.
@@ -527,6 +544,7 @@ mod tests {
                 tls: None,
                 subprotocol: None,
                 deflate: machine.has_deflate(),
+                measured: None,
             }
             .boxed(),
             head: Head::UNKNOWN,

@@ -72,8 +72,10 @@ impl SharedMachine {
         if full == IfFull::Wait && inner.must_wait(open) {
             return None;
         }
+        let len = self.facts.measured().map(|_| item.len());
         Some(match item.queue(&mut inner) {
             Ok(()) => {
+                self.note_queued(&inner, len, item.completes_message());
                 self.hand_over(inner, then);
                 if item.ends_message() {
                     // Senders with `IfOpen::Wait` wait for that.
@@ -81,8 +83,24 @@ impl SharedMachine {
                 }
                 Ok(())
             }
-            Err(error) => self.refuse(inner, item, error, full, open),
+            Err(error) => {
+                let refused = self.refuse(inner, item, error, full, open);
+                if let (Ok(()), Some(measured), Some(len)) = (&refused, self.facts.measured(), len)
+                {
+                    measured.note_sent(len, true);
+                }
+                refused
+            }
         })
+    }
+
+    /// Notes what was queued in the histograms, if there are any.
+    #[inline]
+    fn note_queued(&self, inner: &Inner, len: Option<usize>, is_last: bool) {
+        if let (Some(measured), Some(len)) = (self.facts.measured(), len) {
+            measured.note_sent(len, is_last);
+            measured.note_queued(inner.mark(), || self.clock.now());
+        }
     }
 
     /// Queues a message without a wait, or gives it back.
@@ -127,7 +145,7 @@ impl SharedMachine {
         policy: SlowPeer,
     ) -> Result<(), SendError> {
         let mut inner = self.lock();
-        if inner.queue_small(message) {
+        if self.facts.measured().is_none() && inner.queue_small(message) {
             self.hand_over(inner, Then::Wake);
             return Ok(());
         }
@@ -162,7 +180,7 @@ impl SharedMachine {
             // Each send takes the lock, also between two sends of one turn. Messages that a handle collects would save
             // two atomic operations each, but a sender in another thread could then overtake them.
             let mut inner = self.lock();
-            if item.queue_short(&mut inner) {
+            if self.facts.measured().is_none() && item.queue_short(&mut inner) {
                 self.hand_over(inner, then);
                 return Poll::Ready(Ok(()));
             }

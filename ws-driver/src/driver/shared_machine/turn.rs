@@ -153,6 +153,11 @@ impl SharedMachine {
         let mut inner = self.lock();
         let before = inner.status_for_listeners();
         inner.take_report(report);
+        if report.written > 0 {
+            if let Some(measured) = self.facts.measured() {
+                measured.note_written(inner.machine.bytes_written(), || self.clock.now());
+            }
+        }
         (inner, before)
     }
 
@@ -187,6 +192,9 @@ impl SharedMachine {
 
     /// Notes that the stream is closed.
     pub(crate) fn note_ended(&self, is_flushed: bool) {
+        if let Some(measured) = self.facts.measured() {
+            measured.note_ended(self.clock.now());
+        }
         let mut inner = self.lock();
         inner.has_ended = true;
         if is_flushed {

@@ -145,7 +145,8 @@ impl<R: Runtime> Server<R> {
             version: None,
         };
         let observers = shared.settings.observers.clone();
-        let mut reporter = StreamReporter::new(observers, info, shared.clients.clone());
+        let mut reporter =
+            StreamReporter::new(observers, info, shared.clients.clone(), shared.clock.now());
         reporter.note_forwarded(&shared.settings, &head.headers);
         reporter.note_state(State::Opening);
         if is_extended {

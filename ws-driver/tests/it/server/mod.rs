@@ -6,6 +6,7 @@ mod clients;
 mod connecting;
 mod deadlines;
 mod fronts;
+mod histograms;
 mod hosts;
 mod http;
 mod listening;
