@@ -5,6 +5,7 @@
 )]
 
 mod autobahn_client;
+mod bridges;
 mod chat;
 mod chat_cluster;
 mod client;
