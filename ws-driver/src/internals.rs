@@ -6,23 +6,24 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::handle::sender::Sender;
 use crate::runtime::Runtime;
 use crate::server::http::io::HyperIo;
-use crate::test::{self, Peer};
+use crate::test::Peer;
 #[cfg(feature = "rustls")]
 use crate::tls::stream::TlsStream;
 #[cfg(feature = "rustls")]
 use crate::tls::{ClientTls, ServerTls, TlsError};
+use crate::util::duplex;
 
 /// Makes the two ends of a stream in memory.
 pub fn duplex() -> (
     impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) {
-    test::duplex()
+    duplex::duplex()
 }
 
 /// Makes one end of a stream in memory, and a peer that speaks bytes at the other.
 pub fn stream_and_peer() -> (impl AsyncRead + AsyncWrite + Send + Unpin + 'static, Peer) {
-    let (ours, theirs) = test::duplex();
+    let (ours, theirs) = duplex::duplex();
     (ours, Peer::new(theirs))
 }
 

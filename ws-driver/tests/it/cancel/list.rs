@@ -72,7 +72,7 @@ const PUBLIC: [(&str, &[&str]); 13] = [
     ),
     ("server/builder.rs", &["listen", "bind"]),
     ("tls/client.rs", &["connect"]),
-    ("test.rs", &["send", "receive", "receive_to_end"]),
+    ("test/peer.rs", &["send", "receive", "receive_to_end"]),
 ];
 
 /// No public async function is added without its section and its case: the list above names all that
@@ -120,7 +120,7 @@ fn every_public_async_function_is_in_the_list() {
             include_str!("../../../src/server/builder.rs"),
         ),
         ("tls/client.rs", include_str!("../../../src/tls/client.rs")),
-        ("test.rs", include_str!("../../../src/test.rs")),
+        ("test/peer.rs", include_str!("../../../src/test/peer.rs")),
     ];
     for ((name, source), (listed, functions)) in sources.into_iter().zip(PUBLIC) {
         let (mut found, mut has_section) = (Vec::new(), false);
