@@ -12,7 +12,7 @@
 //! | use one | [`Connection`], [`Sender`] |
 //! | send to many | [`Clients`], [`Topic`], [`SlowPeer`] |
 //! | write an adapter | [`Runtime`], [`Timer`], [`SocketReads`]; the existing adapters have about 200 lines each |
-//! | test a handler | `test::Kit`, with the feature `test-kit` |
+//! | test a handler or a server | `test::Kit`, with the feature `test-kit` |
 //!
 //! `ws-proto` has the protocol; this crate has the concurrency.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ws_proto::{ConfigError, HandshakeError};
+use ws_proto::{ConfigError, HandshakeError, UnexpectedResponse};
 
 use super::attempts::Attempts;
 #[cfg(feature = "proxy")]
@@ -108,12 +108,18 @@ impl ConnectError {
         }
     }
 
-    /// Returns how long the server asks to wait before the next attempt (`Retry-After`, RFC 9110 §10.2.3), if it does.
-    pub fn retry_after(&self) -> Option<Duration> {
+    /// Returns the answer of a server that refused the upgrade: its status, its headers and its body, up to the
+    /// [`response_body_limit`](ws_proto::ClientConfig::response_body_limit). It is `None` for other errors, and for a redirect.
+    pub fn response(&self) -> Option<&UnexpectedResponse> {
         let Self::Handshake(HandshakeError::Status { response, .. }) = self else {
             return None;
         };
-        let value = response.header("Retry-After")?.trim();
+        Some(response)
+    }
+
+    /// Returns how long the server asks to wait before the next attempt (`Retry-After`, RFC 9110 §10.2.3), if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.response()?.header("Retry-After")?.trim();
         if let Ok(seconds) = value.parse() {
             return Some(Duration::from_secs(seconds));
         }

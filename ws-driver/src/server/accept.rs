@@ -17,6 +17,8 @@ use super::transport::Plain;
 use crate::front;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, probe_silent, sleep};
+#[cfg(feature = "test-kit")]
+use crate::util::duplex::Duplex;
 use crate::util::race::{Winner, race};
 
 pub(super) async fn accept_all<R, H>(shared: &Arc<SharedServer<R>>, delivery: H) -> io::Result<()>
@@ -27,10 +29,10 @@ where
     let result = loop {
         // The phase comes first: otherwise a listener that always has a stream would never be closed.
         let closed = pin!(shared.stop.wait(ShutdownPhase::Closed));
-        match race(closed, pin!(accept(shared))).await {
+        match race(closed, pin!(arrive(shared))).await {
             Winner::First(()) => break Ok(()),
             Winner::Second(Err(error)) => break Err(error),
-            Winner::Second(Ok((stream, peer_addr))) => {
+            Winner::Second(Ok(Arrived::BySocket(stream, peer_addr))) => {
                 // Entered here and not in the task: the loop may accept the next stream before the task first runs, and
                 // the `connection_limit` has to count this one. `accept` has waited for a free place.
                 let entry = shared.clients.enter(None).expect("there is no limit");
@@ -53,6 +55,19 @@ where
                     continue;
                 }
                 let task = task::run(shared_too, arrival, Plain, delivery);
+                shared.runtime.spawn(task);
+            }
+            #[cfg(feature = "test-kit")]
+            Winner::Second(Ok(Arrived::InMemory(stream, peer_addr))) => {
+                let arrival = Arrival {
+                    entry: shared.clients.enter(None).expect("there is no limit"),
+                    stream,
+                    peer_addr,
+                    probe: |_, _| {},
+                    // As a stream of the application: a test is not to speak TLS or send a PROXY header first.
+                    is_of_port: false,
+                };
+                let task = task::run(Arc::clone(shared), arrival, Plain, delivery.clone());
                 shared.runtime.spawn(task);
             }
         }
@@ -129,6 +144,33 @@ fn probe<R: Runtime>(shared: &SharedServer<R>, stream: &R::Stream) {
         stream,
         shared.settings.connection.silence_limits(),
     );
+}
+
+/// A stream that was accepted, and the address of its other end.
+enum Arrived<R: Runtime> {
+    BySocket(R::Stream, Option<SocketAddr>),
+    #[cfg(feature = "test-kit")]
+    InMemory(Duplex, Option<SocketAddr>),
+}
+
+/// Waits for a stream, of a socket or of the test kit.
+async fn arrive<R: Runtime>(shared: &SharedServer<R>) -> io::Result<Arrived<R>> {
+    let by_socket = pin!(accept(shared));
+    #[cfg(feature = "test-kit")]
+    let by_socket = {
+        let in_memory = pin!(async {
+            if let Some(limit) = shared.settings.connection_limit {
+                shared.clients.wait_below(limit).await;
+            }
+            shared.memory_port.pop().await
+        });
+        match race(in_memory, by_socket).await {
+            Winner::First((stream, addr)) => return Ok(Arrived::InMemory(stream, addr)),
+            Winner::Second(accepted) => std::future::ready(accepted),
+        }
+    };
+    let (stream, addr) = by_socket.await?;
+    Ok(Arrived::BySocket(stream, addr))
 }
 
 /// Accepts a stream; waits first while the server is at its `connection_limit`.

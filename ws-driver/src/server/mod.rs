@@ -10,6 +10,8 @@ pub(crate) mod builder;
 mod delivery;
 pub(crate) mod http;
 mod listeners;
+#[cfg(feature = "test-kit")]
+pub(crate) mod memory_port;
 mod proxy_header;
 mod reporter;
 pub(crate) mod settings;
@@ -35,6 +37,8 @@ use self::accept_queue::AcceptQueue;
 use self::builder::ServerBuilder;
 use self::delivery::ToHandler;
 use self::listeners::Listeners;
+#[cfg(feature = "test-kit")]
+use self::memory_port::{ClientAddr, MemoryPort};
 use self::settings::{ServerSettings, StartBackplane};
 use self::shared::{ClusterPart, SharedServer};
 pub use self::shutdown::ShutdownReport;
@@ -48,6 +52,8 @@ use crate::id::ConnectionId;
 use crate::id::cluster::NodeId;
 use crate::observe::counters::ServerCounters;
 use crate::runtime::{ListeningSocket, Runtime, RuntimeRandomness};
+#[cfg(feature = "test-kit")]
+use crate::util::duplex::Duplex;
 
 /// A WebSocket server. It speaks every version of the protocol, and plain HTTP, on one port.
 ///
@@ -116,6 +122,12 @@ impl<R: Runtime> Server<R> {
         Err(io::Error::new(io::ErrorKind::NotConnected, missing))
     }
 
+    /// Opens a stream in memory to the server, for the test kit. Returns the end of the client.
+    #[cfg(feature = "test-kit")]
+    pub(crate) fn open_in_memory(&self, addr: ClientAddr) -> io::Result<Duplex> {
+        self.shared.memory_port.open(addr)
+    }
+
     /// Makes a server, with listeners or without.
     pub(crate) fn new(
         runtime: R,
@@ -145,6 +157,8 @@ impl<R: Runtime> Server<R> {
             stop: ShutdownSignal::default(),
             accept_queue: AcceptQueue::default(),
             accept_errors: AcceptErrors::default(),
+            #[cfg(feature = "test-kit")]
+            memory_port: MemoryPort::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -278,6 +292,9 @@ impl<R: Runtime> Server<R> {
     /// Stops accepting streams, so that [`serve`](Self::serve) returns. Open connections go on.
     pub fn close(&self) {
         self.shared.stop.advance(ShutdownPhase::Closed);
+        // Here and not in the accept loop, because that may not run.
+        #[cfg(feature = "test-kit")]
+        self.shared.memory_port.close();
     }
 
     /// Stops accepting streams, closes every connection with 1001, and waits for the connections to end. At
@@ -295,6 +312,8 @@ impl<R: Runtime> Server<R> {
     /// Connections that were asked to close continue, bounded by the `close_timeout`. If there are very many
     /// connections, some have not been asked yet. `shutdown` can be called again.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        #[cfg(feature = "test-kit")]
+        self.shared.memory_port.close();
         shutdown::run(&self.shared, grace).await
     }
 }

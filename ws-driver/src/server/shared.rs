@@ -8,6 +8,8 @@ use ws_proto::ServerConfig;
 use super::accept_errors::AcceptErrors;
 use super::accept_queue::AcceptQueue;
 use super::listeners::Listeners;
+#[cfg(feature = "test-kit")]
+use super::memory_port::MemoryPort;
 use super::settings::ServerSettings;
 use super::shutdown_phase::ShutdownSignal;
 use crate::cluster::shared::SharedCluster;
@@ -30,6 +32,9 @@ pub(crate) struct SharedServer<R: Runtime> {
     pub(crate) stop: ShutdownSignal,
     pub(super) accept_queue: AcceptQueue,
     pub(super) accept_errors: AcceptErrors,
+    /// Streams of the test kit.
+    #[cfg(feature = "test-kit")]
+    pub(super) memory_port: MemoryPort,
 }
 
 /// The server's part in its cluster. It ends with the server.

@@ -1,31 +1,35 @@
-//! A test kit for handlers: connections over streams in memory, without a port.
+//! A test kit for handlers and servers: connections over streams in memory, without a port.
 //!
-//! [`Kit::pair`] makes the two ends of an open connection: a test gives one to the handler and uses the other.
-//! [`Kit::scripted`] makes one end and a [`Peer`] that sends and receives bytes, so that a test can send bytes that
+//! [`Kit::connect`] opens a connection to a [`Server`] with all its options; [`Kit::client`] does it with options, and asks by
+//! plain HTTP or in bytes. [`Kit::pair`] makes the two ends of an open connection: a test gives one to the handler and uses the
+//! other. [`Kit::scripted`] makes one end and a [`Peer`] that sends and receives bytes, so that a test can send bytes that
 //! no client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
 //!
-//! A connection of the kit belongs to no server: [`join`](Connection::join) fails with
-//! [`NoServer`](crate::TopicError::NoServer), and no [`Clients`](crate::Clients) know it. For topics and broadcasts make a
-//! server with [`ServerBuilder::build`](crate::ServerBuilder::build), give it one end of a pipe in memory by
-//! [`Server::handle_stream`](crate::Server::handle_stream), and the other end to `connect_over`.
+//! A connection of [`Kit::pair`] or [`Kit::scripted`] belongs to no server: [`join`](Connection::join) fails with
+//! [`NoServer`](crate::TopicError::NoServer), and no [`Clients`](crate::Clients) know it. Those of [`Kit::connect`] do.
 //!
-//! Imports: `util`, `runtime`, `id`, `driver`, `handle`.
+//! Imports: `util`, `runtime`, `id`, `driver`, `handle`, `client`, `server`.
 
+mod client;
 mod peer;
 
+use std::future::Future;
 use std::marker::PhantomData;
 
 use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
+use crate::client::error::ConnectError;
 use crate::driver::head::Head;
 use crate::driver::shared_machine::Facts;
 use crate::handle::connection::Connection;
 use crate::handle::spawn;
 use crate::id::ConnectionId;
 use crate::runtime::Runtime;
+use crate::server::Server;
 use crate::util::duplex::{Duplex, duplex};
 use crate::util::random::SystemRandomness;
 
+pub use self::client::{KitClient, REQUEST_TIMEOUT, RESPONSE_BODY_LIMIT};
 pub use self::peer::Peer;
 pub use crate::util::duplex::PIPE_LEN;
 
@@ -33,6 +37,40 @@ pub use crate::util::duplex::PIPE_LEN;
 pub struct Kit<R>(PhantomData<fn() -> R>);
 
 impl<R: Runtime + Default> Kit<R> {
+    /// Serves in a task of its own, until the server [closes](Server::close). Call it once for a server that
+    /// [`ServerBuilder::build`](crate::ServerBuilder::build) made, unless the test calls [`Server::serve`] or
+    /// [`Server::accept`] by itself.
+    pub fn serve<H, F>(server: &Server<R>, handler: H)
+    where
+        H: Fn(Connection) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+    {
+        let server = server.clone();
+        R::default().spawn(async move {
+            if let Err(error) = server.serve(handler).await {
+                tracing::error!(target: "ws", "the server of a test has ended: {error}");
+            }
+        });
+    }
+
+    /// Opens a connection to a path of a server, with the default options. See [`KitClient::connect_with`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server refuses the request, has closed, or does not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the stream is dropped.
+    pub async fn connect(server: &Server<R>, path: &str) -> Result<Connection, ConnectError> {
+        Self::client(server).connect(path).await
+    }
+
+    /// Makes a client of a server, which chooses options, sends plain HTTP, or sends bytes.
+    pub fn client(server: &Server<R>) -> KitClient<R> {
+        KitClient::new(server.clone())
+    }
+
     /// Makes the two ends of an open connection: the server's and the client's.
     pub fn pair(version: Version) -> (Connection, Connection) {
         Self::pair_with(version, &ConnectionConfig::default())

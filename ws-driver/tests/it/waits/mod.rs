@@ -4,6 +4,7 @@
 mod caller;
 mod client;
 mod http;
+mod kit;
 mod opening;
 mod serving;
 mod stopped;
