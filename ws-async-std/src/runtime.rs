@@ -18,6 +18,8 @@ use async_std::os::unix::net::UnixStream;
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(unix)]
 use ws_driver::tcp_of_unix;
+#[cfg(feature = "test-kit")]
+use ws_driver::test::{VirtualTime, VirtualTimer};
 use ws_driver::{
     BindConfig, ListeningSocket, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp,
 };
@@ -93,10 +95,19 @@ impl Runtime for AsyncStd {
     }
 
     fn timer(&self) -> AsyncStdTimer {
-        AsyncStdTimer { timer: None }
+        AsyncStdTimer {
+            timer: None,
+            #[cfg(feature = "test-kit")]
+            in_test: VirtualTime::current().map(|time| time.timer()),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        #[cfg(feature = "test-kit")]
+        if let Some(time) = VirtualTime::current() {
+            time.spawn(task);
+            return;
+        }
         async_std::task::spawn(task);
     }
 
@@ -108,6 +119,10 @@ impl Runtime for AsyncStd {
     }
 
     fn now(&self) -> Instant {
+        #[cfg(feature = "test-kit")]
+        if let Some(time) = VirtualTime::current() {
+            return time.now();
+        }
         Instant::now()
     }
 }
@@ -227,10 +242,18 @@ impl<T: AsyncWrite + ShutDown + Unpin> AsyncWrite for Stream<T> {
 pub struct AsyncStdTimer {
     /// Made when the timer is first set, because many timers are never set.
     timer: Option<async_io::Timer>,
+    /// Instead of the other one in a test in virtual time.
+    #[cfg(feature = "test-kit")]
+    in_test: Option<VirtualTimer>,
 }
 
 impl Timer for AsyncStdTimer {
     fn set(&mut self, deadline: Instant) {
+        #[cfg(feature = "test-kit")]
+        if let Some(timer) = &mut self.in_test {
+            timer.set(deadline);
+            return;
+        }
         match &mut self.timer {
             Some(timer) => timer.set_at(deadline),
             None => self.timer = Some(async_io::Timer::at(deadline)),
@@ -238,6 +261,10 @@ impl Timer for AsyncStdTimer {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(feature = "test-kit")]
+        if let Some(timer) = &mut self.in_test {
+            return timer.poll(cx);
+        }
         match &mut self.timer {
             Some(timer) => Pin::new(timer).poll(cx).map(drop),
             None => Poll::Pending,

@@ -51,7 +51,7 @@ pub use self::client::{connect, connect_over, connect_stream, connect_with};
 pub use self::handle::upgraded::from_upgraded;
 #[cfg(unix)]
 pub use self::runtime::tcp_of_unix;
-pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp};
+pub use self::runtime::{BindConfig, Runtime, Timer, bind_tcp, probe_tcp, sleep};
 pub use self::server::Server;
 pub use self::server::builder::ServerBuilder;
 pub use self::server::http::service::{Closure, Tower};

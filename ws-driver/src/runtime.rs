@@ -162,8 +162,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     }
 }
 
-/// Waits for a time.
-pub(crate) async fn sleep<R: Runtime>(runtime: &R, time: Duration) {
+/// Waits for a time by the clock of a runtime. Adapters have it without the runtime, such as `ws_tokio::sleep`.
+///
+/// # Cancel safety
+///
+/// If the future is dropped before it is ready, the timer is dropped, and nothing is lost.
+pub async fn sleep<R: Runtime>(runtime: &R, time: Duration) {
     let mut timer = runtime.timer();
     timer.set(runtime.now() + time);
     poll_fn(|cx| timer.poll(cx)).await;

@@ -21,7 +21,7 @@
 //! The names are those of `ws-tokio`, and its pages on backpressure and on coming from node-websocket-server
 //! apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
 //! [`connect`] for clients. [`Connection`], [`Sender`] and [`Clients`] are the handles to open connections.
-//! `test::Kit`, with the feature `test-kit`, is for tests without a port. The feature `rustls` adds TLS,
+//! `test::Kit`, with the feature `test-kit`, is for tests without a port, and in virtual time. The feature `rustls` adds TLS,
 //! `proxy` lets clients connect through a proxy, `idna` lets them connect to hosts whose names are not ASCII, and
 //! `deflate` adds compression.
 //!
@@ -51,12 +51,37 @@ pub struct Readme;
 
 #[cfg(feature = "test-kit")]
 pub mod test {
-    //! A test kit on smol, to test handlers over streams in memory, without a port.
+    //! A test kit on smol, to test handlers and servers over streams in memory, without a port, and in virtual time.
     //!
-    //! See the test kit of `ws-tokio` for an example; the names are the same.
+    //! ```
+    //! use std::time::Duration;
+    //!
+    //! use ws_smol::test::{Kit, in_virtual_time};
+    //! use ws_smol::{CloseCode, Server, sleep};
+    //!
+    //! in_virtual_time(async {
+    //!     let server = Server::builder().build().unwrap();
+    //!     Kit::serve(&server, |mut connection| async move {
+    //!         connection.send("you have an hour").await.unwrap();
+    //!         sleep(Duration::from_secs(60 * 60)).await;
+    //!         connection.close_with(CloseCode::POLICY, "time is up").await.unwrap();
+    //!     });
+    //!     let mut client = Kit::connect(&server, "/").await.unwrap();
+    //!     assert_eq!(client.recv().await.unwrap().as_text(), Some("you have an hour"));
+    //!     assert!(client.recv().await.is_none());
+    //!     assert_eq!(client.closed().unwrap().reason, "time is up");
+    //! });
+    //! ```
+    //!
+    //! The page `test_kit` of `ws-tokio` has more; the names are the same.
 
-    pub use ws_driver::test::{PIPE_LEN, Peer};
+    pub use ws_driver::test::{
+        PIPE_LEN, Peer, REQUEST_TIMEOUT, RESPONSE_BODY_LIMIT, TIME_LIMIT, in_virtual_time,
+    };
 
     /// Makes connections over streams in memory. See [`ws_driver::test::Kit`].
     pub type Kit = ws_driver::test::Kit<super::Smol>;
+
+    /// A client in memory of a server. See [`ws_driver::test::KitClient`].
+    pub type KitClient = ws_driver::test::KitClient<super::Smol>;
 }

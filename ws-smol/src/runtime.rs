@@ -13,6 +13,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use smol::Async;
 #[cfg(unix)]
 use ws_driver::tcp_of_unix;
+#[cfg(feature = "test-kit")]
+use ws_driver::test::{VirtualTime, VirtualTimer};
 use ws_driver::{
     BindConfig, ListeningSocket, Runtime, SockRef, SocketReads, Timer, bind_tcp, probe_tcp,
 };
@@ -84,10 +86,19 @@ impl Runtime for Smol {
     }
 
     fn timer(&self) -> SmolTimer {
-        SmolTimer { timer: None }
+        SmolTimer {
+            timer: None,
+            #[cfg(feature = "test-kit")]
+            in_test: VirtualTime::current().map(|time| time.timer()),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        #[cfg(feature = "test-kit")]
+        if let Some(time) = VirtualTime::current() {
+            time.spawn(task);
+            return;
+        }
         smol::spawn(task).detach();
     }
 
@@ -99,6 +110,10 @@ impl Runtime for Smol {
     }
 
     fn now(&self) -> Instant {
+        #[cfg(feature = "test-kit")]
+        if let Some(time) = VirtualTime::current() {
+            return time.now();
+        }
         Instant::now()
     }
 }
@@ -193,10 +208,18 @@ fn poll_socket(
 pub struct SmolTimer {
     /// Made when the timer is first set, because many timers are never set.
     timer: Option<smol::Timer>,
+    /// Instead of the other one in a test in virtual time.
+    #[cfg(feature = "test-kit")]
+    in_test: Option<VirtualTimer>,
 }
 
 impl Timer for SmolTimer {
     fn set(&mut self, deadline: Instant) {
+        #[cfg(feature = "test-kit")]
+        if let Some(timer) = &mut self.in_test {
+            timer.set(deadline);
+            return;
+        }
         match &mut self.timer {
             Some(timer) => timer.set_at(deadline),
             None => self.timer = Some(smol::Timer::at(deadline)),
@@ -204,6 +227,10 @@ impl Timer for SmolTimer {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(feature = "test-kit")]
+        if let Some(timer) = &mut self.in_test {
+            return timer.poll(cx);
+        }
         match &mut self.timer {
             Some(timer) => Pin::new(timer).poll(cx).map(drop),
             None => Poll::Pending,

@@ -45,7 +45,7 @@
 //! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop the server | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
-//! | test a handler without a port | `test::Kit`, with the feature `test-kit` |
+//! | test a handler or a server without a port, and in virtual time | [`test_kit`], with the feature `test-kit` |
 //!
 //! [`Server`] and [`ServerBuilder`] are aliases of generic types. Their methods are on the pages of
 //! [`ws_driver::Server`] and [`ws_driver::ServerBuilder`].
@@ -60,7 +60,8 @@
 //! - `deflate` adds compression; see [`compression`].
 //! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
 //! - `redis` connects many servers; see [`many_machines`]. It asks for Rust 1.88.
-//! - `test-kit` adds the module `test`, for tests of handlers. It belongs in `[dev-dependencies]`.
+//! - `test-kit` adds the module `test`, for tests of handlers and servers; see [`test_kit`]. It belongs in
+//!   `[dev-dependencies]`, because it adds tokio's `test-util`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
@@ -103,6 +104,9 @@ pub mod tls {}
 #[doc = include_str!("../docs/compression.md")]
 pub mod compression {}
 
+#[doc = include_str!("../docs/test-kit.md")]
+pub mod test_kit {}
+
 /// Compiles the programs of the README of the repository with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/README.md")]
@@ -114,37 +118,4 @@ pub struct RepositoryReadme;
 pub struct Readme;
 
 #[cfg(feature = "test-kit")]
-pub mod test {
-    //! A test kit on tokio, to test handlers over streams in memory, without a port.
-    //!
-    //! ```
-    //! use ws_tokio::{Connection, Version, test::Kit};
-    //!
-    //! async fn shout(mut connection: Connection) {
-    //!     while let Some(message) = connection.recv().await {
-    //!         let text = message.as_text().unwrap_or_default().to_uppercase();
-    //!         let _ = connection.send(text).await;
-    //!     }
-    //! }
-    //!
-    //! # #[tokio::main(flavor = "current_thread")]
-    //! # async fn main() {
-    //! let (server, mut client) = Kit::pair(Version::Rfc6455);
-    //! tokio::spawn(shout(server));
-    //! client.send("hello").await.unwrap();
-    //! assert_eq!(client.recv().await.unwrap().as_text(), Some("HELLO"));
-    //! assert_eq!(client.close().await.code, 1000);
-    //!
-    //! // Raw bytes of a peer: draft-76, a text, then a close.
-    //! let (server, mut peer) = Kit::scripted(Version::Draft76);
-    //! tokio::spawn(shout(server));
-    //! peer.send(b"\x00hi\xff\xff\x00").await.unwrap();
-    //! assert_eq!(peer.receive_to_end().await.unwrap(), b"\x00HI\xff\xff\x00");
-    //! # }
-    //! ```
-
-    pub use ws_driver::test::{PIPE_LEN, Peer};
-
-    /// Makes connections over streams in memory. See [`ws_driver::test::Kit`].
-    pub type Kit = ws_driver::test::Kit<super::Tokio>;
-}
+pub mod test;

@@ -3,5 +3,6 @@
 mod conformance;
 mod features;
 mod hyper;
+mod kit;
 #[cfg(unix)]
 mod unix;

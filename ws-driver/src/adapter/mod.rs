@@ -85,6 +85,16 @@ macro_rules! adapter {
             $crate::connect_over::<$runtime, _>(stream, request, options).await
         }
 
+        /// Waits for a time by the clock that the timeouts of connections have. A handler that waits by it is tested without
+        /// waiting: the test kit, with the feature `test-kit`, runs tests in virtual time.
+        ///
+        /// # Cancel safety
+        ///
+        /// If the future is dropped before it is ready, the timer is dropped, and nothing is lost.
+        pub async fn sleep(time: std::time::Duration) {
+            $crate::sleep(&<$runtime as Default>::default(), time).await;
+        }
+
         /// Makes a connection of a stream whose opening handshake was done elsewhere. See [`ws_driver::from_upgraded`].
         ///
         /// # Errors

@@ -1,9 +1,10 @@
-//! A test kit for handlers and servers: connections over streams in memory, without a port.
+//! A test kit for handlers and servers: connections over streams in memory, without a port, and tests in virtual time.
 //!
 //! [`Kit::connect`] opens a connection to a [`Server`] with all its options; [`Kit::client`] does it with options, and asks by
 //! plain HTTP or in bytes. [`Kit::pair`] makes the two ends of an open connection: a test gives one to the handler and uses the
 //! other. [`Kit::scripted`] makes one end and a [`Peer`] that sends and receives bytes, so that a test can send bytes that
-//! no client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`.
+//! no client would. An adapter has the kit for its runtime, for instance `ws_tokio::test::Kit`, and a function
+//! `in_virtual_time`.
 //!
 //! A connection of [`Kit::pair`] or [`Kit::scripted`] belongs to no server: [`join`](Connection::join) fails with
 //! [`NoServer`](crate::TopicError::NoServer), and no [`Clients`](crate::Clients) know it. Those of [`Kit::connect`] do.
@@ -12,9 +13,11 @@
 
 mod client;
 mod peer;
+mod time;
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::time::Instant;
 
 use ws_proto::{Connection as Machine, ConnectionConfig, Version};
 
@@ -31,6 +34,7 @@ use crate::util::random::SystemRandomness;
 
 pub use self::client::{KitClient, REQUEST_TIMEOUT, RESPONSE_BODY_LIMIT};
 pub use self::peer::Peer;
+pub use self::time::{TIME_LIMIT, VirtualTime, VirtualTimer, WAKE_LIMIT, in_virtual_time};
 pub use crate::util::duplex::PIPE_LEN;
 
 /// Makes connections over streams in memory. Everything must be called inside the runtime `R`.
@@ -64,6 +68,11 @@ impl<R: Runtime + Default> Kit<R> {
     /// If the future is dropped before it is ready, the stream is dropped.
     pub async fn connect(server: &Server<R>, path: &str) -> Result<Connection, ConnectError> {
         Self::client(server).connect(path).await
+    }
+
+    /// Returns the time by the clock of the runtime, which is virtual in a test in virtual time.
+    pub fn now() -> Instant {
+        R::default().now()
     }
 
     /// Makes a client of a server, which chooses options, sends plain HTTP, or sends bytes.

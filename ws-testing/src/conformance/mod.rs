@@ -25,6 +25,7 @@ mod foreign_server;
 pub mod fronts;
 pub mod handles;
 pub mod http;
+pub mod kit;
 pub mod limits;
 pub mod misbehaviour;
 pub mod observer;
@@ -47,6 +48,7 @@ use std::time::Duration;
 pub use crate::__conformance as run;
 #[cfg(feature = "conformance-all")]
 pub use crate::__conformance_features as run_features;
+pub use crate::__conformance_of_kit as run_kit;
 use ws_driver::{Runtime, Timer};
 
 /// What a case may take; most need some milliseconds, on a busy machine too.
@@ -80,6 +82,16 @@ macro_rules! __conformance {
                 let case = $crate::conformance::$file::$case::<$runtime>();
                 let block_on = $block_on;
                 block_on($crate::conformance::bounded::<$runtime>(case));
+            }
+        )+)+
+    };
+    // Without the limit, whose seconds pass at once in virtual time, which has a limit of its own.
+    (@in_virtual_time [$runtime:ty, $in_virtual_time:expr] $($file:ident { $($case:ident)+ })+) => {
+        $($(
+            #[test]
+            fn $case() {
+                let in_virtual_time = $in_virtual_time;
+                in_virtual_time($crate::conformance::$file::$case::<$runtime>());
             }
         )+)+
     };
@@ -294,6 +306,30 @@ macro_rules! __conformance_features {
     };
 }
 
+/// Makes a test of each case about the test kit, for one runtime, in virtual time.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_of_kit {
+    (@list $then:ident $args:tt) => {
+        $crate::__conformance! { @$then $args
+            kit {
+                a_server_is_tested_without_a_port
+                a_handler_reaches_other_clients
+                an_upgrade_is_decided_by_the_server
+                a_plain_request_is_answered
+                a_client_can_be_bytes
+                limits_apply_to_clients_of_the_kit
+                accept_takes_clients_of_the_kit
+                a_handler_waits_in_virtual_time
+                timeouts_pass_in_virtual_time
+            }
+        }
+    };
+    ($runtime:ty, $in_virtual_time:expr) => {
+        $crate::__conformance_of_kit! { @list in_virtual_time [$runtime, $in_virtual_time] }
+    };
+}
+
 /// The cases for which the feature must be on.
 #[cfg(feature = "deflate")]
 #[doc(hidden)]
@@ -347,6 +383,8 @@ mod tests {
         let list = crate::__conformance!(@list names []);
         assert_eq!(list.len(), files.len());
         let pairs = files.into_iter().zip(list);
+        let [of_kit] = crate::__conformance_of_kit!(@list names []);
+        let pairs = pairs.chain([(("kit", include_str!("kit.rs")), of_kit)]);
         #[cfg(feature = "conformance-all")]
         let pairs = {
             let files = [

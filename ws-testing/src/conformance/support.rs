@@ -16,8 +16,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::{ClientConfig, Closed, State, Version};
 
 use ws_driver::{
-    Connection, ConnectionInfo, Observer, Rejected, Runtime, Server, ServerBuilder, Timer,
-    connect_with,
+    Connection, ConnectionInfo, Observer, Rejected, Runtime, Server, ServerBuilder, connect_with,
 };
 
 pub(super) const ANY: &str = "127.0.0.1:0";
@@ -114,10 +113,7 @@ pub(super) const fn ms(ms: u64) -> Duration {
 }
 
 pub(super) async fn sleep<R: Runtime + Default>(time: Duration) {
-    let runtime = R::default();
-    let mut timer = runtime.timer();
-    timer.set(runtime.now() + time);
-    poll_fn(|cx| timer.poll(cx)).await;
+    ws_driver::sleep(&R::default(), time).await;
 }
 
 /// Waits until something is so; a case is bounded, and so is this.

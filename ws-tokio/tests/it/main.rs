@@ -8,6 +8,7 @@ mod axum;
 mod conformance;
 mod ending;
 mod features;
+mod kit;
 mod tokio;
 #[cfg(unix)]
 mod unix;

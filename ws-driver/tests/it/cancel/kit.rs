@@ -135,3 +135,18 @@ fn request_in_memory() {
         is_answered
     });
 }
+
+/// A wait that is dropped leaves no timer, and one that is not takes its time.
+#[test]
+fn sleep_of_the_runtime() {
+    Sim::run(|sim| async move {
+        for polls in 0..3 {
+            let slept = polled(polls, ws_driver::sleep(&sim, seconds(1))).await;
+            assert!(slept.is_none());
+            assert_eq!(sim.set_timers(), 0, "dropped after {polls} polls");
+        }
+        let start = sim.now();
+        ws_driver::sleep(&sim, seconds(1)).await;
+        assert_eq!(sim.now() - start, seconds(1));
+    });
+}

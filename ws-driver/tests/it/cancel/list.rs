@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 /// Every public async function, by file, in its order there; each is polled in a test beside this.
-const PUBLIC: [(&str, &[&str]); 15] = [
+const PUBLIC: [(&str, &[&str]); 16] = [
     // Of every adapter; what they call is polled.
     (
         "adapter/mod.rs",
-        &["connect", "connect_with", "connect_over"],
+        &["connect", "connect_with", "connect_over", "sleep"],
     ),
     (
         "client/mod.rs",
@@ -72,6 +72,7 @@ const PUBLIC: [(&str, &[&str]); 15] = [
     ),
     ("server/builder.rs", &["listen", "bind"]),
     ("tls/client.rs", &["connect"]),
+    ("runtime.rs", &["sleep"]),
     ("test/client.rs", &["connect", "connect_with", "request"]),
     ("test/mod.rs", &["connect"]),
     ("test/peer.rs", &["send", "receive", "receive_to_end"]),
@@ -122,6 +123,7 @@ fn every_public_async_function_is_in_the_list() {
             include_str!("../../../src/server/builder.rs"),
         ),
         ("tls/client.rs", include_str!("../../../src/tls/client.rs")),
+        ("runtime.rs", include_str!("../../../src/runtime.rs")),
         (
             "test/client.rs",
             include_str!("../../../src/test/client.rs"),
