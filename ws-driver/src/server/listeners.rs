@@ -27,8 +27,10 @@ impl<R: Runtime> Listeners<R> {
     ) -> io::Result<(Self, Vec<SocketAddr>)> {
         let (mut sockets, mut local_addrs) = (Vec::new(), Vec::new());
         for socket in existing {
-            if let ListeningSocket::Tcp(listener) = &socket {
-                local_addrs.push(listener.local_addr()?);
+            match &socket {
+                ListeningSocket::Tcp(listener) => local_addrs.push(listener.local_addr()?),
+                #[cfg(unix)]
+                ListeningSocket::Unix(_) => {}
             }
             sockets.push(runtime.listen_on(socket)?);
         }
