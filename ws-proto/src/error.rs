@@ -461,7 +461,7 @@ impl fmt::Display for ConfigError {
             Self::InvalidStatus { status } => {
                 write!(
                     f,
-                    "status {status} cannot reject an upgrade; 200 to 599 can"
+                    "status {status} cannot reject an upgrade; 200 to 599 can, in HTTP/2 300 to 599"
                 )
             }
             Self::OutOfRange {

@@ -13,6 +13,7 @@
 //! ```
 
 mod config;
+mod connect_check;
 mod dialect;
 mod hosts;
 mod origins;
@@ -28,7 +29,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use self::pending::PendingRequest;
 use self::request_check::CheckedRequest;
-use self::response::EncodedResponse;
+use self::response::{Bootstrap, EncodedResponse};
 use crate::connection::{Connection, Opened};
 use crate::deflate::DeflateTerms;
 use crate::error::ConfigError;
@@ -108,7 +109,7 @@ enum Delivery {
     Outgoing,
     /// To the HTTP server that read the request. It writes the response itself. Boxed, because a stream of our own has
     /// none.
-    Response(Option<Box<http::Response<Bytes>>>),
+    Response(Bootstrap, Option<Box<http::Response<Bytes>>>),
 }
 
 impl ServerHandshake {
@@ -144,7 +145,7 @@ impl ServerHandshake {
     /// the response first; the answer to key3 is in [`outgoing`](Self::outgoing).
     pub fn from_request(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
-        handshake.delivery = Delivery::Response(None);
+        handshake.delivery = Delivery::Response(Bootstrap::Upgrade, None);
         handshake.is_head = head.method == http::Method::HEAD;
         let view = RequestView {
             method: head.method.clone(),
@@ -161,6 +162,26 @@ impl ServerHandshake {
                 head_len: 0,
                 body: PlainBody::Length(0),
             }),
+            Err(error) => handshake.fail(error),
+        }
+        handshake
+    }
+
+    /// Begins a handshake with a request for a WebSocket in HTTP/2: a CONNECT whose pseudo-header `:protocol` is
+    /// `websocket` (RFC 8441 §4), which the caller has looked at. [`response`](Self::response) returns a 200 without a
+    /// body if the request is accepted. From then on the frames are those of HTTP/1.1, in the stream of this request.
+    ///
+    /// The version is 13. There is no `Upgrade`, no `Connection` and no key. The authority of the request becomes the
+    /// `Host` of the head, and its target begins with the path, as in HTTP/1.1.
+    pub fn from_connect(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
+        let mut handshake = Self::new(config, now);
+        handshake.delivery = Delivery::Response(Bootstrap::Connect, None);
+        let checked = connect_check::in_origin_form(head).and_then(|head| {
+            let checked = connect_check::check(&head, &handshake.config)?;
+            Ok((PackedRequest::of_parts(&head), checked))
+        });
+        match checked {
+            Ok((head, (facts, pending))) => handshake.pend(head, facts, pending),
             Err(error) => handshake.fail(error),
         }
         handshake
@@ -303,7 +324,7 @@ impl ServerHandshake {
         if !matches!(self.stage, ServerStage::Pending(_) | ServerStage::Http(_)) {
             return Err(ConfigError::NotPending);
         }
-        let answer = EncodedResponse::for_rejection(rejection, &self.config)?;
+        let answer = EncodedResponse::for_rejection(rejection, &self.config, self.bootstrap())?;
         self.deliver(answer);
         self.close();
         Ok(())
@@ -314,14 +335,14 @@ impl ServerHandshake {
         &mut self.outgoing
     }
 
-    /// Takes the response to a request that came through [`from_request`](Self::from_request), once
-    /// there is one: a 101, or a rejection with its body.
+    /// Takes the response to a request that came through [`from_request`](Self::from_request) or
+    /// [`from_connect`](Self::from_connect), once there is one: a 101, in HTTP/2 a 200, or a rejection with its body.
     ///
     /// Its extension [`ReasonPhrase`](crate::ReasonPhrase) holds the text behind the status.
     pub fn response(&mut self) -> Option<http::Response<Bytes>> {
         match &mut self.delivery {
             Delivery::Outgoing => None,
-            Delivery::Response(response) => response.take().map(|response| *response),
+            Delivery::Response(_, response) => response.take().map(|response| *response),
         }
     }
 
@@ -431,7 +452,7 @@ impl ServerHandshake {
     pub fn is_finished(&self) -> bool {
         let is_taken = match &self.delivery {
             Delivery::Outgoing => true,
-            Delivery::Response(response) => response.is_none(),
+            Delivery::Response(_, response) => response.is_none(),
         };
         matches!(self.stage, ServerStage::Closed) && is_taken && self.outgoing.is_empty()
     }
@@ -514,9 +535,16 @@ impl ServerHandshake {
         self.outcome = Some(Ok(()));
     }
 
+    fn bootstrap(&self) -> Bootstrap {
+        match self.delivery {
+            Delivery::Outgoing => Bootstrap::Upgrade,
+            Delivery::Response(bootstrap, _) => bootstrap,
+        }
+    }
+
     fn fail(&mut self, error: HandshakeError) {
         // Not every failure has a response: see `HandshakeError::status`.
-        if let Some(answer) = EncodedResponse::for_error(&error, &self.config) {
+        if let Some(answer) = EncodedResponse::for_error(&error, &self.config, self.bootstrap()) {
             self.deliver(answer);
         }
         self.close();
@@ -534,7 +562,7 @@ impl ServerHandshake {
             // An HTTP server drops the body of a response to HEAD itself.
             Delivery::Outgoing if self.is_head => self.outgoing.push_owned(answer.into_head()),
             Delivery::Outgoing => self.outgoing.push_owned(answer.into_bytes()),
-            Delivery::Response(response) => *response = Some(Box::new(answer.into_response())),
+            Delivery::Response(_, response) => *response = Some(Box::new(answer.into_response())),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::handshake::http::head_parser::RequestView;
 use crate::handshake::request::UpgradeFacts;
 use crate::handshake::{hixie, rfc6455};
 
-const CONNECTION: &str = "Connection";
+pub(super) const CONNECTION: &str = "Connection";
 
 /// Tells whether a request with these headers asks for an upgrade to a WebSocket: `Upgrade` lists
 /// `websocket` (RFC 6455 §4.2.1). Ignore the result for HTTP/1.0, which has no upgrades (RFC 9110 §7.8). This is
@@ -27,6 +27,9 @@ const CONNECTION: &str = "Connection";
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     asks_for_websocket(headers)
 }
+
+/// A request for a WebSocket that breaks no rule.
+pub(super) type Checked = (UpgradeFacts, PendingRequest);
 
 /// A request that breaks no rule.
 #[cfg_attr(
@@ -126,7 +129,7 @@ fn check_host(headers: &(impl Fields + ?Sized)) -> Result<(&str, Authority<'_>),
     Ok((host, authority))
 }
 
-fn invalid_host(host: &str, problem: &'static str) -> HandshakeError {
+pub(super) fn invalid_host(host: &str, problem: &'static str) -> HandshakeError {
     HandshakeError::InvalidHeader {
         name: "Host",
         value: host.into(),
@@ -213,7 +216,7 @@ fn check_keys(
     }
 }
 
-fn check_origin<'a>(
+pub(super) fn check_origin<'a>(
     headers: &'a (impl Fields + ?Sized),
     dialect: Dialect,
     host: Authority<'_>,
@@ -246,7 +249,7 @@ fn check_origin<'a>(
     }
 }
 
-fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
+pub(super) fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
     let invalid = |problem| {
         Err(HandshakeError::InvalidTarget {
             target: target.into(),
@@ -271,9 +274,9 @@ fn check_target(target: &str, dialect: Dialect) -> Result<(), HandshakeError> {
 }
 
 /// The subprotocols that the client offers, and the one of them that the options select.
-type Subprotocols = (Vec<Box<str>>, Option<Box<str>>);
+pub(super) type Subprotocols = (Vec<Box<str>>, Option<Box<str>>);
 
-fn check_subprotocols(
+pub(super) fn check_subprotocols(
     headers: &(impl Fields + ?Sized),
     dialect: Dialect,
     config: &ServerConfig,
@@ -313,7 +316,7 @@ fn check_subprotocols(
 }
 
 /// Checks the grammar of the extensions (P-S7), and returns the offer of compression that can be met.
-fn check_extensions(
+pub(super) fn check_extensions(
     headers: &(impl Fields + ?Sized),
     dialect: Dialect,
 ) -> Result<Option<AcceptableOffer>, HandshakeError> {

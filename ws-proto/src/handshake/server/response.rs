@@ -109,7 +109,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Rejects with a status from 200 to 599. The body is the name of the status.
+    /// Rejects with a status from 200 to 599; in HTTP/2 from 300, because any 2xx accepts there (RFC 8441 §5). The body is
+    /// the name of the status.
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
@@ -171,6 +172,15 @@ impl fmt::Display for ReasonPhrase {
     }
 }
 
+/// How a client asks for a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bootstrap {
+    /// By the upgrade of a stream of HTTP/1.1.
+    Upgrade,
+    /// By an extended CONNECT in HTTP/2 (RFC 8441).
+    Connect,
+}
+
 /// A whole response.
 #[derive(Debug, Default)]
 pub(super) struct EncodedResponse {
@@ -196,8 +206,17 @@ impl EncodedResponse {
         answer
     }
 
+    /// Begins a 200, which accepts a WebSocket in HTTP/2 (RFC 8441 §5). There is no key, and so no proof.
+    pub(super) fn ok() -> Self {
+        Self::new(StatusCode::OK, "OK")
+    }
+
     /// Makes the response to a request that failed, unless the stream is only closed.
-    pub(super) fn for_error(error: &HandshakeError, config: &ServerConfig) -> Option<Self> {
+    pub(super) fn for_error(
+        error: &HandshakeError,
+        config: &ServerConfig,
+        bootstrap: Bootstrap,
+    ) -> Option<Self> {
         let status = error.status()?;
         // Off by default: the reason helps an attacker to learn which origins and hosts are allowed.
         let body = config.reveal_reasons.then(|| format!("{error}\n").into());
@@ -213,6 +232,7 @@ impl EncodedResponse {
             body,
             lists_versions,
             config,
+            bootstrap,
         ))
     }
 
@@ -220,14 +240,20 @@ impl EncodedResponse {
     pub(super) fn for_rejection(
         rejection: Rejection,
         config: &ServerConfig,
+        bootstrap: Bootstrap,
     ) -> Result<Self, ConfigError> {
         let Rejection {
             status,
             headers,
             body,
         } = rejection;
-        // A status below 200 is not a final response, and a 101 would accept. HTTP has no status above 599.
-        if !(200..=599).contains(&status.as_u16()) {
+        // A status below 200 is not a final response, and a 101 would accept. HTTP has no status above 599. In HTTP/2 any
+        // 2xx accepts (RFC 8441 §5): the client would take the body for frames.
+        let rejects = match bootstrap {
+            Bootstrap::Upgrade => 200..=599,
+            Bootstrap::Connect => 300..=599,
+        };
+        if !rejects.contains(&status.as_u16()) {
             return Err(ConfigError::InvalidStatus {
                 status: status.as_u16(),
             });
@@ -239,6 +265,7 @@ impl EncodedResponse {
             body,
             lists_versions,
             config,
+            bootstrap,
         ))
     }
 
@@ -248,20 +275,33 @@ impl EncodedResponse {
         body: Option<Bytes>,
         lists_versions: bool,
         config: &ServerConfig,
+        bootstrap: Bootstrap,
     ) -> Self {
+        let status = match bootstrap {
+            // A 426 must have an `Upgrade` (RFC 9110 §15.5.22), which HTTP/2 does not allow.
+            Bootstrap::Connect if status == StatusCode::UPGRADE_REQUIRED => StatusCode::BAD_REQUEST,
+            Bootstrap::Connect | Bootstrap::Upgrade => status,
+        };
         let reason = status.canonical_reason().unwrap_or("Rejected");
         let mut answer = Self::new(status, reason);
-        // RFC 9110 §15.5.22: a 426 must name the protocol, and `Connection` must name each hop-by-hop header.
-        if status == StatusCode::UPGRADE_REQUIRED {
-            answer.push("Upgrade", "websocket");
-            answer.push("Connection", "Upgrade, close");
-        } else {
-            // The stream is closed after this response, so the client must not send another request on it.
-            answer.push("Connection", "close");
-        }
+        let versions = match bootstrap {
+            // RFC 9110 §15.5.22: a 426 must name the protocol, and `Connection` must name each hop-by-hop header.
+            Bootstrap::Upgrade if status == StatusCode::UPGRADE_REQUIRED => {
+                answer.push("Upgrade", "websocket");
+                answer.push("Connection", "Upgrade, close");
+                "13, 8, 7"
+            }
+            Bootstrap::Upgrade => {
+                // The stream is closed after this response, so the client must not send another request on it.
+                answer.push("Connection", "close");
+                "13, 8, 7"
+            }
+            // The stream ends with the response anyway, and the session goes on.
+            Bootstrap::Connect => "13",
+        };
         // RFC 6455 §4.4: a client may try again with one of these versions.
         if lists_versions && config.versions.contains(Version::Rfc6455) {
-            answer.push("Sec-WebSocket-Version", "13, 8, 7");
+            answer.push("Sec-WebSocket-Version", versions);
         }
         // RFC 9110 §8.6: a 204 must not have a Content-Length, and neither status has a body.
         if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
