@@ -224,6 +224,12 @@ impl ConnectionConfig {
         self.keepalive_interval.zip(self.pong_timeout)
     }
 
+    /// Returns how long a transport may take none of the bytes that wait, as set by
+    /// [`stall_timeout`](Self::stall_timeout).
+    pub fn get_stall_timeout(&self) -> Option<Duration> {
+        self.stall_timeout
+    }
+
     /// Returns the limit of a received message, in bytes, as set by [`message_limit`](Self::message_limit).
     pub fn get_message_limit(&self) -> Option<usize> {
         self.message_limit

@@ -18,6 +18,9 @@ pub mod conformance;
 pub mod connections;
 /// Opening handshakes: requests, and ways to run one.
 pub mod handshake;
+/// A client of HTTP/2.
+#[cfg(feature = "http2")]
+pub mod http2;
 /// A client of a log that notices what is missing.
 #[cfg(feature = "driver")]
 pub mod log_reader;

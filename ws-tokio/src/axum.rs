@@ -5,13 +5,13 @@
 //! that a client would get at the port of the server.
 //!
 //! ```
-//! use axum::{Router, response::Response, routing::get};
+//! use axum::{Router, response::Response, routing::{any, get}};
 //! use ws_tokio::{Server, axum::WebSocketUpgrade};
 //!
 //! fn router(server: Server) -> Router {
 //!     Router::new()
 //!         .route("/", get(|| async { "the page" }))
-//!         .route("/echo", get(echo))
+//!         .route("/echo", any(echo))
 //!         .with_state(server)
 //! }
 //!
@@ -25,8 +25,9 @@
 //! # let _ = router(Server::builder().build().unwrap());
 //! ```
 //!
-//! With axum's feature `http2` a browser can ask for a WebSocket in HTTP/2 (RFC 8441). That is not supported: the
-//! answer is a 501, with a line in the log. docs/integrations.md explains how to make browsers use HTTP/1.1.
+//! With axum's feature `http2` a browser can ask for a WebSocket in HTTP/2 (RFC 8441), by a CONNECT, which a route with
+//! `get` answers with 405. So the route has `any`. That needs the feature `http2` of this crate, too. Without it the answer is a
+//! 501, with a line in the log; docs/integrations.md explains how to make browsers use HTTP/1.1.
 //!
 //! draft-76 works. draft-75 does not work with `axum::serve`, because its clients compare the header names of
 //! the response byte by byte. For them serve the router by hyper, with
@@ -42,7 +43,7 @@ use http::Request;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use ws_driver::ws_proto::{RequestHead, Version};
-use ws_driver::{Connection, is_extended_connect, is_upgrade};
+use ws_driver::{Connection, asks_for_websocket};
 
 use crate::{PendingUpgrade, Server};
 
@@ -58,7 +59,7 @@ impl WebSocketUpgrade {
     /// Accepts the request. Returns the response for axum, and runs `handler` with the connection in a task
     /// of its own.
     ///
-    /// The response is a 101. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
+    /// The response is a 101, in HTTP/2 a 200. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
     /// [`header`](Self::header) that was set is invalid; then the log says why. It is a 503 if the server has
     /// closed meanwhile.
     pub fn on_upgrade<H, F>(self, handler: H) -> Response
@@ -181,11 +182,10 @@ where
         parts: &mut Parts,
         state: &S,
     ) -> Result<Option<Self>, UpgradeRejection> {
-        // Not `None`: the route would answer with a page, and in HTTP/2 a 200 accepts the WebSocket (RFC 8441 §5).
-        let is_extended = is_extended_connect(parts.version, &parts.method, &parts.headers);
-        // HTTP/1.0 has no upgrades (RFC 9110 §7.8).
-        let is_upgrade = parts.version >= http::Version::HTTP_11 && is_upgrade(&parts.headers);
-        if !is_upgrade && !is_extended {
+        let (version, method) = (parts.version, &parts.method);
+        // Also for a CONNECT that is not supported: a page would be its answer otherwise, and in HTTP/2 a 200 accepts the
+        // WebSocket (RFC 8441 §5).
+        if !asks_for_websocket(version, method, &parts.headers, &parts.extensions) {
             return Ok(None);
         }
         let upgrade = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
@@ -195,8 +195,9 @@ where
 
 /// The response to a request that did not become a connection.
 ///
-/// The request asks for no upgrade (426), breaks a rule (400, 426 and others), was refused by an option of
-/// the server (403) or by its `on_upgrade`, exceeds the `connection_limit` (503), or arrived by HTTP/2 (501).
+/// The request asks for no WebSocket (426, in HTTP/2 400), breaks a rule (400, 426 and others), was refused by an option of
+/// the server (403) or by its `on_upgrade`, exceeds the `connection_limit` (503), or arrived by HTTP/2 without the feature
+/// `http2` (501).
 pub struct UpgradeRejection(Box<Response>);
 
 impl UpgradeRejection {

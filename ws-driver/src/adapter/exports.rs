@@ -71,7 +71,9 @@ pub use crate::runtime::ListeningSocket;
 pub use crate::server::ShutdownReport;
 pub use crate::server::http::service::{HttpService, RequestBody};
 #[cfg(feature = "upgrade")]
-pub use crate::server::upgrade::foreign::{AnswerBody, is_extended_connect};
+pub use crate::server::upgrade::asked::{asks_for_websocket, is_websocket};
+#[cfg(feature = "upgrade")]
+pub use crate::server::upgrade::foreign::AnswerBody;
 pub use crate::server::upgrade::{Answer, Upgrade};
 #[cfg(feature = "rustls")]
 pub use crate::tls::{CertificateProblem, ClientTls, ServerTls, TlsConfigError, TlsError};

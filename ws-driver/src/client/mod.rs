@@ -401,6 +401,7 @@ impl<R: Runtime> Attempt<'_, R> {
             id: self.reporter.id(),
             peer_addr: self.peer_addr,
             version,
+            http_version: http::Version::HTTP_11,
             agreed: agreed.boxed(),
             head,
         };

@@ -44,6 +44,7 @@ impl ConnectReporter {
                     peer_addr: None,
                     tls: None,
                     version: None,
+                    http_version: None,
                 },
                 state: State::Unknown,
                 has_stream: false,
@@ -110,6 +111,7 @@ impl ConnectReporter {
     pub(super) fn open(&mut self, version: Version, machine: &Arc<SharedMachine>) -> OpenReporter {
         OpenReporter(self.told.take().map(|mut told| {
             told.info.version = Some(version);
+            told.info.http_version = Some(http::Version::HTTP_11);
             told.note_state(State::Connected);
             told.tell(|observer| observer.connection(&told.info));
             // The connection reports the end from here on.

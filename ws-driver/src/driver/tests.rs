@@ -125,6 +125,7 @@ fn shared(machine: Machine) -> Arc<SharedMachine> {
         id: ConnectionId::of_client(),
         peer_addr: None,
         version: machine.version(),
+        http_version: http::Version::HTTP_11,
         agreed: None,
         head: Head::UNKNOWN,
     };

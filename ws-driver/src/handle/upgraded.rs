@@ -144,6 +144,7 @@ where
         id: ConnectionId::of_client(),
         peer_addr,
         version,
+        http_version: http::Version::HTTP_11,
         agreed: agreed.boxed(),
         head: Head::UNKNOWN,
     };

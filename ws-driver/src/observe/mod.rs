@@ -98,6 +98,9 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsInfo>,
     /// The version of the protocol, once it is known.
     pub version: Option<Version>,
+    /// The version of HTTP, once a request has been read. In HTTP/2 many connections share a stream of the network
+    /// (RFC 8441).
+    pub http_version: Option<http::Version>,
 }
 
 impl fmt::Display for ConnectionInfo {
@@ -112,6 +115,10 @@ impl fmt::Display for ConnectionInfo {
         }
         if let Some(version) = self.version {
             write!(f, " in {version}")?;
+        }
+        // HTTP/1.1 is what everybody expects.
+        if let Some(http::Version::HTTP_2) = self.http_version {
+            f.write_str(" over HTTP/2")?;
         }
         if let Some(tls) = &self.tls {
             write!(f, " over {}", tls.version)?;

@@ -46,7 +46,8 @@ pub enum Rejected {
     Dropped,
     /// The other HTTP server that read the request cannot hand its stream over.
     NoUpgrade,
-    /// The request is for a WebSocket in HTTP/2 or HTTP/3, which another HTTP server read (RFC 8441).
+    /// Another HTTP server has read a request for a WebSocket in HTTP/2 without the feature `http2`, or without the
+    /// extension that has its `:protocol`, or in HTTP/3 (RFC 8441, RFC 9220).
     ExtendedConnect,
 }
 

@@ -7,13 +7,19 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "http2")]
+use hyper::upgrade::OnUpgrade;
 
 use super::arrival::Arrival;
 use super::delivery::{Delivery, ToAcceptQueue, ToHandler};
+#[cfg(feature = "http2")]
+use super::http2::{Adopt, Asking};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
 use super::task;
 use super::transport::Plain;
+#[cfg(feature = "http2")]
+use super::upgrade::foreign;
 use crate::front;
 use crate::handle::connection::Connection;
 use crate::runtime::{Runtime, probe_silent, sleep};
@@ -24,8 +30,14 @@ use crate::util::race::{Winner, race};
 pub(super) async fn accept_all<R, H>(shared: &Arc<SharedServer<R>>, delivery: H) -> io::Result<()>
 where
     R: Runtime,
-    H: Delivery + Clone,
+    H: Delivery + Clone + Sync,
 {
+    #[cfg(feature = "http2")]
+    let adopt = shared
+        .settings
+        .http
+        .http2
+        .then(|| adopt(shared, delivery.clone()));
     let result = loop {
         // The phase comes first: otherwise a listener that always has a stream would never be closed.
         let closed = pin!(shared.stop.wait(ShutdownPhase::Closed));
@@ -46,6 +58,8 @@ where
                         |_, _| {}
                     },
                     is_of_port: true,
+                    #[cfg(feature = "http2")]
+                    adopt: adopt.clone(),
                 };
                 let (shared_too, delivery) = (Arc::clone(shared), delivery.clone());
                 #[cfg(feature = "rustls")]
@@ -66,6 +80,8 @@ where
                     probe: |_, _| {},
                     // As a stream of the application: a test is not to speak TLS or send a PROXY header first.
                     is_of_port: false,
+                    #[cfg(feature = "http2")]
+                    adopt: adopt.clone(),
                 };
                 let task = task::run(Arc::clone(shared), arrival, Plain, delivery.clone());
                 shared.runtime.spawn(task);
@@ -79,6 +95,30 @@ where
         .observers
         .tell(|observer| observer.shutdown(error));
     result
+}
+
+/// Makes what answers requests for a WebSocket in sessions of HTTP/2, and spawns the task of each.
+#[cfg(feature = "http2")]
+fn adopt<R: Runtime, H: Delivery + Clone + Sync>(
+    shared: &Arc<SharedServer<R>>,
+    delivery: H,
+) -> Adopt {
+    let shared = Arc::clone(shared);
+    Arc::new(move |asking| {
+        let (shared, delivery) = (Arc::clone(&shared), delivery.clone());
+        Box::pin(async move {
+            let Asking {
+                mut head,
+                body,
+                requester,
+            } = asking;
+            let on_upgrade = head.extensions.remove::<OnUpgrade>();
+            match foreign::examine(&shared, &head, on_upgrade, body, requester).await {
+                Ok(pending) => pending.open(delivery),
+                Err(refused) => refused,
+            }
+        })
+    })
 }
 
 /// Waits for an open connection, and accepts streams meanwhile. Returns `None` once the server has closed and no
@@ -131,6 +171,9 @@ where
         peer_addr: peer_addr.map(front::canonical),
         probe: |_, _| {},
         is_of_port: false,
+        // One handler cannot serve the sockets of a session.
+        #[cfg(feature = "http2")]
+        adopt: None,
     };
     let task = task::run(Arc::clone(shared), arrival, Plain, ToHandler(handler));
     shared.runtime.spawn(task);

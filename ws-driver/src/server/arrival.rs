@@ -11,6 +11,8 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 use ws_proto::Role;
 
+#[cfg(feature = "http2")]
+use super::http2::Adopt;
 use super::proxy_header::{self, ProxyHeader};
 use super::reporter::StreamReporter;
 use super::shared::SharedServer;
@@ -30,6 +32,9 @@ pub(super) struct Arrival<R: Runtime, S> {
     pub(super) probe: fn(&SharedServer<R>, &S),
     /// Whether it came by a listening socket of the server, whose options are not for streams of the application.
     pub(super) is_of_port: bool,
+    /// What becomes of the sockets of a session of HTTP/2, where the option `http2` is on.
+    #[cfg(feature = "http2")]
+    pub(super) adopt: Option<Adopt>,
 }
 
 /// The other end of a stream that has arrived.
@@ -85,6 +90,7 @@ where
         peer_addr: client.or(peer.addr),
         tls: None,
         version: None,
+        http_version: None,
     };
     let observers = shared.settings.observers.clone();
     let mut reporter = StreamReporter::new(observers, info, shared.clients.clone(), arrived);

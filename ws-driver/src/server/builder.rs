@@ -315,6 +315,22 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         self
     }
 
+    /// Speaks HTTP/2 on the port, too: off. Then a browser opens its WebSockets in the session that it has for the pages of
+    /// [`on_request`](Self::on_request) (RFC 8441). Needs the feature `http2`.
+    ///
+    /// With TLS, ALPN offers `h2` before `http/1.1`, unless the configuration is one of
+    /// [`from_config`](ServerTls::from_config), whose ALPN is the application's. Without TLS a client begins with the preface
+    /// of HTTP/2, as a proxy that was told to does.
+    ///
+    /// A session counts as one stream in the [`connection_limit`](Self::connection_limit) and in the
+    /// [`address_limits`](Self::address_limits), and each of its sockets as one more. At the limit a socket is refused with 503.
+    /// It does not apply to streams that are [handed in](crate::Server::handle_stream).
+    #[cfg(feature = "http2")]
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.settings.http.http2 = http2;
+        self
+    }
+
     /// Keeps the headers of the request in each open connection, for
     /// [`Connection::request`](crate::Connection::request). The default is on. A browser sends half a kilobyte of
     /// headers, and cookies besides, so switch this off for very many connections that are mostly idle. Then only
@@ -514,6 +530,10 @@ impl<R: Runtime + Default> ServerBuilder<R> {
         // The options of connections are set beside the others and joined once here, because a setter of
         // `ServerConfig` would replace all of them.
         settings.config = settings.config.connection(settings.connection.clone());
+        #[cfg(all(feature = "http2", feature = "rustls"))]
+        if settings.http.http2 {
+            settings.tls = settings.tls.map(ServerTls::with_http2);
+        }
         #[cfg(feature = "rustls")]
         if settings.tls.is_some() {
             settings.config = settings.config.secure(true);

@@ -36,6 +36,8 @@ fn the_defaults_are_frozen() {
         "on_upgrade: none",
         "on_request: none",
         "body_timeout: Some(30s)",
+        #[cfg(feature = "http2")]
+        "http2: false",
         "keep_request_headers: true",
         #[cfg(feature = "rustls")]
         "tls: none",
@@ -88,14 +90,15 @@ fn every_option_has_a_frozen_default() {
     let names = source.lines().filter_map(|line| {
         let method = line.strip_prefix("    pub fn ");
         let name = method.or_else(|| line.strip_prefix("        "))?;
-        let len = name.find(|c: char| !c.is_ascii_lowercase() && c != '_' && c != '8')?;
+        let len = name.find(|c: char| !c.is_ascii_lowercase() && !matches!(c, '_' | '2' | '8'))?;
         let is_one = method.is_some() || (len > 0 && name[len..].starts_with(": "));
         is_one.then_some(&name[..len])
     });
     let setters: Vec<_> = names.collect();
-    assert_eq!(setters.len(), 48, "{setters:?}");
+    assert_eq!(setters.len(), 49, "{setters:?}");
     let features = [
         ("deflate", cfg!(feature = "deflate")),
+        ("http2", cfg!(feature = "http2")),
         ("tls", cfg!(feature = "rustls")),
     ];
     let is_compiled = |setter: &&str| {
@@ -142,7 +145,12 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         histograms,
         on_upgrade,
         on_request,
-        http: HttpConfig { body_timeout },
+        http:
+            HttpConfig {
+                body_timeout,
+                #[cfg(feature = "http2")]
+                http2,
+            },
         forgets_request_headers,
         #[cfg(feature = "rustls")]
         tls,
@@ -169,6 +177,8 @@ fn list<R>(builder: &ServerBuilder<R>) -> Vec<String> {
         format!("on_upgrade: {}", some(on_upgrade.is_some())),
         format!("on_request: {}", some(on_request.is_some())),
         format!("body_timeout: {body_timeout:?}"),
+        #[cfg(feature = "http2")]
+        format!("http2: {http2}"),
         format!("keep_request_headers: {}", !forgets_request_headers),
         #[cfg(feature = "rustls")]
         format!("tls: {}", some(tls.is_some())),

@@ -9,6 +9,8 @@ mod arrival;
 pub(crate) mod builder;
 mod delivery;
 pub(crate) mod http;
+#[cfg(feature = "http2")]
+mod http2;
 mod listeners;
 #[cfg(feature = "test-kit")]
 pub(crate) mod memory_port;

@@ -17,6 +17,8 @@ use crate::handle::clients::Clients;
 use crate::observe::rejected::Rejected;
 use crate::observe::{ConnectionInfo, Observer, Observers};
 use crate::registry::Registration;
+#[cfg(feature = "upgrade")]
+use crate::tls::TlsInfo;
 
 #[cfg(feature = "upgrade")]
 type Refusal = http::Response<http_body_util::Full<bytes::Bytes>>;
@@ -38,6 +40,16 @@ pub(crate) struct StreamReporter {
     ending: Ending,
     /// Whether the end was reported, or is left to the [`ConnectionReporter`].
     has_ended: bool,
+}
+
+/// The other end of the stream that a request came on.
+#[cfg(feature = "upgrade")]
+#[derive(Clone)]
+pub(crate) struct Requester {
+    pub(crate) addr: Option<SocketAddr>,
+    pub(crate) tls: Option<TlsInfo>,
+    /// Whether it came by a Unix socket of the server.
+    pub(crate) is_local: bool,
 }
 
 /// The meaning of a stream's end without an explicit reason.
@@ -70,6 +82,16 @@ impl StreamReporter {
             clients,
             ending: Ending::Disconnected,
             has_ended: false,
+        }
+    }
+
+    /// Returns who is at the other end, for the requests of a session that come on the stream.
+    #[cfg(feature = "http2")]
+    pub(crate) fn requester(&self) -> Requester {
+        Requester {
+            addr: self.peer_addr,
+            tls: self.info.tls.clone(),
+            is_local: self.is_local,
         }
     }
 

@@ -73,12 +73,17 @@ impl ServerSettings {
 #[derive(Clone)]
 pub(crate) struct HttpConfig {
     pub(crate) body_timeout: Option<Duration>,
+    /// Whether HTTP/2 is spoken on the port.
+    #[cfg(feature = "http2")]
+    pub(crate) http2: bool,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             body_timeout: Some(Duration::from_secs(30)),
+            #[cfg(feature = "http2")]
+            http2: false,
         }
     }
 }

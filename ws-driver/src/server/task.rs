@@ -16,9 +16,9 @@ use ws_proto::{CloseCode, CloseReason, Rejection, ServerHandshake, State};
 
 use super::arrival::{self, Arrival, Peer, Received};
 use super::delivery::Delivery;
-#[cfg(feature = "upgrade")]
-use super::delivery::ToHandler;
 use super::http;
+#[cfg(feature = "http2")]
+use super::http2::{self, Adopt};
 use super::reporter::{Ending, StreamReporter};
 use super::shared::SharedServer;
 use super::shutdown_phase::ShutdownPhase;
@@ -56,6 +56,8 @@ where
         peer_addr,
         probe,
         is_of_port,
+        #[cfg(feature = "http2")]
+        adopt,
     } = arrival;
     let proxies = shared.settings.proxy_protocol.clone();
     let proxies = proxies.filter(|_| is_of_port);
@@ -76,12 +78,25 @@ where
             is_local,
         };
         let mut opening = start(&shared, entry.id, stream, transport, peer).await?;
+        #[cfg(feature = "http2")]
+        if adopt.is_some() {
+            opening.handshake.allow_http2();
+        }
         if is_named_first && !is_named_by_request {
             inner.note_peer(opening.reporter.info.peer_addr);
         }
-        while let Stage::Http = opening.advance(&shared).await? {
-            // Boxed, because it is large and most streams are upgraded at once.
-            opening = Box::pin(opening.serve_http(&shared)).await?;
+        loop {
+            // Boxed, both kinds of HTTP, because they are large and most streams are upgraded at once.
+            match opening.advance(&shared).await? {
+                Stage::Open => break,
+                Stage::Http => opening = Box::pin(opening.serve_http(&shared)).await?,
+                #[cfg(feature = "http2")]
+                Stage::Http2 => {
+                    let adopt = adopt.expect("only then it was allowed");
+                    Box::pin(opening.serve_http2(&shared, adopt)).await;
+                    return None;
+                }
+            }
         }
         if is_named_by_request {
             inner.note_peer(opening.reporter.info.peer_addr);
@@ -103,17 +118,16 @@ pub(super) struct Handover {
     pub(super) deadline: Option<Instant>,
 }
 
-/// Makes the task of a stream that another HTTP server will release.
+/// Makes the task of a stream that another HTTP server, or a session of HTTP/2, will release.
 #[cfg(feature = "upgrade")]
-pub(super) fn take_over<R, H, F>(
+pub(super) fn take_over<R, H>(
     shared: Arc<SharedServer<R>>,
     handover: Handover,
-    handler: H,
+    delivery: H,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     R: Runtime,
-    H: FnOnce(Connection) -> F + Send + 'static,
-    F: Future + Send + 'static,
+    H: Delivery,
 {
     let span = ConnectionSpan::new(handover.entry.id, handover.reporter.info.peer_addr);
     let inner = span.clone();
@@ -121,6 +135,9 @@ where
         let Handover {
             entry,
             mut reporter,
+            #[cfg(feature = "http2")]
+            mut handshake,
+            #[cfg(not(feature = "http2"))]
             handshake,
             upgrade,
             on_upgrade,
@@ -134,8 +151,16 @@ where
             reporter.note_stopped();
             return None;
         };
-        let upgraded = match upgraded {
-            Some(Ok(upgraded)) => http::upgraded::UpgradedStream(upgraded),
+        #[cfg_attr(
+            not(feature = "http2"),
+            expect(unused_mut, reason = "only a stream of HTTP/2 is read before")
+        )]
+        let mut upgraded = match upgraded {
+            Some(Ok(upgraded)) => {
+                let http_version = reporter.info.http_version;
+                let http_version = http_version.unwrap_or(::http::Version::HTTP_11);
+                http::upgraded::UpgradedStream::new(upgraded, http_version)
+            }
             unfinished => {
                 // The upgrade is accepted, but the connection opens only with its stream.
                 let state = State::Handshaking;
@@ -159,6 +184,17 @@ where
                 return None;
             }
         };
+        #[cfg(feature = "http2")]
+        if reporter.info.http_version == Some(::http::Version::HTTP_2) {
+            let now = shared.runtime.now();
+            let is_open = upgraded.take_early(|early| handshake.handle_read(now, early));
+            if !is_open.await {
+                let state = State::Handshaking;
+                reporter
+                    .note_rejected(&Rejected::Handshake(HandshakeError::Disconnected { state }));
+                return None;
+            }
+        }
         let mut opening = Opening {
             exchange: Exchange::new(shared.runtime.clone(), upgraded),
             handshake,
@@ -169,8 +205,9 @@ where
         match opening.advance(&shared).await? {
             Stage::Open => {}
             Stage::Http => unreachable!("the request is an upgrade"),
+            #[cfg(feature = "http2")]
+            Stage::Http2 => unreachable!("the request is an upgrade"),
         }
-        let delivery = ToHandler(handler);
         Some(begin(&shared, entry, opening, &inner, |_, _| {}, delivery))
     })))
 }
@@ -281,6 +318,10 @@ where
     let (stream, timer) = exchange.into_parts();
     let upgrade = upgrade.expect("a handshake opens after it was accepted");
     let peer_addr = reporter.info.peer_addr;
+    let http_version = reporter
+        .info
+        .http_version
+        .unwrap_or(::http::Version::HTTP_11);
     let AcceptedUpgrade {
         head,
         version,
@@ -316,6 +357,7 @@ where
         id: entry.id,
         peer_addr,
         version,
+        http_version,
         agreed: agreed.boxed(),
         head: Head::of_request(head),
     };
@@ -353,6 +395,9 @@ enum Stage {
     Open,
     /// To a request that is not an upgrade.
     Http,
+    /// To a session of HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2,
 }
 
 /// What comes next after an event of the machine.
@@ -411,6 +456,8 @@ where
         match event {
             PackedEvent::Upgrade(request) => {
                 self.reporter.info.version = Some(request.version());
+                // The checks let an upgrade pass in no other version.
+                self.reporter.info.http_version = Some(::http::Version::HTTP_11);
                 if shared.settings.forwarded_for.is_some() {
                     let unpacked = request.clone().unpack();
                     let headers = unpacked.head().headers();
@@ -427,6 +474,10 @@ where
                 }
             }
             PackedEvent::Http => Step::End(Stage::Http),
+            #[cfg(feature = "http2")]
+            PackedEvent::Http2 => Step::End(Stage::Http2),
+            #[cfg(not(feature = "http2"))]
+            PackedEvent::Http2 => unreachable!("it was not allowed"),
             PackedEvent::Open => Step::End(Stage::Open),
             PackedEvent::Failed(error) => {
                 // Its headers are not looked at, and the request before can have been another client's.
@@ -513,6 +564,14 @@ where
         let finishing = pin!(self.exchange.finish(self.handshake.outgoing(), deadline));
         let stop = &shared.stop;
         stop.unless(ShutdownPhase::ShuttingDown, finishing).await;
+    }
+
+    /// Serves HTTP/2 until the session ends.
+    #[cfg(feature = "http2")]
+    async fn serve_http2(self, shared: &Arc<SharedServer<R>>, adopt: Adopt) {
+        let received = self.handshake.into_received();
+        let (stream, reporter) = (self.exchange.into_stream(), self.reporter);
+        http2::serve(shared, stream, received, adopt, reporter).await;
     }
 
     /// Serves plain HTTP until a request is not plain. It is treated like the first one of a stream then. Returns `None`

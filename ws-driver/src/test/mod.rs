@@ -153,6 +153,7 @@ fn facts(version: Version) -> Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
         version,
+        http_version: http::Version::HTTP_11,
         agreed: None,
         head: Head::UNKNOWN,
     }

@@ -64,8 +64,8 @@ impl ServerTls {
     }
 
     /// Uses a configuration of rustls as it is, for instance with client certificates, a certificate for each
-    /// name or another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and nothing
-    /// else.
+    /// name or another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and, only with
+    /// the option `http2` of a server, `h2`, but nothing else.
     pub fn from_config(config: impl Into<Arc<ServerConfig>>) -> Self {
         Self {
             config: config.into(),
@@ -132,6 +132,16 @@ impl ServerTls {
         let problem = "it belongs to a configuration that the application made";
         let own = self.certificate.as_deref();
         own.ok_or(TlsConfigError::NotReloadable { problem })
+    }
+
+    /// Offers HTTP/2 as well, unless the application made the configuration. The certificate stays a shared one.
+    #[cfg(feature = "http2")]
+    pub(crate) fn with_http2(mut self) -> Self {
+        if self.certificate.is_some() {
+            // The order is the preference of the server (RFC 7301 §3.2).
+            Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec(), ALPN.to_vec()];
+        }
+        self
     }
 
     /// Does the TLS handshake over a stream. On an error the peer has got its alert. If the stream has not carried

@@ -22,6 +22,8 @@ pub enum PackedEvent {
     Upgrade(PackedUpgrade),
     /// [`Request::Http`](crate::Request::Http).
     Http,
+    /// [`Request::Http2`](crate::Request::Http2).
+    Http2,
     /// [`HandshakeEvent::Open`].
     Open,
     /// [`HandshakeEvent::Failed`].
@@ -33,6 +35,7 @@ impl From<PackedEvent> for HandshakeEvent {
         match event {
             PackedEvent::Upgrade(request) => Self::Request(Request::Upgrade(request.unpack())),
             PackedEvent::Http => Self::Request(Request::Http),
+            PackedEvent::Http2 => Self::Request(Request::Http2),
             PackedEvent::Open => Self::Open,
             PackedEvent::Failed(error) => Self::Failed(error),
         }

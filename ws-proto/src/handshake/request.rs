@@ -19,6 +19,10 @@ pub enum Request {
     /// [`into_received`](crate::ServerHandshake::into_received) returns the bytes for an HTTP server. Without
     /// one, answer by [`reject`](crate::ServerHandshake::reject).
     Http,
+    /// No request, but the beginning of an HTTP/2 session, where
+    /// [`allow_http2`](crate::ServerHandshake::allow_http2) was called.
+    /// [`into_received`](crate::ServerHandshake::into_received) returns the bytes for a server of HTTP/2.
+    Http2,
 }
 
 /// A request for a WebSocket connection that passed all checks.

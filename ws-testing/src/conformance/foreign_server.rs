@@ -37,6 +37,9 @@ pub(super) enum Style {
     TitleCase,
     /// Without upgrades.
     NoUpgrades,
+    /// In HTTP/2, with the extended CONNECT of RFC 8441.
+    #[cfg(feature = "conformance-all")]
+    Http2,
 }
 
 impl<R: Runtime + Default> Foreign<R> {
@@ -99,6 +102,14 @@ pub(super) fn answer_on<R, I, F>(
         let answered = answer(ours.clone(), request);
         Box::pin(async move { Ok::<_, Infallible>(answered.await) })
     });
+    #[cfg(feature = "conformance-all")]
+    if style == Style::Http2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(Spawner(runtime.clone()));
+        let connection = builder
+            .enable_connect_protocol()
+            .serve_connection(io, service);
+        return runtime.spawn(async move { drop(connection.await) });
+    }
     let mut builder = http1::Builder::new();
     builder.title_case_headers(style == Style::TitleCase);
     let connection = builder.serve_connection(io, service);
@@ -107,6 +118,18 @@ pub(super) fn answer_on<R, I, F>(
     } else {
         let connection = connection.with_upgrades();
         runtime.spawn(async move { drop(connection.await) });
+    }
+}
+
+/// Spawns the tasks of a session.
+#[cfg(feature = "conformance-all")]
+#[derive(Clone)]
+struct Spawner<R>(R);
+
+#[cfg(feature = "conformance-all")]
+impl<R: Runtime, F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner<R> {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
     }
 }
 

@@ -25,6 +25,10 @@ mod foreign_server;
 pub mod fronts;
 pub mod handles;
 pub mod http;
+#[cfg(feature = "conformance-all")]
+pub mod http2;
+#[cfg(feature = "conformance-all")]
+pub mod http2_port;
 pub mod kit;
 pub mod limits;
 pub mod misbehaviour;
@@ -278,6 +282,29 @@ macro_rules! __conformance {
 macro_rules! __conformance_features {
     (@list $then:ident $args:tt) => {
         $crate::__conformance! { @$then $args
+            http2 {
+                sockets_of_a_session_become_connections
+                requests_in_http_2_are_checked
+                a_socket_of_a_session_is_negotiated
+                sockets_of_sessions_are_in_the_registry
+                the_connection_limit_holds_for_sockets_of_a_session
+                a_reset_stream_ends_one_socket
+                a_peer_without_a_window_is_given_up
+                a_request_in_http_2_that_is_no_websocket
+            }
+            http2_port {
+                one_port_speaks_http_2_and_the_rest
+                without_the_option_there_is_no_http_2
+                http_2_is_chosen_by_alpn
+                the_connection_limit_counts_a_session
+                a_shutdown_ends_sessions
+                a_shutdown_aborts_sessions
+                an_idle_session_gives_its_place_back
+                rapid_resets_end_a_session
+                a_flood_of_continuations_ends_a_session
+                who_takes_no_page_in_http_2_is_cut_off
+                a_socket_that_is_not_read_stops_no_other
+            }
             proxy {
                 a_proxy_opens_a_tunnel
                 a_proxy_that_is_not_trusted_is_asked_nothing
@@ -388,6 +415,8 @@ mod tests {
         #[cfg(feature = "conformance-all")]
         let pairs = {
             let files = [
+                ("http2", include_str!("http2.rs")),
+                ("http2_port", include_str!("http2_port.rs")),
                 ("proxy", include_str!("proxy.rs")),
                 ("tls", include_str!("tls.rs")),
             ];

@@ -18,10 +18,13 @@ use tokio::time::timeout;
 use tower_service::Service;
 use tracing::field::Field;
 use tracing::span::{Attributes, Id, Record};
+use ws_driver::Runtime;
+use ws_testing::http2::{self, Session};
 use ws_testing::subscriber::set_subscriber;
 use ws_tokio::axum::WebSocketUpgrade;
 use ws_tokio::{
-    ClientConfig, ConnectError, Connection, HandshakeError, Server, Version, connect, connect_with,
+    ClientConfig, ConnectError, Connection, HandshakeError, Server, Tokio, Upgraded, Version,
+    connect, connect_with, from_upgraded,
 };
 
 /// The state of an application that has more than a server.
@@ -300,10 +303,51 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// RFC 8441 is not spoken: a WebSocket that is asked for in HTTP/2 gets 501, whichever way a function takes the
+/// H2-R1, H2-C1: behind `axum::serve` sockets of a session are connections, as in HTTP/1.1, and pages come beside them. A route
+/// with `get` answers 405, because the method is CONNECT.
+#[tokio::test]
+async fn a_websocket_in_http_2_is_an_upgrade() {
+    let server = server();
+    let router = Router::new()
+        .route("/get", get(page_or_echo))
+        .route("/", any(page_or_echo))
+        .with_state(server.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let stream = Runtime::connect(&Tokio, addr).await.unwrap();
+    let session = Session::open::<Tokio, _>(stream).await;
+    session.enabled::<Tokio>().await;
+    let lines = [("sec-websocket-version", "13")];
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let asked = session.websocket(http2::connect("a", "/", &lines));
+        let (response, stream) = soon(asked).await.unwrap();
+        assert_eq!(response.status(), 200);
+        connections.push(from_upgraded(Upgraded::client(stream)).unwrap());
+    }
+    for connection in &mut connections {
+        connection.send("hi").await.unwrap();
+        assert_eq!(text(connection).await, "hi");
+    }
+    for (request, status, body) in [
+        (Request::get("http://a/").body(()).unwrap(), 200, "the page"),
+        (http2::connect("a", "/get", &lines), 405, ""),
+    ] {
+        let (response, mut stream) = soon(session.websocket(request)).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(soon(stream.read_to_end()).await, body.as_bytes());
+    }
+    for connection in connections {
+        assert!(soon(connection.close()).await.clean);
+    }
+    assert_eq!(server.counters().opened.total(), 2);
+}
+
+/// H2-S3: a WebSocket in HTTP/2 whose `:protocol` cannot be seen gets 501, whichever way a function takes the
 /// extractor, and the log, the counters and the observers say why. A page would be taken for an open one.
 #[tokio::test]
-async fn a_websocket_in_http_2_is_refused_and_logged() {
+async fn a_websocket_in_http_2_without_its_protocol_is_refused_and_logged() {
     let server = server();
     let echoes = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };
     let mut router = Router::new()
@@ -314,7 +358,7 @@ async fn a_websocket_in_http_2_is_refused_and_logged() {
     for (path, is_websocket, status) in [
         ("/echo", true, 501),
         ("/", true, 501),
-        ("/echo", false, 426),
+        ("/echo", false, 400),
         ("/", false, 200),
     ] {
         let mut request = Request::new(Body::empty());

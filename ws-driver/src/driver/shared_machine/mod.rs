@@ -84,6 +84,8 @@ pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) version: Version,
+    /// The version of HTTP that the opening handshake was done in.
+    pub(crate) http_version: http::Version,
     /// Boxed, because each connection keeps its facts, and few have any of these.
     pub(crate) agreed: Option<Box<Agreed>>,
     pub(crate) head: Head,
@@ -119,6 +121,7 @@ impl Facts {
             peer_addr: self.peer_addr,
             tls: self.tls().cloned(),
             version: Some(self.version),
+            http_version: Some(self.http_version),
         }
     }
 
@@ -540,6 +543,7 @@ mod tests {
             },
             peer_addr: None,
             version: machine.version(),
+            http_version: http::Version::HTTP_11,
             agreed: Agreed {
                 tls: None,
                 subprotocol: None,

@@ -326,7 +326,10 @@ mod tests {
             gate.handle_timeout(now);
             let status = gate.into_taken().map(|taken| match taken.event {
                 PackedEvent::Failed(error) => error.status(),
-                event @ (PackedEvent::Upgrade(_) | PackedEvent::Http | PackedEvent::Open) => {
+                event @ (PackedEvent::Upgrade(_)
+                | PackedEvent::Http
+                | PackedEvent::Http2
+                | PackedEvent::Open) => {
                     panic!("{event:?}")
                 }
             });

@@ -62,7 +62,7 @@ impl<R: Runtime, S> HyperIo<R, S> {
     }
 
     /// Sets a budget: once it is spent, reads and writes are pending until it is renewed.
-    pub(super) fn with_budget(mut self, budget: SharedBudget) -> Self {
+    pub(crate) fn with_budget(mut self, budget: SharedBudget) -> Self {
         self.budget = Some(budget);
         self
     }
@@ -182,10 +182,14 @@ impl<R: Runtime, S: AsyncRead + Unpin> Read for HyperIo<R, S> {
         }
         workspace::with_buffer(|buffer| {
             let room = cursor.remaining().min(buffer.len());
-            let stream = Pin::new(&mut self.stream);
-            stream
-                .poll_read(cx, &mut buffer[..room])
-                .map_ok(|len| cursor.put_slice(&buffer[..len]))
+            let stream = Pin::new(&mut this.stream);
+            let read = stream.poll_read(cx, &mut buffer[..room]);
+            read.map_ok(|len| {
+                cursor.put_slice(&buffer[..len]);
+                if let Some(budget) = &this.budget {
+                    budget.spend(len);
+                }
+            })
         })
     }
 }

@@ -7,7 +7,7 @@
 mod body_end;
 mod gate;
 pub(crate) mod io;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod service;
 #[cfg(feature = "upgrade")]
 pub(crate) mod upgraded;
@@ -31,6 +31,7 @@ use self::pace::Pace;
 use self::service::{RequestBody, ResponseBody};
 use crate::driver::fairness::{self, SharedBudget};
 use crate::driver::opening::Exchange;
+use crate::observe::rejected::Rejected;
 use crate::observe::span::ConnectionSpan;
 use crate::runtime::Runtime;
 use crate::server::reporter::{Ending, StreamReporter};
@@ -158,37 +159,72 @@ async fn answer<R: Runtime>(
     request: Request<Incoming>,
 ) -> Result<Response<WatchedBody>, std::convert::Infallible> {
     let (mut head, body) = request.into_parts();
-    let (is_tls, admitted, span) = {
+    let begun = {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
-        reporter.expect(Ending::NoUpgrade);
-        reporter.note_forwarded(&shared.settings, &head.headers);
-        let admitted = reporter.admit_request(&shared.settings, shared.runtime.now());
-        if admitted.is_ok() {
-            reporter.note_request(&head);
-        }
-        if shared.settings.on_request.is_some() {
-            head.extensions.insert(reporter.info.clone());
-        }
-        let span = match &shared.settings.forwarded_for {
-            Some(_) => ConnectionSpan::of_request(reporter.info.peer_addr),
-            None => ConnectionSpan::none(),
-        };
-        (reporter.info.tls.is_some(), admitted, span)
+        begin(shared, &mut reporter, &mut head)
     };
-    if let Err(reason) = admitted {
-        shared.clients.note_rejected(&reason);
-        let response = service::too_many_requests().map(service::boxed);
-        return Ok(response.map(|body| WatchedBody { body, answered }));
+    let response = respond(shared, begun, head, body).await;
+    Ok(response.map(|body| WatchedBody { body, answered }))
+}
+
+/// What is known of a request before it is answered.
+pub(crate) struct Begun {
+    is_tls: bool,
+    /// Whether its client may have one more.
+    admitted: Result<(), Rejected>,
+    /// The span in which it is answered.
+    span: ConnectionSpan,
+}
+
+/// Notes a request that is not an upgrade: for whom it speaks, and that it is there.
+pub(crate) fn begin<R: Runtime>(
+    shared: &SharedServer<R>,
+    reporter: &mut StreamReporter,
+    head: &mut http::request::Parts,
+) -> Begun {
+    reporter.expect(Ending::NoUpgrade);
+    reporter.info.http_version = Some(head.version);
+    reporter.note_forwarded(&shared.settings, &head.headers);
+    let admitted = reporter.admit_request(&shared.settings, shared.runtime.now());
+    if admitted.is_ok() {
+        reporter.note_request(head);
     }
+    if shared.settings.on_request.is_some() {
+        head.extensions.insert(reporter.info.clone());
+    }
+    let span = match &shared.settings.forwarded_for {
+        Some(_) => ConnectionSpan::of_request(reporter.info.peer_addr),
+        None => ConnectionSpan::none(),
+    };
+    Begun {
+        is_tls: reporter.info.tls.is_some(),
+        admitted,
+        span,
+    }
+}
+
+/// Answers a request that is not an upgrade.
+pub(crate) async fn respond<R: Runtime>(
+    shared: &SharedServer<R>,
+    begun: Begun,
+    head: http::request::Parts,
+    body: Incoming,
+) -> Response<ResponseBody> {
+    if let Err(reason) = begun.admitted {
+        shared.clients.note_rejected(&reason);
+        return service::too_many_requests().map(service::boxed);
+    }
+    let http_version = head.version;
     let timeout = shared.settings.http.body_timeout;
     let body = RequestBody::new(body, &shared.runtime, timeout);
     let request = Request::from_parts(head, body);
-    let response = match &shared.settings.on_request {
-        Some(service) => span.around(pin!(service.call(request))).await,
-        None => service::upgrade_required(shared.settings.config.get_versions(), is_tls)
-            .map(service::boxed),
-    };
-    Ok(response.map(|body| WatchedBody { body, answered }))
+    match &shared.settings.on_request {
+        Some(service) => begun.span.around(pin!(service.call(request))).await,
+        None => {
+            let versions = shared.settings.config.get_versions();
+            service::upgrade_required(versions, http_version, begun.is_tls).map(service::boxed)
+        }
+    }
 }
 
 /// The body of an answer. Its drop tells the gate that hyper has taken the answer.

@@ -188,8 +188,18 @@ where
     body.map_err(Into::into).boxed_unsync()
 }
 
-/// Makes the answer to a plain request if the server has no `on_request` (R-H5).
-pub(crate) fn upgrade_required(versions: Versions, is_tls: bool) -> Response<Full<Bytes>> {
+/// Makes the answer to a plain request if the server has no `on_request` (R-H5). In HTTP/2 it is a 400, because a 426 must
+/// have an `Upgrade`, which HTTP/2 does not allow (H2-R2).
+pub(crate) fn upgrade_required(
+    versions: Versions,
+    http_version: http::Version,
+    is_tls: bool,
+) -> Response<Full<Bytes>> {
+    if http_version >= http::Version::HTTP_2 {
+        let body =
+            "400 Bad Request\n\nThis is a WebSocket server: open it with a WebSocket client.\n";
+        return text(StatusCode::BAD_REQUEST, body);
+    }
     let body = if is_tls {
         "426 Upgrade Required\n\nThis is a WebSocket server: open it with a WebSocket client \
          (wss:// instead of https://).\n"

@@ -30,8 +30,9 @@ use crate::observe::rejected::Rejected;
 use crate::registry::Entry;
 use crate::runtime::Runtime;
 use crate::server::Server;
+use crate::server::delivery::{Delivery, ToHandler};
 use crate::server::http::service;
-use crate::server::reporter::{Ending, StreamReporter};
+use crate::server::reporter::{Ending, Requester, StreamReporter};
 use crate::server::shared::SharedServer;
 use crate::server::shutdown_phase::ShutdownPhase;
 use crate::server::task::{self, Handover};
@@ -42,13 +43,16 @@ impl<R: Runtime> Server<R> {
     /// shutdown of this server apply, whether it listens or [not](crate::ServerBuilder::build). Its
     /// `on_request` is not called.
     ///
-    /// Send the response unchanged. It is a 101, a refusal, or a 426 if the request asks for no upgrade. A
-    /// WebSocket in HTTP/2 (RFC 8441) is refused with 501 and a line in the log. At the
+    /// Send the response unchanged. It is a 101, a refusal, or a 426 if the request asks for no WebSocket. At the
     /// [`connection_limit`](crate::ServerBuilder::connection_limit), and once this server has
     /// [closed](Self::close), the response is a 503.
     ///
-    /// The other server must speak HTTP/1.1 and allow upgrades: use `with_upgrades` of hyper's connections;
+    /// In HTTP/1.1 the other server must allow upgrades: use `with_upgrades` of hyper's connections;
     /// axum does. Bytes that it has read after the request go to the connection.
+    ///
+    /// A WebSocket in HTTP/2 (RFC 8441) needs the feature `http2`, `enable_connect_protocol` of hyper's builder, and the
+    /// extensions that hyper gives its request. The response is a 200 then, and a 400 instead of a 426. Without the feature, or
+    /// without the extensions, it is refused with 501 and a line in the log.
     ///
     /// draft-76 works as on the port. draft-75 needs `title_case_headers(true)` in the builder of the other
     /// server, because its clients compare the response byte by byte.
@@ -105,145 +109,149 @@ impl<R: Runtime> Server<R> {
         *head.uri_mut() = request.uri().clone();
         *head.version_mut() = request.version();
         *head.headers_mut() = request.headers().clone();
+        #[cfg(feature = "http2")]
+        if let Some(protocol) = request.extensions().get::<hyper::ext::Protocol>() {
+            head.extensions_mut().insert(protocol.clone());
+        }
         let (head, ()) = head.into_parts();
         let peer_addr: Option<SocketAddr> = peer_addr.into();
-        let peer_addr = peer_addr.map(canonical);
-        self.examine(&head, on_upgrade, request.body_mut(), peer_addr)
+        let requester = Requester {
+            addr: peer_addr.map(canonical),
+            tls: None,
+            is_local: false,
+        };
+        let body = request.body_mut();
+        examine(&self.shared, &head, on_upgrade, body, requester)
             .await
             .map_err(|response| response.map(AnswerBody))
     }
+}
 
-    async fn examine<B>(
-        &self,
-        head: &http::request::Parts,
-        on_upgrade: Option<OnUpgrade>,
-        body: B,
-        peer_addr: Option<SocketAddr>,
-    ) -> Result<PendingUpgrade<R>, Response<Full<Bytes>>>
-    where
-        B: Body,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let shared = &self.shared;
-        let is_extended = is_extended_connect(head.version, &head.method, &head.headers);
-        let examined = request::examine(shared, head);
-        if matches!(examined, Examined::Plain) && !is_extended {
-            let versions = shared.settings.config.get_versions();
-            return Err(service::upgrade_required(versions, false));
-        }
-        let limit = shared.settings.connection_limit;
-        let (entry, is_full) = match shared.clients.enter(limit) {
-            Some(entry) => (entry, false),
-            // Observers get the rejection with an id, so the request enters the registry beyond the limit.
-            None => (shared.clients.enter(None).expect("there is no limit"), true),
-        };
-        let info = ConnectionInfo {
-            id: entry.id,
-            role: Role::Server,
-            peer_addr,
-            tls: None,
-            version: None,
-        };
-        let observers = shared.settings.observers.clone();
-        let mut reporter =
-            StreamReporter::new(observers, info, shared.clients.clone(), shared.clock.now());
-        reporter.note_forwarded(&shared.settings, &head.headers);
-        reporter.note_state(State::Opening);
-        if is_extended {
-            // An error and not a refusal without a word: the browser shows only 1006, so the operator of the server is
-            // the one who has to learn the cause.
-            tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
-            let refused = Refused {
-                response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
-                reason: Rejected::ExtendedConnect,
-            };
-            return Err(reporter.refused(Box::new(refused)));
-        }
-        let pending = match examined {
-            Examined::Plain => unreachable!("it was answered above"),
-            Examined::Refused(refused) => return Err(reporter.refused(refused)),
-            Examined::Checked(pending) => pending,
-        };
-        reporter.info.version = Some(pending.request.version());
-        reporter.note_state(pending.handshake.state());
-        if shared.stop.has_reached(ShutdownPhase::Closed) {
-            let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed);
-            return Err(reporter.refused(refused));
-        }
-        if let Some(limit) = limit.filter(|_| is_full) {
-            let reason = Rejected::ConnectionLimit { limit };
-            let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
-            return Err(reporter.refused(refused));
-        }
-        // Whoever has read the request has told us whose it is.
-        if let Err(reason) = reporter.admit(&shared.settings, shared.runtime.now()) {
-            let refused = pending.refuse(StatusCode::TOO_MANY_REQUESTS, reason);
-            return Err(reporter.refused(refused));
-        }
-        let Some(on_upgrade) = on_upgrade else {
-            tracing::error!(
-                target: "ws",
-                "the HTTP server allows no upgrade of this request: serve it by hyper with upgrades, and \
-                 pass the request on with its extensions"
-            );
-            let refused = pending.refuse(StatusCode::INTERNAL_SERVER_ERROR, Rejected::NoUpgrade);
-            return Err(reporter.refused(refused));
-        };
-        // Read before `decide` consumes the handshake. The same deadline bounds the release of the stream.
-        let deadline = pending.handshake.poll_timeout();
-        let request = pending.request.clone().unpack();
-        let decided = {
-            let deciding = pin!(pending.decide(shared, &reporter.info, body));
-            let stop = &shared.stop;
-            stop.unless(ShutdownPhase::ShuttingDown, deciding).await
-        };
-        let Some(decided) = decided else {
-            // As on the port: a shutdown waits for no peer, and for no database.
-            let refused = Refused {
-                response: service::text(StatusCode::SERVICE_UNAVAILABLE, CLOSED_BODY),
-                reason: Rejected::Closed,
-            };
-            return Err(reporter.refused(Box::new(refused)));
-        };
-        let decided = match decided {
-            Ok(decided) if decided.decision.is_accepted() => decided,
-            // A rejection needs no decision of the caller.
-            Ok(decided) => match decided.conclude() {
-                Ok(_) => unreachable!("a rejection does not accept"),
-                Err(refused) => return Err(reporter.refused(refused)),
-            },
-            Err(refused) => return Err(reporter.refused(refused)),
-        };
-        reporter.expect(Ending::Dropped);
-        Ok(PendingUpgrade {
-            shared: Arc::clone(shared),
-            request,
-            entry,
-            reporter,
-            decided,
-            on_upgrade,
-            deadline,
-        })
+/// Checks a request that an HTTP server has read, and asks the application.
+pub(crate) async fn examine<R, B>(
+    shared: &Arc<SharedServer<R>>,
+    head: &http::request::Parts,
+    on_upgrade: Option<OnUpgrade>,
+    body: B,
+    requester: Requester,
+) -> Result<PendingUpgrade<R>, Response<Full<Bytes>>>
+where
+    R: Runtime,
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let examined = request::examine(shared, head);
+    if matches!(examined, Examined::Plain) {
+        let versions = shared.settings.config.get_versions();
+        return Err(service::upgrade_required(versions, head.version, false));
     }
+    let limit = shared.settings.connection_limit;
+    let (entry, is_full) = match shared.clients.enter(limit) {
+        Some(entry) => (entry, false),
+        // Observers get the rejection with an id, so the request enters the registry beyond the limit.
+        None => (shared.clients.enter(None).expect("there is no limit"), true),
+    };
+    let info = ConnectionInfo {
+        id: entry.id,
+        role: Role::Server,
+        peer_addr: requester.addr,
+        tls: requester.tls,
+        version: None,
+        http_version: Some(head.version),
+    };
+    let observers = shared.settings.observers.clone();
+    let mut reporter =
+        StreamReporter::new(observers, info, shared.clients.clone(), shared.clock.now());
+    reporter.is_local = requester.is_local;
+    reporter.note_forwarded(&shared.settings, &head.headers);
+    reporter.note_state(State::Opening);
+    if matches!(examined, Examined::Unsupported) {
+        // An error and not a refusal without a word: the browser shows only 1006, so the operator of the server is
+        // the one who has to learn the cause.
+        tracing::error!(target: "ws", "{EXTENDED_CONNECT}");
+        let refused = Refused {
+            response: service::text(StatusCode::NOT_IMPLEMENTED, EXTENDED_CONNECT_BODY),
+            reason: Rejected::ExtendedConnect,
+        };
+        return Err(reporter.refused(Box::new(refused)));
+    }
+    let pending = match examined {
+        Examined::Plain | Examined::Unsupported => unreachable!("it was answered above"),
+        Examined::Refused(refused) => return Err(reporter.refused(refused)),
+        Examined::Checked(pending) => pending,
+    };
+    reporter.info.version = Some(pending.request.version());
+    reporter.note_state(pending.handshake.state());
+    if shared.stop.has_reached(ShutdownPhase::Closed) {
+        let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed);
+        return Err(reporter.refused(refused));
+    }
+    if let Some(limit) = limit.filter(|_| is_full) {
+        let reason = Rejected::ConnectionLimit { limit };
+        let refused = pending.refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
+        return Err(reporter.refused(refused));
+    }
+    // Whoever has read the request has told us whose it is.
+    if let Err(reason) = reporter.admit(&shared.settings, shared.runtime.now()) {
+        let refused = pending.refuse(StatusCode::TOO_MANY_REQUESTS, reason);
+        return Err(reporter.refused(refused));
+    }
+    let Some(on_upgrade) = on_upgrade else {
+        tracing::error!(
+            target: "ws",
+            "the HTTP server allows no upgrade of this request: serve it by hyper with upgrades, and \
+             pass the request on with its extensions"
+        );
+        let refused = pending.refuse(StatusCode::INTERNAL_SERVER_ERROR, Rejected::NoUpgrade);
+        return Err(reporter.refused(refused));
+    };
+    // Read before `decide` consumes the handshake. The same deadline bounds the release of the stream.
+    let deadline = pending.handshake.poll_timeout();
+    let request = pending.request.clone().unpack();
+    let decided = {
+        let deciding = pin!(pending.decide(shared, &reporter.info, body));
+        let stop = &shared.stop;
+        stop.unless(ShutdownPhase::ShuttingDown, deciding).await
+    };
+    let Some(decided) = decided else {
+        // As on the port: a shutdown waits for no peer, and for no database.
+        let refused = Refused {
+            response: service::text(StatusCode::SERVICE_UNAVAILABLE, CLOSED_BODY),
+            reason: Rejected::Closed,
+        };
+        return Err(reporter.refused(Box::new(refused)));
+    };
+    let decided = match decided {
+        Ok(decided) if decided.decision.is_accepted() => decided,
+        // A rejection needs no decision of the caller.
+        Ok(decided) => match decided.conclude() {
+            Ok(_) => unreachable!("a rejection does not accept"),
+            Err(refused) => return Err(reporter.refused(refused)),
+        },
+        Err(refused) => return Err(reporter.refused(refused)),
+    };
+    reporter.expect(Ending::Dropped);
+    Ok(PendingUpgrade {
+        shared: Arc::clone(shared),
+        request,
+        entry,
+        reporter,
+        decided,
+        on_upgrade,
+        deadline,
+    })
 }
 
-/// Returns whether a request asks for a WebSocket in HTTP/2 or HTTP/3 (RFC 8441 §4, RFC 9220). The pseudo-header
-/// `:protocol` is not available without hyper's feature `http2`. The header `Sec-WebSocket-Version` is, and no other
-/// use of CONNECT has it.
-#[doc(hidden)]
-pub fn is_extended_connect(
-    version: http::Version,
-    method: &http::Method,
-    headers: &http::HeaderMap,
-) -> bool {
-    version >= http::Version::HTTP_2
-        && *method == http::Method::CONNECT
-        && headers.contains_key(http::header::SEC_WEBSOCKET_VERSION)
-}
-
-/// The log line for such a request. The browser shows no more than a connection that ended with 1006.
+/// The log line for a WebSocket in HTTP/2 or HTTP/3 that is not supported. The browser shows no more than a connection that
+/// ended with 1006.
+#[cfg(not(feature = "http2"))]
 const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/2 or HTTP/3 (extended CONNECT, \
-    RFC 8441), which is not supported; the answer is 501. Serve this port by HTTP/1.1 alone: docs/integrations.md";
+    RFC 8441), and the answer is 501: turn the feature http2 on, or serve this port by HTTP/1.1 alone: docs/integrations.md";
+
+/// The same with the feature: a request in HTTP/2 has lost the extension.
+#[cfg(feature = "http2")]
+const EXTENDED_CONNECT: &str = "a WebSocket was asked for in HTTP/3, or in HTTP/2 without the extension of hyper that \
+    has its :protocol (extended CONNECT, RFC 8441), and the answer is 501: docs/integrations.md";
 
 const CLOSED_BODY: &str = "503 Service Unavailable\n\nThe server has closed.\n";
 
@@ -272,7 +280,7 @@ impl<R: Runtime> PendingUpgrade<R> {
     /// of its own, once the other server releases the stream. If the stream is not released within the
     /// `handshake_timeout`, the handler is not called.
     ///
-    /// The response is a 101. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
+    /// The response is a 101, in HTTP/2 a 200. It is a 500 if a [`subprotocol`](Self::subprotocol) or a
     /// [`header`](Self::header) that was set is invalid; then the log says why. It is a 503 if the server has
     /// closed meanwhile, and a 429 if the address has reached one of the `address_limits`.
     pub fn accept<H, F>(self, handler: H) -> Response<AnswerBody>
@@ -280,6 +288,11 @@ impl<R: Runtime> PendingUpgrade<R> {
         H: FnOnce(Connection) -> F + Send + 'static,
         F: Future + Send + 'static,
     {
+        self.open(ToHandler(handler)).map(AnswerBody)
+    }
+
+    /// Accepts the request as [`accept`](Self::accept) does, and delivers the connection.
+    pub(in crate::server) fn open(self, delivery: impl Delivery) -> Response<Full<Bytes>> {
         let Self {
             shared,
             entry,
@@ -289,7 +302,7 @@ impl<R: Runtime> PendingUpgrade<R> {
             deadline,
             ..
         } = self;
-        // Checked again: any time may have passed since `examine_request`.
+        // Checked again: any time may have passed since the request was examined.
         let admitted = reporter.admit(&shared.settings, shared.runtime.now());
         let concluded = if shared.stop.has_reached(ShutdownPhase::Closed) {
             Err(decided.refuse(StatusCode::SERVICE_UNAVAILABLE, Rejected::Closed))
@@ -300,7 +313,7 @@ impl<R: Runtime> PendingUpgrade<R> {
         };
         let accepted = match concluded {
             Ok(accepted) => accepted,
-            Err(refused) => return reporter.refused(refused).map(AnswerBody),
+            Err(refused) => return reporter.refused(refused),
         };
         reporter.expect(Ending::Disconnected);
         let handover = Handover {
@@ -311,12 +324,12 @@ impl<R: Runtime> PendingUpgrade<R> {
             on_upgrade,
             deadline,
         };
-        let task = task::take_over(Arc::clone(&shared), handover, handler);
+        let task = task::take_over(Arc::clone(&shared), handover, delivery);
         shared.runtime.spawn(task);
-        accepted.response.map(AnswerBody)
+        accepted.response
     }
 
-    /// Rejects the request with a status of 200 to 599 and a body. Returns the response to send, and tells
+    /// Rejects the request with a status of 200 to 599, in HTTP/2 of 300 to 599, and a body. Returns the response to send, and tells
     /// the observers. If the status is invalid, the response is a 500, and the log says why.
     pub fn reject(mut self, status: u16, body: impl Into<Bytes>) -> Response<AnswerBody> {
         let answer = Answer::reject(status).body(body);
@@ -348,7 +361,7 @@ impl<R: Runtime> PendingUpgrade<R> {
         self
     }
 
-    /// Adds a header to the 101. Headers of the handshake itself cannot be set.
+    /// Adds a header to the answer that accepts. Headers of the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.decided

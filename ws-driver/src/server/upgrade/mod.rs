@@ -2,8 +2,10 @@
 //! HTTP server has read the request.
 //!
 //! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `server::Server`,
-//! `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
+//! `server::delivery`, `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
 
+#[cfg(feature = "upgrade")]
+pub(crate) mod asked;
 pub(super) mod decide;
 #[cfg(feature = "upgrade")]
 pub(crate) mod foreign;
@@ -37,6 +39,7 @@ pub struct Upgrade {
     id: ConnectionId,
     peer_addr: Option<SocketAddr>,
     tls: Option<TlsInfo>,
+    http_version: http::Version,
 }
 
 impl Upgrade {
@@ -46,6 +49,7 @@ impl Upgrade {
             id: info.id,
             peer_addr: info.peer_addr,
             tls: info.tls.clone(),
+            http_version: info.http_version.unwrap_or(http::Version::HTTP_11),
         }
     }
 
@@ -54,7 +58,8 @@ impl Upgrade {
         Answer::accept()
     }
 
-    /// Rejects the request with a status of 200 to 599. The body is short and gives no reason.
+    /// Rejects the request with a status of 200 to 599; in HTTP/2 of 300 to 599, because any 2xx accepts there (RFC 8441
+    /// §5). The body is short and gives no reason.
     pub fn reject(&self, status: u16) -> Answer {
         Answer::reject(status)
     }
@@ -77,6 +82,11 @@ impl Upgrade {
     /// Returns the version that will be spoken.
     pub fn version(&self) -> Version {
         self.request.version()
+    }
+
+    /// Returns the version of HTTP: 1.1, or 2 for a request in a session of HTTP/2 (RFC 8441).
+    pub fn http_version(&self) -> http::Version {
+        self.http_version
     }
 
     /// Returns the origin of the page that opens the connection; `None` if the client is not a browser.

@@ -11,6 +11,7 @@ use ws_proto::hooks::{PackedEvent, PackedUpgrade, poll_packed_event};
 use ws_proto::{HandshakeError, ReasonPhrase, Rejection, ServerHandshake};
 
 use super::Refused;
+use super::asked::Asked;
 use super::decide::{self, AcceptedUpgrade, Decision};
 use crate::driver::deadline::until;
 use crate::observe::ConnectionInfo;
@@ -23,8 +24,10 @@ const KEY3_LEN: usize = 8;
 
 /// The result of the checks of a request.
 pub(crate) enum Examined {
-    /// The request asks for no upgrade.
+    /// The request asks for no WebSocket.
     Plain,
+    /// The request asks for a WebSocket in HTTP/2 or HTTP/3, which is not supported.
+    Unsupported,
     /// The request waits for the answer of the application.
     Checked(Box<CheckedRequest>),
     Refused(Box<Refused>),
@@ -42,7 +45,7 @@ pub(crate) struct DecidedRequest {
     pub(crate) decision: Decision,
 }
 
-/// A request that is answered with 101.
+/// A request that is answered with 101, or in HTTP/2 with 200.
 pub(crate) struct AcceptedRequest {
     pub(crate) response: Response<Full<Bytes>>,
     pub(crate) handshake: ServerHandshake,
@@ -55,13 +58,21 @@ pub(crate) fn examine<R: Runtime>(
     head: &http::request::Parts,
 ) -> Examined {
     let config = &shared.settings.config;
-    let mut handshake = ServerHandshake::from_request(config, head, shared.runtime.now());
+    let now = shared.runtime.now();
+    let asked = Asked::of(head.version, &head.method, &head.headers, &head.extensions);
+    let mut handshake = match asked {
+        Asked::Upgrade => ServerHandshake::from_request(config, head, now),
+        #[cfg(feature = "http2")]
+        Asked::Connect => ServerHandshake::from_connect(config, head, now),
+        Asked::No => return Examined::Plain,
+        Asked::Unsupported => return Examined::Unsupported,
+    };
     match poll_packed_event(&mut handshake) {
         Some(PackedEvent::Upgrade(request)) => {
             Examined::Checked(Box::new(CheckedRequest { handshake, request }))
         }
         Some(PackedEvent::Failed(error)) => Examined::Refused(failed(handshake, error)),
-        Some(PackedEvent::Http | PackedEvent::Open) | None => Examined::Plain,
+        Some(PackedEvent::Http | PackedEvent::Http2 | PackedEvent::Open) | None => Examined::Plain,
     }
 }
 

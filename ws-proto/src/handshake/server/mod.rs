@@ -6,7 +6,7 @@
 //! `handshake::request`, `handshake::rfc6455`, `handshake::subprotocol`, `outgoing`, `redact`, `state`, `version`.
 //!
 //! ```text
-//! Head ──┬─> Http                              all received bytes go to an HTTP server
+//! Head ──┬─> Http, Http2                       all received bytes go to an HTTP server
 //!        ├─> Pending ──┬─> Open                draft-75 and RFC 6455: the 101 is outgoing
 //!        │             └─> Key3 ──> Open       draft-76: first the 101, then the 16 bytes
 //!        └─────────────┴───┴─────> Closed      failed or rejected
@@ -56,6 +56,9 @@ pub use self::response::{Accept, ReasonPhrase, Rejection};
 /// memory.
 const EARLY_LIMIT: usize = 4096;
 
+/// The first bytes of a client that speaks HTTP/2 (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// The server's side of an opening handshake.
 ///
 /// After any call that takes `&mut self`: take events until there are none, write what is
@@ -82,6 +85,8 @@ pub struct ServerHandshake {
     deflate: Option<DeflateTerms>,
     /// Whether the method is HEAD, whose responses have no body (RFC 9110 §9.3.2).
     is_head: bool,
+    /// Whether the stream may begin with the preface of HTTP/2.
+    allows_http2: bool,
 }
 
 /// The result of a handshake. The error is boxed, because a handshake that succeeds would have a place for it.
@@ -91,6 +96,7 @@ type Outcome = Result<(), Box<HandshakeError>>;
 enum ServerStage {
     Head,
     Http(PlainRequest),
+    Http2,
     Pending(PendingRequest),
     Key3 {
         numbers: [u32; 2],
@@ -134,8 +140,18 @@ impl ServerHandshake {
             delivery: Delivery::Outgoing,
             deflate: None,
             is_head: false,
+            allows_http2: false,
             config,
         }
+    }
+
+    /// Takes the beginning of an HTTP/2 session (RFC 9113 §3.4) for [`Request::Http2`] instead of a malformed head. Call it
+    /// before bytes are read, if there is a server for such a session. Its requests for a WebSocket go to
+    /// [`from_connect`](Self::from_connect).
+    ///
+    /// [`Request::Http2`]: crate::Request::Http2
+    pub fn allow_http2(&mut self) {
+        self.allows_http2 = true;
     }
 
     /// Begins a handshake with a request that an HTTP server read. The checks and the responses are the same as
@@ -201,6 +217,7 @@ impl ServerHandshake {
             ServerStage::Key3 { numbers } => self.handle_key3(numbers),
             // Kept only: nothing behind the head is read before the request is answered.
             ServerStage::Http(_)
+            | ServerStage::Http2
             | ServerStage::Pending(_)
             | ServerStage::Open { .. }
             | ServerStage::Closed => {}
@@ -221,7 +238,10 @@ impl ServerHandshake {
                     state: self.state(),
                 });
             }
-            ServerStage::Http(_) | ServerStage::Open { .. } | ServerStage::Closed => {}
+            ServerStage::Http(_)
+            | ServerStage::Http2
+            | ServerStage::Open { .. }
+            | ServerStage::Closed => {}
         }
     }
 
@@ -396,6 +416,7 @@ impl ServerHandshake {
         match self.stage {
             ServerStage::Http(request) => Some(request),
             ServerStage::Head
+            | ServerStage::Http2
             | ServerStage::Pending(_)
             | ServerStage::Key3 { .. }
             | ServerStage::Open { .. }
@@ -403,10 +424,11 @@ impl ServerHandshake {
         }
     }
 
-    /// Returns all received bytes, unchanged. After [`Request::Http`] these are the first bytes that an HTTP server
+    /// Returns all received bytes, unchanged. After [`Request::Http`] or [`Request::Http2`] these are the first bytes that an HTTP server
     /// must read. After a failure or a rejection there are no bytes.
     ///
     /// [`Request::Http`]: crate::Request::Http
+    /// [`Request::Http2`]: crate::Request::Http2
     pub fn into_received(self) -> Bytes {
         self.received.freeze()
     }
@@ -417,7 +439,7 @@ impl ServerHandshake {
         match self.stage {
             ServerStage::Head | ServerStage::Pending(_) | ServerStage::Key3 { .. } => self.deadline,
             ServerStage::Closed => self.deadline.filter(|_| !self.outgoing.is_empty()),
-            ServerStage::Http(_) | ServerStage::Open { .. } => None,
+            ServerStage::Http(_) | ServerStage::Http2 | ServerStage::Open { .. } => None,
         }
     }
 
@@ -444,7 +466,10 @@ impl ServerHandshake {
         match self.stage {
             ServerStage::Head | ServerStage::Key3 { .. } => true,
             ServerStage::Pending(_) => self.received.len() < EARLY_LIMIT,
-            ServerStage::Http(_) | ServerStage::Open { .. } | ServerStage::Closed => false,
+            ServerStage::Http(_)
+            | ServerStage::Http2
+            | ServerStage::Open { .. }
+            | ServerStage::Closed => false,
         }
     }
 
@@ -462,7 +487,9 @@ impl ServerHandshake {
         match self.stage {
             ServerStage::Head if self.received.is_empty() => State::Unknown,
             ServerStage::Head => State::Opening,
-            ServerStage::Http(_) | ServerStage::Pending(_) => State::Handshaking,
+            ServerStage::Http(_) | ServerStage::Http2 | ServerStage::Pending(_) => {
+                State::Handshaking
+            }
             ServerStage::Key3 { .. } => State::Waiting,
             ServerStage::Open { .. } => State::Connected,
             ServerStage::Closed => State::Closed,
@@ -470,6 +497,17 @@ impl ServerHandshake {
     }
 
     fn handle_head(&mut self) {
+        if self.allows_http2 {
+            let len = self.received.len().min(HTTP2_PREFACE.len());
+            // No method of HTTP/1.1 begins so: RFC 9113 §11.6 reserves PRI.
+            if self.received[..len] == HTTP2_PREFACE[..len] {
+                if len == HTTP2_PREFACE.len() {
+                    self.stage = ServerStage::Http2;
+                    self.request = Some(PackedEvent::Http2);
+                }
+                return;
+            }
+        }
         let head_len = match self.reader.find_end(&self.received) {
             Ok(Some(head_len)) => head_len,
             Ok(None) => return,

@@ -10,6 +10,8 @@ enum Held {
     Deflate(&'static [&'static str]),
     /// By cases of ws-testing's `src/conformance/tls.rs`, which every adapter runs.
     Tls(&'static [&'static str]),
+    /// The same, of `src/conformance/http2_port.rs`.
+    Http2(&'static [&'static str]),
     /// Nowhere, as there is nothing yet that could go wrong.
     NotYet(&'static str),
 }
@@ -64,7 +66,11 @@ const TABLE: [(&str, Held); 24] = [
     ),
     (
         "HTTP fall-through: HTTP/2 frames",
-        Held::NotYet("HTTP/2 is not spoken"),
+        Held::Http2(&[
+            "rapid_resets_end_a_session",
+            "a_flood_of_continuations_ends_a_session",
+            "who_takes_no_page_in_http_2_is_cut_off",
+        ]),
     ),
     (
         "outgoing buffer",
@@ -138,6 +144,7 @@ fn the_table_is_complete() {
     let driver = include_str!("../../../../ws-driver/tests/it/advisories.rs");
     let deflate = include_str!("../deflate/advisories.rs");
     let tls = include_str!("../../../../ws-testing/src/conformance/tls.rs");
+    let http2 = include_str!("../../../../ws-testing/src/conformance/http2_port.rs");
     let mut named = 0;
     for (cause, held) in TABLE {
         let (names, file) = match held {
@@ -145,10 +152,11 @@ fn the_table_is_complete() {
             Held::Driver(names) => (names, driver),
             Held::Deflate(names) => (names, deflate),
             Held::Tls(names) => {
-                for name in names {
-                    let case = format!("\npub async fn {name}<");
-                    assert_eq!(tls.matches(&case).count(), 1, "{cause}: {name}");
-                }
+                check_cases(cause, names, tls);
+                continue;
+            }
+            Held::Http2(names) => {
+                check_cases(cause, names, http2);
                 continue;
             }
             Held::NotYet(why) => {
@@ -168,4 +176,12 @@ fn the_table_is_complete() {
         .iter()
         .sum();
     assert_eq!(tests, named + 1, "all but this one are in the table");
+}
+
+/// Proves that the conformance list has each of these cases.
+fn check_cases(cause: &str, names: &[&str], file: &str) {
+    for name in names {
+        let case = format!("\npub async fn {name}<");
+        assert_eq!(file.matches(&case).count(), 1, "{cause}: {name}");
+    }
 }

@@ -328,3 +328,49 @@ fn a_connect_is_checked_like_an_upgrade() {
         }
     }
 }
+
+/// H2-S0: where it is allowed, the preface of HTTP/2 is no head, at any chopping, and its bytes are kept; the first byte that
+/// differs makes it one.
+#[test]
+fn a_preface_is_told_apart() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0";
+    for read_len in [1, 3, 18, 24, 25, 100] {
+        let now = Instant::now();
+        let mut handshake = ServerHandshake::new(&ServerConfig::new(), now);
+        handshake.allow_http2();
+        for read in preface.chunks(read_len) {
+            assert!(handshake.wants_read() || handshake.state() == State::Handshaking);
+            handshake.handle_read(now, read);
+        }
+        let event = handshake.poll_event();
+        assert!(
+            matches!(event, Some(HandshakeEvent::Request(Request::Http2))),
+            "{event:?}"
+        );
+        assert_eq!(
+            (handshake.poll_timeout(), handshake.wants_read()),
+            (None, false)
+        );
+        assert!(handshake.reject(Rejection::default()).is_err());
+        assert_eq!(handshake.into_received(), &preface[..]);
+    }
+    for (allows, bytes, status) in [
+        (false, "PRI * HTTP/2.0\r\n\r\n", Some(400)),
+        (true, "PRI * HTTP/2.0\r\n\r\nST", Some(400)),
+        (true, "PRI / HTTP/2.0\r\n\r\n", Some(400)),
+        (true, "PRI * HTTP/2.0\r\n\r\n", None),
+        (true, "GET / HTTP/1.1\r\n\r\n", None),
+    ] {
+        let now = Instant::now();
+        let mut handshake = ServerHandshake::new(&ServerConfig::new(), now);
+        if allows {
+            handshake.allow_http2();
+        }
+        handshake.handle_read(now, bytes.as_bytes());
+        let seen = match handshake.poll_event() {
+            Some(HandshakeEvent::Failed(error)) => error.status(),
+            _ => None,
+        };
+        assert_eq!(seen.map(|status| status.as_u16()), status, "{bytes:?}");
+    }
+}

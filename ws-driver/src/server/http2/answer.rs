@@ -1,0 +1,155 @@
+//! Answers the requests of a session: a WebSocket goes to the checks of an upgrade, anything else to the application's
+//! service. Knows nothing of the frames of HTTP/2.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use ::http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::tasks::Progress;
+use super::{Adopt, Asking};
+use crate::runtime::Runtime;
+use crate::server::http;
+use crate::server::http::service::{self, ResponseBody};
+use crate::server::reporter::{Requester, StreamReporter};
+use crate::server::shared::SharedServer;
+use crate::server::upgrade::asked::Asked;
+
+/// The length of a piece of an answer: that of a frame of HTTP/2, unless the peer allows longer ones (RFC 9113 §4.2).
+const PIECE_LIMIT: usize = 16 << 10;
+
+/// The requests of one session.
+pub(super) struct Requests<R: Runtime> {
+    shared: Arc<SharedServer<R>>,
+    adopt: Adopt,
+    /// The other end of the session.
+    requester: Requester,
+    /// Reports the stream of the session. Requests use it one after the other, each with the address of its client.
+    reporter: Mutex<StreamReporter>,
+}
+
+impl<R: Runtime> Requests<R> {
+    pub(super) fn new(
+        shared: Arc<SharedServer<R>>,
+        adopt: Adopt,
+        reporter: StreamReporter,
+    ) -> Self {
+        Self {
+            shared,
+            adopt,
+            requester: reporter.requester(),
+            reporter: Mutex::new(reporter),
+        }
+    }
+
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        progress: Arc<Progress>,
+    ) -> Response<SessionBody> {
+        let (mut head, body) = request.into_parts();
+        let asked = Asked::of(head.version, &head.method, &head.headers, &head.extensions);
+        let response = match asked {
+            Asked::Connect | Asked::Unsupported => {
+                let requester = self.requester.clone();
+                let asking = Asking {
+                    head,
+                    body,
+                    requester,
+                };
+                let response = (self.adopt)(asking).await;
+                response.map(service::boxed)
+            }
+            Asked::No | Asked::Upgrade if self.is_foreign_protocol(&head) => {
+                // RFC 9220 §3.
+                service::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented\n")
+                    .map(service::boxed)
+            }
+            Asked::No | Asked::Upgrade => {
+                let begun = {
+                    let reporter = self.reporter.lock();
+                    let mut reporter = reporter.unwrap_or_else(PoisonError::into_inner);
+                    http::begin(&self.shared, &mut reporter, &mut head)
+                };
+                http::respond(&self.shared, begun, head, body).await
+            }
+        };
+        progress.note_taken(0);
+        response.map(|body| SessionBody {
+            body,
+            rest: Bytes::new(),
+            progress,
+        })
+    }
+
+    /// Returns whether a request is for another protocol in a stream of the session, and nobody is there who could speak it.
+    fn is_foreign_protocol(&self, head: &::http::request::Parts) -> bool {
+        let is_extended = head.extensions.get::<hyper::ext::Protocol>().is_some();
+        is_extended && self.shared.settings.on_request.is_none()
+    }
+}
+
+/// The body of an answer, in short pieces. It notes whether hyper waits for the application or for the peer.
+///
+/// hyper gives a piece of any length to h2 as soon as there is a byte of window for it, and would be done with a long one then,
+/// though its peer has not taken it.
+pub(super) struct SessionBody {
+    body: ResponseBody,
+    /// The rest of the frame that is being passed on.
+    rest: Bytes,
+    progress: Arc<Progress>,
+}
+
+impl Body for SessionBody {
+    type Data = Bytes;
+    type Error = <ResponseBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.rest.is_empty() {
+            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
+                self.progress.note_waits();
+                return Poll::Pending;
+            };
+            match polled.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(bytes))) if bytes.len() > PIECE_LIMIT => self.rest = bytes,
+                Some(Ok(Ok(bytes))) => {
+                    self.progress.note_taken(bytes.len());
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Ok(Err(trailers))) => {
+                    self.progress.note_taken(0);
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    self.progress.note_taken(0);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+        let len = self.rest.len().min(PIECE_LIMIT);
+        let piece = self.rest.split_to(len);
+        self.progress.note_taken(len);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    /// hyper asks before it takes the first piece.
+    fn size_hint(&self) -> SizeHint {
+        if self.rest.is_empty() {
+            self.body.size_hint()
+        } else {
+            SizeHint::default()
+        }
+    }
+}
