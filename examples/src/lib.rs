@@ -80,6 +80,9 @@ pub struct Options {
     /// A PEM file with the private key of the certificate; it can be the same.
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Speaks HTTP/2 on the port, too.
+    #[arg(long)]
+    http2: bool,
     /// Sends every message to every client instead of back.
     #[arg(long)]
     broadcast: bool,
@@ -142,6 +145,7 @@ pub async fn serve<R: Runtime + Default>(options: Options) -> io::Result<()> {
         .stall_timeout(options.stall_timeout)
         .message_timeout(options.message_timeout)
         .close_timeout(options.close_timeout)
+        .http2(options.http2)
         .debug(options.debug);
     if !options.origin.is_empty() {
         builder = builder.allow_origins(&options.origin);
