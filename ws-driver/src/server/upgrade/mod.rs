@@ -1,7 +1,7 @@
 //! Upgrade requests as the application sees them, and its answers. It does not matter whether this server or another
 //! HTTP server has read the request.
 //!
-//! Imports: `util`, `runtime`, `id`, `tls`, `observe`, `driver`, `registry`, `handle`, `server::Server`,
+//! Imports: `util`, `runtime`, `id`, `tls`, `front::canonical`, `observe`, `driver`, `registry`, `handle`, `server::Server`,
 //! `server::delivery`, `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`, `server::task`.
 
 #[cfg(feature = "upgrade")]
