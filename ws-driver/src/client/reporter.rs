@@ -13,6 +13,7 @@ use crate::driver::shared_machine::SharedMachine;
 use crate::id::ConnectionId;
 use crate::observe::connecting::ConnectEvent;
 use crate::observe::{ConnectionInfo, Observer, Observers};
+#[cfg(feature = "rustls")]
 use crate::tls::TlsInfo;
 
 /// Reports one attempt to open a connection, until it is open.
