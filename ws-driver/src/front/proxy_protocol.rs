@@ -81,6 +81,8 @@ pub(crate) enum Parsed {
 
 const V1_SIGNATURE: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// The version and the command of a stream that the proxy opened for itself.
+const V2_LOCAL: u8 = 0x20;
 /// The part of version 2 that says how long the rest is.
 const V2_HEAD_LEN: usize = 16;
 /// The longest header that is taken. Addresses have 216 bytes at most, and proxies add some facts about TLS. In version 1 no
@@ -96,6 +98,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyProtocolError> {
     if let Some(len) = declared.filter(|len| *len > LEN_LIMIT) {
         let limit = LEN_LIMIT;
         return Err(ProxyProtocolError::TooLong { len, limit });
+    }
+    if bytes.starts_with(V2_SIGNATURE) && bytes.get(V2_SIGNATURE.len()) == Some(&V2_LOCAL) {
+        // Whatever the rest of it is, the family included: §2.2 demands that a receiver skips it. Load balancers fill it in
+        // for their health checks, some of them with families that do not exist.
+        let complete = declared.filter(|len| *len <= bytes.len());
+        let header = complete.map(|len| Parsed::Header { len, client: None });
+        return Ok(header.unwrap_or(Parsed::Incomplete));
     }
     let config = ParseConfig {
         include_tlvs: false,
@@ -280,6 +289,17 @@ mod tests {
                 v2(0x20, 0x00, &[]),
                 None,
             ),
+            (
+                "2, of the proxy, without the address of its family",
+                v2(0x20, 0x11, &[]),
+                None,
+            ),
+            (
+                "2, of the proxy, with families that do not exist",
+                v2(0x20, 0x41, b"any"),
+                None,
+            ),
+            ("2, of the proxy, long", v2(0x20, 0x11, &[0; 84]), None),
             ("2, unspecified", v2(0x21, 0x00, &[]), None),
             ("2, Unix", v2(0x21, 0x31, &unix), None),
         ];
