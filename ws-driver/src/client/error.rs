@@ -120,8 +120,9 @@ impl ConnectError {
     /// Returns how long the server asks to wait before the next attempt (`Retry-After`, RFC 9110 §10.2.3), if it does.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.response()?.header("Retry-After")?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // A number that does not fit asks for a long wait, and not for none.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(value).ok()?;
         // A date that has passed asks for no wait.

@@ -113,6 +113,9 @@ fn a_server_says_when_to_come_back() {
         (" 7 ", 7),
         ("soon", 0),
         ("-7", 0),
+        ("+7", 0),
+        // A number that fits nowhere is a long time, of which 5 minutes are waited.
+        ("99999999999999999999999", 300),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
     ] {
         Sim::run_seeded(3, async |sim| {
