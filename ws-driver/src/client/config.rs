@@ -210,7 +210,7 @@ impl ConnectConfig {
     /// that only the application knows, or for tests.
     ///
     /// It gets the host of the URL, in lower case, and the port, and returns addresses with the port to connect to, best
-    /// first. As with the system's own lookup the families are tried in turn (RFC 8305), at most 16 addresses, within
+    /// first; an address with port 0 gets that of the URL. As with the system's own lookup the families are tried in turn (RFC 8305), at most 16 addresses, within
     /// the [`connect_timeout`](Self::connect_timeout), and the [`peer_addr`](crate::Connection::peer_addr) is the address
     /// that was reached. The `Host` header and the check of the certificate still use the host of the URL. An error, or
     /// an empty list, becomes [`ConnectError::Lookup`](crate::ConnectError::Lookup).

@@ -91,6 +91,14 @@ async fn lookup<R: Runtime>(
         host: target.full_host(),
         error: Arc::new(error),
     })?;
+    let with_port = |mut addr: SocketAddr| {
+        // Names have no ports, so resolvers of other libraries return 0 for "that of the URL". It is no port to connect to.
+        if addr.port() == 0 {
+            addr.set_port(port);
+        }
+        addr
+    };
+    let addrs: Vec<_> = addrs.into_iter().map(with_port).collect();
     let addrs_found = &addrs;
     reporter.note(|| ConnectEvent::Resolved {
         host,

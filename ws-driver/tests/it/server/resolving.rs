@@ -52,6 +52,21 @@ fn the_application_looks_names_up() {
     });
 }
 
+/// A resolver that knows no ports returns 0, as those of other libraries do. The port is that of the URL then.
+#[test]
+fn an_address_without_a_port_gets_that_of_the_url() {
+    Sim::run(async |sim| {
+        server_at(&sim, "127.0.0.1:81").await;
+        let (options, _) = finding(&["127.0.0.1:0"]);
+        let mut connection = connect_with::<Sim>("ws://host.test:81/", &options)
+            .await
+            .unwrap();
+        let addr = "127.0.0.1:81".parse().unwrap();
+        assert_eq!(connection.peer_addr(), Some(addr));
+        connection.close().await;
+    });
+}
+
 /// An address needs no lookup, so the application is not asked for it.
 #[test]
 fn an_address_is_not_looked_up() {
