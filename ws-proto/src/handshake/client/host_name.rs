@@ -2,6 +2,7 @@
 //! (IDNA). Neither reaches a request.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 use crate::handshake::http::percent::percent_decoded;
 
@@ -60,6 +61,18 @@ pub(super) fn to_ascii(authority: &str) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
+/// Tells whether a host, in lower case, ends in a number and is not an IPv4 address as everybody writes it. Systems look up
+/// `127.1`, `0x7f000001` and `0177.0.0.1` as addresses, and the URL standard reads them as such, so a program that looks
+/// at the host to keep connections off its own network would see a name where there is an address.
+pub(super) fn is_other_number(host: &str) -> bool {
+    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next();
+    let is_number = last.is_some_and(|last| match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    });
+    is_number && host.parse::<Ipv4Addr>().is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +106,47 @@ mod tests {
             "[fe80::1%25%ff]",
         ] {
             assert!(split_zone(text).is_err(), "{text}");
+        }
+    }
+
+    /// R-C18: only four decimal numbers are an IPv4 address, and no name ends in a number.
+    #[test]
+    fn an_address_has_one_spelling() {
+        for host in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "a",
+            "1a",
+            "0xg",
+            "x0",
+            "1.a",
+            "1.2.3.a.",
+            "web-1",
+            ".",
+        ] {
+            assert!(!is_other_number(host), "{host}");
+        }
+        for host in [
+            "2130706433",
+            "0x7f000001",
+            "0x",
+            "017700000001",
+            "127.1",
+            "127.0.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.0.0.01",
+            "127.0.0.1.",
+            "256.0.0.1",
+            "1.2.3.4.5",
+            "a.1",
+            "a.0x1",
+            "1.",
+        ] {
+            assert!(is_other_number(host), "{host}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::redact::{Redacted, redact_url};
 /// | Part | Meaning |
 /// |---|---|
 /// | `user:password@` | sent as `Authorization: Basic` (RFC 7617), in the clear unless the scheme is `wss`. Both can be percent-encoded. A header `Authorization` in the options is sent instead |
-/// | `host` | a name, an IPv4 address, or an IPv6 address in brackets. A name that is not ASCII needs the feature `idna` |
+/// | `host` | a name, an IPv4 address of four decimal numbers, or an IPv6 address in brackets. A name that is not ASCII needs the feature `idna` |
 /// | `%25zone` in brackets | the interface by which a link-local address is reached, as in `[fe80::1%25eth0]` (RFC 6874). It is not sent |
 /// | `:port` | 80 or 443 if it is missing or empty. Leading zeros have no meaning |
 ///
@@ -159,6 +159,11 @@ impl FromStr for ClientUrl {
             .map_err(invalid)?
             .to_ascii_lowercase();
         let parsed = Authority::parse_uri(&lower).map_err(invalid)?;
+        if host_name::is_other_number(parsed.host) {
+            return Err(invalid(
+                "its host ends in a number, and is not an IPv4 address of four decimal numbers",
+            ));
+        }
         let implied =
             default_port(&scheme).filter(|implied| parsed.port.unwrap_or(*implied) == *implied);
         let port = parsed
@@ -378,6 +383,8 @@ mod tests {
             "ws://a/é",
             #[cfg(not(feature = "idna"))]
             "ws://é",
+            "ws://2130706433/",
+            "ws://user@127.1:80/",
             "ws://[::1",
             "ws://::1/",
             "ws://a\\b",
