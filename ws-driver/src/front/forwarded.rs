@@ -77,9 +77,13 @@ impl ForwardedFor {
     /// it names none.
     pub(crate) fn client(&self, headers: &HeaderMap) -> Option<SocketAddr> {
         let lines = headers.get_all(&self.header).into_iter().rev();
-        let mut entries = lines.flat_map(|line| match self.header == FORWARDED {
-            true => elements(line.as_bytes()),
-            false => addresses(line.as_bytes()),
+        // Lazily, because a client can send thousands of entries, and those of proxies are few.
+        let mut entries = lines.flat_map(|line| -> Entries<'_> {
+            if self.header == FORWARDED {
+                Box::new(elements(line.as_bytes()))
+            } else {
+                Box::new(addresses(line.as_bytes()))
+            }
         });
         match &self.trust {
             Trust::Hops(0) => None,
@@ -100,17 +104,18 @@ impl ForwardedFor {
     }
 }
 
+/// The entries of a line, from its end. An entry that is no address is `None`.
+type Entries<'a> = Box<dyn Iterator<Item = Option<SocketAddr>> + 'a>;
+
 /// Reads a list of addresses from its end. Each entry stands for itself, whatever bytes a client has put before it.
-fn addresses(line: &[u8]) -> Vec<Option<SocketAddr>> {
+fn addresses(line: &[u8]) -> impl Iterator<Item = Option<SocketAddr>> {
     let entries = line.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let entries = entries.filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| addr(std::str::from_utf8(entry).ok()?))
-        .collect()
+    entries.map(|entry| addr(std::str::from_utf8(entry).ok()?))
 }
 
 /// Reads the elements of `Forwarded` from its end (RFC 7239 §4).
-fn elements(line: &[u8]) -> Vec<Option<SocketAddr>> {
+fn elements(line: &[u8]) -> impl Iterator<Item = Option<SocketAddr>> {
     let elements = match split(line, b',') {
         Some(elements) => elements,
         // A quote that does not end is not of a proxy. What a proxy has added behind it is not within it.
@@ -118,7 +123,7 @@ fn elements(line: &[u8]) -> Vec<Option<SocketAddr>> {
     };
     let elements = elements.into_iter().rev().map(<[u8]>::trim_ascii);
     let elements = elements.filter(|element| !element.is_empty());
-    elements.map(node).collect()
+    elements.map(node)
 }
 
 /// Reads the parameter `for` of an element, which is well-formed.
