@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientConnection, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -15,7 +16,7 @@ use super::verify::ExplainingVerifier;
 use super::{ALPN, TlsConfigError, TlsError, provider};
 
 /// The trusted roots of a client, for [`ConnectConfig::tls`](crate::ConnectConfig::tls): by default Mozilla's
-/// root certificates.
+/// root certificates, whatever features are on.
 ///
 /// The certificate of a server must be for the host of the URL, be valid now, and lead to a trusted root. The
 /// same holds for a proxy whose URL begins with `https`. There is no option to disable this. A configuration
@@ -29,11 +30,13 @@ impl Default for ClientTls {
     /// Trusts Mozilla's root certificates, as they were when this library was built.
     fn default() -> Self {
         // Built-in roots are the same on every machine and in an empty container; those of the system depend on both.
-        // An application can bring the verifier of its platform by `from_config`.
+        // They stay the default whatever features are on: another crate of the tree may have chosen those, and must not
+        // change whom this client trusts.
         //
         // Made once, because the list is long, and because the configuration holds the sessions that rustls resumes.
         static PUBLIC: OnceLock<ClientTls> = OnceLock::new();
-        let public = || Self::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+        let public =
+            || Self::of_root_store(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
         PUBLIC.get_or_init(public).clone()
     }
 }
@@ -72,17 +75,20 @@ impl ClientTls {
                 .add(certificate)
                 .map_err(|error| pem.unusable(error))?;
         }
-        Ok(Self::new(roots))
+        Ok(Self::of_root_store(roots))
     }
 
     /// Makes the configuration. `roots` must not be empty.
-    fn new(roots: RootCertStore) -> Self {
-        let provider = provider();
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                .build()
-                .expect("there are roots, and no revocation lists that could be malformed");
-        let mut config = ClientConfig::builder_with_provider(provider)
+    pub(super) fn of_root_store(roots: RootCertStore) -> Self {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .expect("there are roots, and no revocation lists that could be malformed");
+        Self::of_verifier(verifier)
+    }
+
+    /// Makes the configuration.
+    pub(super) fn of_verifier(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has the cipher suites of all versions")
             .dangerous()
@@ -120,7 +126,9 @@ impl ClientTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.to_owned())
+        // The dot of an absolute name is for the lookup. No certificate has it, and not all verifiers leave it out.
+        let absolute = host.strip_suffix('.').unwrap_or(host);
+        let name = ServerName::try_from(absolute.to_owned())
             .map_err(|_| TlsError::InvalidServerName { host: host.into() })?;
         let session = ClientConnection::new(Arc::clone(&self.config), name)?;
         let mut stream = TlsStream::new(stream, session.into());

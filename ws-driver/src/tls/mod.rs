@@ -16,6 +16,8 @@ mod pem;
 pub(crate) mod server;
 #[cfg(feature = "rustls")]
 pub(crate) mod stream;
+#[cfg(any(feature = "rustls-native-certs", feature = "rustls-platform-verifier"))]
+mod system;
 #[cfg(feature = "rustls")]
 mod verify;
 

@@ -189,6 +189,12 @@ pub enum TlsConfigError {
         /// The error.
         error: rustls::Error,
     },
+    /// This machine has no root certificate that can be used; see `ClientTls::system_roots` and
+    /// `ClientTls::platform_verifier`.
+    NoSystemRoots {
+        /// What was found, with the files that cannot be read.
+        problem: String,
+    },
     /// There are no files to read again, or the certificate belongs to a configuration of the application.
     NotReloadable {
         /// The reason.
@@ -218,6 +224,11 @@ impl fmt::Display for TlsConfigError {
                  certificate must come first, then the intermediate ones"
             ),
             Self::Unusable { origin, error } => write!(f, "{origin} cannot be used: {error}"),
+            Self::NoSystemRoots { problem } => write!(
+                f,
+                "this machine has no root certificates that can be used: {problem} (the environment variables \
+                 SSL_CERT_FILE and SSL_CERT_DIR can name others)"
+            ),
             Self::NotReloadable { problem } => {
                 write!(f, "the certificate cannot be replaced: {problem}")
             }
@@ -235,6 +246,7 @@ impl Error for TlsConfigError {
             | Self::NoCertificate { .. }
             | Self::NoKey { .. }
             | Self::KeyMismatch { .. }
+            | Self::NoSystemRoots { .. }
             | Self::NotReloadable { .. } => None,
         }
     }
@@ -250,6 +262,7 @@ impl From<TlsConfigError> for io::Error {
             | TlsConfigError::NoKey { .. }
             | TlsConfigError::KeyMismatch { .. }
             | TlsConfigError::Unusable { .. }
+            | TlsConfigError::NoSystemRoots { .. }
             | TlsConfigError::NotReloadable { .. } => io::ErrorKind::InvalidInput,
         };
         // As text, because a `main` that returns the error prints it by `Debug`.

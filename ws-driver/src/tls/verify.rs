@@ -1,19 +1,18 @@
-//! Explains why a certificate is not trusted in more detail than the verifier of rustls: whether it is self-signed, the
+//! Explains why a certificate is not trusted in more detail than the verifiers of rustls and of systems do: whether it is self-signed, the
 //! most frequent cause of an unknown issuer. It trusts no certificate that the verifier does not trust.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 
-/// The verifier of rustls, with an error of its own for a self-signed certificate.
+/// A verifier with an error of its own for a self-signed certificate.
 #[derive(Debug)]
-pub(super) struct ExplainingVerifier(pub(super) Arc<WebPkiServerVerifier>);
+pub(super) struct ExplainingVerifier(pub(super) Arc<dyn ServerCertVerifier>);
 
 impl ServerCertVerifier for ExplainingVerifier {
     fn verify_server_cert(

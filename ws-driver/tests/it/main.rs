@@ -21,5 +21,11 @@ mod spans;
 mod tls;
 #[cfg(feature = "rustls")]
 mod tls_files;
+#[cfg(all(
+    unix,
+    feature = "rustls-native-certs",
+    feature = "rustls-platform-verifier"
+))]
+mod tls_system;
 #[cfg(all(feature = "proxy", feature = "rustls"))]
 mod waits;

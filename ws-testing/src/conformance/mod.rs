@@ -314,6 +314,7 @@ macro_rules! __conformance_features {
                 every_version_speaks_over_tls
                 one_port_has_it_all_inside_of_tls
                 who_is_not_trusted_is_refused
+                the_machine_trusts_no_stranger
                 a_missing_client_certificate_is_an_error_of_tls
                 a_client_shows_its_certificate
                 a_certificate_is_exchanged_while_serving

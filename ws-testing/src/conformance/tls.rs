@@ -16,8 +16,8 @@ use crate::certificates::{Authority, Pems, self_signed};
 use ws_driver::internals::{Secured, abort, duplex, open_client};
 use ws_driver::{
     CertificateProblem, ClientTls, ConnectConfig, ConnectError, ConnectStage, Connection,
-    ProxyProtocol, RequestBody, Runtime, Server, ServerTls, TlsError, TlsVersion, connect,
-    connect_over, connect_with,
+    ProxyProtocol, RequestBody, Runtime, Server, ServerTls, TlsConfigError, TlsError, TlsVersion,
+    connect, connect_over, connect_with,
 };
 
 fn server_tls(pems: &Pems) -> ServerTls {
@@ -165,6 +165,28 @@ pub async fn who_is_not_trusted_is_refused<R: Runtime + Default>() {
             matches!(error, ConnectError::Tls(TlsError::Certificate { .. })),
             "{error:?}"
         );
+    }
+}
+
+/// A stranger is not trusted by the roots of this machine and by its verifier either. Whom they trust is for the environment of
+/// a process to say, so `ws-driver/tests/it/tls_system.rs` has that.
+pub async fn the_machine_trusts_no_stranger<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    let builder = Server::<R>::builder().tls(server_tls(&authority.certify(&["localhost"])));
+    let server = serve(builder, echo).await;
+    for trust in [ClientTls::system_roots(), ClientTls::platform_verifier()] {
+        let trust = match trust {
+            Ok(trust) => trust,
+            // A small container has no roots.
+            Err(TlsConfigError::NoSystemRoots { .. }) => continue,
+            Err(error) => unreachable!("{error}"),
+        };
+        let options = ConnectConfig::new().tls(trust);
+        let error = connect_with::<R>(&url(&server), options).await.unwrap_err();
+        let ConnectError::Tls(TlsError::Certificate { problem, .. }) = error else {
+            unreachable!("{error:?}");
+        };
+        assert_eq!(problem, CertificateProblem::UnknownIssuer);
     }
 }
 
