@@ -29,6 +29,9 @@ pub struct ClientOptions {
     /// those of Mozilla.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Trusts the roots of this machine instead, or those that SSL_CERT_FILE and SSL_CERT_DIR name.
+    #[arg(long, conflicts_with = "ca")]
+    pub system_roots: bool,
     /// How long all of it may take, from the look-up of the host's name to the open connection.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     connect_timeout: u64,
@@ -49,6 +52,7 @@ impl ClientOptions {
         let connect = self.connect_config(self.client_config()?);
         Ok(match &self.ca {
             Some(file) => connect.tls(ClientTls::roots_from_file(file)?),
+            None if self.system_roots => connect.tls(ClientTls::system_roots()?),
             None => connect,
         })
     }

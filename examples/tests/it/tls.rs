@@ -32,6 +32,22 @@ impl Certificate {
         fs::write(&self.cert, made.cert.pem()).unwrap();
         fs::write(&self.key, made.signing_key.serialize_pem()).unwrap();
     }
+
+    /// Makes this an authority, and the other one a certificate for localhost that it has signed.
+    pub fn certify(&self, other: &Self) {
+        let key = || rcgen::KeyPair::generate().unwrap();
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let name = rcgen::DnType::CommonName;
+        authority.distinguished_name.push(name, "an authority");
+        let authority = rcgen::CertifiedIssuer::self_signed(authority, key()).unwrap();
+        fs::write(&self.cert, authority.pem()).unwrap();
+        let key = key();
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &authority).unwrap();
+        fs::write(&other.cert, signed.pem()).unwrap();
+        fs::write(&other.key, key.serialize_pem()).unwrap();
+    }
 }
 
 impl Drop for Certificate {

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ClientConnection, WebPkiServerVerifier};
+use rustls::client::{ClientConnection, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::pem::Pem;
+use super::pem::{Pem, certified_key};
 use super::stream::TlsStream;
 use super::verify::ExplainingVerifier;
 use super::{ALPN, TlsConfigError, TlsError, provider};
@@ -60,8 +61,48 @@ impl ClientTls {
         Self::of_roots(&Pem::of_bytes("the argument roots", roots))
     }
 
-    /// Uses a configuration of rustls as it is, for instance with a client certificate, a custom verifier or
-    /// another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and nothing else.
+    /// Identifies this client by a certificate in a PEM file and its private key in another one, or in the same, to a server or a
+    /// proxy that asks for it. The file has the client's own certificate first, then those that lead to its root, which the other
+    /// side has to know. Replaces an identity that was set before. Blocks while it reads the files.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read, contains no certificate or no key without a password, or if the key belongs to another
+    /// certificate.
+    pub fn identity_from_files(
+        self,
+        certificates: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, TlsConfigError> {
+        let certificates = Pem::of_file(certificates.as_ref())?;
+        self.identified(&certificates, &Pem::of_file(key.as_ref())?)
+    }
+
+    /// Identifies this client by a certificate and its key as PEM texts; see
+    /// [`identity_from_files`](Self::identity_from_files).
+    ///
+    /// # Errors
+    ///
+    /// Fails as that does.
+    pub fn identity_from_pem(
+        self,
+        certificates: &[u8],
+        key: &[u8],
+    ) -> Result<Self, TlsConfigError> {
+        let certificates = Pem::of_bytes("the argument certificates", certificates);
+        self.identified(&certificates, &Pem::of_bytes("the argument key", key))
+    }
+
+    fn identified(self, certificates: &Pem, key: &Pem) -> Result<Self, TlsConfigError> {
+        let certified = certified_key(certificates, key)?;
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        // A clone has the sessions in common, and one that is resumed has the identity with which it began.
+        config.resumption = Resumption::default();
+        Ok(Self::from_config(config))
+    }
+
+    /// Uses a configuration of rustls as it is, for instance with a custom verifier or another provider of cryptography. Its ALPN must be empty, or contain `http/1.1` and nothing else.
     pub fn from_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
             config: config.into(),

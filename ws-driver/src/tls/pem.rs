@@ -123,7 +123,7 @@ pub(super) fn certified_key(certificates: &Pem, key: &Pem) -> Result<CertifiedKe
         .load_private_key(key.key()?)
         .map_err(|error| key.unusable(error))?;
     let certified = CertifiedKey::new(chain, private_key);
-    // Checked at the start of the server: otherwise every handshake would fail, and only clients would see why.
+    // Checked at the start: otherwise every handshake would fail, and only the other side would see why.
     match certified.keys_match() {
         Ok(()) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsConfigError::KeyMismatch {
@@ -220,7 +220,7 @@ impl fmt::Display for TlsConfigError {
             ),
             Self::KeyMismatch { certificate, key } => write!(
                 f,
-                "the key in {key} does not belong to the first certificate in {certificate}; the server's own \
+                "the key in {key} does not belong to the first certificate in {certificate}; its own \
                  certificate must come first, then the intermediate ones"
             ),
             Self::Unusable { origin, error } => write!(f, "{origin} cannot be used: {error}"),

@@ -46,7 +46,9 @@ fn two_files_or_one() {
     let both = folder.write("both", &format!("a comment\n{key}{certificate}"));
     ServerTls::from_files(&both, &both).unwrap();
     ServerTls::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-    ClientTls::roots_from_file(&cert_file).unwrap();
+    let trust = ClientTls::roots_from_file(&cert_file).unwrap();
+    let trust = trust.identity_from_files(&cert_file, &key_file).unwrap();
+    trust.identity_from_files(&both, &both).unwrap();
 }
 
 /// Each mistake has an error that names the file and what was found in it.

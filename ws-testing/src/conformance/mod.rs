@@ -316,6 +316,7 @@ macro_rules! __conformance_features {
                 who_is_not_trusted_is_refused
                 the_machine_trusts_no_stranger
                 a_missing_client_certificate_is_an_error_of_tls
+                a_client_has_an_identity
                 a_client_shows_its_certificate
                 a_certificate_is_exchanged_while_serving
                 half_a_tls_handshake_is_gone_in_time

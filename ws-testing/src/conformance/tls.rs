@@ -206,6 +206,44 @@ pub async fn a_missing_client_certificate_is_an_error_of_tls<R: Runtime + Defaul
     }
 }
 
+/// A client identifies itself by a certificate and its key, and a server asks for it. Sessions are not resumed with another
+/// identity, so a client that takes its identity from one that has none, or another, is that client.
+pub async fn a_client_has_an_identity<R: Runtime + Default>() {
+    let authority = Authority::new("an authority");
+    let (one, two) = (authority.certify(&["one"]), authority.certify(&["two"]));
+    let trust = trust(&authority);
+    let identified = |pems: &Pems| {
+        let (certificate, key) = (pems.certificate.as_bytes(), pems.key.as_bytes());
+        trust.clone().identity_from_pem(certificate, key)
+    };
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let builder = Server::<R>::builder().tls(demanding_tls(&authority, version));
+        let server = serve(builder, |mut connection: Connection| async move {
+            let tls = connection.tls().unwrap();
+            let shown = tls.client_certificates.as_ref().unwrap()[0].to_vec();
+            let _ = connection.send(shown).await;
+            connection.recv().await;
+        })
+        .await;
+        for pems in [&one, &two, &one] {
+            let options = ConnectConfig::new().tls(identified(pems).unwrap());
+            let opened = connect_with::<R>(&url(&server), options).await;
+            let shown = opened.unwrap().recv().await.unwrap();
+            let own = CertificateDer::from_pem_slice(pems.certificate.as_bytes()).unwrap();
+            assert_eq!(shown.as_bytes(), &*own);
+        }
+        let options = ConnectConfig::new().tls(trust.clone());
+        let error = connect_with::<R>(&url(&server), options).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Tls(TlsError::Refused { .. })),
+            "{error:?}"
+        );
+    }
+    let mixed = (one.certificate.as_bytes(), two.key.as_bytes());
+    let error = trust.identity_from_pem(mixed.0, mixed.1).unwrap_err();
+    assert!(matches!(error, TlsConfigError::KeyMismatch { .. }));
+}
+
 /// A server knows who its client is by the certificate that it has verified.
 pub async fn a_client_shows_its_certificate<R: Runtime + Default>() {
     let authority = Authority::new("an authority");

@@ -34,7 +34,7 @@ pub struct Options {
         long,
         value_name = "ADDR",
         conflicts_with_all = [
-            "version", "origin", "header", "ca", "connect_timeout", "proxy", "auth", "insecure",
+            "version", "origin", "header", "ca", "system_roots", "connect_timeout", "proxy", "auth", "insecure",
             "execute", "reconnect",
         ]
     )]
@@ -112,7 +112,7 @@ pub struct Options {
     key: Option<PathBuf>,
     /// Does not check the certificate of the server, nor that of a proxy. Whoever is between can read and
     /// change everything.
-    #[arg(short = 'k', long, conflicts_with = "ca")]
+    #[arg(short = 'k', long, conflicts_with_all = ["ca", "system_roots"])]
     insecure: bool,
     #[command(flatten)]
     pub connect: ClientOptions,
@@ -170,6 +170,7 @@ impl Options {
     fn with_tls(&self, connect: ConnectConfig) -> Result<ConnectConfig, Failure> {
         let files = TlsFiles {
             ca: self.connect.ca.as_deref(),
+            system_roots: self.connect.system_roots,
             identity: self.identity(),
             insecure: self.insecure,
         };

@@ -66,10 +66,28 @@ impl Run {
         (run, stdout)
     }
 
+    /// Starts the client in an environment with these variables.
+    fn start_in(environment: &[(&str, &str)], options: &[&str]) -> Self {
+        let mut command = Self::command(options);
+        command.envs(environment.iter().copied());
+        let mut run = Self::spawn(command, Stdio::piped());
+        run.stdout = run.child.stdout.take().map(read_all);
+        run
+    }
+
     /// Starts the client, which prints to there.
     fn start_into(options: &[&str], stdout: Stdio) -> Self {
+        Self::spawn(Self::command(options), stdout)
+    }
+
+    fn command(options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-        command.args(options).stdin(Stdio::piped());
+        command.args(options);
+        command
+    }
+
+    fn spawn(mut command: Command, stdout: Stdio) -> Self {
+        command.stdin(Stdio::piped());
         command.stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {

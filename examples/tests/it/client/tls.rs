@@ -8,7 +8,7 @@ use ws_tokio::rustls::server::WebPkiClientVerifier;
 use ws_tokio::rustls::{self, RootCertStore};
 use ws_tokio::{Server, ServerTls};
 
-use super::{Local, echo, run, start};
+use super::{Local, Run, echo, run, start};
 use crate::tls::Certificate;
 
 /// An echo server with a certificate.
@@ -42,6 +42,36 @@ fn a_root_is_trusted() {
     let plain = Local::echo();
     let url = plain.url().replace("ws://", "wss://");
     run(&[&url, "--ca", &ours.cert], b"").says(4, "speaks HTTP without TLS");
+}
+
+/// --system-roots trusts whom this machine trusts, which the environment can say: an authority that certifies a server. Without it
+/// the environment has no say.
+#[test]
+fn the_roots_of_the_machine_are_trusted() {
+    let (authority, pems) = (
+        Certificate::new("cli-authority"),
+        Certificate::new("cli-pems"),
+    );
+    authority.certify(&pems);
+    let server = with(&pems);
+    let url = server.url();
+    let connect = |options: &[&str], file: &str| {
+        // Empty, so that the environment of the tests has no say.
+        let environment = [("SSL_CERT_FILE", file), ("SSL_CERT_DIR", "")];
+        let mut run = Run::start_in(&environment, options);
+        run.feed(b"hello\n".to_vec());
+        run.end()
+    };
+    let trusting = connect(&[&url, "--system-roots"], &authority.cert);
+    trusting.says(0, "ended: 1000").printed("hello\n");
+    let default = connect(&[&url], &authority.cert);
+    default.says(4, "it does not lead to a trusted root");
+    let other = connect(&[&url, "--system-roots"], &pems.cert);
+    other.says(4, "the certificate is not trusted");
+    let missing = connect(&[&url, "--system-roots"], "/no/such/roots.pem");
+    missing
+        .says(2, "this machine has no root certificates that can be used")
+        .says(2, "'/no/such/roots.pem'");
 }
 
 /// --insecure trusts any certificate, for any name, and says so.
