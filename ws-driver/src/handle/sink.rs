@@ -40,6 +40,10 @@ impl SinkState {
         loop {
             if let Some(capacity) = &mut self.capacity {
                 ready!(Pin::new(capacity).poll(cx));
+                self.capacity = None;
+                if machine.give_way_after_wait(cx) {
+                    return Poll::Pending;
+                }
             }
             // Asked again after each notice, because another sender can fill the queue first.
             self.capacity = machine.listen_if_full(open);

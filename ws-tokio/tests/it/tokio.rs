@@ -2,7 +2,7 @@
 //! show. Everything else is proved on the simulated runtime of `ws-driver`.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,7 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use ws_tokio::{
     ClientConfig, CloseCode, Closed, ConnectError, Connection, HandshakeError, Initiator, Message,
-    Server, ServerBuilder, Upgrade, Version, connect, connect_with,
+    Sender, Server, ServerBuilder, Stream, Upgrade, Upgraded, Version, connect, connect_with,
+    from_upgraded,
 };
 
 const ANY: &str = "127.0.0.1:0";
@@ -72,6 +73,47 @@ async fn echo_in_every_version_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn echo_in_every_version_on_many_threads() {
     echo_in_every_version().await;
+}
+
+/// A task that sends without end, to a peer that takes all of it at once, leaves the timers of its thread to the runtime, and so
+/// its sockets, for which the runtime looks at the same time. Of what is sent after a timer has run out no more than 2 MiB leave
+/// before its task hears of it: the queue is full, and given away, eight times.
+#[tokio::test(flavor = "current_thread")]
+async fn who_sends_without_end_keeps_no_timer_waiting() {
+    for by_sink in [false, true] {
+        // In a task, because others write what they send by themselves.
+        soon(tokio::spawn(send_without_end(by_sink))).await.unwrap();
+    }
+}
+
+/// Sends until a timer comes.
+async fn send_without_end(by_sink: bool) {
+    const LEN: usize = 1000;
+    let (silent, _peer) = tokio::io::duplex(1);
+    let stream = Stream::new(tokio::io::join(silent, tokio::io::sink()));
+    let connection = from_upgraded(Upgraded::client(stream)).unwrap();
+    let mut sender = connection.sender();
+    let (begin, due) = (Instant::now(), Duration::from_millis(20));
+    let mut late = 0;
+    let sending = async {
+        loop {
+            let message = Message::from("x".repeat(LEN));
+            if by_sink {
+                sender.feed(message).await.unwrap();
+            } else {
+                Sender::send(&sender, message).await.unwrap();
+            }
+            if begin.elapsed() > due {
+                late += LEN;
+            }
+            assert!(late < 64 << 20, "the timer never came");
+        }
+    };
+    tokio::select! {
+        () = sending => unreachable!(),
+        () = tokio::time::sleep_until((begin + due).into()) => {}
+    }
+    assert!(late < 2 << 20, "{late} bytes were sent meanwhile");
 }
 
 /// A connection is a stream and a sink: it can be split, and forwarded to itself.
@@ -376,7 +418,7 @@ fn a_flood_for_a_handler_that_computes_keeps_nobody_waiting_for_long() {
             told.send(server.clone()).unwrap();
             let serving = server.serve(|mut connection: Connection| async move {
                 while let Some(message) = connection.recv().await {
-                    let begin = std::time::Instant::now();
+                    let begin = Instant::now();
                     while begin.elapsed() < WORK {}
                     if connection.send(message).await.is_err() {
                         break;
@@ -413,7 +455,7 @@ fn a_flood_for_a_handler_that_computes_keeps_nobody_waiting_for_long() {
         let mut longest = Duration::ZERO;
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let begin = std::time::Instant::now();
+            let begin = Instant::now();
             connection.send("hi").await.unwrap();
             connection.recv().await.unwrap();
             longest = longest.max(begin.elapsed());

@@ -206,6 +206,9 @@ impl SharedMachine {
             if let Some(listener) = &mut wait.0 {
                 ready!(Pin::new(listener).poll(cx));
                 wait.0 = None;
+                if self.give_way_after_wait(cx) {
+                    return Poll::Pending;
+                }
                 // Again, because an item that had to wait is not compressed in advance.
                 item.prepare(self, IfFull::Wait);
             }
