@@ -44,13 +44,13 @@ pub async fn a_stream_of_the_application_is_served<R: Runtime + Default>() {
     }
     // An address of IPv4 that came by a socket of IPv6 is one of IPv4.
     let (ours, theirs) = duplex();
-    let addr: SocketAddr = "[::ffff:192.0.2.1]:80".parse().unwrap();
+    let addr: SocketAddr = "[::ffff:127.0.0.1]:80".parse().unwrap();
     assert!(server.handle_stream(ours, addr, echo).await);
     let url = "ws://example.com/";
     let opened = connect_over::<R, _>(theirs, url, &ClientConfig::new()).await;
     until::<R>(|| server.clients().len() == 1).await;
     let served = server.clients().iter().next().unwrap();
-    let addr = SocketAddr::from(([192, 0, 2, 1], 80));
+    let addr = SocketAddr::from(([127, 0, 0, 1], 80));
     assert_eq!(served.peer_addr(), Some(addr));
     opened.unwrap().close().await;
     let lines = log.until("close rfc6455").await;
