@@ -92,6 +92,7 @@ case $suite in
         check 'the chat page with a query' served '/?name=Ana' index.html text/html
         check 'its style' served /style.css style.css text/css
         check 'its script' served /chat.js chat.js text/javascript
+        check 'the script of its log' served /log.js log.js text/javascript
         check 'an unknown path gets 404' unknown_path
         check 'two requests over one kept-alive connection' kept_alive
         ;;

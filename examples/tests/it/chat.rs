@@ -182,6 +182,52 @@ async fn rooms_do_not_hear_each_other() {
     }
 }
 
+/// Proves that who asks is told the rooms, the fullest first, again when they change, and who leaves the chat, from
+/// whatever room; and that nobody else is.
+#[tokio::test]
+async fn who_asks_is_told_the_rooms() {
+    let (_chat, addr) = chat(&[]);
+    let mut ana = Guest::connect(addr, Version::Rfc6455).await;
+    let mut bo = Guest::connect(addr, Version::Draft76).await;
+    let mut cy = Guest::connect(addr, Version::Draft75).await;
+    ana.send(json!({"type": "rooms"})).await;
+    assert!(ana.hear_error().await.contains("join first"));
+    ana.join("Ana").await;
+    cy.send(json!({"type": "join", "name": "Cy", "room": "attic"}))
+        .await;
+    let c = cy.hear().await["id"].clone();
+    bo.send(json!({"type": "join", "name": "Bo", "room": "attic"}))
+        .await;
+    assert_eq!(bo.hear().await["type"], "welcome");
+
+    let rooms = |rooms: &[(&str, usize)]| {
+        let listed = rooms.iter();
+        let listed: Vec<_> = listed
+            .map(|(name, people)| json!({"name": name, "people": people}))
+            .collect();
+        json!({"type": "rooms", "rooms": listed})
+    };
+    ana.send(json!({"type": "rooms"})).await;
+    let full = rooms(&[("attic", 2), ("lobby", 1)]);
+    assert_eq!(ana.hear().await, full);
+    // The list may be announced once more, as nobody had been told it.
+    bo.enter("cellar").await;
+    let mut event = ana.hear().await;
+    if event == full {
+        event = ana.hear().await;
+    }
+    let moved = rooms(&[("attic", 1), ("cellar", 1), ("lobby", 1)]);
+    assert_eq!(event, moved);
+    cy.connection.close().await;
+    assert_eq!(ana.hear().await, json!({"type": "gone", "id": c}));
+    let left = rooms(&[("cellar", 1), ("lobby", 1)]);
+    assert_eq!(ana.hear().await, left);
+
+    // Bo, who has not asked, hears none of it.
+    bo.send(json!({"type": "say", "text": "alone"})).await;
+    assert_eq!(bo.hear().await["text"], "alone");
+}
+
 /// Proves that a member can move more often than a connection may have topics.
 #[tokio::test]
 async fn one_can_move_on_and_on() {
@@ -327,6 +373,11 @@ fn the_page_is_served() {
             "/chat.js",
             "text/javascript",
             include_str!("../../src/bin/chat/page/chat.js"),
+        ),
+        (
+            "/log.js",
+            "text/javascript",
+            include_str!("../../src/bin/chat/page/log.js"),
         ),
     ];
     for (path, media_type, content) in files {

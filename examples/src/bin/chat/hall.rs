@@ -7,13 +7,16 @@
 //! The list has the members on this server. What is announced, said and told reaches those on other servers, too, but
 //! a welcome does not name them, and a name is for one on each server.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ws_tokio::{Clients, Cluster, ClusterId, ClusterTopic, Connection, Message, Sender};
 
-use crate::protocol::{Event, NAME_LIMIT, Person, ROOM_LIMIT, Refusal, TEXT_LIMIT};
+use crate::protocol::{
+    Event, NAME_LIMIT, Person, ROOM_LIMIT, ROOM_LIST_LIMIT, Refusal, Room, TEXT_LIMIT,
+};
 
 pub struct Hall {
     clients: Clients,
@@ -83,6 +86,16 @@ impl Hall {
         self.announce_joined(&member);
         people.insert(id, member);
         Ok(Seat { hall: self, id })
+    }
+
+    /// Tells those who asked which rooms there are, if that has changed since the last time.
+    pub fn announce_rooms(&self, told: &mut Message) {
+        let people = self.people();
+        let rooms = list_of_rooms(&people);
+        if *told != rooms {
+            *told = rooms.clone();
+            self.clients.topic(ROOMS_TOPIC).broadcast(rooms);
+        }
     }
 
     /// Welcomes somebody to their room and lets them hear what goes on in it.
@@ -161,6 +174,15 @@ impl Seat<'_> {
         Ok(())
     }
 
+    /// Says which rooms there are, now and whenever that changes, and who leaves the chat.
+    pub fn list_rooms(&self, connection: &Connection) -> Result<(), Refusal> {
+        let people = self.hall.people();
+        let rooms = list_of_rooms(&people);
+        self.hall.clients.send(connection.id(), rooms)?;
+        connection.join(ROOMS_TOPIC)?;
+        Ok(())
+    }
+
     /// Says something to all in the room, oneself included.
     pub fn say(&self, text: &str) -> Result<(), Refusal> {
         check(text)?;
@@ -207,9 +229,28 @@ impl Drop for Seat<'_> {
         let mut people = self.hall.people();
         if let Some(member) = people.remove(&self.id) {
             self.hall.announce_left(&member, &member.room);
+            // Those who talk with them alone can be in any room.
+            let pages = self.hall.cluster.topic(ROOMS_TOPIC);
+            pages.broadcast(Event::Gone { id: self.id });
         }
     }
 }
+
+/// Makes the list of rooms, the fullest first.
+fn list_of_rooms(people: &People) -> Message {
+    let mut lens = BTreeMap::<&str, usize>::new();
+    for member in people.values() {
+        *lens.entry(&member.room).or_default() += 1;
+    }
+    let listed = lens.into_iter();
+    let mut rooms: Vec<_> = listed.map(|(name, people)| Room { name, people }).collect();
+    rooms.sort_by_key(|room| Reverse(room.people));
+    rooms.truncate(ROOM_LIST_LIMIT);
+    Event::Rooms { rooms }.into()
+}
+
+/// The topic of those who asked which rooms there are, and who leaves the chat.
+const ROOMS_TOPIC: &str = "rooms";
 
 /// The topic of all in a room.
 fn room_topic(room: &str) -> String {

@@ -62,6 +62,9 @@ const MESSAGE_LIMIT: usize = 32 << 10;
 /// fill the send queues of all others.
 const PACE: Duration = Duration::from_millis(5);
 
+/// How often those who asked are told which rooms there are: a list for all who come and go in that time.
+const ROOMS_PERIOD: Duration = Duration::from_secs(1);
+
 /// How long somebody waits for the other servers before they are in a room of this one alone.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -101,6 +104,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = builder.bind(&options.listen).await?;
     println!("listening on {scheme}://{}/", server.local_addr());
     let hall = Arc::new(Hall::new(server.clients(), server.cluster(), reach));
+    tokio::spawn(announce_rooms(Arc::clone(&hall)));
     let handler = move |connection| attend(connection, Arc::clone(&hall));
     tokio::select! {
         served = server.serve(handler) => return Ok(served?),
@@ -128,6 +132,16 @@ async fn reload_on_hangup(tls: ServerTls) -> io::Result<()> {
 
 #[cfg(not(unix))]
 async fn reload_on_hangup(_: ServerTls) {}
+
+async fn announce_rooms(hall: Arc<Hall>) {
+    // Nobody has been told anything yet.
+    let mut told = Message::from("");
+    let mut tick = tokio::time::interval(ROOMS_PERIOD);
+    loop {
+        tick.tick().await;
+        hall.announce_rooms(&mut told);
+    }
+}
 
 async fn only_at_chat(upgrade: Upgrade) -> Answer {
     match upgrade.path() {
@@ -178,11 +192,13 @@ fn obey<'a>(
             seat.enter(connection, &room)?;
             return Ok(Some(seat.topic()));
         }
+        (Request::Rooms, Some(seat)) => seat.list_rooms(connection)?,
         (Request::Say { text }, Some(seat)) => seat.say(&text)?,
         (Request::Tell { to, text }, Some(seat)) => seat.tell(&to, &text)?,
-        (Request::Enter { .. } | Request::Say { .. } | Request::Tell { .. }, None) => {
-            return Err(Refusal::JoinFirst);
-        }
+        (
+            Request::Enter { .. } | Request::Rooms | Request::Say { .. } | Request::Tell { .. },
+            None,
+        ) => return Err(Refusal::JoinFirst),
     }
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! The page, over plain HTTP: three files that are built into the program.
+//! The page, over plain HTTP: four files that are built into the program.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, Request, Response, StatusCode};
@@ -13,6 +13,9 @@ pub async fn answer(request: Request<RequestBody>) -> Response<String> {
         }
         (&Method::GET | &Method::HEAD, "/chat.js") => {
             file("text/javascript", include_str!("page/chat.js"))
+        }
+        (&Method::GET | &Method::HEAD, "/log.js") => {
+            file("text/javascript", include_str!("page/log.js"))
         }
         (&Method::GET | &Method::HEAD, _) => {
             let mut response = file("text/plain", "404 Not Found\n\nThe chat is at /\n");

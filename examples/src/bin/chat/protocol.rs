@@ -11,6 +11,9 @@ pub const NAME_LIMIT: usize = 32;
 /// The most characters of the name of a room.
 pub const ROOM_LIMIT: usize = 32;
 
+/// The most rooms that are listed, those with the most people.
+pub const ROOM_LIST_LIMIT: usize = 50;
+
 /// The room of who names none.
 pub const LOBBY: &str = "lobby";
 
@@ -25,6 +28,8 @@ pub enum Request {
     Join { name: String, room: Option<String> },
     /// Moves to a room, which is there as soon as somebody is in it.
     Enter { room: String },
+    /// Asks which rooms there are, now and whenever that changes, and who leaves the chat from now on.
+    Rooms,
     /// Says something to all in the room.
     Say { text: String },
     /// Says something to one, wherever they are.
@@ -65,9 +70,25 @@ pub enum Event<'a> {
         to: ClusterId,
         text: &'a str,
     },
+    /// The rooms that have people on this server.
+    Rooms {
+        rooms: Vec<Room<'a>>,
+    },
+    /// Somebody left the chat, from whatever room.
+    Gone {
+        #[serde(serialize_with = "displayed")]
+        id: ClusterId,
+    },
     Error {
         text: &'a str,
     },
+}
+
+/// A room, and how many are in it.
+#[derive(Serialize)]
+pub struct Room<'a> {
+    pub name: &'a str,
+    pub people: usize,
 }
 
 /// Somebody who has joined.

@@ -1,11 +1,14 @@
 // The chat page: one WebSocket to the server that sent this page, one JSON object in each text message.
 // Whatever comes from others goes into the page by textContent only, never as markup.
-'use strict';
+
+import { avatar, clearLog, element, inNextFrame, note, say } from './log.js';
 
 const NAME_LIMIT = 32;
 const ROOM_LIMIT = 32;
 const TEXT_LIMIT = 2000;
-const ENTRY_LIMIT = 500; // the log forgets its oldest entries, so that a page left open stays small
+const LOBBY = 'lobby'; // where the server puts those who name no room
+const PEOPLE_SHOWN = 200; // of a room that has more
+const TALK_LIMIT = 20; // the last people that one wrote to alone, or got something from
 
 // RFC 6455 §7.2.3: the first delay is random, so that a restarted server does not meet everybody at
 // once; later ones grow by truncated binary exponential back-off.
@@ -26,9 +29,10 @@ let retryAt = 0;
 let timer = 0; // the one timer: join patience, or the countdown
 let recipient = null; // { id, name, gone }: whom the composer writes to; null is everybody
 let unread = 0;
-let following = true; // the log is scrolled to its end, and stays there
+let rooms = []; // { name, people }, as the server listed them last
 const people = new Map(); // id -> { id, name, version }, of the others in our room
-const unconfirmed = []; // what the server has not answered yet, in order: { text } sent, { room } to enter
+const talks = new Map(); // id -> { id, name }, of those we talk to alone, in whatever room; the last ones come last
+const unconfirmed = []; // what the server has not answered yet, in order: { text, to } sent, { room } to enter
 
 // ---- connection -------------------------------------------------------------------------------
 
@@ -104,54 +108,67 @@ const heard = {
     const moved = welcomedAt > 0; // else we have just come in
     const again = me !== null;
     const { id, name, here } = message;
+    // The ids of a server end with it, and so do talks with those who were on it.
+    if (again && nodeOf(id) !== nodeOf(me.id)) loseNode(nodeOf(me.id));
     me = { id, name };
     room = message.room;
     people.clear();
     for (const person of here) people.set(person.id, person);
     if (moved) {
       confirmed((it) => it.room !== undefined);
-      // Whoever we write to may stay in another room: a message to one goes everywhere.
-      if (recipient && people.has(recipient.id)) recipient.gone = false;
     } else {
       clearTimeout(timer);
       welcomedAt = Date.now();
-      // Ids belong to one run of the server: after a restart an old id may be somebody else's.
-      if (recipient) recipient.gone = people.get(recipient.id)?.name !== recipient.name;
+      send({ type: 'rooms' });
     }
+    // A name is for one: who has it now is another one, or has come back under another id.
+    for (const person of here) forgetNamesakes(person);
     show('open');
     showRoom();
-    showPeople();
+    inNextFrame(showPeople);
     showRecipient();
     note('notice', `You are ${again && !moved ? 'back ' : ''}in the room “${room}”, as ${name}.`);
+    if (!here.length && (moved || !again)) note('notice', 'Nobody else is here yet. What you write is seen by those who are here when you send it.');
     if (moved || !again) $('composer').focus();
   },
   joined(person) {
     if (person.id === me?.id) return;
     people.set(person.id, person);
-    if (recipient?.id === person.id) { recipient.gone = false; showRecipient(); }
-    showPeople();
-    composerChanged();
+    forgetNamesakes(person);
+    inNextFrame(showPeople);
+    inNextFrame(showRecipient);
     note('joined', `${person.name} joined`);
   },
   left({ id, name }) {
     people.delete(id);
-    if (recipient?.id === id) { recipient.gone = true; showRecipient(); }
-    showPeople();
+    // They may be in another room, where a message to one reaches them. Who leaves the chat is `gone`, too.
+    inNextFrame(showPeople);
+    inNextFrame(showRecipient);
     note('left', `${name} left`);
   },
+  gone({ id }) {
+    if (talks.has(id) || recipient?.id === id) lose(id);
+  },
   said(message) {
-    if (message.from === me?.id) confirmed((it) => it.text === message.text);
-    say('said', message);
+    heardFrom('said', message);
   },
   told(message) {
-    if (message.from === me?.id) confirmed((it) => it.text === message.text);
-    say('told', message);
+    const mine = message.from === me?.id;
+    const other = mine ? { id: message.to, name: nameOf(message.to) } : { id: message.from, name: message.name };
+    talkWith(other);
+    heardFrom('told', message, ...only(mine, other));
+  },
+  rooms(message) {
+    rooms = message.rooms;
+    inNextFrame(showRooms);
   },
   error({ text }) {
     if (welcomedAt) {
       // It answers what we sent last but one or more: answers come in the order of the questions.
       const failed = unconfirmed.shift();
       if (failed?.room !== undefined) return refuseRoom(text);
+      // The server names whom it did not find.
+      if (failed?.to && text.includes(failed.to)) lose(failed.to);
       if (failed && !$('composer').value) setComposer(failed.text);
       note('error', text);
     } else if (me) {
@@ -165,6 +182,13 @@ const heard = {
     }
   },
 };
+
+function heardFrom(kind, message, ...beside) {
+  const mine = message.from === me?.id;
+  if (mine) confirmed((it) => it.text === message.text);
+  else if (document.hidden) { unread += 1; document.title = `(${unread}) Chat`; }
+  say(kind, message, mine, ...beside);
+}
 
 function confirmed(matches) {
   const index = unconfirmed.findIndex(matches);
@@ -196,13 +220,15 @@ function leave() {
   inside = false;
   me = null;
   room = null;
+  $('door-room').textContent = LOBBY;
   welcomedAt = 0;
   recipient = null;
   unconfirmed.length = 0;
   hangUp();
   people.clear();
-  $('log').replaceChildren();
-  $('newest').hidden = true;
+  talks.clear();
+  rooms = [];
+  clearLog();
   showRecipient();
   show('closed');
   $('name').focus();
@@ -211,11 +237,17 @@ function leave() {
 function move() {
   const wanted = $('where').value.trim();
   if (!welcomedAt) return;
-  if (wanted === room) { showRoom(); return $('composer').focus(); }
+  if (wanted === room) { showRoom(); return focusComposer(); }
   const fault = nameFault(wanted, ROOM_LIMIT);
   if (fault) return refuseRoom(fault);
   send({ type: 'enter', room: wanted });
   unconfirmed.push({ room: wanted });
+}
+
+/** Goes to a room that is in the list. */
+function goTo(name) {
+  $('where').value = name;
+  move();
 }
 
 function refuseRoom(why) {
@@ -227,16 +259,59 @@ function submit() {
   const text = $('composer').value.trim();
   if (!text || !welcomedAt || recipient?.gone) return;
   send(recipient ? { type: 'tell', to: recipient.id, text } : { type: 'say', text });
-  unconfirmed.push({ text });
+  unconfirmed.push({ text, to: recipient?.id });
   setComposer('');
-  $('composer').focus();
+  focusComposer();
+}
+
+/** To focus what has the focus already would cost a layout. */
+function focusComposer() {
+  if (document.activeElement !== $('composer')) $('composer').focus();
 }
 
 function writeTo(person) {
   recipient = person && { id: person.id, name: person.name, gone: false };
+  if (person) talkWith(person);
   showRecipient();
-  showPeople();
-  $('composer').focus();
+  inNextFrame(showPeople);
+  focusComposer();
+}
+
+/** Remembers a talk with one, so that it goes on when either of us changes the room. */
+function talkWith({ id, name }) {
+  if (id === me.id) return;
+  talks.delete(id);
+  talks.set(id, { id, name });
+  if (talks.size > TALK_LIMIT) talks.delete(talks.keys().next().value);
+  inNextFrame(showPeople);
+}
+
+/** Forgets somebody who is not in the chat any more. */
+function lose(id) {
+  talks.delete(id);
+  if (recipient?.id === id) recipient.gone = true;
+  inNextFrame(showPeople);
+  showRecipient();
+}
+
+function loseNode(node) {
+  for (const { id } of [...talks.values(), recipient ?? { id: '' }]) if (nodeOf(id) === node) lose(id);
+}
+
+/** An id is that of a server, and of a connection there. */
+function nodeOf(id) {
+  return id.split('-')[0];
+}
+
+function forgetNamesakes(person) {
+  for (const { id, name } of [...talks.values(), recipient ?? {}]) {
+    if (name === person.name && id !== person.id) lose(id);
+  }
+}
+
+function nameOf(id) {
+  const known = people.get(id) ?? talks.get(id) ?? [me, recipient].find((person) => person?.id === id);
+  return known?.name ?? 'somebody';
 }
 
 function setComposer(text) {
@@ -246,10 +321,7 @@ function setComposer(text) {
 
 function composerChanged() {
   const composer = $('composer');
-  if (!CSS.supports('field-sizing', 'content')) {
-    composer.style.height = 'auto';
-    composer.style.height = `${composer.scrollHeight + 2}px`;
-  }
+  if (!SIZES_ITSELF) inNextFrame(sizeComposer);
   const open = welcomedAt > 0;
   const left = TEXT_LIMIT - composer.value.length;
   whereChanged();
@@ -259,6 +331,14 @@ function composerChanged() {
     : recipient?.gone ? goneHint()
     : left <= 200 ? `${left} characters left`
     : '';
+}
+
+const SIZES_ITSELF = CSS.supports('field-sizing', 'content');
+
+function sizeComposer() {
+  const composer = $('composer');
+  composer.style.height = 'auto';
+  composer.style.height = `${composer.scrollHeight + 2}px`;
 }
 
 function whereChanged() {
@@ -305,111 +385,90 @@ function showRoom() {
   $('where').value = room;
   $('where-error').textContent = '';
   whereChanged();
+  inNextFrame(showRooms);
+}
+
+function showRooms() {
+  if (!me) return;
+  const counts = new Map(rooms.map(({ name, people }) => [name, people]));
+  // Where we are is known here first, and the lobby is always a way back.
+  if (!counts.has(LOBBY)) counts.set(LOBBY, 0);
+  counts.set(room, people.size + 1);
+  $('room').classList.toggle('alone', counts.size === 1);
+  replace($('rooms'), [...counts].map(([name, count]) => roomButton(name, count)));
+}
+
+function roomButton(name, count) {
+  const button = element('button', { type: 'button', className: 'room' },
+    element('bdi', { className: 'who' }, name),
+    element('span', { className: 'count' }, String(count), element('span', { className: 'unseen' }, ' here')));
+  button.dataset.key = name;
+  if (name === room) button.setAttribute('aria-current', 'true');
+  button.onclick = () => goTo(name);
+  return button;
 }
 
 function showPeople() {
-  const sorted = [...people.values()].sort((a, b) => a.name.localeCompare(b.name));
-  const focused = document.activeElement?.dataset?.id;
-  $('people').replaceChildren(...[self(), ...sorted.map(personButton)].map((it) => element('li', {}, it)));
+  if (!me) return;
+  const sorted = [...people.values()].sort((a, b) => COLLATOR.compare(a.name, b.name));
+  const elsewhere = [...talks.values()].filter(({ id }) => !people.has(id));
+  const rows = [self(), ...elsewhere.map(personButton), ...sorted.slice(0, PEOPLE_SHOWN).map(personButton)];
+  replace($('people'), rows);
+  const more = sorted.length - PEOPLE_SHOWN;
   $('people-count').textContent = String(people.size + 1);
-  $('people-hint').textContent = people.size
-    ? 'Choose somebody to write to them alone.'
+  $('people-hint').textContent =
+    more > 0 ? `And ${more} more.`
+    : people.size ? 'Choose somebody to write to them alone.'
     : 'Nobody else is here yet. Open this page once more, in another tab or on another device.';
-  // The list is made anew; whoever walked it by keyboard stays where they were.
-  if (focused) $('people').querySelector(`button[data-id="${CSS.escape(focused)}"]`)?.focus();
+  showRooms();
+}
+
+const COLLATOR = new Intl.Collator();
+
+/** Makes a list anew; whoever walks it by keyboard stays where they are. */
+function replace(list, rows) {
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  list.replaceChildren(...rows.map((row) => element('li', {}, row)));
+  if (focused !== undefined) list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function self() {
   const box = element('div', { className: 'person self' },
     avatar(me.name), element('bdi', { className: 'who' }, me.name), element('span', { className: 'badge' }, 'you'));
-  box.dataset.id = me.id;
   return box;
 }
 
 function personButton(person) {
   const chosen = recipient?.id === person.id && !recipient.gone;
-  const draft = person.version.startsWith('draft') ? ' draft' : '';
-  const button = element('button', { type: 'button', className: 'person', title: `Write to ${person.name} alone` },
-    avatar(person.name), element('bdi', { className: 'who' }, person.name),
-    element('span', { className: `badge${draft}`, title: 'Version of the WebSocket protocol' }, person.version));
-  button.dataset.id = person.id;
+  const here = people.has(person.id);
+  const details = here ? `connected by ${person.version}` : 'not in this room';
+  const button = element('button', { type: 'button', className: here ? 'person' : 'partner' },
+    avatar(person.name),
+    element('span', { className: 'who' },
+      element('bdi', {}, person.name), element('span', { className: 'details' }, details)));
+  button.title = `Write to ${person.name} alone`;
+  button.dataset.key = person.id;
   button.setAttribute('aria-pressed', String(chosen));
   button.onclick = () => writeTo(chosen ? null : person);
   return button;
 }
 
 function showRecipient() {
+  const where = !recipient || people.has(recipient.id) ? '' : recipient.gone ? ' (left)' : ', not in this room';
   $('recipient').hidden = !recipient;
   $('recipient').classList.toggle('gone', Boolean(recipient?.gone));
   $('compose').classList.toggle('to-one', Boolean(recipient));
-  $('recipient-text').replaceChildren(
-    ...(recipient ? ['to ', element('bdi', {}, recipient.name), recipient.gone ? ' (left)' : ''] : []));
+  $('recipient-text').replaceChildren(...(recipient ? ['Only to ', element('bdi', {}, recipient.name), where] : []));
   $('composer').placeholder = recipient ? `Write to ${recipient.name} alone` : 'Write to all in this room';
   composerChanged();
 }
 
-/** Adds a line about what happened. */
-function note(kind, text) {
-  append(element('div', { className: `entry ${kind}` }, element('span', {}, `${text} `), clock()));
-}
-
-/** Adds a message, to all (`said`) or to one (`told`). */
-function say(kind, { from, name, to, text }) {
-  const mine = from === me.id;
-  const time = clock();
-  const entry = element('div', { className: `entry ${kind}${mine ? ' mine' : ''}` },
-    avatar(name),
-    element('div', { className: 'bubble' },
-      element('p', { className: 'byline' },
-        element('bdi', { className: 'from' }, name),
-        ...(kind === 'told' ? [only(mine, to)] : []),
-        time),
-      element('p', { className: 'text', dir: 'auto' }, text)));
-  // Messages of the same person in the same minute hang together under one byline.
-  entry.dataset.thread = [kind, from, to, time.textContent].join(' ');
-  if ($('log').lastElementChild?.dataset.thread === entry.dataset.thread) entry.classList.add('follows');
-  append(entry, mine);
-  if (!mine && document.hidden) { unread += 1; document.title = `(${unread}) Chat`; }
-}
-
-function only(mine, to) {
-  const known = people.get(to) ?? [me, recipient].find((person) => person?.id === to);
-  const name = mine ? (known?.name ?? 'somebody') : 'you';
-  return element('span', { className: 'only' }, 'only to ', element('bdi', {}, name));
-}
-
-function append(entry, follow = false) {
-  const log = $('log');
-  log.append(entry);
-  while (log.childElementCount > ENTRY_LIMIT) log.firstElementChild.remove();
-  if (following || follow) scrollToEnd();
-  else $('newest').hidden = false;
-}
-
-function scrollToEnd() {
-  $('log').scrollTop = $('log').scrollHeight;
-}
-
-function clock() {
-  const now = new Date();
-  return element('time', { dateTime: now.toISOString() },
-    now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
-}
-
-function avatar(name) {
-  const box = element('span', { className: 'avatar' }, [...name][0].toUpperCase());
-  box.setAttribute('aria-hidden', 'true');
-  let hue = 0;
-  for (const character of name) hue = (hue * 31 + character.codePointAt(0)) % 360;
-  box.style.setProperty('--hue', hue);
-  return box;
-}
-
-/** Makes an element; children that are strings become text, whatever they contain. */
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+/** Says whom a message is for, with a button for the mouse: by keyboard there is the list of people. */
+function only(mine, other) {
+  if (mine) return [element('span', { className: 'only' }, 'only to ', element('bdi', {}, other.name))];
+  const reply = element('button', { type: 'button', className: 'reply', tabIndex: -1 }, 'Reply');
+  reply.onclick = () => writeTo(other);
+  return [element('span', { className: 'only' }, 'only to you'), reply];
 }
 
 // ---- wiring -----------------------------------------------------------------------------------
@@ -425,24 +484,12 @@ function start() {
   $('leave').onclick = leave;
   $('reconnect').onclick = reconnectNow;
   $('to-all').onclick = () => writeTo(null);
-  $('newest').onclick = scrollToEnd;
   $('composer').oninput = composerChanged;
   $('composer').onkeydown = (event) => {
     // Enter that ends the choice of a character (Chinese, Japanese, …) is not Enter.
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
     if (event.key === 'Escape' && recipient) writeTo(null);
   };
-  let lastTop = 0;
-  $('log').onscroll = () => {
-    const log = $('log');
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
-    // Only somebody who scrolls up stops following; a log that became smaller does not.
-    following = atEnd || (following && log.scrollTop >= lastTop);
-    lastTop = log.scrollTop;
-    if (following) $('newest').hidden = true;
-  };
-  // The banner, the keyboard of a phone and a long text make the log smaller.
-  new ResizeObserver(() => { if (following) scrollToEnd(); }).observe($('log'));
   addEventListener('online', reconnectNow);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) { unread = 0; document.title = 'Chat'; }
@@ -450,6 +497,7 @@ function start() {
 
   const query = new URLSearchParams(location.search);
   room = query.get('room');
+  $('door-room').textContent = room ?? LOBBY;
   let name = query.get('name');
   const asked = name !== null; // `/?name=Ana&room=garden` goes straight in
   try { name ??= localStorage.getItem('name'); } catch { /* private mode */ }
