@@ -5,6 +5,7 @@
 //! code for any runtime, such as this, names `ws-driver`.
 
 mod connect;
+pub mod dashboard;
 mod deflate;
 mod hex;
 pub mod prometheus;

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { exit, suite } from '../checks.mjs';
-import { launch, openTab } from './chromium.mjs';
+import { checkAccess, checkWidth, launch, openTab } from './chromium.mjs';
 
 const PATIENCE = 10_000; // milliseconds that a page may take for one step
 const CHECK_PATIENCE = 90_000; // and that a check may take, of many steps
@@ -42,6 +42,18 @@ try {
       await page.waitForSelector(person('node 2', 'Bo'));
       await page.waitForSelector('.node:has-text("node 2"):has-text("1 connection")');
     }
+  });
+
+  await check('the dashboard of a node has both nodes, without a fault of access', async () => {
+    const page = await openTab(browser, PATIENCE, complaints, { colorScheme: 'dark', viewport: { width: 360, height: 740 } });
+    await page.goto(`${second.url}dashboard`);
+    await page.waitForSelector('#nodes tr:has-text("node 2"):has-text("this one")');
+    await page.waitForSelector('#nodes tr:has-text("node 1"):not(:has-text("this one"))');
+    await page.waitForSelector('#topics tr:has-text("chat")');
+    await checkAccess(page);
+    await checkWidth(page);
+    await shot(page, 'cluster-0-dashboard');
+    await page.context().close();
   });
 
   await check('what is written on one node is on the other, as text and not as markup', async () => {

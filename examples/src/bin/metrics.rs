@@ -1,4 +1,5 @@
-//! An echo server that serves its counters and histograms to Prometheus, at `/metrics` of its own port.
+//! An echo server that serves its counters and histograms to Prometheus, at `/metrics` of its own port, and its counters to
+//! people, as a live page at `/dashboard`.
 //!
 //! ```text
 //! cargo run --release -p examples --bin metrics -- --listen 127.0.0.1:9000
@@ -12,12 +13,13 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
+use examples::dashboard::{self, Dashboard};
 use examples::prometheus;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
-use ws_tokio::{Clients, Connection, Histograms, RequestBody, Server};
+use ws_tokio::{Answer, Clients, Connection, Histograms, RequestBody, Server, Upgrade};
 
-/// An echo server with a page for Prometheus.
+/// An echo server with a page for Prometheus and a dashboard.
 #[derive(Parser)]
 struct Options {
     /// The address to listen on; port 0 means any free port.
@@ -38,11 +40,29 @@ async fn main() -> io::Result<()> {
             let response = answer(&request, asked.get(), &histograms);
             async { response }
         })
+        .on_upgrade(decide)
         .bind(&options.listen)
         .await?;
     clients.get_or_init(|| server.clients());
     println!("listening on http://{}/", server.local_addr());
-    server.serve(echo).await
+    let dashboard = Dashboard::watch(&server);
+    server
+        .serve(move |connection| attend(connection, Arc::clone(&dashboard)))
+        .await
+}
+
+async fn decide(upgrade: Upgrade) -> Answer {
+    match upgrade.path() {
+        dashboard::FEED => dashboard::decide(&upgrade),
+        _ => upgrade.accept(),
+    }
+}
+
+async fn attend(connection: Connection, dashboard: Arc<Dashboard>) {
+    match connection.request().map(|head| head.path()) {
+        Some(dashboard::FEED) => dashboard.attend(connection).await,
+        _ => echo(connection).await,
+    }
 }
 
 fn answer(
@@ -50,6 +70,9 @@ fn answer(
     clients: Option<&Clients>,
     histograms: &Histograms,
 ) -> Response<String> {
+    if let (&Method::GET, Some(page)) = (request.method(), dashboard::page(request)) {
+        return page;
+    }
     let mut response = Response::default();
     match (request.method(), request.uri().path(), clients) {
         (&Method::GET, "/metrics", Some(clients)) => {

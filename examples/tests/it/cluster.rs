@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use ws_tokio::{CloseCode, Connection, connect};
 
 use super::common::{PATIENCE, request};
+use super::dashboard::Feed;
 use super::metrics::scrape;
 
 /// The command, which ends with this, and its nodes with it.
@@ -303,6 +304,29 @@ async fn each_node_has_its_numbers_for_prometheus() {
     }
     assert!(first.contains_key("ws_cluster_echo_lag_seconds"));
     assert!(first["ws_cluster_held_seconds_total"] < 5.0);
+}
+
+/// Proves that the dashboard of a node has the largest topics of that node, and all nodes of its cluster.
+#[tokio::test]
+async fn the_dashboard_of_a_node_has_all_nodes() {
+    let nodes = Nodes::start(3);
+    let mut ana = Page::enter(nodes.addrs[1], "Ana").await;
+    ana.say("hello").await;
+    ana.hear().await;
+    let mut feed = Feed::open(nodes.addrs[1]).await;
+    let has_all = |message: &Value| message["survey"]["cluster"]["count"] == 3;
+    let message = feed.until(has_all).await;
+    let survey = &message["survey"];
+    assert_eq!(survey["topics"]["largest"], json!([[1, "chat"]]));
+    let cluster = &survey["cluster"];
+    assert_eq!(cluster["state"], "up");
+    let shown = cluster["nodes"].as_array().unwrap();
+    for (number, node) in (1..).zip(shown) {
+        let name = node["name"].as_str().unwrap();
+        assert!(name.starts_with(&format!("node {number}")), "{name}");
+        assert_eq!(node["own"], number == 2, "{node}");
+    }
+    assert_eq!(message["sample"]["cluster"]["missed"], 0);
 }
 
 /// Proves that a node without its engine says so, and for how long, in the same series.

@@ -11,6 +11,7 @@ mod chat_cluster;
 mod client;
 mod cluster;
 mod common;
+mod dashboard;
 mod echo;
 mod embedded;
 mod integrations;

@@ -66,11 +66,26 @@ pub async fn scrape(addr: SocketAddr) -> Samples {
     parse(&text)
 }
 
-async fn open(addr: SocketAddr, version: Version) -> Connection {
+/// Connects in a version, and hears an echo.
+pub async fn open(addr: SocketAddr, version: Version) -> Connection {
     let config = ClientConfig::new().version(version);
     let url = format!("ws://{addr}/");
     let opened = timeout(PATIENCE, connect_with(&url, &config)).await;
-    opened.unwrap().unwrap()
+    let mut connection = opened.unwrap().unwrap();
+    connection.send("12345").await.unwrap();
+    let echo = timeout(PATIENCE, connection.recv()).await.unwrap();
+    assert_eq!(echo.unwrap().as_text(), Some("12345"));
+    connection
+}
+
+/// Asks for a version that there is not.
+pub async fn be_refused(addr: SocketAddr) {
+    let refuse = move || {
+        let bad = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 99\r\n";
+        request(addr, "GET /", bad)
+    };
+    let (head, _) = spawn_blocking(refuse).await.unwrap();
+    assert!(head.starts_with("http/1.1 426 "), "{head}");
 }
 
 /// What clients do is in the numbers, by version, by close code and by reason; the set of samples stays
@@ -81,18 +96,9 @@ async fn what_clients_do_is_counted() {
     let first = scrape(addr).await;
     let mut connections = Vec::new();
     for version in [Version::Rfc6455, Version::Rfc6455, Version::Draft76] {
-        let mut connection = open(addr, version).await;
-        connection.send("12345").await.unwrap();
-        let echo = timeout(PATIENCE, connection.recv()).await.unwrap();
-        assert_eq!(echo.unwrap().as_text(), Some("12345"));
-        connections.push(connection);
+        connections.push(open(addr, version).await);
     }
-    let refuse = move || {
-        let bad = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 99\r\n";
-        request(addr, "GET /", bad)
-    };
-    let (head, _) = spawn_blocking(refuse).await.unwrap();
-    assert!(head.starts_with("http/1.1 426 "), "{head}");
+    be_refused(addr).await;
     let open_now = scrape(addr).await;
     let code = CloseCode::new(4321).unwrap();
     connections[0].close_with(code, "").await.unwrap();

@@ -8,7 +8,8 @@
 //!
 //! Open the addresses that it prints, each in a tab, and end a node with `kill -9` and the number that it prints: its
 //! page goes to another node, resumes from the last position in the log that it has, and misses nothing. The page shows
-//! the nodes, and who is on which. `/metrics` of a node has its counters for Prometheus. With `--redis` the nodes of all
+//! the nodes, and who is on which. `/metrics` of a node has its counters for Prometheus, and
+//! `/dashboard` shows them. With `--redis` the nodes of all
 //! commands with the same URL are one cluster. Without an engine the nodes share the memory of one process.
 
 mod chat;

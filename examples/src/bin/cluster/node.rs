@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ws_tokio::{Answer, Backplane, ClusterConfig, LogConfig, Server, Tokio, Upgrade};
+use examples::dashboard::{self, Dashboard};
+use ws_tokio::{Answer, Backplane, ClusterConfig, Connection, LogConfig, Server, Tokio, Upgrade};
 
 use crate::chat::{self, TOPIC};
 use crate::engine::free_addr;
@@ -44,7 +45,7 @@ impl Node {
                 let response = page::answer(&request, asked.get());
                 async { response }
             })
-            .on_upgrade(only_at_chat)
+            .on_upgrade(only_known_paths)
             .backplane(backplane)
             .cluster(cluster)
             .bind(addr)
@@ -70,22 +71,26 @@ impl Node {
 async fn serve(server: Server, name: Arc<str>) {
     let room = server.cluster().topic(TOPIC);
     let overview = overview::watch(server.cluster(), room.clone());
-    let handler = move |connection| {
-        chat::attend(
-            connection,
-            room.clone(),
-            Arc::clone(&name),
-            overview.clone(),
-        )
+    let dashboard = Dashboard::watch(&server);
+    let handler = move |connection: Connection| {
+        let (room, name, overview) = (room.clone(), Arc::clone(&name), overview.clone());
+        let dashboard = Arc::clone(&dashboard);
+        async move {
+            match connection.request().map(|head| head.path()) {
+                Some(dashboard::FEED) => dashboard.attend(connection).await,
+                _ => chat::attend(connection, room, name, overview).await,
+            }
+        }
     };
     if let Err(error) = server.serve(handler).await {
         eprintln!("a node cannot listen any more: {error}");
     }
 }
 
-async fn only_at_chat(upgrade: Upgrade) -> Answer {
+async fn only_known_paths(upgrade: Upgrade) -> Answer {
     match upgrade.path() {
         "/chat" => upgrade.accept(),
+        dashboard::FEED => dashboard::decide(&upgrade),
         _ => upgrade.reject(404).body("the chat is at /chat\n"),
     }
 }

@@ -1,6 +1,6 @@
 //! The page and the counters, over plain HTTP.
 
-use examples::prometheus;
+use examples::{dashboard, prometheus};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use ws_tokio::{RequestBody, Server};
@@ -11,6 +11,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Answers a request. The server is there once it is bound.
 pub fn answer(request: &Request<RequestBody>, server: Option<&Server>) -> Response<String> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if let (true, Some(page)) = (is_read, dashboard::page(request)) {
+        return page;
+    }
     match (request.uri().path(), server) {
         ("/", _) if is_read => file("text/html; charset=utf-8", include_str!("page/index.html")),
         ("/style.css", _) if is_read => file("text/css", include_str!("page/style.css")),
