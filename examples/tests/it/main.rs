@@ -21,3 +21,5 @@ mod scripted_client;
 #[cfg(unix)]
 mod stopped;
 mod tls;
+#[cfg(unix)]
+mod tutorial;
