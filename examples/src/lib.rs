@@ -4,6 +4,8 @@
 //! A server for one runtime takes everything from its adapter, as the chat does from `ws-tokio`. Only
 //! code for any runtime, such as this, names `ws-driver`.
 
+#[cfg(doctest)]
+mod book;
 mod connect;
 pub mod dashboard;
 mod deflate;
