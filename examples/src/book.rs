@@ -24,3 +24,18 @@ pub struct Reconnecting;
 
 #[doc = include_str!("../../docs/how-to/user-topics.md")]
 pub struct UserTopics;
+
+#[doc = include_str!("../../docs/migration/axum.md")]
+pub struct Axum;
+
+#[doc = include_str!("../../docs/migration/fastwebsockets.md")]
+pub struct Fastwebsockets;
+
+#[doc = include_str!("../../docs/migration/node-ws.md")]
+pub struct NodeWs;
+
+#[doc = include_str!("../../docs/migration/socket-io.md")]
+pub struct SocketIo;
+
+#[doc = include_str!("../../docs/migration/tungstenite.md")]
+pub struct Tungstenite;
