@@ -1,5 +1,6 @@
 //! What a connection notes in histograms: its duration, the sizes of its messages, and of one message at a time how long it
-//! waits to be written. Most connections have none of this.
+//! waits to be written. Most connections have none of this, so all of it is out of line: inlined, it takes registers of those that
+//! measure nothing.
 
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ impl Measured {
     }
 
     /// Notes the messages in a batch that was empty before.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_received(&self, batch: &EventBatch) {
         hooks::each_payload(batch, |len, is_last| {
             self.note_part(Measure::Received, |state| &mut state.received, len, is_last);
@@ -46,6 +49,8 @@ impl Measured {
     }
 
     /// Notes a message that was queued or kept back, or a fragment of one.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_sent(&self, len: usize, is_last: bool) {
         self.note_part(Measure::Sent, |state| &mut state.sent, len, is_last);
     }
@@ -67,6 +72,8 @@ impl Measured {
 
     /// Takes the time of what was queued last, unless a message is being timed already. It has left with the byte `mark` of the
     /// stream.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_queued(&self, mark: u64, now: impl FnOnce() -> Instant) {
         let mut state = self.state();
         if state.sample.is_none() {
@@ -75,6 +82,8 @@ impl Measured {
     }
 
     /// Notes how many bytes of the stream have left.
+    #[cold]
+    #[inline(never)]
     pub(super) fn note_written(&self, written: u64, now: impl FnOnce() -> Instant) {
         let mut state = self.state();
         if let Some((queued, _)) = state.sample.filter(|(_, mark)| *mark <= written) {
