@@ -338,7 +338,7 @@ async fn a_websocket_in_http_2_is_an_upgrade() {
         assert_eq!(response.status(), status);
         assert_eq!(soon(stream.read_to_end()).await, body.as_bytes());
     }
-    for connection in connections {
+    for mut connection in connections {
         assert!(soon(connection.close()).await.clean);
     }
     assert_eq!(server.counters().opened.total(), 2);
