@@ -20,8 +20,11 @@
 //!
 //! # Where to go from here
 //!
+//! [A tour by examples](tour) has a short program for each thing that people ask for.
+//!
 //! | To | look at |
 //! |---|---|
+//! | know the limits and timeouts | [`options`] |
 //! | set limits, origins, subprotocols, timeouts | [`Server::builder`](ws_driver::Server::builder), [`ServerBuilder`](ws_driver::ServerBuilder) |
 //! | accept or reject each upgrade, with a status, headers and a body | [`on_upgrade`](ws_driver::ServerBuilder::on_upgrade), [`Upgrade`] |
 //! | answer plain HTTP on the same port | [`on_request`](ws_driver::ServerBuilder::on_request) |
@@ -58,7 +61,8 @@
 //! - `proxy` lets clients connect through a proxy.
 //! - `idna` lets clients connect to hosts whose names are not ASCII.
 //! - `deflate` adds compression; see [`compression`].
-//! - `upgrade` and `axum` integrate with other HTTP servers; see [`integrations`].
+//! - `rustls-native-certs` and `rustls-platform-verifier` let clients trust what their machine trusts; see [`tls`].
+//! - `upgrade` and `axum` integrate with other HTTP servers, `http2` carries WebSockets in HTTP/2; see [`integrations`].
 //! - `redis` connects many servers; see [`many_machines`]. It asks for Rust 1.88.
 //! - `test-kit` adds the module `test`, for tests of handlers and servers; see [`test_kit`]. It belongs in
 //!   `[dev-dependencies]`, because it adds tokio's `test-util`.
@@ -76,6 +80,12 @@ pub use ws_redis::{Redis, RedisUrlError};
 pub use self::runtime::{Listener, Stream, Tokio, TokioTimer};
 
 ws_driver::adapter!(Tokio, "tokio");
+
+#[doc = include_str!("../docs/tour.md")]
+pub mod tour {}
+
+#[doc = include_str!("../docs/options.md")]
+pub mod options {}
 
 #[doc = include_str!("../docs/coming-from-node-websocket-server.md")]
 pub mod coming_from_node_websocket_server {}

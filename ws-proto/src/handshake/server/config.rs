@@ -132,7 +132,7 @@ impl ServerConfig {
 mod tests {
     use super::*;
 
-    /// The defaults are a promise, and README.md names them. A change of a default changes this test.
+    /// The defaults are a promise, and docs/options.md names them. A change of a default changes this test.
     #[test]
     fn the_defaults_are_frozen() {
         let is_compiled = if cfg!(feature = "deflate") {
