@@ -45,7 +45,7 @@
 //! | measure how far away a peer is | [`Connection::round_trip`], [`Connection::latency`] |
 //! | speak TLS | [`tls`] |
 //! | compress messages | [`compression`], with the feature `deflate` |
-//! | use several cores | [`deployment`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
+//! | use several cores | [`several_cores`], [`reuse_port`](ws_driver::ServerBuilder::reuse_port) |
 //! | stop the server | [`close`](ws_driver::Server::close), [`shutdown`](ws_driver::Server::shutdown) |
 //! | open a connection as a client | [`connect`], [`connect_with`], [`ClientConfig`] |
 //! | test a handler or a server without a port, and in virtual time | [`test_kit`], with the feature `test-kit` |
@@ -99,8 +99,8 @@ pub mod observability {}
 #[doc = include_str!("../docs/integrations.md")]
 pub mod integrations {}
 
-#[doc = include_str!("../docs/deployment.md")]
-pub mod deployment {}
+#[doc = include_str!("../docs/several-cores.md")]
+pub mod several_cores {}
 
 #[doc = include_str!("../docs/behind-a-proxy.md")]
 pub mod behind_a_proxy {}
