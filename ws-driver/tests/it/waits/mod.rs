@@ -4,6 +4,8 @@
 mod caller;
 mod client;
 mod http;
+#[cfg(feature = "http2")]
+mod http2;
 mod kit;
 mod opening;
 mod serving;
