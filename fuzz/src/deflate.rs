@@ -132,7 +132,7 @@ fn join(items: Vec<Item>) -> (Vec<Vec<u8>>, Option<u16>) {
                 }
             }
             Item::Fail(code) => failed = Some(code),
-            Item::Begin => unreachable!("it is not told"),
+            Item::Begin | Item::Arrived(_) => unreachable!("it is not told"),
             Item::Ping(_) | Item::Pong(_) | Item::Close(..) => unreachable!("nobody sent it"),
         }
     }

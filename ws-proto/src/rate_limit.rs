@@ -11,7 +11,8 @@
 ///   one, and the `fragment_limit` bounds its fragments. A close takes none, because nothing follows it. As many pongs
 ///   as this endpoint sent pings take none, because they were asked for.
 /// - The payloads of these take a token of [`bytes`](Self::bytes) for each byte. A compressed message counts what comes
-///   out of it, because that is what costs memory and the application's time, and a few bytes can become a MiB.
+///   out of it, because that is what costs memory and the application's time, and a few bytes can become a MiB; or what
+///   arrived, if that is more. Empty ones take none, so a limit of bytes needs one of messages beside it.
 ///
 /// Only an open connection is limited: from a close on, the `close_timeout` bounds what can follow.
 ///

@@ -33,7 +33,7 @@ pub struct Rules {
     pub fragments: bool,
     /// What was agreed on for messages that are compressed.
     pub inflates: Option<Way>,
-    /// The beginning of each message is an item.
+    /// The beginning of each message is an item, and how much of a compressed one arrived.
     pub tells_beginnings: bool,
 }
 
@@ -95,6 +95,8 @@ impl Rules {
 pub enum Item {
     /// A message begins, if that is to be told.
     Begin,
+    /// So many bytes arrived of the compressed message whose end comes next, if that is to be told.
+    Arrived(usize),
     /// A message; `is_text`, and its bytes.
     Message(bool, Vec<u8>),
     /// A part of a message: `is_text`, its bytes, and whether it is the first or the last one.
@@ -319,6 +321,13 @@ impl Stream<'_> {
     }
 
     fn finish(&mut self, open: &Open) {
+        if let Some(wire) = open
+            .compressed
+            .as_ref()
+            .filter(|_| self.rules.tells_beginnings)
+        {
+            self.items.push(Item::Arrived(wire.len()));
+        }
         let rest = open.payload[open.told..].to_vec();
         self.items.push(if open.told > 0 {
             Item::Part(open.is_text, rest, false, true)

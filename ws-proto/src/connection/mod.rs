@@ -276,13 +276,18 @@ impl Connection {
     pub fn wants_read(&self) -> bool {
         match self.phase {
             Phase::Open(_) | Phase::Sent { .. } => {
-                self.events.len() < self.receive_limit() && !self.is_rate_waiting()
+                !self.is_receive_queue_full() && !self.is_rate_waiting()
             }
             // The receive queue does not matter here: what arrives is discarded, and the end of the stream must be
             // seen.
             Phase::Deferred(_) | Phase::Draining { .. } => !self.stream_ended,
             Phase::Finished => false,
         }
+    }
+
+    /// Tells whether the messages that wait for the application reach the `receive_queue_limit`.
+    fn is_receive_queue_full(&self) -> bool {
+        self.events.len() >= self.receive_limit()
     }
 
     /// Tells whether the write side of the stream should be shut down, because everything is written and nothing

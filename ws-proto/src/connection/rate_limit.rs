@@ -23,6 +23,10 @@ pub(super) struct RateLimiter {
     bytes: Bucket,
     /// The number of pongs that arrived.
     pongs: u64,
+    /// The bytes of the open message that came in frames.
+    arrived: usize,
+    /// The bytes of it that were given out in fragments.
+    given_out: usize,
     /// Whether nothing is to be read until [`Timer::RateLimit`] runs out. Invariant: that timer is armed then.
     is_waiting: bool,
 }
@@ -41,6 +45,8 @@ impl RateLimiter {
             messages: Bucket::FULL,
             bytes: Bucket::FULL,
             pongs: 0,
+            arrived: 0,
+            given_out: 0,
             is_waiting: false,
         }
     }
@@ -57,12 +63,25 @@ impl RateLimiter {
             is_continued: false,
         };
         match assembled {
-            Assembled::Message(message) => Some(whole(message.len())),
-            Assembled::Fragment(fragment) => Some(Charge {
-                messages: u64::from(fragment.first),
-                bytes: fragment.content.len(),
-                is_continued: !fragment.last,
-            }),
+            Assembled::Message(message) => {
+                // A compressed message of which nothing comes out costs the work of inflating it.
+                let arrived = std::mem::take(&mut self.arrived);
+                Some(whole(message.len().max(arrived)))
+            }
+            Assembled::Fragment(fragment) => {
+                self.given_out = self.given_out.saturating_add(fragment.content.len());
+                let mut bytes = fragment.content.len();
+                if fragment.last {
+                    let arrived = std::mem::take(&mut self.arrived);
+                    let given_out = std::mem::take(&mut self.given_out);
+                    bytes = bytes.saturating_add(arrived.saturating_sub(given_out));
+                }
+                Some(Charge {
+                    messages: u64::from(fragment.first),
+                    bytes,
+                    is_continued: !fragment.last,
+                })
+            }
             Assembled::Control(Opcode::Close, _) => None,
             Assembled::Control(Opcode::Pong, payload) => {
                 self.pongs += 1;
@@ -148,13 +167,27 @@ impl Connection {
         matches!(&self.phase, Phase::Open(Some(limiter)) if limiter.is_waiting())
     }
 
-    /// Tells whether a piece may begin a message, if it does. If not, the connection has failed.
+    /// Returns when the peer may send again, if the rate limit keeps the connection from reading.
+    pub(super) fn rate_wait_end(&self) -> Option<Instant> {
+        let is_waiting = self.is_rate_waiting();
+        is_waiting.then(|| self.timers.end_of(Timer::RateLimit))?
+    }
+
+    /// Counts a piece of a message, and tells whether it may begin one, if it does. If not, the connection has failed.
     // At the beginning and not at the end: what is too much is then not held first, and a message that also breaks another
     // rule fails by the same one however it was chopped.
     #[inline]
     pub(super) fn may_begin(&mut self, now: Instant, piece: &Piece<'_>) -> bool {
-        !matches!(self.phase, Phase::Open(Some(_)))
-            || !piece.first
+        let Phase::Open(Some(limiter)) = &mut self.phase else {
+            return true;
+        };
+        if matches!(
+            piece.opcode,
+            Opcode::Text | Opcode::Binary | Opcode::Continuation
+        ) {
+            limiter.arrived = limiter.arrived.saturating_add(piece.payload.len());
+        }
+        !piece.first
             || !matches!(piece.opcode, Opcode::Text | Opcode::Binary)
             || !self.assembler.is_between_messages()
             || self.has_tokens(now)

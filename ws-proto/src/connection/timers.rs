@@ -167,6 +167,12 @@ impl Timers {
         self.deadline(timer) != Moment::NEVER
     }
 
+    /// Returns the deadline of a timer that is armed.
+    pub(crate) fn end_of(&self, timer: Timer) -> Option<Instant> {
+        self.is_set(timer)
+            .then(|| self.instant(self.deadline(timer)))
+    }
+
     /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         let rare = self.rare.iter().flat_map(|rare| rare.iter().copied());

@@ -6,7 +6,9 @@
 //! A read that ends between two messages costs one comparison. A read that leaves a message open begins a lap, if no
 //! lap runs. At the end of the lap the bytes that came of that message decide. Enough bytes, or another message, begin
 //! the next lap. So a message that came to a halt is found after the timeout, or after up to twice the timeout if some
-//! of it, or of a message before it, came in the same lap. A lap in which we did not read proves nothing.
+//! of it, or of a message before it, came in the same lap. A lap in which we did not read, because the application did not
+//! take what had arrived, proves nothing. The waits of the rate limit are the peer's own doing: they excuse nothing, or a ping
+//! in each lap would. A lap that ends in such a wait is longer, once, so that a peer with a debt has its time behind it.
 //!
 //! Only an open connection is watched: from the close on the `close_timeout` bounds each wait.
 
@@ -40,7 +42,9 @@ enum Lap {
     Earlier,
     /// The message was open during the whole lap, and we read all the time.
     Watched,
-    /// The message was open during the whole lap, but reading was paused for a time.
+    /// As [`Watched`](Self::Watched), and the lap was made longer, because it ended in a wait of the rate limit.
+    Extended,
+    /// The message was open during the whole lap, but reading was paused by a full receive queue for a time.
     Excused,
 }
 
@@ -69,7 +73,7 @@ impl Connection {
     }
 
     fn watch_open_message(&mut self, now: Instant) {
-        let is_paused = !self.wants_read();
+        let is_paused = self.is_receive_queue_full();
         let has_lap = self.timers.is_set(Timer::Message);
         if !matches!(self.phase, Phase::Open(_)) || self.config.message_timeout.is_none() {
             return;
@@ -78,7 +82,7 @@ impl Connection {
             return;
         };
         if has_lap {
-            if is_paused && progress.lap == Lap::Watched {
+            if is_paused && matches!(progress.lap, Lap::Watched | Lap::Extended) {
                 progress.lap = Lap::Excused;
             }
         } else {
@@ -87,21 +91,29 @@ impl Connection {
     }
 
     pub(super) fn handle_message_timeout(&mut self, now: Instant) {
-        let is_paused = !self.wants_read();
+        let is_paused = self.is_receive_queue_full();
+        let rate_wait_end = self.rate_wait_end();
         let (Some(waited), Some(progress)) = (self.config.message_timeout, self.held()) else {
             return;
         };
         let received = progress.arrived;
-        let is_stuck = progress.lap == Lap::Watched && progress.arrived_in_lap < MESSAGE_PROGRESS;
-        if is_stuck && !is_paused {
-            self.fail(now, ProtocolError::MessageStalled { waited, received });
-        } else {
-            self.begin_message_lap(now);
+        let is_slow = progress.arrived_in_lap < MESSAGE_PROGRESS && !is_paused;
+        match (progress.lap, rate_wait_end) {
+            (Lap::Watched, Some(end)) if is_slow => {
+                progress.lap = Lap::Extended;
+                self.timers.set(Timer::Message, end, Some(waited));
+            }
+            (Lap::Watched | Lap::Extended, _) if is_slow => {
+                self.fail(now, ProtocolError::MessageStalled { waited, received });
+            }
+            (Lap::Earlier | Lap::Watched | Lap::Extended | Lap::Excused, _) => {
+                self.begin_message_lap(now);
+            }
         }
     }
 
     fn begin_message_lap(&mut self, now: Instant) {
-        let is_excused = !self.wants_read();
+        let is_excused = self.is_receive_queue_full();
         if let Some(progress) = self.held() {
             progress.arrived_in_lap = 0;
             progress.lap = if is_excused {

@@ -282,6 +282,102 @@ fn a_compressed_message_counts_what_comes_out() {
     assert!(connection.wants_read());
 }
 
+/// A compressed message of which nothing comes out counts what arrived, because it is work all the same; in one frame, and
+/// given out in parts.
+#[cfg(feature = "deflate")]
+#[test]
+fn a_compressed_message_counts_what_arrived_if_that_is_more() {
+    use ws_proto::Deflate;
+
+    for in_parts in [false, true] {
+        let now = Instant::now();
+        let options = Deflate::new();
+        let mut offer = http::HeaderMap::new();
+        offer.insert("sec-websocket-extensions", options.offer().parse().unwrap());
+        let limit = RateLimit::new().bytes(Rate::per_second(1000).burst(1000));
+        let config = limited(limit).receive_fragments(in_parts);
+        let connection = connect(Role::Server, Version::Rfc6455, config, now);
+        let mut connection = connection.with_deflate(&options.accept(&offer).unwrap());
+        // Empty stored blocks (RFC 1951 §3.2.4); the bytes that end the message complete the last one.
+        let blocks = [[0, 0, 0, 0xff, 0xff].repeat(1000), vec![0]].concat();
+        let message = Frame::new(0xc2, blocks).to(Role::Server);
+        assert_eq!(connection.handle_read_some(now, &message), message.len());
+        drop(events(&mut connection, now));
+        assert!(!connection.wants_read(), "{in_parts}");
+        connection.handle_timeout(now + 4 * SECOND);
+        assert!(!connection.wants_read(), "{in_parts}");
+        connection.handle_timeout(now + 5 * SECOND);
+        assert!(connection.wants_read(), "{in_parts}");
+    }
+}
+
+/// The waits of the limit do not excuse a message that does not go on: a peer could make one in each `message_timeout`, by
+/// pings, and would be held for ever.
+#[test]
+fn a_wait_excuses_no_unfinished_message() {
+    for limit in [
+        RateLimit::new().messages(Rate::per_second(1)),
+        RateLimit::new().messages(Rate::per_second(20).burst(100)),
+        RateLimit::new().bytes(Rate::per_second(1)),
+    ] {
+        for period in [1, 7, 20, 59] {
+            let start = Instant::now();
+            let config = limited(limit).keepalive_interval(None);
+            let mut connection = connect(Role::Server, Version::Rfc6455, config, start);
+            connection.handle_read(start, &Frame::new(0x01, b"begun").to(Role::Server));
+            let mut second = 0;
+            while connection.closed().is_none() {
+                let now = start + second * SECOND;
+                if second % period == 0 && connection.wants_read() {
+                    connection.handle_read_some(now, &ping().repeat(101));
+                }
+                drop(events(&mut connection, now));
+                written(&mut connection);
+                if connection.poll_timeout().is_some_and(|end| end <= now) {
+                    connection.handle_timeout(now);
+                }
+                second += 1;
+                assert!(second < 1000, "{limit:?}, a ping each {period} s");
+            }
+            let cause = connection.closed().unwrap().cause.clone();
+            let is_stalled = matches!(
+                cause,
+                CloseCause::Failed(ProtocolError::MessageStalled { .. })
+            );
+            // Two laps, and the longest wait between them.
+            assert!(
+                is_stalled && second <= 60 + 101 + 60,
+                "{cause:?} after {second} s"
+            );
+        }
+    }
+}
+
+/// A message whose beginning arrived before a wait has its time behind it.
+#[test]
+fn a_wait_gives_an_unfinished_message_its_time_again() {
+    let start = Instant::now();
+    let limit = RateLimit::new().bytes(Rate::per_second(1).burst(1));
+    let config = limited(limit).keepalive_interval(None);
+    let mut connection = connect(Role::Server, Version::Rfc6455, config, start);
+    connection.handle_read(start, &Frame::new(0x01, b"begun").to(Role::Server));
+    let debt = Frame::new(0x89, [b'p'; 100]).to(Role::Server);
+    connection.handle_read_some(start, &debt);
+    for second in 0..159 {
+        let now = start + second * SECOND;
+        drop(events(&mut connection, now));
+        written(&mut connection);
+        if connection.poll_timeout().is_some_and(|end| end <= now) {
+            connection.handle_timeout(now);
+        }
+        assert_eq!(connection.closed(), None, "{second} s");
+    }
+    let now = start + 159 * SECOND;
+    connection.handle_read(now, &Frame::new(0x80, b" and done").to(Role::Server));
+    let seen: Vec<_> = events(&mut connection, now).iter().map(describe).collect();
+    assert_eq!(seen, ["text:begun and done"]);
+}
+
 /// A message that is too much fails where it begins, whatever else is wrong with it, and however it arrives.
 #[test]
 fn a_message_is_judged_where_it_begins() {

@@ -102,7 +102,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 impl Endpoint {
     pub fn new(mut setup: Setup) -> Self {
-        setup.rules.tells_beginnings = setup.rate_limit.is_some_and(|limit| limit.closes);
+        setup.rules.tells_beginnings = setup.rate_limit.is_some();
         let pings = setup.rules.version == Version::Rfc6455;
         Self {
             keepalive: setup.keepalive_interval.filter(|_| pings),
@@ -180,7 +180,7 @@ impl Endpoint {
             return;
         }
         match item {
-            Item::Begin => {}
+            Item::Begin | Item::Arrived(_) => {}
             Item::Message(..) | Item::Part(..) => {
                 let is_part = matches!(item, Item::Part(.., false));
                 self.unfinished.count += usize::from(!is_part);
@@ -387,7 +387,7 @@ impl Endpoint {
             | Told::Item(Item::Ping(content) | Item::Pong(content)) => {
                 content.len() + size_of::<Event>()
             }
-            Told::Item(Item::Begin | Item::Close(..) | Item::Fail(_)) => {
+            Told::Item(Item::Begin | Item::Arrived(_) | Item::Close(..) | Item::Fail(_)) => {
                 unreachable!("none is an event")
             }
             Told::Closed(_) => 0,
@@ -422,12 +422,16 @@ impl Endpoint {
 
     pub fn wants_read(&self) -> bool {
         if self.is_reading() {
-            // With no room at all not even a close could come.
-            let limit = self.setup.receive_queue_limit;
-            let has_room = limit.is_none_or(|limit| self.queued() < limit.max(1));
-            return has_room && self.rates.wait.is_none();
+            return self.has_room() && self.rates.wait.is_none();
         }
         !self.stream_ended && !self.given_up
+    }
+
+    /// Whether the application has taken enough of what arrived.
+    fn has_room(&self) -> bool {
+        // With no room at all not even a close could come.
+        let limit = self.setup.receive_queue_limit;
+        limit.is_none_or(|limit| self.queued() < limit.max(1))
     }
 
     pub fn wants_shutdown(&self) -> bool {

@@ -32,7 +32,7 @@ pub(crate) fn decode(
         Item::Pong(payload) => format!("pong:{}", payload.escape_ascii()),
         Item::Close(code, reason) => format!("closed:{} {reason}", code.unwrap_or(NO_STATUS)),
         Item::Fail(code) => format!("failed:{code}"),
-        Item::Begin => unreachable!("it is not told"),
+        Item::Begin | Item::Arrived(_) => unreachable!("it is not told"),
     });
     said.chain(end.map(str::to_owned)).collect()
 }

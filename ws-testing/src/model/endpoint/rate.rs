@@ -23,6 +23,9 @@ pub(super) struct Rates {
     buckets: [Option<Bucket>; 2],
     closes: bool,
     pongs: u64,
+    /// How much arrived of the compressed message that ends next, and how much of a message was given out in parts.
+    arrived: usize,
+    given_out: usize,
     /// Until when nothing is to be read.
     pub(super) wait: Option<Duration>,
 }
@@ -71,8 +74,24 @@ impl Endpoint {
     pub(super) fn admit(&mut self, now: Duration, item: &Item) -> bool {
         let (begins, ends, len) = match item {
             Item::Begin => return !self.is_open() || self.has_tokens(now),
-            Item::Message(_, content) | Item::Ping(content) => (true, true, content.len()),
-            Item::Part(_, content, first, last) => (*first, *last, content.len()),
+            Item::Arrived(len) => {
+                self.rates.arrived = *len;
+                return true;
+            }
+            Item::Ping(content) => (true, true, content.len()),
+            Item::Message(_, content) => {
+                let arrived = std::mem::take(&mut self.rates.arrived);
+                (true, true, content.len().max(arrived))
+            }
+            Item::Part(_, content, first, last) => {
+                self.rates.given_out += content.len();
+                let mut len = content.len();
+                if *last {
+                    let arrived = std::mem::take(&mut self.rates.arrived);
+                    len += arrived.saturating_sub(std::mem::take(&mut self.rates.given_out));
+                }
+                (*first, *last, len)
+            }
             Item::Pong(content) => {
                 self.rates.pongs += u64::from(self.is_open());
                 if self.rates.pongs <= self.pings_sent {

@@ -11,9 +11,12 @@ pub(super) struct Unfinished {
     pub(super) count: usize,
     /// How much of it came, if it is held.
     held: Option<usize>,
-    /// Which one it was when the wait began, and how much of it had come; whether we did not read meanwhile.
+    /// Which one it was when the wait began, and how much of it had come; whether the application kept us from reading
+    /// meanwhile.
     waited_for: (usize, usize),
     is_excused: bool,
+    /// Whether the wait was made longer, because the rate limit kept the peer waiting at its end.
+    is_extended: bool,
 }
 
 /// What must come of it in each wait.
@@ -29,7 +32,7 @@ impl Endpoint {
         if self.message.is_none() {
             self.await_message(now);
         } else if self.unfinished.waited_for.0 == self.unfinished.count {
-            self.unfinished.is_excused |= !self.wants_read();
+            self.unfinished.is_excused |= !self.has_room();
         }
     }
 
@@ -41,19 +44,26 @@ impl Endpoint {
             count,
             waited_for: (waited_for, before),
             is_excused,
+            is_extended,
             ..
         } = self.unfinished;
-        let is_excused = is_excused || !self.wants_read();
-        if waited_for == count && held - before < PROGRESS && !is_excused {
-            self.end(now, End::Fail(1008));
-        } else {
-            self.await_message(now);
+        let is_excused = is_excused || !self.has_room();
+        if waited_for != count || held - before >= PROGRESS || is_excused {
+            return self.await_message(now);
+        }
+        match self.rates.wait {
+            Some(end) if !is_extended => {
+                self.unfinished.is_extended = true;
+                self.message = self.after(end, self.setup.message_timeout);
+            }
+            Some(_) | None => self.end(now, End::Fail(1008)),
         }
     }
 
     fn await_message(&mut self, now: Duration) {
         self.unfinished.waited_for = (self.unfinished.count, self.unfinished.held.unwrap_or(0));
-        self.unfinished.is_excused = !self.wants_read();
+        self.unfinished.is_excused = !self.has_room();
+        self.unfinished.is_extended = false;
         self.message = self.after(now, self.setup.message_timeout);
     }
 }
