@@ -58,6 +58,7 @@ where
                         |_, _| {}
                     },
                     is_of_port: true,
+                    is_local: peer_addr.is_none(),
                     #[cfg(feature = "http2")]
                     adopt: adopt.clone(),
                 };
@@ -80,6 +81,7 @@ where
                     probe: |_, _| {},
                     // As a stream of the application: a test is not to speak TLS or send a PROXY header first.
                     is_of_port: false,
+                    is_local: peer_addr.is_none(),
                     #[cfg(feature = "http2")]
                     adopt: adopt.clone(),
                 };
@@ -171,6 +173,7 @@ where
         peer_addr: peer_addr.map(front::canonical),
         probe: |_, _| {},
         is_of_port: false,
+        is_local: false,
         // One handler cannot serve the sockets of a session.
         #[cfg(feature = "http2")]
         adopt: None,
@@ -208,7 +211,9 @@ async fn arrive<R: Runtime>(shared: &SharedServer<R>) -> io::Result<Arrived<R>> 
             shared.memory_port.pop().await
         });
         match race(in_memory, by_socket).await {
-            Winner::First((stream, addr)) => return Ok(Arrived::InMemory(stream, addr)),
+            Winner::First((stream, addr)) => {
+                return Ok(Arrived::InMemory(stream, addr.map(front::canonical)));
+            }
             Winner::Second(accepted) => std::future::ready(accepted),
         }
     };

@@ -32,6 +32,8 @@ pub(super) struct Arrival<R: Runtime, S> {
     pub(super) probe: fn(&SharedServer<R>, &S),
     /// Whether it came by a listening socket of the server, whose options are not for streams of the application.
     pub(super) is_of_port: bool,
+    /// Whether it came by a Unix socket of the server, or as one in the test kit.
+    pub(super) is_local: bool,
     /// What becomes of the sockets of a session of HTTP/2, where the option `http2` is on.
     #[cfg(feature = "http2")]
     pub(super) adopt: Option<Adopt>,

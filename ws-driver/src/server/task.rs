@@ -56,6 +56,7 @@ where
         peer_addr,
         probe,
         is_of_port,
+        is_local,
         #[cfg(feature = "http2")]
         adopt,
     } = arrival;
@@ -71,7 +72,6 @@ where
     // freed when the connection opens.
     span.around(StreamTask::Opening(Box::pin(async move {
         let proxies = proxies.as_deref();
-        let is_local = is_of_port && peer_addr.is_none();
         let peer = Peer {
             addr: peer_addr,
             proxies,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ws_driver::test::{Kit, KitClient};
 use ws_driver::{
-    AddressLimits, ConnectError, Connection, RequestBody, Runtime, Server, ServerBuilder, Upgrade,
+    AddressLimits, ConnectError, Connection, ForwardedFor, RequestBody, Runtime, Server,
+    ServerBuilder, Upgrade,
 };
 use ws_proto::{
     ClientConfig, CloseCause, CloseCode, HandshakeError, ProtocolError, Subprotocol, Version,
@@ -222,6 +223,34 @@ pub async fn limits_apply_to_clients_of_the_kit<R: Runtime + Default>() {
     assert_eq!(Kit::<R>::now() - start, seconds(3));
     drop(first);
     client("192.0.2.3:1").connect("/").await.unwrap();
+}
+
+/// What the server makes of an address it makes of that of the kit: an address of IPv4 that came by a socket of IPv6 is one of
+/// IPv4, and a stream without an address is that of a proxy on this machine.
+pub async fn an_address_is_what_it_is_on_a_port<R: Runtime + Default>() {
+    let addrs = Told::default();
+    let told = addrs.clone();
+    let proxies = ForwardedFor::proxies(["10.0.0.0/8"]).unwrap();
+    let builder = Server::<R>::builder().forwarded_for(proxies);
+    let server = server(builder, move |connection: Connection| {
+        told.tell(connection.peer_addr());
+        async {}
+    });
+    let client = Kit::client(&server);
+    let mapped: SocketAddr = "[::ffff:192.0.2.1]:80".parse().unwrap();
+    let opened = client.clone().with_peer_addr(mapped).connect("/").await;
+    opened.unwrap().close().await;
+    let expected: SocketAddr = "192.0.2.1:80".parse().unwrap();
+    assert_eq!(addrs.next().await, Some(expected));
+    let options = ClientConfig::new();
+    let options = options.header("x-forwarded-for", "192.0.2.2").unwrap();
+    let opened = client.with_peer_addr(None).connect_with("/", options).await;
+    opened.unwrap().close().await;
+    let addr: Option<SocketAddr> = addrs.next().await;
+    assert_eq!(
+        addr.map(|addr| addr.ip().to_string()),
+        Some("192.0.2.2".into())
+    );
 }
 
 /// A server that has closed takes no stream, not even one that waits already; `accept` hands out the others.

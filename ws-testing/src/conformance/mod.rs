@@ -348,6 +348,7 @@ macro_rules! __conformance_of_kit {
                 a_plain_request_is_answered
                 a_client_can_be_bytes
                 limits_apply_to_clients_of_the_kit
+                an_address_is_what_it_is_on_a_port
                 accept_takes_clients_of_the_kit
                 a_handler_waits_in_virtual_time
                 timeouts_pass_in_virtual_time
