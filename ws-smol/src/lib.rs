@@ -18,12 +18,12 @@
 //!
 //! Connections run on smol's global executor. It has as many threads as `SMOL_THREADS` says, by default one.
 //!
-//! The names are those of `ws-tokio`, and its pages on backpressure and on coming from node-websocket-server
-//! apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
+//! The names are those of `ws-tokio`, and all its pages but those of axum apply here, too. Start at [`ws_driver::Server`] and [`ws_driver::ServerBuilder`] for servers, and at
 //! [`connect`] for clients. [`Connection`], [`Sender`] and [`Clients`] are the handles to open connections.
 //! `test::Kit`, with the feature `test-kit`, is for tests without a port, and in virtual time. The feature `rustls` adds TLS,
 //! `proxy` lets clients connect through a proxy, `idna` lets them connect to hosts whose names are not ASCII, and
-//! `deflate` adds compression.
+//! `deflate` adds compression. `rustls-native-certs` and `rustls-platform-verifier` let clients trust what their machine trusts, `http2`
+//! carries WebSockets in HTTP/2, and `redis` connects many servers.
 //!
 //! [`Server::handle_stream`](ws_driver::Server::handle_stream) and [`connect_over`] take the streams of smol
 //! directly. With the feature `upgrade`, `Server::handle_request` takes upgrades from a server on hyper (by
