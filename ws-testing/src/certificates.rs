@@ -60,8 +60,13 @@ impl Authority {
 
 /// Makes a certificate that nobody has signed but itself.
 pub fn self_signed(hosts: &[&str]) -> Pems {
+    self_signed_as("myself", hosts)
+}
+
+/// Makes such a certificate with this name.
+pub fn self_signed_as(name: &str, hosts: &[&str]) -> Pems {
     let key = KeyPair::generate().unwrap();
-    let certificate = params(hosts, "myself").self_signed(&key).unwrap();
+    let certificate = params(hosts, name).self_signed(&key).unwrap();
     Pems {
         certificate: certificate.pem(),
         key: key.serialize_pem(),

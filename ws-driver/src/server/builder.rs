@@ -319,7 +319,7 @@ impl<R: Runtime + Default> ServerBuilder<R> {
     /// [`on_request`](Self::on_request) (RFC 8441). Needs the feature `http2`.
     ///
     /// With TLS, ALPN offers `h2` before `http/1.1`, unless the configuration is one of
-    /// [`from_config`](ServerTls::from_config), whose ALPN is the application's. Without TLS a client begins with the preface
+    /// `ServerTls::from_config`, whose ALPN is the application's. Without TLS a client begins with the preface
     /// of HTTP/2, as a proxy that was told to does.
     ///
     /// A session counts as one stream in the [`connection_limit`](Self::connection_limit) and in the

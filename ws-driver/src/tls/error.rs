@@ -111,14 +111,15 @@ pub enum CertificateProblem {
 }
 
 impl CertificateProblem {
-    fn of(error: &CertificateError) -> Self {
+    pub(super) fn of(error: &CertificateError) -> Self {
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "rustls has more of them than are named here"
         )]
         match error {
             CertificateError::Other(other) if other.0.is::<SelfSigned>() => Self::SelfSigned,
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            // The signature of a root that has the name of a trusted one, and another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Self::NotYetValid

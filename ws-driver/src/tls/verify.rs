@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 
+use super::error::CertificateProblem;
+
 /// A verifier with an error of its own for a self-signed certificate.
 #[derive(Debug)]
 pub(super) struct ExplainingVerifier(pub(super) Arc<dyn ServerCertVerifier>);
@@ -27,10 +29,13 @@ impl ServerCertVerifier for ExplainingVerifier {
         let verified =
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| {
+            // A trusted root of the same name and another key, as that of a certificate that was made anew, gives an error of
+            // the signature instead of an unknown issuer.
             let is_unknown = matches!(
-                error,
-                rustls::Error::InvalidCertificate(
-                    CertificateError::UnknownIssuer | CertificateError::Other(_)
+                &error,
+                rustls::Error::InvalidCertificate(error) if matches!(
+                    CertificateProblem::of(error),
+                    CertificateProblem::UnknownIssuer | CertificateProblem::Other
                 )
             );
             // Looked at after the verifier has refused the certificate, so this cannot make it trusted.

@@ -12,7 +12,7 @@ use ws_proto::{ClientConfig, CloseCause, Initiator, Message, Version};
 use super::support::{
     ANY, Host, KEY3, Log, Peer, RFC6455, Told, echo, masked, ms, serve, sleep, spawn, text,
 };
-use crate::certificates::{Authority, Pems, self_signed};
+use crate::certificates::{Authority, Pems, self_signed, self_signed_as};
 use ws_driver::internals::{Secured, abort, duplex, open_client};
 use ws_driver::{
     CertificateProblem, ClientTls, ConnectConfig, ConnectError, ConnectStage, Connection,
@@ -141,6 +141,17 @@ pub async fn who_is_not_trusted_is_refused<R: Runtime + Default>() {
         ),
         (
             other.certify(&["localhost"]),
+            CertificateProblem::UnknownIssuer,
+            "roots_from_file",
+        ),
+        // A trusted root has the same name and another key, because theirs was made anew.
+        (
+            self_signed_as("an authority", &["localhost"]),
+            CertificateProblem::SelfSigned,
+            "self-signed",
+        ),
+        (
+            Authority::new("an authority").certify(&["localhost"]),
             CertificateProblem::UnknownIssuer,
             "roots_from_file",
         ),
