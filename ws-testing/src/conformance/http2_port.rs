@@ -102,6 +102,50 @@ pub async fn one_port_speaks_http_2_and_the_rest<R: Runtime + Default>() {
     );
 }
 
+/// H2-S11, H2-S12: the application sees one line of cookies, in a request for a WebSocket and in a plain one. More header lines than
+/// the option allows are refused with 431, and the session goes on.
+pub async fn header_lines_of_http_2_are_those_of_http_1<R: Runtime + Default>() {
+    const COOKIES: &str = "theme=dark; session=4f2a";
+    let builder = Server::<R>::builder()
+        .http2(true)
+        .on_upgrade(|upgrade| async move {
+            match upgrade.header("cookie") {
+                Some(COOKIES) => upgrade.accept(),
+                _ => upgrade.reject(401),
+            }
+        })
+        .on_request(|request: Request<RequestBody>| async move {
+            let lines = request.headers().get_all("cookie").iter();
+            let lines: Vec<_> = lines.map(|line| line.to_str().unwrap()).collect();
+            Response::new(lines.join(" | "))
+        });
+    let server = serve(builder, echo).await;
+    let session = session(&server, &Builder::new()).await;
+    let crumbs = [("cookie", "theme=dark"), ("cookie", "session=4f2a")];
+    for (more, websocket, plain) in [(0, 200, 200), (200, 431, 431)] {
+        let lines = [&[VERSION][..], &crumbs, &vec![("x-a", "1"); more]].concat();
+        let request = connect("example.com", "/", &lines);
+        let (response, _stream) = session.websocket(request).await.unwrap();
+        assert_eq!(response.status(), websocket, "{more} more lines");
+        let mut request = Request::get("http://example.com/");
+        for (name, value) in &lines {
+            request = request.header(*name, *value);
+        }
+        let (response, mut sending) = session.begin(request.body(()).unwrap()).await.unwrap();
+        sending.send_data(bytes::Bytes::new(), true).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), plain, "{more} more lines");
+        if plain == 200 {
+            let mut body = response.into_body();
+            let seen = std::future::poll_fn(|cx| body.poll_data(cx)).await;
+            assert_eq!(seen.unwrap().unwrap(), COOKIES);
+        }
+    }
+    let rejections = server.counters().rejections;
+    let seen: Vec<_> = rejections.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(seen, [("too_large", 2)]);
+}
+
 /// Off, which is the default, and on a stream of the application, a session is refused as the malformed head that it is.
 pub async fn without_the_option_there_is_no_http_2<R: Runtime + Default>() {
     let server = serve::<R, _, _>(Server::builder(), echo).await;

@@ -294,6 +294,7 @@ macro_rules! __conformance_features {
             }
             http2_port {
                 one_port_speaks_http_2_and_the_rest
+                header_lines_of_http_2_are_those_of_http_1
                 without_the_option_there_is_no_http_2
                 http_2_is_chosen_by_alpn
                 the_connection_limit_counts_a_session

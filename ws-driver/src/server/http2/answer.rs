@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::tasks::Progress;
 use super::{Adopt, Asking};
+use crate::observe::rejected::Rejected;
 use crate::runtime::Runtime;
 use crate::server::http;
 use crate::server::http::service::{self, ResponseBody};
@@ -51,7 +52,7 @@ impl<R: Runtime> Requests<R> {
         request: Request<Incoming>,
         progress: Arc<Progress>,
     ) -> Response<SessionBody> {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let asked = Asked::of(head.version, &head.method, &head.headers, &head.extensions);
         let response = match asked {
             Asked::Connect | Asked::Unsupported => {
@@ -69,14 +70,7 @@ impl<R: Runtime> Requests<R> {
                 service::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented\n")
                     .map(service::boxed)
             }
-            Asked::No | Asked::Upgrade => {
-                let begun = {
-                    let reporter = self.reporter.lock();
-                    let mut reporter = reporter.unwrap_or_else(PoisonError::into_inner);
-                    http::begin(&self.shared, &mut reporter, &mut head)
-                };
-                http::respond(&self.shared, begun, head, body).await
-            }
+            Asked::No | Asked::Upgrade => self.answer_plain(head, body).await,
         };
         progress.note_taken(0);
         response.map(|body| SessionBody {
@@ -84,6 +78,31 @@ impl<R: Runtime> Requests<R> {
             rest: Bytes::new(),
             progress,
         })
+    }
+
+    /// Answers a request that asks for no WebSocket.
+    async fn answer_plain(
+        &self,
+        mut head: ::http::request::Parts,
+        body: Incoming,
+    ) -> Response<ResponseBody> {
+        let shared = &self.shared;
+        if let Err(error) = shared
+            .settings
+            .config
+            .check_http2_headers(&mut head.headers)
+        {
+            shared.clients.note_rejected(&Rejected::Handshake(error));
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return service::text(status, "431 Request Header Fields Too Large\n")
+                .map(service::boxed);
+        }
+        let begun = {
+            let reporter = self.reporter.lock();
+            let mut reporter = reporter.unwrap_or_else(PoisonError::into_inner);
+            http::begin(shared, &mut reporter, &mut head)
+        };
+        http::respond(shared, begun, head, body).await
     }
 
     /// Returns whether a request is for another protocol in a stream of the session, and nobody is there who could speak it.

@@ -23,17 +23,21 @@ use crate::version::{Version, Versions};
 /// The only version of the protocol that HTTP/2 carries (RFC 8441 §5).
 const NUMBER: u8 = 13;
 
-/// Returns the head in the form that a request in HTTP/1.1 has: the authority is the `Host`, and the target begins with
-/// the path (H2-S4). Whoever reads the head later need not know how it came.
+/// Returns the head in the form that a request in HTTP/1.1 has: the authority is the `Host`, the target begins with
+/// the path (H2-S4), and the cookies are one line (H2-S11). Whoever reads the head later need not know how it came.
 ///
 /// # Errors
 ///
-/// Fails if the request has no authority, or a `Host` that is another one.
-pub(super) fn in_origin_form(parts: &Parts) -> Result<Parts, HandshakeError> {
+/// Fails if the request has a `Host` that is not the authority, or too many header lines (H2-S12).
+pub(super) fn in_origin_form(
+    parts: &Parts,
+    config: &ServerConfig,
+) -> Result<Parts, HandshakeError> {
     let mut head = http::Request::new(());
     *head.method_mut() = parts.method.clone();
     *head.version_mut() = parts.version;
     *head.headers_mut() = parts.headers.clone();
+    config.check_http2_headers(head.headers_mut())?;
     let path = parts.uri.path_and_query();
     *head.uri_mut() = path.cloned().map(Into::into).unwrap_or_default();
     if let Some(authority) = parts.uri.authority() {

@@ -16,6 +16,7 @@ mod config;
 mod connect_check;
 mod dialect;
 mod hosts;
+mod http2_headers;
 mod origins;
 mod pending;
 mod plain;
@@ -192,7 +193,7 @@ impl ServerHandshake {
     pub fn from_connect(config: &ServerConfig, head: &http::request::Parts, now: Instant) -> Self {
         let mut handshake = Self::new(config, now);
         handshake.delivery = Delivery::Response(Bootstrap::Connect, None);
-        let checked = connect_check::in_origin_form(head).and_then(|head| {
+        let checked = connect_check::in_origin_form(head, config).and_then(|head| {
             let checked = connect_check::check(&head, &handshake.config)?;
             Ok((PackedRequest::of_parts(&head), checked))
         });

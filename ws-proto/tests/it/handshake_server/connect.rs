@@ -227,6 +227,40 @@ fn the_authority_is_the_host() {
     }
 }
 
+/// H2-S11: the lines of a cookie are one for the application, which is as secret as each of them.
+#[test]
+fn the_cookies_of_a_connect_are_one_line() {
+    let mut lines = with("cookie", &["theme=dark", "session=4f2a"]);
+    lines.push(("x-other", "a"));
+    let mut parts = connect("https://example.com/", &lines);
+    let mut secret = http::HeaderValue::from_static("a=b");
+    secret.set_sensitive(true);
+    parts.headers.append("cookie", secret);
+    let mut handshake = begin(&ServerConfig::new(), &parts);
+    let request = upgrade(&mut handshake);
+    let headers = request.head().headers();
+    let cookies: Vec<_> = headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["theme=dark; session=4f2a; a=b"]);
+    assert!(cookies[0].is_sensitive());
+    assert_eq!(headers["x-other"], "a");
+}
+
+/// H2-S12: more header lines than the option allows are refused with 431. The lines of a cookie are one.
+#[test]
+fn the_header_limit_holds_for_a_connect() {
+    let config = ServerConfig::new().header_limit(4_usize);
+    let cookies = with("cookie", &["a=b"; 50]);
+    for (more, is_allowed) in [(1, true), (2, false)] {
+        let lines = [&cookies[..], &vec![("x-a", "1"); more]].concat();
+        let parts = connect("https://example.com/", &lines);
+        if is_allowed {
+            upgrade(&mut begin(&config, &parts));
+        } else {
+            assert_eq!(refusal(&config, &parts), (431, None));
+        }
+    }
+}
+
 /// H2-R2: no 2xx rejects, because it accepts; a 426 becomes a 400 that lists the version.
 #[test]
 fn a_rejection_is_one_for_http_2() {
