@@ -115,7 +115,8 @@ impl<R: Runtime> Requests<R> {
 /// The body of an answer, in short pieces. It notes whether hyper waits for the application or for the peer.
 ///
 /// hyper gives a piece of any length to h2 as soon as there is a byte of window for it, and would be done with a long one then,
-/// though its peer has not taken it.
+/// though its peer has not taken it. The last byte of each frame is a piece of its own, because h2 has no window for it before it has
+/// window for all that is in front: otherwise hyper would be done with an answer whose last piece waits, and nobody would bound that.
 pub(super) struct SessionBody {
     body: ResponseBody,
     /// The rest of the frame that is being passed on.
@@ -137,11 +138,7 @@ impl Body for SessionBody {
                 return Poll::Pending;
             };
             match polled.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(bytes))) if bytes.len() > PIECE_LIMIT => self.rest = bytes,
-                Some(Ok(Ok(bytes))) => {
-                    self.progress.note_taken(bytes.len());
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
+                Some(Ok(Ok(bytes))) => self.rest = bytes,
                 Some(Ok(Err(trailers))) => {
                     self.progress.note_taken(0);
                     return Poll::Ready(Some(Ok(trailers)));
@@ -153,7 +150,11 @@ impl Body for SessionBody {
                 }
             }
         }
-        let len = self.rest.len().min(PIECE_LIMIT);
+        // The last byte is held back, also where more may follow: whether it does is not known yet.
+        let len = match self.rest.len() {
+            len @ (0 | 1) => len,
+            len => (len - 1).min(PIECE_LIMIT),
+        };
         let piece = self.rest.split_to(len);
         self.progress.note_taken(len);
         Poll::Ready(Some(Ok(Frame::data(piece))))

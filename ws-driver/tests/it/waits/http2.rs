@@ -1,5 +1,6 @@
 //! The waits of a session of HTTP/2 (RFC 9113), whose frames are written here byte by byte.
 
+use http_body_util::{BodyExt, Full};
 use ws_driver::ServerBuilder;
 
 use super::caller::{Caller, Layer};
@@ -19,8 +20,9 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// `SETTINGS_INITIAL_WINDOW_SIZE` of zero.
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of zero, and of one byte.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+const SMALL_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 1];
 
 /// A session whose client is played by a test.
 struct Session {
@@ -92,6 +94,28 @@ impl Session {
         sim.settle().await;
         self.turn(Answers::All).await;
         assert!(self.received.contains(&(HEADERS, END_HEADERS, 1)));
+    }
+
+    /// Asks for a page in a stream, and returns after how many seconds the server resets it.
+    async fn reset_after(&mut self, sim: &Sim, stream: u32) -> u64 {
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/"),
+        ];
+        let flags = END_STREAM | END_HEADERS;
+        let head = frame(HEADERS, flags, stream, &header_block(&fields));
+        self.caller.write(&head).await;
+        for passed in 0..120 {
+            if self.received.contains(&(RST_STREAM, 0, stream)) {
+                return passed;
+            }
+            sim.sleep(seconds(1)).await;
+            sim.settle().await;
+            self.turn(Answers::All).await;
+        }
+        panic!("not reset, having received {:?}", self.received);
     }
 
     fn has_received(&self, kind: u8) -> bool {
@@ -199,25 +223,33 @@ fn an_answer_without_a_window_is_reset_after_the_body_timeout() {
         Sim::run(async |sim| {
             let server = layer.serve(&sim, builder(), echo).await;
             let mut session = Session::open(&layer, &sim, &server, &NO_WINDOW).await;
-            let fields = [
-                (":method", "GET"),
-                (":scheme", "http"),
-                (":authority", "a"),
-                (":path", "/"),
-            ];
-            let flags = END_STREAM | END_HEADERS;
-            let head = frame(HEADERS, flags, 1, &header_block(&fields));
-            session.caller.write(&head).await;
-            let mut passed = 0;
-            while !session.has_received(RST_STREAM) {
-                sim.sleep(seconds(1)).await;
-                sim.settle().await;
-                session.turn(Answers::All).await;
-                passed += 1;
-                assert!(passed < 120, "{}", layer.name());
-            }
+            let passed = session.reset_after(&sim, 1).await;
             assert!((30..=61).contains(&passed), "{}: {passed} s", layer.name());
             assert!(!session.caller.is_gone(), "{}", layer.name());
+        });
+    }
+}
+
+/// A window of one byte lets hyper give an answer away, whose rest then waits in the session. The `body_timeout` holds for it, too,
+/// while a socket keeps the session, and also if the end of the body is not known before it is there.
+#[test]
+fn the_last_piece_of_an_answer_is_reset_after_the_body_timeout() {
+    for layer in Layer::all() {
+        Sim::run(async |sim| {
+            let builder = builder().keepalive_interval(None).stall_timeout(None);
+            let builder = builder.on_request(|_| async {
+                let body = Full::new(bytes::Bytes::from_static(b"an answer"));
+                http::Response::new(body.with_trailers(async { None }))
+            });
+            let known = self::builder().keepalive_interval(None).stall_timeout(None);
+            for builder in [known, builder] {
+                let server = layer.serve(&sim, builder, echo).await;
+                let mut session = Session::open(&layer, &sim, &server, &SMALL_WINDOW).await;
+                session.open_socket(&sim).await;
+                let passed = session.reset_after(&sim, 3).await;
+                assert!((30..=61).contains(&passed), "{}: {passed} s", layer.name());
+                assert!(!session.caller.is_gone(), "{}", layer.name());
+            }
         });
     }
 }
