@@ -8,7 +8,7 @@ use h2::Reason;
 use h2::client::Builder;
 use http_body_util::{BodyExt, Full};
 use ws_driver::rustls;
-use ws_proto::Version;
+use ws_proto::{ABNORMAL, Version};
 
 use super::support::{Log, Peer, client, echo, ms, serve, sleep, spawn, text, until};
 use crate::certificates::Authority;
@@ -361,6 +361,49 @@ pub async fn who_takes_no_page_in_http_2_is_cut_off<R: Runtime + Default>() {
     assert_eq!(page(&session, "/").await, (200, Vec::new()));
 }
 
+/// DATA frames that carry nothing and end nothing cost a session, once there are more of them than the crate h2 allows.
+pub async fn empty_frames_end_a_session<R: Runtime + Default>() {
+    const LIMIT: usize = 100;
+    let server = serve(Server::<R>::builder().http2(true), echo).await;
+    for (count, ends) in [(LIMIT, false), (LIMIT + 1, true)] {
+        let session = session(&server, &Builder::new()).await;
+        let mut socket = socket::<R>(&session, "/").await;
+        let (_, mut stream) = open(&session, "/").await;
+        for _ in 0..count {
+            stream
+                .sending
+                .send_data(bytes::Bytes::new(), false)
+                .unwrap();
+        }
+        if ends {
+            assert_eq!(socket.recv().await, None);
+            assert_eq!(socket.closed().unwrap().code, ABNORMAL);
+        } else {
+            socket.send("hi").await.unwrap();
+            assert_eq!(text(&mut socket).await, "hi");
+        }
+    }
+}
+
+/// A CONNECT that announces a body ends its session, because hyper does not go on behind it. A length of zero is refused like
+/// any other malformed request (H2-S8).
+pub async fn a_connect_with_a_body_ends_its_session<R: Runtime + Default>() {
+    let server = serve(Server::<R>::builder().http2(true), echo).await;
+    let session = session(&server, &Builder::new()).await;
+    let mut socket = socket::<R>(&session, "/").await;
+    let with_length = |len| connect("example.com", "/", &[VERSION, ("content-length", len)]);
+    let (response, _stream) = session.websocket(with_length("0")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    socket.send("hi").await.unwrap();
+    assert_eq!(text(&mut socket).await, "hi");
+    assert!(session.websocket(with_length("5")).await.is_err());
+    assert_eq!(socket.recv().await, None);
+    assert_eq!(socket.closed().unwrap().code, ABNORMAL);
+    let mut other = client(&server, Version::Rfc6455).await;
+    other.send("hi").await.unwrap();
+    assert_eq!(text(&mut other).await, "hi");
+}
+
 /// A handler that does not read stops its own peer, and not the other sockets of the session.
 pub async fn a_socket_that_is_not_read_stops_no_other<R: Runtime + Default>() {
     let builder = Server::<R>::builder()
@@ -381,10 +424,17 @@ pub async fn a_socket_that_is_not_read_stops_no_other<R: Runtime + Default>() {
     // Messages of a kilobyte with a mask of zeros: more than the queue and the window of a stream take. The rest stays here.
     let message = [&[0x82, 0xfe, 0x03, 0xe8, 0, 0, 0, 0][..], &[0; 1000]].concat();
     let flood = bytes::Bytes::from(message.repeat(200));
+    let small = bytes::Bytes::from([&[0x82, 0x8a, 0, 0, 0, 0][..], &[0; 10]].concat());
     let mut deaf = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..10 {
         let (_, mut stream) = open(&session, "/deaf").await;
         stream.sending.send_data(flood.clone(), false).unwrap();
+        deaf.push(stream);
+        // A frame for each message, of which the crate h2 takes fewer than the window has room for.
+        let (_, mut stream) = open(&session, "/deaf").await;
+        for _ in 0..5000 {
+            stream.sending.send_data(small.clone(), false).unwrap();
+        }
         deaf.push(stream);
     }
     until::<R>(|| server.clients().len() == 20).await;

@@ -64,9 +64,14 @@ const SEND_BUFFER_LIMIT: usize = 64 << 10;
 /// The bytes of a stream that the peer may send ahead of what the application has read: the window of RFC 9113 §6.9.2.
 const STREAM_WINDOW: u32 = (64 << 10) - 1;
 
-/// The same for all streams of a session together: as much as they can take. With less, handlers that do not read would stop the
-/// other sockets of their session.
-const SESSION_WINDOW: u32 = STREAM_LIMIT * STREAM_WINDOW;
+/// What the frames of DATA below 256 bytes that nobody has read lack of 256 bytes each, all together, for each stream. The crate h2
+/// counts that and ends the session beyond it, because each of them costs some 260 bytes, whatever its payload. So a stream can hold
+/// about as much memory by them as by a message of the default limit.
+const SMALL_FRAME_LIMIT: u32 = 1 << 20;
+
+/// The window of a session: h2 takes half of it for the limit of small frames. It is far above the windows of all streams together,
+/// so that handlers that do not read stop no other socket of their session.
+const SESSION_WINDOW: u32 = 2 * STREAM_LIMIT * SMALL_FRAME_LIMIT;
 
 /// How long a peer that takes no byte has to answer the GOAWAY of a session without a stream.
 const GOAWAY_WAIT: Duration = Duration::from_secs(1);
