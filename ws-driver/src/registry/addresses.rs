@@ -49,6 +49,12 @@ pub(super) struct Addresses {
     usage: HashMap<IpAddr, Usage>,
     /// The address that each stream counts for, by its slot.
     streams: HashMap<usize, IpAddr>,
+    /// How many requests each client of a session has open, by the slot of the session. None is zero.
+    #[cfg(feature = "http2")]
+    requests: HashMap<(usize, IpAddr), usize>,
+    /// The client whose request was admitted last, by the slot of the session.
+    #[cfg(feature = "http2")]
+    last: HashMap<usize, IpAddr>,
     /// The length of `usage` at which what is not in use is looked for again.
     sweep_at: usize,
 }
@@ -71,6 +77,10 @@ impl Addresses {
             limits,
             usage: HashMap::new(),
             streams: HashMap::new(),
+            #[cfg(feature = "http2")]
+            requests: HashMap::new(),
+            #[cfg(feature = "http2")]
+            last: HashMap::new(),
             sweep_at: LEAST_SWEEP,
         }
     }
@@ -83,12 +93,50 @@ impl Addresses {
             return Ok(());
         }
         self.leave(slot);
+        self.take(ip, true, now)?;
+        self.streams.insert(slot, ip);
+        Ok(())
+    }
+
+    /// Counts a session for the client of one of its requests, once however many of them are open.
+    #[cfg(feature = "http2")]
+    pub(super) fn begin(&mut self, slot: usize, ip: IpAddr, now: Instant) -> Result<(), Rejected> {
+        let ip = network(ip);
+        if let Some(open) = self.requests.get_mut(&(slot, ip)) {
+            *open += 1;
+            return Ok(());
+        }
+        // The next request of the same client is no further handshake, as on a stream of HTTP/1.1.
+        let is_handshake = self.last.remove(&slot) != Some(ip);
+        self.take(ip, is_handshake, now)?;
+        self.last.insert(slot, ip);
+        self.requests.insert((slot, ip), 1);
+        Ok(())
+    }
+
+    /// Notes that a request of a session, which was admitted, is answered or gone.
+    #[cfg(feature = "http2")]
+    pub(super) fn end(&mut self, slot: usize, ip: IpAddr) {
+        let ip = network(ip);
+        let Some(open) = self.requests.get_mut(&(slot, ip)) else {
+            return;
+        };
+        *open -= 1;
+        if *open == 0 {
+            self.requests.remove(&(slot, ip));
+            self.give_back(ip);
+        }
+    }
+
+    /// Takes a place of an address.
+    fn take(&mut self, ip: IpAddr, is_handshake: bool, now: Instant) -> Result<(), Rejected> {
         self.sweep(now);
         let usage = self.usage.entry(ip).or_insert(Usage {
             streams: 0,
             full_at: now,
         });
-        if let Some(limit) = self.limits.handshakes_per_second {
+        let handshakes = self.limits.handshakes_per_second;
+        if let Some(limit) = handshakes.filter(|_| is_handshake) {
             let share = BUCKET.checked_div(limit).unwrap_or(Duration::MAX);
             let full_at = usage.full_at.max(now).checked_add(share);
             let full_at = full_at.filter(|full_at| *full_at - now <= BUCKET);
@@ -105,14 +153,20 @@ impl Addresses {
             return Err(Rejected::AddressConnections { limit });
         }
         usage.streams += 1;
-        self.streams.insert(slot, ip);
         Ok(())
     }
 
     /// Notes that a stream has ended.
     pub(super) fn leave(&mut self, slot: usize) {
-        let ip = self.streams.remove(&slot);
-        if let Some(usage) = ip.and_then(|ip| self.usage.get_mut(&ip)) {
+        #[cfg(feature = "http2")]
+        self.last.remove(&slot);
+        if let Some(ip) = self.streams.remove(&slot) {
+            self.give_back(ip);
+        }
+    }
+
+    fn give_back(&mut self, ip: IpAddr) {
+        if let Some(usage) = self.usage.get_mut(&ip) {
             usage.streams -= 1;
         }
     }
@@ -215,6 +269,42 @@ mod tests {
 
         let mut none = Addresses::new(AddressLimits::new().handshakes_per_second(0));
         assert!(none.admit(0, one, begin).is_err());
+    }
+
+    /// A client of a session counts while a request of it is open, once for all of them, whoever else asks in the session.
+    #[cfg(feature = "http2")]
+    #[test]
+    fn a_client_of_a_session_counts_while_it_has_a_request() {
+        let now = Instant::now();
+        let (one, two) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let mut addresses = Addresses::new(AddressLimits::new().connections(1));
+        assert!(addresses.begin(0, one, now).is_ok());
+        assert!(addresses.begin(0, two, now).is_ok());
+        assert!(addresses.begin(0, one, now).is_ok());
+        assert!(addresses.admit(1, one, now).is_err());
+        assert!(addresses.begin(2, one, now).is_err());
+        addresses.end(0, one);
+        assert!(addresses.admit(1, one, now).is_err());
+        addresses.end(0, one);
+        assert!(addresses.admit(1, one, now).is_ok());
+        // Now its socket has the place.
+        assert!(addresses.begin(0, one, now).is_err());
+        addresses.leave(1);
+        // The place of a request is given back behind its session, too.
+        addresses.leave(0);
+        assert!(addresses.admit(1, two, now).is_err());
+        addresses.end(0, two);
+        assert!(addresses.admit(1, two, now).is_ok());
+        assert!(addresses.requests.is_empty() && addresses.last.is_empty());
+
+        let mut addresses = Addresses::new(AddressLimits::new().handshakes_per_second(1));
+        for _ in 0..9 {
+            assert!(addresses.begin(0, one, now).is_ok());
+            addresses.end(0, one);
+        }
+        assert!(addresses.begin(0, two, now).is_ok());
+        assert!(addresses.begin(0, one, now).is_err());
+        assert!(addresses.begin(0, one, now).is_err(), "it was not admitted");
     }
 
     /// Addresses that come once do not stay.

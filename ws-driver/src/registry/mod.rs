@@ -262,6 +262,27 @@ impl Registry {
         }
     }
 
+    /// Counts a session for the client of one of its requests, until [`end_request`](Self::end_request).
+    #[cfg(feature = "http2")]
+    pub(crate) fn begin_request(
+        &self,
+        id: ConnectionId,
+        ip: IpAddr,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        match &mut self.lock().addresses {
+            Some(addresses) => addresses.begin(id.slot, ip, now),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn end_request(&self, id: ConnectionId, ip: IpAddr) {
+        if let Some(addresses) = &mut self.lock().addresses {
+            addresses.end(id.slot, ip);
+        }
+    }
+
     /// Waits until fewer than `limit` streams are open or being opened.
     pub(crate) async fn wait_below(&self, limit: usize) {
         while self.lock().slab.len() >= limit {

@@ -164,6 +164,15 @@ impl StreamReporter {
         }
     }
 
+    /// Returns the address that a request of a session counts for, if the session itself was not counted.
+    #[cfg(feature = "http2")]
+    pub(crate) fn counted_client(&self, settings: &ServerSettings) -> Option<std::net::IpAddr> {
+        self.trusted_front(settings)?;
+        let addr = self.info.peer_addr?;
+        let limits = &settings.registry.address_limits;
+        (!limits.is_unlimited()).then(|| addr.ip())
+    }
+
     /// Counts the stream for the address that is known now.
     pub(crate) fn admit(&self, settings: &ServerSettings, now: Instant) -> Result<(), Rejected> {
         let limits = &settings.registry.address_limits;

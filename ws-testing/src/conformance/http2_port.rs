@@ -15,8 +15,8 @@ use crate::certificates::Authority;
 use crate::http2::{Session, SessionStream, connect};
 use ws_driver::internals::open_client;
 use ws_driver::{
-    ClientTls, Connection, ConnectionInfo, RequestBody, Runtime, Server, ServerBuilder, ServerTls,
-    Upgraded, from_upgraded,
+    AddressLimits, ClientTls, Connection, ConnectionInfo, ForwardedFor, RequestBody, Runtime,
+    Server, ServerBuilder, ServerTls, Upgraded, from_upgraded,
 };
 
 /// The header that every request for a WebSocket has.
@@ -359,6 +359,55 @@ pub async fn who_takes_no_page_in_http_2_is_cut_off<R: Runtime + Default>() {
     };
     assert_eq!(error.reason(), Some(Reason::CANCEL), "{error:?}");
     assert_eq!(page(&session, "/").await, (200, Vec::new()));
+}
+
+/// A client that a proxy names counts for the `address_limits` while it has a request in the session, whoever else has one there, and
+/// no longer.
+pub async fn clients_of_a_session_count_while_they_ask<R: Runtime + Default>() {
+    let builder = Server::<R>::builder()
+        .http2(true)
+        .forwarded_for(ForwardedFor::hops(1))
+        .address_limits(AddressLimits::new().connections(1))
+        .on_request(|request: Request<RequestBody>| async move {
+            if request.uri().path() == "/hang" {
+                std::future::pending::<()>().await;
+            }
+            Response::new("page".to_owned())
+        });
+    let server = serve(builder, echo).await;
+    let session = session(&server, &Builder::new()).await;
+    let get = |path: &str, client: &str| {
+        let request = Request::get(format!("http://example.com{path}"));
+        request.header("x-forwarded-for", client).body(()).unwrap()
+    };
+    let opens = async |client: &str| {
+        let lines = [VERSION, ("x-forwarded-for", client)];
+        let request = connect("example.com", "/", &lines);
+        session.websocket(request).await.unwrap()
+    };
+    let (one, two) = ("192.0.2.1", "192.0.2.2");
+    let (_open, mut hanging) = session.begin(get("/hang", one)).await.unwrap();
+    let (answer, _sending) = session.begin(get("/", two)).await.unwrap();
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(opens(one).await.0.status(), StatusCode::TOO_MANY_REQUESTS);
+    hanging.send_reset(Reason::CANCEL);
+    for client in [one, two] {
+        // The end of a request is seen by another task.
+        let end = R::default().now() + ms(5000);
+        let (mut response, mut stream) = opens(client).await;
+        while response.status() != StatusCode::OK {
+            assert!(
+                R::default().now() < end,
+                "the place of {client} is not free"
+            );
+            sleep::<R>(ms(5)).await;
+            (response, stream) = opens(client).await;
+        }
+        let (answer, _sending) = session.begin(get("/", client)).await.unwrap();
+        let status = answer.await.unwrap().status();
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "its socket counts");
+        stream.reset(Reason::CANCEL);
+    }
 }
 
 /// DATA frames that carry nothing and end nothing cost a session, once there are more of them than the crate h2 allows.

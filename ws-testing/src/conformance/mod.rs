@@ -304,6 +304,7 @@ macro_rules! __conformance_features {
                 rapid_resets_end_a_session
                 a_flood_of_continuations_ends_a_session
                 who_takes_no_page_in_http_2_is_cut_off
+                clients_of_a_session_count_while_they_ask
                 empty_frames_end_a_session
                 a_connect_with_a_body_ends_its_session
                 a_socket_that_is_not_read_stops_no_other

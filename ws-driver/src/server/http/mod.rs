@@ -161,7 +161,9 @@ async fn answer<R: Runtime>(
     let (mut head, body) = request.into_parts();
     let begun = {
         let mut reporter = reporter.lock().unwrap_or_else(PoisonError::into_inner);
-        begin(shared, &mut reporter, &mut head)
+        begin(shared, &mut reporter, &mut head, |reporter| {
+            reporter.admit_request(&shared.settings, shared.runtime.now())
+        })
     };
     let response = respond(shared, begun, head, body).await;
     Ok(response.map(|body| WatchedBody { body, answered }))
@@ -176,16 +178,17 @@ pub(crate) struct Begun {
     span: ConnectionSpan,
 }
 
-/// Notes a request that is not an upgrade: for whom it speaks, and that it is there.
+/// Notes a request that is not an upgrade: for whom it speaks, and that it is there. `admit` counts it for that client.
 pub(crate) fn begin<R: Runtime>(
     shared: &SharedServer<R>,
     reporter: &mut StreamReporter,
     head: &mut http::request::Parts,
+    admit: impl FnOnce(&StreamReporter) -> Result<(), Rejected>,
 ) -> Begun {
     reporter.expect(Ending::NoUpgrade);
     reporter.info.http_version = Some(head.version);
     reporter.note_forwarded(&shared.settings, &head.headers);
-    let admitted = reporter.admit_request(&shared.settings, shared.runtime.now());
+    let admitted = admit(reporter);
     if admitted.is_ok() {
         reporter.note_request(head);
     }

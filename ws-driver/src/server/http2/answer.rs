@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::place::RequestPlace;
 use super::tasks::Progress;
 use super::{Adopt, Asking};
 use crate::observe::rejected::Rejected;
@@ -54,6 +55,7 @@ impl<R: Runtime> Requests<R> {
     ) -> Response<SessionBody> {
         let (head, body) = request.into_parts();
         let asked = Asked::of(head.version, &head.method, &head.headers, &head.extensions);
+        let mut place = None;
         let response = match asked {
             Asked::Connect | Asked::Unsupported => {
                 let requester = self.requester.clone();
@@ -70,21 +72,23 @@ impl<R: Runtime> Requests<R> {
                 service::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented\n")
                     .map(service::boxed)
             }
-            Asked::No | Asked::Upgrade => self.answer_plain(head, body).await,
+            Asked::No | Asked::Upgrade => self.answer_plain(head, body, &mut place).await,
         };
         progress.note_taken(0);
         response.map(|body| SessionBody {
             body,
             rest: Bytes::new(),
             progress,
+            _place: place,
         })
     }
 
-    /// Answers a request that asks for no WebSocket.
+    /// Answers a request that asks for no WebSocket. `place` is that of its client, until the answer has left.
     async fn answer_plain(
         &self,
         mut head: ::http::request::Parts,
         body: Incoming,
+        place: &mut Option<RequestPlace>,
     ) -> Response<ResponseBody> {
         let shared = &self.shared;
         if let Err(error) = shared
@@ -100,7 +104,10 @@ impl<R: Runtime> Requests<R> {
         let begun = {
             let reporter = self.reporter.lock();
             let mut reporter = reporter.unwrap_or_else(PoisonError::into_inner);
-            http::begin(shared, &mut reporter, &mut head)
+            http::begin(shared, &mut reporter, &mut head, |reporter| {
+                *place = RequestPlace::take(shared, reporter)?;
+                Ok(())
+            })
         };
         http::respond(shared, begun, head, body).await
     }
@@ -122,6 +129,7 @@ pub(super) struct SessionBody {
     /// The rest of the frame that is being passed on.
     rest: Bytes,
     progress: Arc<Progress>,
+    _place: Option<RequestPlace>,
 }
 
 impl Body for SessionBody {

@@ -2,10 +2,11 @@
 //! one in HTTP/1.1. A request for a WebSocket (RFC 8441) becomes a connection with a task of its own. Knows nothing of the
 //! handlers of connections.
 //!
-//! Imports: `runtime`, `driver`, `server::http`, `server::reporter`, `server::shared`, `server::shutdown_phase`,
-//! `server::upgrade::asked`.
+//! Imports: `id`, `runtime`, `handle::clients`, `observe`, `driver`, `server::http`, `server::reporter`, `server::shared`,
+//! `server::shutdown_phase`, `server::upgrade::asked`.
 
 mod answer;
+mod place;
 mod prefixed;
 mod tasks;
 
