@@ -117,12 +117,9 @@ pub(super) async fn serve<R, S>(
         .max_send_buf_size(SEND_BUFFER_LIMIT)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(SESSION_WINDOW);
-    // The sockets of a session ping for themselves. This is for a session without one, and for a peer that is gone.
-    if let Some((interval, timeout)) = shared.settings.connection.silence_limits() {
-        builder
-            .keep_alive_interval(interval)
-            .keep_alive_timeout(timeout);
-    }
+    // No keepalive of hyper: it counts what is received alone, so it ends the session of a peer that reads steadily while the answer
+    // to its PING waits behind seconds of output. Sockets have their own, which excuses that; a request without its answer waits for
+    // the application, an answer has the `body_timeout`, and a session with neither is `Idle`.
     let session = builder.serve_connection(io, service);
     if let Err(error) = drive(shared, session, &tasks, &budget, written).await {
         tracing::debug!(target: "ws", "a session of HTTP/2 has ended: {error}");
