@@ -68,8 +68,13 @@ impl Session {
 
     /// Asks for a page, and returns its head, and the body as it comes.
     pub async fn get(&self, url: &str) -> Result<Response<RecvStream>, h2::Error> {
+        self.fetch(Request::get(url).body(()).unwrap()).await
+    }
+
+    /// Sends a whole request without a body, and returns its answer as [`get`](Self::get) does.
+    pub async fn fetch(&self, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
-        let (response, _) = requests.send_request(Request::get(url).body(()).unwrap(), true)?;
+        let (response, _) = requests.send_request(request, true)?;
         response.await
     }
 
