@@ -128,9 +128,7 @@ impl ConnectError {
         // A date that has passed asks for no wait.
         Some(date.duration_since(SystemTime::now()).unwrap_or_default())
     }
-}
 
-impl ConnectError {
     /// Returns the error of the operating system, or of the stream, if one is the cause: of the lookup, of the stream to the
     /// server or the proxy, or of TLS. The errors of addresses that did not answer are in
     /// [`Unreachable`](Self::Unreachable).

@@ -122,13 +122,7 @@ fn server<R: Runtime + Default>(
 ) -> Connection {
     let runtime = R::default();
     let machine = Machine::server(version, config.clone(), runtime.now());
-    spawn::start(
-        &runtime,
-        stream,
-        bytes::Bytes::new(),
-        machine,
-        facts(version),
-    )
+    start(&runtime, stream, machine)
 }
 
 fn client<R: Runtime + Default>(
@@ -139,22 +133,18 @@ fn client<R: Runtime + Default>(
     let runtime = R::default();
     let masks = Box::new(SystemRandomness);
     let machine = Machine::client(version, config.clone(), runtime.now(), masks);
-    spawn::start(
-        &runtime,
-        stream,
-        bytes::Bytes::new(),
-        machine,
-        facts(version),
-    )
+    start(&runtime, stream, machine)
 }
 
-fn facts(version: Version) -> Facts {
-    Facts {
+/// Starts a connection without a handshake.
+fn start<R: Runtime>(runtime: &R, stream: Duplex, machine: Machine) -> Connection {
+    let facts = Facts {
         id: ConnectionId::of_client(),
         peer_addr: None,
-        version,
+        version: machine.version(),
         http_version: http::Version::HTTP_11,
         agreed: None,
         head: Head::UNKNOWN,
-    }
+    };
+    spawn::start(runtime, stream, bytes::Bytes::new(), machine, facts)
 }

@@ -1,6 +1,9 @@
 //! Trust in what the system of this machine trusts: its root certificates, or its own check of certificates. Both are features,
 //! and neither changes what a client trusts that did not ask for it.
 
+use std::env;
+use std::path::PathBuf;
+
 #[cfg(feature = "rustls-native-certs")]
 use rustls::RootCertStore;
 
@@ -57,7 +60,7 @@ impl ClientTls {
 /// Makes the error of a system without roots.
 fn no_roots(errors: &[String], unusable: usize) -> TlsConfigError {
     let mut problem = match errors {
-        [] => "none was found".to_owned(),
+        [] => none_found(),
         errors => errors[..errors.len().min(TOLD_LIMIT)].join(", "),
     };
     if let more @ 1.. = errors.len().saturating_sub(TOLD_LIMIT) {
@@ -67,6 +70,24 @@ fn no_roots(errors: &[String], unusable: usize) -> TlsConfigError {
         problem += &format!(", and {unusable} certificates cannot be used");
     }
     TlsConfigError::NoSystemRoots { problem }
+}
+
+/// Says that nothing was found, and where the environment told to look: a file without a certificate in it is no error there.
+fn none_found() -> String {
+    let named = |name| {
+        Some(format!(
+            "{name}={}",
+            PathBuf::from(env::var_os(name)?).display()
+        ))
+    };
+    let named: Vec<_> = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .filter_map(named)
+        .collect();
+    match &*named {
+        [] => "none was found".to_owned(),
+        named => format!("none was found in {}", named.join(" and ")),
+    }
 }
 
 /// The most errors that are told. A directory can have hundreds of files.

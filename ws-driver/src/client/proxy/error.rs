@@ -62,9 +62,7 @@ impl ProxyError {
             | Self::HostTooLong { .. } => false,
         }
     }
-}
 
-impl ProxyError {
     /// Returns the error of the stream, if that is the cause; see
     /// [`ConnectError::io_error`](crate::ConnectError::io_error).
     pub fn io_error(&self) -> Option<&io::Error> {
