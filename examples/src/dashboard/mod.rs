@@ -147,7 +147,8 @@ pub fn page(request: &Request<RequestBody>) -> Option<Response<String>> {
 }
 
 /// Decides on an upgrade to the feed. A browser lets the script of any page open a WebSocket to any server, so the
-/// page has to come from this one; programs send no origin.
+/// page has to come from this one; programs send no origin. `OriginPolicy::SameHost` is for all paths of a server, and the pages of a
+/// cluster open theirs on other nodes.
 pub fn decide(upgrade: &Upgrade) -> Answer {
     let host = upgrade.header("host").unwrap_or_default();
     let origin_host = upgrade.origin().and_then(|it| it.split_once("://"));

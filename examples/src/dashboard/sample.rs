@@ -52,8 +52,8 @@ pub async fn survey(server: &Server) -> Value {
     survey
 }
 
-/// How long the last ping of each connection took that has one. Histograms of the server would stand here, as
-/// would those of other durations: until there are any, the connections are the sample.
+/// How long the last ping of each connection took that has one. The histograms of a server have no round trips, so the
+/// connections are the sample.
 fn latency(clients: &Clients) -> Value {
     let step = clients.len() / LATENCY_SAMPLE + 1;
     let senders = clients.iter().step_by(step);

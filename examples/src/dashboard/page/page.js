@@ -349,7 +349,7 @@ const charts = [
   ['Wait to be written', bytes, [['all send queues', 'a', (it) => it.queued]]],
   ['Losses', perSecond, [['messages dropped', 'd', (it) => it.dropped], ['slow peers closed', 'b', (it) => it.slow]]],
   ['Coming and going', perSecond, [['opened', 'a', (it) => it.opened], ['closed', 'b', (it) => it.closed], ['refused', 'd', (it) => it.refused]]],
-  // Pings of up to 1000 connections. Histograms of the server belong here, and beside it.
+  // Pings of up to 1000 connections.
   ['Ping until pong', millis, [['median', 'a', (it) => it.latency?.median ?? null], ['95 %', 'b', (it) => it.latency?.p95 ?? null], ['longest', 'd', (it) => it.latency?.longest ?? null]]],
 ].map(([title, format, curves]) => {
   const step = format(1024).includes('KiB') ? 1024 : 1000;
